@@ -1,0 +1,2 @@
+//! Workflows of vqkit.
+fn main() {}
