@@ -1,8 +1,9 @@
 //! Typed TOML: a [`Document`] is read once, takes overrides, and turns into structs whose errors name file, line and key.
+#![doc = include_str!("../README.md")]
 
 mod document;
 mod tagged;
 
-pub use document::{ConfigError, Document};
+pub use document::{ConfigError, Document, Section};
 pub use serde;
 pub use tagged::{Registry, Tag};

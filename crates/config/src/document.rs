@@ -1,0 +1,283 @@
+//! A TOML file that remembers where everything stands.
+
+use std::{fmt, ops::Range, sync::Arc};
+
+use serde::de::DeserializeOwned;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue, ValueDeserializer},
+};
+
+/// What is wrong with a configuration, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {message}")]
+pub struct ConfigError {
+    place: Place,
+    message: String,
+}
+
+#[derive(Debug)]
+struct Place {
+    origin: String,
+    line: Option<usize>,
+    key: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        out.write_str(&self.origin)?;
+        if let Some(line) = self.line {
+            write!(out, ":{line}")?;
+        }
+        if !self.key.is_empty() {
+            write!(out, ": {}", self.key)?;
+        }
+        Ok(())
+    }
+}
+
+/// Parsed TOML, with the overrides of the command line laid over it.
+///
+/// ```
+/// use serde::Deserialize;
+/// use vqkit_config::Document;
+///
+/// #[derive(Deserialize)]
+/// #[serde(deny_unknown_fields)]
+/// struct Train { steps: u64 }
+///
+/// let mut document = Document::parse("recipe.toml", "[train]\nsteps = 10\n")?;
+/// document.set("train.steps=20")?;
+/// let train: Train = document.into_section().require("train")?.read()?;
+/// assert_eq!(train.steps, 20);
+///
+/// let wrong = Document::parse("recipe.toml", "[train]\nstep = 10\n")?;
+/// let error = wrong.into_section().require("train")?.read::<Train>().err().unwrap();
+/// assert_eq!(error.to_string(), "recipe.toml:2: train.step: unknown field `step`, expected `steps`");
+/// # Ok::<(), vqkit_config::ConfigError>(())
+/// ```
+#[derive(Debug)]
+pub struct Document<'t> {
+    source: Arc<Source<'t>>,
+    root: Spanned<DeTable<'t>>,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Source<'t> {
+    origin: String,
+    text: &'t str,
+    overrides: Vec<(Vec<String>, String)>,
+}
+
+/// A table of a [`Document`]. Sub-tables are taken out one by one; what is left is read into a struct.
+#[derive(Debug)]
+pub struct Section<'t> {
+    source: Arc<Source<'t>>,
+    path: Vec<String>,
+    span: Range<usize>,
+    table: DeTable<'t>,
+}
+
+impl<'t> Document<'t> {
+    /// Parses `text`; `origin` is what errors call it.
+    ///
+    /// # Errors
+    /// When it is not TOML.
+    pub fn parse(origin: &str, text: &'t str) -> Result<Self, ConfigError> {
+        let source = Source { origin: origin.to_owned(), text, overrides: Vec::new() };
+        let root = DeTable::parse(text)
+            .map_err(|error| source.error(error.span().map(|span| span.start), &[], error.message()))?;
+        Ok(Self { source: Arc::new(source), root })
+    }
+
+    /// Lays `key=value` over the document, as `--set tokenizer.train.steps=100` does. Parts of the key that are numbers
+    /// lead into arrays (`prior.0.train.steps`). A value that is not TOML is taken as a string.
+    ///
+    /// # Errors
+    /// When there is no `=`, or the key leads through something that is not a table.
+    pub fn set(&mut self, assignment: &'t str) -> Result<(), ConfigError> {
+        let bad = |message: String| ConfigError {
+            place: Place { origin: format!("--set {assignment}"), line: None, key: String::new() },
+            message,
+        };
+        let (key, text) =
+            assignment.split_once('=').ok_or_else(|| bad("expected key=value, such as train.steps=100".into()))?;
+        let keys: Vec<String> = key.trim().split('.').map(str::to_owned).collect();
+        let value = match DeValue::parse(text.trim()) {
+            Ok(value) => value,
+            Err(_) => Spanned::new(0..0, DeValue::String(text.trim().into())),
+        };
+        insert(self.root.get_mut(), &keys, value).map_err(bad)?;
+        Arc::make_mut(&mut self.source).overrides.push((keys, assignment.to_owned()));
+        Ok(())
+    }
+
+    /// The whole document as a section, each table's key `type` moved to its head.
+    pub fn into_section(self) -> Section<'t> {
+        let span = self.root.span();
+        let mut table = self.root.into_inner();
+        put_type_first(&mut table);
+        Section { source: self.source, path: Vec::new(), span, table }
+    }
+}
+
+impl<'t> Section<'t> {
+    /// Takes a sub-table out, if it is there.
+    ///
+    /// # Errors
+    /// When the key holds something else than a table.
+    pub fn take(&mut self, key: &str) -> Result<Option<Section<'t>>, ConfigError> {
+        let Some(value) = self.table.remove(key) else { return Ok(None) };
+        self.table_at(vec![key.to_owned()], value).map(Some)
+    }
+
+    /// Takes a sub-table out that must be there.
+    ///
+    /// # Errors
+    /// When it is missing, or not a table.
+    pub fn require(&mut self, key: &str) -> Result<Section<'t>, ConfigError> {
+        let path = [self.path.as_slice(), &[key.to_owned()]].concat().join(".");
+        let missing = || self.error(&format!("missing section [{path}]"));
+        if !self.table.contains_key(key) {
+            return Err(missing());
+        }
+        self.take(key)?.ok_or_else(|| self.error(&format!("missing section [{path}]")))
+    }
+
+    /// Takes an array of tables out (`[[key]]`); none there is an empty list.
+    ///
+    /// # Errors
+    /// When the key holds something else.
+    pub fn take_list(&mut self, key: &str) -> Result<Vec<Section<'t>>, ConfigError> {
+        let Some(value) = self.table.remove(key) else { return Ok(Vec::new()) };
+        let span = value.span();
+        let DeValue::Array(items) = value.into_inner() else {
+            return Err(self.source.error(Some(span.start), &self.below(&[key.to_owned()]), "expected [[tables]]"));
+        };
+        let items = items.into_iter().enumerate();
+        items.map(|(index, item)| self.table_at(vec![key.to_owned(), index.to_string()], item)).collect()
+    }
+
+    /// Whether the section has this key.
+    pub fn contains(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// Reads what is left of the section.
+    ///
+    /// # Errors
+    /// For an unknown, missing or ill-typed key, with its own file, line and path.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        let value = Spanned::new(self.span.clone(), DeValue::Table(self.table.clone()));
+        serde_path_to_error::deserialize(ValueDeserializer::from(value)).map_err(|error| {
+            let keys: Vec<String> = error.path().iter().map(|segment| segment.to_string()).collect();
+            let inner = error.into_inner();
+            let start = inner.span().map_or(self.span.start, |span| span.start);
+            self.source.error(Some(start), &self.below(&keys), inner.message())
+        })
+    }
+
+    /// An error at a key of this section (dots lead deeper), or at its head if the key is not written there.
+    pub fn error_at(&self, key: &str, message: &str) -> ConfigError {
+        let keys: Vec<String> = key.split('.').map(str::to_owned).collect();
+        let start = place_of(&self.table, &keys).unwrap_or(self.span.start);
+        self.source.error(Some(start), &self.below(&keys), message)
+    }
+
+    /// An error at the head of this section.
+    pub fn error(&self, message: &str) -> ConfigError {
+        self.source.error(Some(self.span.start), &self.path, message)
+    }
+
+    fn below(&self, keys: &[String]) -> Vec<String> {
+        [self.path.as_slice(), keys].concat()
+    }
+
+    fn table_at(&self, keys: Vec<String>, value: Spanned<DeValue<'t>>) -> Result<Section<'t>, ConfigError> {
+        let (path, span) = (self.below(&keys), value.span());
+        match value.into_inner() {
+            DeValue::Table(table) => Ok(Section { source: Arc::clone(&self.source), path, span, table }),
+            other => {
+                let message = format!("expected a table, found {}", other.type_str());
+                Err(self.source.error(Some(span.start), &path, &message))
+            }
+        }
+    }
+}
+
+impl Source<'_> {
+    fn error(&self, start: Option<usize>, keys: &[String], message: &str) -> ConfigError {
+        let overriding = self.overrides.iter().rev().find(|(key, _)| keys.starts_with(key));
+        let (origin, line) = match overriding {
+            Some((_, assignment)) if !keys.is_empty() => (format!("--set {assignment}"), None),
+            _ => (self.origin.clone(), start.map(|at| self.line(at))),
+        };
+        ConfigError { place: Place { origin, line, key: keys.join(".") }, message: message.trim().to_owned() }
+    }
+
+    fn line(&self, at: usize) -> usize {
+        self.text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+    }
+}
+
+fn insert<'t>(table: &mut DeTable<'t>, keys: &[String], value: Spanned<DeValue<'t>>) -> Result<(), String> {
+    let (key, rest) = keys.split_first().ok_or("the key is empty")?;
+    if key.is_empty() {
+        return Err("the key has an empty part".into());
+    }
+    if rest.is_empty() {
+        table.insert(Spanned::new(0..0, key.clone().into()), value);
+        return Ok(());
+    }
+    let below = table
+        .entry(Spanned::new(0..0, key.clone().into()))
+        .or_insert_with(|| Spanned::new(0..0, DeValue::Table(DeTable::new())));
+    insert_below(below.get_mut(), key, rest, value)
+}
+
+fn insert_below<'t>(
+    below: &mut DeValue<'t>,
+    key: &str,
+    rest: &[String],
+    value: Spanned<DeValue<'t>>,
+) -> Result<(), String> {
+    match below {
+        DeValue::Table(table) => insert(table, rest, value),
+        DeValue::Array(items) => {
+            let (index, rest) = rest.split_first().ok_or("the key is empty")?;
+            let count = items.len();
+            let item = index.parse().ok().and_then(|index: usize| items.iter_mut().nth(index));
+            let item = item.ok_or_else(|| format!("`{key}` has {count} entries, `{index}` is none of them"))?;
+            insert_below(item.get_mut(), key, rest, value)
+        }
+        other => Err(format!("`{key}` is a {}, not a table", other.type_str())),
+    }
+}
+
+fn put_type_first(table: &mut DeTable) {
+    let entries = std::mem::take(table);
+    let (head, tail): (Vec<_>, Vec<_>) = entries.into_iter().partition(|(key, _)| key.get_ref() == "type");
+    for (key, mut value) in head.into_iter().chain(tail) {
+        match value.get_mut() {
+            DeValue::Table(below) => put_type_first(below),
+            DeValue::Array(items) => {
+                items.iter_mut().for_each(|item| {
+                    if let DeValue::Table(below) = item.get_mut() {
+                        put_type_first(below);
+                    }
+                });
+            }
+            _ => {}
+        }
+        table.insert(key, value);
+    }
+}
+
+fn place_of(table: &DeTable, keys: &[String]) -> Option<usize> {
+    let (key, rest) = keys.split_first()?;
+    let (name, value) = table.get_key_value(key.as_str())?;
+    match value.get_ref() {
+        DeValue::Table(below) if !rest.is_empty() => place_of(below, rest),
+        _ => Some(name.span().start),
+    }
+}
