@@ -1,1 +1,5 @@
-//! testing
+#![doc = include_str!("../README.md")]
+
+mod golden;
+
+pub use golden::Golden;
