@@ -1,0 +1,44 @@
+//! How far a reconstruction lies from its image, pixel by pixel.
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Reduction, Tensor};
+
+/// The pixel term of a tokenizer's loss: a mean over all elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reconstruction {
+    /// Mean squared error: `||x - D(z_q)||²` of van den Oord et al. 2017, eq. 3, up to its constant.
+    #[default]
+    L2,
+    /// Mean absolute error, as in VQGAN (Esser et al. 2021); blurs less, and weighs outliers less.
+    L1,
+}
+
+impl Reconstruction {
+    /// A scalar, computed in fp32 whatever the precision of its inputs.
+    ///
+    /// # Shapes
+    /// Both `[B, C, H, W]`, in `[-1, 1]`.
+    pub fn loss(self, reconstruction: &Tensor, images: &Tensor) -> Tensor {
+        let (reconstruction, images) = (reconstruction.to_kind(Kind::Float), images.to_kind(Kind::Float));
+        match self {
+            Self::L2 => reconstruction.mse_loss(&images, Reduction::Mean),
+            Self::L1 => reconstruction.l1_loss(&images, Reduction::Mean),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_over_elements_in_fp32() {
+        // torch 2.11: mse_loss(tensor([1., 2.]), tensor([3., 2.])) = 2.0, l1_loss of the same = 1.0
+        let (a, b) = (Tensor::from_slice(&[1.0f32, 2.0]), Tensor::from_slice(&[3.0f32, 2.0]));
+        assert_eq!(Reconstruction::L2.loss(&a, &b).double_value(&[]), 2.0);
+        assert_eq!(Reconstruction::L1.loss(&a, &b).double_value(&[]), 1.0);
+        let half = Reconstruction::L2.loss(&a.to_kind(Kind::BFloat16), &b);
+        assert_eq!((half.kind(), half.double_value(&[])), (Kind::Float, 2.0));
+    }
+}
