@@ -1,0 +1,82 @@
+//! Tensors as pictures: grids, PNG files.
+
+use std::{io::Cursor, path::Path};
+
+use image::{ImageFormat, Rgb, RgbImage};
+use tch::{Device, Kind, Tensor};
+
+use crate::{
+    error::{PipelineError, Result},
+    files,
+};
+
+/// A picture in 8-bit RGB.
+#[derive(Debug, Clone)]
+pub struct Picture(RgbImage);
+
+/// Pixels between the cells of a grid.
+const GAP: u32 = 2;
+
+impl Picture {
+    /// Every image of a batch.
+    ///
+    /// # Shapes
+    /// `[B, C, H, W]` in `[-1, 1]`, `C` 1 (grey) or 3 (RGB); values outside are clamped.
+    pub fn from_batch(images: &Tensor) -> Vec<Self> {
+        let (height, width) = (images.size()[2], images.size()[3]);
+        let bytes = ((images.to_kind(Kind::Float).clamp(-1.0, 1.0) + 1.0) * 127.5).round().to_kind(Kind::Uint8);
+        let rgb = bytes.expand([-1, 3, -1, -1], false).permute([0, 2, 3, 1]).to_device(Device::Cpu).contiguous();
+        (0..images.size()[0]).map(|index| Self::from_hwc(&rgb.get(index), width as u32, height as u32)).collect()
+    }
+
+    fn from_hwc(pixels: &Tensor, width: u32, height: u32) -> Self {
+        let mut data = vec![0u8; pixels.numel()];
+        pixels.copy_data(&mut data, pixels.numel());
+        Self(RgbImage::from_raw(width, height, data).unwrap_or_default())
+    }
+
+    /// Pictures of one size in rows of `columns`, on white.
+    pub fn grid(cells: &[Self], columns: usize) -> Self {
+        let (width, height) = cells.first().map_or((0, 0), Self::size);
+        let columns = columns.clamp(1, cells.len().max(1));
+        let rows = cells.len().div_ceil(columns);
+        let side = |count: usize, length: u32| count as u32 * (length + GAP) + GAP;
+        let mut grid = RgbImage::from_pixel(side(columns, width), side(rows, height), Rgb([255; 3]));
+        for (index, cell) in cells.iter().enumerate() {
+            let (x, y) = (side(index % columns, width), side(index / columns, height));
+            image::imageops::replace(&mut grid, &cell.0, x.into(), y.into());
+        }
+        Self(grid)
+    }
+
+    /// Width and height in pixels.
+    pub fn size(&self) -> (u32, u32) {
+        self.0.dimensions()
+    }
+
+    /// The same picture, each pixel drawn as a square of `factor` pixels.
+    pub fn enlarged(&self, factor: u32) -> Self {
+        let (width, height) = self.size();
+        let filter = image::imageops::FilterType::Nearest;
+        Self(image::imageops::resize(&self.0, width * factor, height * factor, filter))
+    }
+
+    /// The bytes of a PNG file.
+    ///
+    /// # Errors
+    /// When the encoder refuses (a picture without pixels).
+    pub fn png(&self) -> Result<Vec<u8>> {
+        let mut bytes = Cursor::new(Vec::new());
+        let encoded = self.0.write_to(&mut bytes, ImageFormat::Png);
+        encoded.map_err(|error| PipelineError::Usage(format!("cannot encode a picture: {error}")))?;
+        Ok(bytes.into_inner())
+    }
+
+    /// Writes a PNG file.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        files::write(path, &self.png()?)
+    }
+}

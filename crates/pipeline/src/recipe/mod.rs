@@ -1,0 +1,210 @@
+//! The recipe: one TOML file that describes an experiment, validated once when it is loaded.
+
+mod sections;
+mod train;
+
+use std::{fs, path::Path};
+
+use serde::{Deserialize, Serialize};
+use vqkit_config::{ConfigError, Document, Section};
+use vqkit_data::DataConfig;
+use vqkit_priors::PriorConfig;
+use vqkit_quantizer::QuantizerConfig;
+use vqkit_vqvae::TokenizerConfig;
+
+pub use self::{
+    sections::{Condition, Evaluate, Loss, Precision, Sample},
+    train::Train,
+};
+use crate::error::{PipelineError, Result};
+
+/// An experiment: data, tokenizer, priors, samples. Every value in it is valid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recipe {
+    /// The keys in front of the sections.
+    pub head: Head,
+    /// `[data]`
+    pub data: DataConfig,
+    /// `[tokenizer]`
+    pub tokenizer: Tokenizer,
+    /// `[condition]`
+    pub condition: Condition,
+    /// `[[prior]]`, one per level, coarse first; none where only a tokenizer is trained.
+    pub priors: Vec<Prior>,
+    /// `[sample]`
+    pub sample: Sample,
+    /// `[evaluate]`
+    pub evaluate: Evaluate,
+}
+
+/// The keys in front of the sections.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// Name of the experiment; its run is written to `runs/NAME`.
+    pub name: String,
+    /// Seed of everything random. Default 0.
+    #[serde(default)]
+    pub seed: u64,
+    /// Arithmetic of encoder, decoder and prior. Default `auto`.
+    #[serde(default)]
+    pub precision: Precision,
+}
+
+/// `[tokenizer]` with `[tokenizer.quantizer]`, `[tokenizer.loss]` and `[tokenizer.train]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tokenizer {
+    /// The network.
+    pub network: TokenizerConfig,
+    /// What turns its latents into indices.
+    pub quantizer: QuantizerConfig,
+    /// What it is trained for.
+    pub loss: Loss,
+    /// How it is trained.
+    pub train: Train,
+}
+
+/// One `[[prior]]` with its `[prior.train]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prior {
+    /// The network.
+    pub network: PriorConfig,
+    /// How it is trained.
+    pub train: Train,
+}
+
+impl Recipe {
+    /// Reads a file, lays the overrides (`key=value`) over it and validates the whole.
+    ///
+    /// # Errors
+    /// For a file that cannot be read, a key that is unknown, missing or ill-typed, and a value that makes no sense;
+    /// each message names file, line and key.
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
+        let text = fs::read_to_string(path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => PipelineError::Usage(format!("there is no recipe {}", path.display())),
+            _ => PipelineError::io("read", path, source),
+        })?;
+        Self::parse(&path.display().to_string(), &text, overrides)
+    }
+
+    /// As [`Recipe::read`], from a text; errors call it `origin`.
+    ///
+    /// # Errors
+    /// As [`Recipe::read`].
+    pub fn parse(origin: &str, text: &str, overrides: &[String]) -> Result<Self> {
+        let mut document = Document::parse(origin, text)?;
+        for assignment in overrides {
+            document.set(assignment)?;
+        }
+        Ok(Self::from_section(document.into_section())?)
+    }
+
+    fn from_section(mut root: Section) -> Result<Self, ConfigError> {
+        let data_section = root.require("data")?;
+        let tokenizer_section = root.require("tokenizer")?;
+        let condition = read_or_default::<Condition>(root.take("condition")?.as_ref())?;
+        let prior_sections = root.take_list("prior")?;
+        let sample_section = root.take("sample")?;
+        let evaluate = read_or_default::<Evaluate>(root.take("evaluate")?.as_ref())?;
+        let head: Head = root.read()?;
+        check_name(&root, &head.name)?;
+
+        let data: DataConfig = data_section.read()?;
+        data.validate().map_err(|error| data_error(&data_section, &error))?;
+        let tokenizer = Tokenizer::from_section(tokenizer_section)?;
+        let priors = prior_sections.into_iter().map(Prior::from_section).collect::<Result<_, _>>()?;
+        let sample = read_or_default::<Sample>(sample_section.as_ref())?;
+        if let (Err((key, reason)), Some(section)) = (sample.validate(), &sample_section) {
+            return Err(section.error_at(key, &reason));
+        }
+        Ok(Self { head, data, tokenizer, condition, priors, sample, evaluate })
+    }
+
+    /// The resolved recipe as TOML, every default written out; reading it gives the same recipe.
+    ///
+    /// # Errors
+    /// When a value has no TOML form.
+    pub fn to_toml(&self) -> Result<String> {
+        let write = || -> Result<toml::Table, toml::ser::Error> {
+            let mut root = toml::Table::try_from(&self.head)?;
+            root.insert("data".into(), toml::Value::try_from(&self.data)?);
+            root.insert("tokenizer".into(), self.tokenizer.to_table()?.into());
+            root.insert("condition".into(), toml::Value::try_from(self.condition)?);
+            let priors = self.priors.iter().map(|prior| Ok(prior.to_table()?.into()));
+            root.insert("prior".into(), toml::Value::Array(priors.collect::<Result<_, toml::ser::Error>>()?));
+            root.insert("sample".into(), toml::Value::try_from(&self.sample)?);
+            root.insert("evaluate".into(), toml::Value::try_from(self.evaluate)?);
+            Ok(root)
+        };
+        write()
+            .and_then(|table| toml::to_string(&table))
+            .map_err(|error| PipelineError::Usage(format!("the recipe has no TOML form: {error}")))
+    }
+}
+
+impl Tokenizer {
+    fn from_section(mut section: Section) -> Result<Self, ConfigError> {
+        let quantizer_section = section.require("quantizer")?;
+        let loss = read_or_default::<Loss>(section.take("loss")?.as_ref())?;
+        let train = Train::from_section(&section.require("train")?)?;
+        let network: TokenizerConfig = section.read()?;
+        let quantizer: QuantizerConfig = quantizer_section.read()?;
+        network.validate().map_err(|error| match &error {
+            vqkit_vqvae::TokenizerError::Config { field, .. } => section.error_at(field, &error.to_string()),
+            _ => section.error(&error.to_string()),
+        })?;
+        quantizer.validate().map_err(|error| match &error {
+            vqkit_quantizer::QuantizeError::Config { field, .. } => {
+                quantizer_section.error_at(field, &error.to_string())
+            }
+            _ => quantizer_section.error(&error.to_string()),
+        })?;
+        Ok(Self { network, quantizer, loss, train })
+    }
+
+    fn to_table(&self) -> Result<toml::Table, toml::ser::Error> {
+        let mut table = toml::Table::try_from(&self.network)?;
+        table.insert("quantizer".into(), toml::Value::try_from(&self.quantizer)?);
+        table.insert("loss".into(), toml::Value::try_from(self.loss)?);
+        table.insert("train".into(), toml::Value::try_from(&self.train)?);
+        Ok(table)
+    }
+}
+
+impl Prior {
+    fn from_section(mut section: Section) -> Result<Self, ConfigError> {
+        let train = Train::from_section(&section.require("train")?)?;
+        let network: PriorConfig = section.read()?;
+        network.validate().map_err(|error| match &error {
+            vqkit_priors::PriorError::Config { field, .. } => section.error_at(field, &error.to_string()),
+            _ => section.error(&error.to_string()),
+        })?;
+        Ok(Self { network, train })
+    }
+
+    fn to_table(&self) -> Result<toml::Table, toml::ser::Error> {
+        let mut table = toml::Table::try_from(&self.network)?;
+        table.insert("train".into(), toml::Value::try_from(&self.train)?);
+        Ok(table)
+    }
+}
+
+fn read_or_default<T: serde::de::DeserializeOwned + Default>(section: Option<&Section>) -> Result<T, ConfigError> {
+    section.map_or_else(|| Ok(T::default()), Section::read)
+}
+
+fn check_name(root: &Section, name: &str) -> Result<(), ConfigError> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(is_plain) {
+        let message = format!("`{name}` cannot name a folder; use letters, digits, `-`, `_` and `.`");
+        return Err(root.error_at("name", &message));
+    }
+    Ok(())
+}
+
+fn data_error(section: &Section, error: &vqkit_data::DataError) -> ConfigError {
+    match error {
+        vqkit_data::DataError::Config { field, .. } => section.error_at(field, &error.to_string()),
+        _ => section.error(&error.to_string()),
+    }
+}

@@ -1,0 +1,79 @@
+//! The small sections of a recipe.
+
+use serde::{Deserialize, Serialize};
+use vqkit_losses::Reconstruction;
+use vqkit_priors::Sampling;
+
+/// Arithmetic of encoder, decoder and prior; distances, losses and the optimizer are fp32 always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// bf16 where the hardware has it, else fp32.
+    #[default]
+    Auto,
+    /// 32-bit floats.
+    Fp32,
+    /// bfloat16 under autocast.
+    Bf16,
+}
+
+/// `[tokenizer.loss]`: the terms beside the quantizer's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Loss {
+    /// The pixel term, `l2` or `l1`. Default `l2`.
+    #[serde(default)]
+    pub reconstruction: Reconstruction,
+}
+
+/// `[condition]`: what steers the priors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Condition {
+    /// Whether the priors are told the class. Default false.
+    #[serde(default)]
+    pub class: bool,
+}
+
+/// `[sample]`: the pictures that a run ends with, and the defaults of `vqkit sample`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sample {
+    /// How many. Default 64.
+    pub count: usize,
+    /// How many are drawn at once. Default 64.
+    pub batch_size: usize,
+    /// How each token is drawn.
+    pub sampling: Sampling,
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        Self { count: 64, batch_size: 64, sampling: Sampling::default() }
+    }
+}
+
+impl Sample {
+    pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
+        for (key, value) in [("count", self.count), ("batch_size", self.batch_size)] {
+            if value == 0 {
+                return Err((key, "must be at least 1".into()));
+            }
+        }
+        self.sampling.validate().map_err(|error| ("sampling", error.to_string()))
+    }
+}
+
+/// `[evaluate]`: what the figures of the report are taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Evaluate {
+    /// Images decoded or grids scored at once. Default 250.
+    pub batch_size: usize,
+}
+
+impl Default for Evaluate {
+    fn default() -> Self {
+        Self { batch_size: 250 }
+    }
+}

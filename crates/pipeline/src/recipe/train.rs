@@ -1,0 +1,110 @@
+//! `train`: how a network is trained, the same keys for tokenizers and priors.
+
+use serde::{Deserialize, Serialize};
+use vqkit_config::{ConfigError, Section};
+use vqkit_torch::schedule::Schedule;
+
+/// How a network is trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Samples a step.
+    pub batch_size: usize,
+    /// Learning rate of AdamW, before the schedule's factor.
+    pub learning_rate: f64,
+    /// The factor on the learning rate by step. Default constant.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// AdamW's decay rates of the two moments. Default `[0.9, 0.95]`.
+    #[serde(default = "Train::default_betas")]
+    pub betas: (f64, f64),
+    /// AdamW's decoupled weight decay, on weights of two and more axes only. Default 0.
+    #[serde(default)]
+    pub weight_decay: f64,
+    /// Largest global norm of the gradients; 0 leaves them as they are. Default 1.
+    #[serde(default = "Train::default_clip_norm")]
+    pub clip_norm: f64,
+    /// Decay of the running average of the weights, which is what later stages use; 0 keeps none. Default 0.
+    #[serde(default)]
+    pub ema_decay: f64,
+    /// Steps between two lines of the log. Default 50.
+    #[serde(default = "Train::default_log_every")]
+    pub log_every: u64,
+    /// Steps between two measurements on held-out data; the best of them is kept. Default 1000.
+    #[serde(default = "Train::default_every")]
+    pub evaluate_every: u64,
+    /// Held-out samples of such a measurement. Default 1000.
+    #[serde(default = "Train::default_evaluate_samples")]
+    pub evaluate_samples: usize,
+    /// Steps between two checkpoints. Default 1000.
+    #[serde(default = "Train::default_every")]
+    pub checkpoint_every: u64,
+    /// Checkpoints kept, beside the best. Default 2.
+    #[serde(default = "Train::default_keep")]
+    pub keep: usize,
+}
+
+impl Train {
+    fn default_betas() -> (f64, f64) {
+        (0.9, 0.95)
+    }
+
+    fn default_clip_norm() -> f64 {
+        1.0
+    }
+
+    fn default_log_every() -> u64 {
+        50
+    }
+
+    fn default_every() -> u64 {
+        1000
+    }
+
+    fn default_evaluate_samples() -> usize {
+        1000
+    }
+
+    fn default_keep() -> usize {
+        2
+    }
+
+    pub(super) fn from_section(section: &Section) -> Result<Self, ConfigError> {
+        let train: Self = section.read()?;
+        match train.validate() {
+            Ok(()) => Ok(train),
+            Err((key, reason)) => Err(section.error_at(key, &reason)),
+        }
+    }
+
+    fn validate(&self) -> Result<(), (&'static str, String)> {
+        let counts = [
+            ("steps", self.steps),
+            ("batch_size", self.batch_size as u64),
+            ("log_every", self.log_every),
+            ("evaluate_every", self.evaluate_every),
+            ("evaluate_samples", self.evaluate_samples as u64),
+            ("checkpoint_every", self.checkpoint_every),
+            ("keep", self.keep as u64),
+        ];
+        if let Some((key, _)) = counts.into_iter().find(|(_, value)| *value == 0) {
+            return Err((key, "must be at least 1".into()));
+        }
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        let share = |value: f64| (0.0..1.0).contains(&value);
+        let checks = [
+            ("learning_rate", positive(self.learning_rate), self.learning_rate, "must be a positive number"),
+            ("betas", share(self.betas.0), self.betas.0, "must be in [0, 1)"),
+            ("betas", share(self.betas.1), self.betas.1, "must be in [0, 1)"),
+            ("weight_decay", self.weight_decay == 0.0 || positive(self.weight_decay), self.weight_decay, "must be 0 or more"),
+            ("clip_norm", self.clip_norm == 0.0 || positive(self.clip_norm), self.clip_norm, "must be 0 or more"),
+            ("ema_decay", share(self.ema_decay), self.ema_decay, "must be in [0, 1)"),
+        ];
+        match checks.into_iter().find(|(_, holds, ..)| !holds) {
+            Some((key, _, value, rule)) => Err((key, format!("{rule}, found {value}"))),
+            None => Ok(()),
+        }
+    }
+}
