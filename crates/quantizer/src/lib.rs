@@ -1,13 +1,29 @@
-//! Vector quantizers: latents to a finite set of codes and back, and the health of their codebooks.
+#![doc = include_str!("../README.md")]
 
 use std::fmt;
 
 use tch::Tensor;
 use vqkit_torch::TokenGrid;
 
+mod codebook;
+mod ema;
 mod error;
+mod gradient;
+mod kmeans;
+mod latents;
+mod nearest;
+mod quantized;
+mod registry;
+mod usage;
+mod vq;
 
+pub use ema::{EmaVectorQuantizer, EmaVectorQuantizerConfig};
 pub use error::QuantizeError;
+pub use gradient::{GradientEstimate, rotation_trick, straight_through};
+pub use quantized::{Quantized, QuantizerLosses};
+pub use registry::QuantizerConfig;
+pub use usage::{CodebookUsage, Usage};
+pub use vq::{VectorQuantizer, VectorQuantizerConfig};
 
 /// What [`Quantizer::quantize`] is called for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +43,8 @@ pub enum Mode {
 pub trait Quantizer: fmt::Debug + Send {
     /// Gives the codebook its first values from a batch of latents `[B, D, *S]`; once, before the first step.
     ///
+    /// A second call, or one on a restored codebook, does nothing.
+    ///
     /// # Errors
     /// When the latents do not have the shape the quantizer was built for.
     fn initialize(&mut self, latents: &Tensor) -> Result<(), QuantizeError>;
@@ -44,7 +62,9 @@ pub trait Quantizer: fmt::Debug + Send {
     /// As [`Quantizer::quantize`].
     fn update(&mut self, latents: &Tensor, quantized: &Quantized) -> Result<(), QuantizeError>;
 
-    /// The codes `[B, D, *S]` of a grid, as `quantize` returned them.
+    /// The codes `[B, D, *S]`, f32, of a grid, as `quantize` returned them.
+    ///
+    /// Waits for the device once per codebook, to look at the range of the indices.
     ///
     /// # Errors
     /// When the grid was not written by a quantizer of these sizes.
@@ -55,26 +75,10 @@ pub trait Quantizer: fmt::Debug + Send {
 
     /// Width `D` of the latents.
     fn dim(&self) -> i64;
-}
 
-/// The result of [`Quantizer::quantize`].
-#[derive(Debug)]
-pub struct Quantized {
-    /// Codes `[B, D, *S]`, with the gradient estimate of the member (straight-through).
-    pub codes: Tensor,
-    /// Indices `[B, Q, *S]`.
-    pub grid: TokenGrid,
-    /// The losses, scalars.
-    pub losses: QuantizerLosses,
-}
-
-/// Unweighted scalars, each a mean over elements; zero where a member has no such term.
-#[derive(Debug)]
-pub struct QuantizerLosses {
-    /// `||sg[z] - z_q||²`: moves only codes.
-    pub codebook: Tensor,
-    /// `||z - sg[z_q]||²`: moves only the encoder.
-    pub commitment: Tensor,
-    /// The weighted sum, ready to be added to a reconstruction loss.
-    pub total: Tensor,
+    /// Codes that the last [`update`](Quantizer::update) replaced, bool `[K]`, where the codebook is trained by gradient:
+    /// an optimizer's moments of these rows of `embedding.weight` belong to codes that are gone.
+    fn revived(&self) -> Option<&Tensor> {
+        None
+    }
 }

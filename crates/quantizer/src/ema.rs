@@ -1,0 +1,187 @@
+//! The codebook that follows moving averages of the latents (van den Oord et al. 2017, appendix A.1).
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor, nn};
+use vqkit_torch::TokenGrid;
+
+use crate::codebook::{Codebook, CodebookConfig, Revival};
+use crate::kmeans::totals;
+use crate::latents::mean_squared_error;
+use crate::registry::{self, check_codebook, check_weight};
+use crate::{GradientEstimate, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
+
+/// `type = "ema"`: the loss is `commitment_weight * ||z - sg[z_q]||²`; the codes move outside the optimizer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmaVectorQuantizerConfig {
+    /// Number of codes K; at least 2.
+    pub codebook_size: i64,
+    /// How much of the averages each step keeps, at least 0 and below 1; default 0.99, as in the paper.
+    #[serde(default = "registry::decay")]
+    pub decay: f64,
+    /// Added to every cluster size (Laplace smoothing), above 0; default 1e-5.
+    #[serde(default = "registry::eps")]
+    pub eps: f64,
+    /// Weight of the term that holds the latents to their codes; default 0.25, the paper's beta.
+    #[serde(default = "registry::commitment_weight")]
+    pub commitment_weight: f64,
+    /// Whether the codes start as the k-means of the first batch; default true.
+    #[serde(default = "registry::kmeans_init")]
+    pub kmeans_init: bool,
+    /// Steps without use after which a code is put on a random latent of the batch; 0 for never, default 100.
+    #[serde(default = "registry::revive_after")]
+    pub revive_after: u64,
+    /// How the decoder's gradient reaches the encoder; default `"straight-through"`.
+    #[serde(default)]
+    pub gradient: GradientEstimate,
+}
+
+impl EmaVectorQuantizerConfig {
+    /// `codebook_size` codes, and everything else by default.
+    pub fn new(codebook_size: i64) -> Self {
+        Self {
+            codebook_size,
+            decay: registry::decay(),
+            eps: registry::eps(),
+            commitment_weight: registry::commitment_weight(),
+            kmeans_init: registry::kmeans_init(),
+            revive_after: registry::revive_after(),
+            gradient: GradientEstimate::default(),
+        }
+    }
+
+    /// Looks at every value.
+    ///
+    /// # Errors
+    /// [`QuantizeError::Config`] for the first value out of range.
+    pub fn validate(&self) -> Result<(), QuantizeError> {
+        check_codebook(self.codebook_size)?;
+        check_weight("commitment_weight", self.commitment_weight)?;
+        if !(0.0..1.0).contains(&self.decay) {
+            let reason = format!("{} must be at least 0 and below 1", self.decay);
+            return Err(QuantizeError::Config { field: "decay", reason });
+        }
+        if !(self.eps > 0.0 && self.eps.is_finite()) {
+            return Err(QuantizeError::Config { field: "eps", reason: format!("{} must be above 0", self.eps) });
+        }
+        Ok(())
+    }
+
+    /// Makes the quantizer for latents of width `dim`, with its codes and its state at `vs`.
+    ///
+    /// # Errors
+    /// As [`EmaVectorQuantizerConfig::validate`], and when `dim` is not positive.
+    pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<EmaVectorQuantizer, QuantizeError> {
+        self.validate()?;
+        registry::check_dim(dim)?;
+        let codebook = Codebook::new(
+            vs,
+            &CodebookConfig {
+                size: self.codebook_size,
+                dim,
+                kmeans_init: self.kmeans_init,
+                revive_after: self.revive_after,
+                trainable: false,
+            },
+        );
+        let mut embed_avg = vs.zeros_no_train("embed_avg", &[self.codebook_size, dim]);
+        embed_avg.copy_(&codebook.weight);
+        let cluster_size = vs.ones_no_train("cluster_size", &[self.codebook_size]);
+        Ok(EmaVectorQuantizer { config: self.clone(), codebook, cluster_size, embed_avg })
+    }
+}
+
+/// Codes that are the averages of the latents that fell to them: with counts `n` and sums `s` of a batch,
+///
+/// ```text
+/// cluster_size <- decay * cluster_size + (1 - decay) * n
+/// embed_avg    <- decay * embed_avg    + (1 - decay) * s
+/// smoothed      = (cluster_size + eps) / (sum(cluster_size) + K * eps) * sum(cluster_size)
+/// codes        <- embed_avg / smoothed
+/// ```
+///
+/// as in vector-quantize-pytorch and rosinality's VQ-VAE-2. A new codebook counts each code once. A revived code starts
+/// again with `cluster_size = 1` and `embed_avg` at its latent.
+#[derive(Debug)]
+pub struct EmaVectorQuantizer {
+    config: EmaVectorQuantizerConfig,
+    codebook: Codebook,
+    /// `cluster_size` `[K]`.
+    cluster_size: Tensor,
+    /// `embed_avg` `[K, D]`.
+    embed_avg: Tensor,
+}
+
+impl EmaVectorQuantizer {
+    fn follow(&mut self, points: &Tensor, indices: &Tensor, weights: Option<&Tensor>) -> Tensor {
+        let (sums, counts) = totals(points, indices, self.codebook.size(), weights);
+        let rate = 1.0 - self.config.decay;
+        let cluster_size = &self.cluster_size * self.config.decay + &counts * rate;
+        let embed_avg = &self.embed_avg * self.config.decay + sums * rate;
+        let total = cluster_size.sum(Kind::Float);
+        let smoothing = self.config.eps * self.codebook.size() as f64;
+        let smoothed = (&cluster_size + self.config.eps) / (&total + smoothing) * &total;
+        self.codebook.weight.copy_(&(&embed_avg / smoothed.unsqueeze(-1)));
+        self.cluster_size.copy_(&cluster_size);
+        self.embed_avg.copy_(&embed_avg);
+        counts
+    }
+
+    fn revive(&mut self, revival: &Revival) {
+        revival.renew(&mut self.codebook.weight, &revival.replacements);
+        revival.renew(&mut self.embed_avg, &revival.replacements);
+        let once = self.cluster_size.ones_like();
+        revival.renew(&mut self.cluster_size, &once);
+    }
+}
+
+impl Quantizer for EmaVectorQuantizer {
+    fn initialize(&mut self, latents: &Tensor) -> Result<(), QuantizeError> {
+        if let Some(clusters) = self.codebook.initialize(latents)? {
+            let sizes = clusters.sizes.clamp_min(1.0);
+            self.embed_avg.copy_(&(&clusters.centres * sizes.unsqueeze(-1)));
+            self.cluster_size.copy_(&sizes);
+        }
+        Ok(())
+    }
+
+    fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, _mode: Mode) -> Result<Quantized, QuantizeError> {
+        let rows = self.codebook.rows(latents)?;
+        let weights = rows.weights(mask)?;
+        let indices = self.codebook.assign(&rows.points)?;
+        let codes = self.codebook.codes(&indices, false);
+        let commitment = mean_squared_error(&rows.points, &codes, weights.as_ref());
+        let total = &commitment * self.config.commitment_weight;
+        Ok(Quantized {
+            codes: rows.restore(&self.config.gradient.apply(&codes, &rows.points)),
+            grid: TokenGrid::new(rows.restore_indices(&indices), self.sizes())?,
+            losses: QuantizerLosses { codebook: commitment.detach().zeros_like(), commitment, total },
+            mask: mask.map(Tensor::shallow_clone),
+        })
+    }
+
+    fn update(&mut self, latents: &Tensor, quantized: &Quantized) -> Result<(), QuantizeError> {
+        tch::no_grad(|| {
+            let rows = self.codebook.rows(&latents.detach())?;
+            let weights = rows.weights(quantized.mask.as_ref())?;
+            let indices = quantized.grid.indices.f_reshape([-1])?;
+            let counts = self.follow(&rows.points, &indices, weights.as_ref());
+            if let Some(revival) = self.codebook.grow_old(&rows.points, &counts, weights.as_ref()) {
+                self.revive(&revival);
+            }
+            Ok(())
+        })
+    }
+
+    fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
+        self.codebook.lookup(grid)
+    }
+
+    fn sizes(&self) -> Vec<i64> {
+        vec![self.codebook.size()]
+    }
+
+    fn dim(&self) -> i64 {
+        self.codebook.dim()
+    }
+}

@@ -1,0 +1,107 @@
+//! How the decoder's gradient passes the choice of a code, which itself has none.
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+
+/// Estimates of the gradient with respect to the latents.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GradientEstimate {
+    /// The gradient of the codes, unchanged ([`straight_through`]).
+    #[default]
+    StraightThrough,
+    /// The gradient of the codes, turned and scaled as the code is against the latent ([`rotation_trick`]).
+    Rotation,
+}
+
+impl GradientEstimate {
+    /// Codes `[N, D]` with a gradient to the latents `[N, D]`.
+    pub(crate) fn apply(self, codes: &Tensor, latents: &Tensor) -> Tensor {
+        match self {
+            Self::StraightThrough => straight_through(codes, latents),
+            Self::Rotation => rotation_trick(codes, latents),
+        }
+    }
+}
+
+/// The value of `codes`, exactly, with the gradient of `latents` (Bengio et al. 2013; van den Oord et al. 2017, section 3.2).
+///
+/// Both have the same shape; nothing flows to `codes`.
+///
+/// ```
+/// use tch::Tensor;
+///
+/// let latents = Tensor::from_slice(&[0.4f32, 1.7]).set_requires_grad(true);
+/// let codes = Tensor::from_slice(&[0.0f32, 2.0]);
+/// let out = vqkit_quantizer::straight_through(&codes, &latents);
+/// assert_eq!(out, codes);
+/// out.sum(tch::Kind::Float).backward();
+/// assert_eq!(latents.grad(), Tensor::from_slice(&[1.0f32, 1.0]));
+/// ```
+pub fn straight_through(codes: &Tensor, latents: &Tensor) -> Tensor {
+    if latents.requires_grad() { codes.detach() + (latents - latents.detach()) } else { codes.detach() }
+}
+
+/// The value of `codes`, up to rounding, as the latents turned and scaled by constants (Fifty et al. 2024, section 4.2).
+///
+/// Both are `[N, D]`. With `u` and `q` the directions of latent and code and `w` that of `u + q`, a latent `z` becomes
+/// `(||e|| / ||z||) (z - 2 w wᵀz + 2 q uᵀz)`, in which everything but the last factors `z` is constant.
+pub fn rotation_trick(codes: &Tensor, latents: &Tensor) -> Tensor {
+    if !latents.requires_grad() {
+        return codes.detach();
+    }
+    let (code, latent) = (codes.detach(), latents.detach());
+    let (code_norm, latent_norm) = (norm(&code), norm(&latent));
+    let (u, q) = (&latent / &latent_norm, &code / &code_norm);
+    let sum = &u + &q;
+    let w = &sum / norm(&sum);
+    let turned = latents - 2.0 * &w * dot(latents, &w) + 2.0 * &q * dot(latents, &u);
+    turned * (code_norm / latent_norm)
+}
+
+/// Lengths `[N, 1]`, kept off zero.
+fn norm(rows: &Tensor) -> Tensor {
+    dot(rows, rows).sqrt().clamp_min(1e-6)
+}
+
+/// Products of rows `[N, 1]`.
+fn dot(a: &Tensor, b: &Tensor) -> Tensor {
+    (a * b).sum_dim_intlist([-1i64].as_slice(), true, Kind::Float)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    #[test]
+    fn both_estimates_keep_the_value_and_reach_only_the_latents() {
+        tch::manual_seed(3);
+        let random = || Tensor::randn([40, 6], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        for estimate in [GradientEstimate::StraightThrough, GradientEstimate::Rotation] {
+            let (codes, latents) = (random(), random());
+            let out = estimate.apply(&codes, &latents);
+            assert!(out.allclose(&codes, 1e-4, 1e-5, false), "{estimate:?}");
+            out.square().sum(Kind::Float).backward();
+            assert!(latents.grad().defined() && !codes.grad().defined(), "{estimate:?}");
+        }
+    }
+
+    #[test]
+    fn rotation_turns_the_gradient_as_it_turns_the_latent() {
+        // The latent e1 becomes 2 e2; the transposed map takes a gradient along e2 to 2 e1 and one along e1 to -2 e2.
+        let latents = Tensor::from_slice2(&[[1.0f32, 0.0], [1.0, 0.0]]).set_requires_grad(true);
+        let codes = Tensor::from_slice2(&[[0.0f32, 2.0], [0.0, 2.0]]);
+        let probe = Tensor::from_slice2(&[[0.0f32, 1.0], [1.0, 0.0]]);
+        (rotation_trick(&codes, &latents) * probe).sum(Kind::Float).backward();
+        let want = Tensor::from_slice2(&[[2.0f32, 0.0], [0.0, -2.0]]);
+        assert!(latents.grad().allclose(&want, 1e-5, 1e-6, false), "{}", latents.grad());
+    }
+
+    #[test]
+    fn a_latent_of_zero_gives_a_finite_gradient() {
+        let latents = Tensor::zeros([1, 3], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        rotation_trick(&Tensor::from_slice2(&[[1.0f32, 2.0, 3.0]]), &latents).sum(Kind::Float).backward();
+        assert!(bool::try_from(latents.grad().isfinite().all()).unwrap());
+    }
+}

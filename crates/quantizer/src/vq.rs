@@ -1,0 +1,140 @@
+//! The codebook trained by gradient (van den Oord et al. 2017, "Neural Discrete Representation Learning").
+
+use serde::{Deserialize, Serialize};
+use tch::{Tensor, nn};
+use vqkit_torch::TokenGrid;
+
+use crate::codebook::{Codebook, CodebookConfig};
+use crate::kmeans::counts;
+use crate::latents::mean_squared_error;
+use crate::registry::{self, check_codebook, check_weight};
+use crate::{GradientEstimate, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
+
+/// `type = "vq"`: the loss is `codebook_weight * ||sg[z] - z_q||² + commitment_weight * ||z - sg[z_q]||²`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VectorQuantizerConfig {
+    /// Number of codes K; at least 2.
+    pub codebook_size: i64,
+    /// Weight of the term that moves the codes to the latents; default 1, as in equation 3 of the paper.
+    #[serde(default = "registry::codebook_weight")]
+    pub codebook_weight: f64,
+    /// Weight of the term that holds the latents to their codes; default 0.25, the paper's beta.
+    #[serde(default = "registry::commitment_weight")]
+    pub commitment_weight: f64,
+    /// Whether the codes start as the k-means of the first batch; default true.
+    #[serde(default = "registry::kmeans_init")]
+    pub kmeans_init: bool,
+    /// Steps without use after which a code is put on a random latent of the batch; 0 for never, default 100.
+    #[serde(default = "registry::revive_after")]
+    pub revive_after: u64,
+    /// How the decoder's gradient reaches the encoder; default `"straight-through"`.
+    #[serde(default)]
+    pub gradient: GradientEstimate,
+}
+
+impl VectorQuantizerConfig {
+    /// `codebook_size` codes, and everything else by default.
+    pub fn new(codebook_size: i64) -> Self {
+        Self {
+            codebook_size,
+            codebook_weight: registry::codebook_weight(),
+            commitment_weight: registry::commitment_weight(),
+            kmeans_init: registry::kmeans_init(),
+            revive_after: registry::revive_after(),
+            gradient: GradientEstimate::default(),
+        }
+    }
+
+    /// Looks at every value.
+    ///
+    /// # Errors
+    /// [`QuantizeError::Config`] for the first value out of range.
+    pub fn validate(&self) -> Result<(), QuantizeError> {
+        check_codebook(self.codebook_size)?;
+        check_weight("codebook_weight", self.codebook_weight)?;
+        check_weight("commitment_weight", self.commitment_weight)
+    }
+
+    /// Makes the quantizer for latents of width `dim`, with its codes and its state at `vs`.
+    ///
+    /// # Errors
+    /// As [`VectorQuantizerConfig::validate`], and when `dim` is not positive.
+    pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<VectorQuantizer, QuantizeError> {
+        self.validate()?;
+        registry::check_dim(dim)?;
+        let codebook = Codebook::new(
+            vs,
+            &CodebookConfig {
+                size: self.codebook_size,
+                dim,
+                kmeans_init: self.kmeans_init,
+                revive_after: self.revive_after,
+                trainable: true,
+            },
+        );
+        Ok(VectorQuantizer { config: self.clone(), codebook, revived: None })
+    }
+}
+
+/// Codes that an optimizer moves: `embedding.weight` `[K, D]` is a trainable variable.
+#[derive(Debug)]
+pub struct VectorQuantizer {
+    config: VectorQuantizerConfig,
+    codebook: Codebook,
+    revived: Option<Tensor>,
+}
+
+impl Quantizer for VectorQuantizer {
+    fn initialize(&mut self, latents: &Tensor) -> Result<(), QuantizeError> {
+        self.codebook.initialize(latents).map(|_| ())
+    }
+
+    fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError> {
+        let rows = self.codebook.rows(latents)?;
+        let weights = rows.weights(mask)?;
+        let indices = self.codebook.assign(&rows.points)?;
+        let codes = self.codebook.codes(&indices, matches!(mode, Mode::Train { .. }));
+        let codebook = mean_squared_error(&codes, &rows.points.detach(), weights.as_ref());
+        let commitment = mean_squared_error(&rows.points, &codes.detach(), weights.as_ref());
+        let total = &codebook * self.config.codebook_weight + &commitment * self.config.commitment_weight;
+        Ok(Quantized {
+            codes: rows.restore(&self.config.gradient.apply(&codes, &rows.points)),
+            grid: TokenGrid::new(rows.restore_indices(&indices), self.sizes())?,
+            losses: QuantizerLosses { codebook, commitment, total },
+            mask: mask.map(Tensor::shallow_clone),
+        })
+    }
+
+    /// Counts the ages of the codes and revives the dead; the optimizer does the rest.
+    fn update(&mut self, latents: &Tensor, quantized: &Quantized) -> Result<(), QuantizeError> {
+        tch::no_grad(|| {
+            let rows = self.codebook.rows(&latents.detach())?;
+            let weights = rows.weights(quantized.mask.as_ref())?;
+            let indices = quantized.grid.indices.f_reshape([-1])?;
+            let used = counts(&indices, self.codebook.size(), weights.as_ref());
+            let revival = self.codebook.grow_old(&rows.points, &used, weights.as_ref());
+            if let Some(revival) = &revival {
+                revival.renew(&mut self.codebook.weight, &revival.replacements);
+            }
+            self.revived = revival.map(|revival| revival.dead);
+            Ok(())
+        })
+    }
+
+    fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
+        self.codebook.lookup(grid)
+    }
+
+    fn sizes(&self) -> Vec<i64> {
+        vec![self.codebook.size()]
+    }
+
+    fn dim(&self) -> i64 {
+        self.codebook.dim()
+    }
+
+    fn revived(&self) -> Option<&Tensor> {
+        self.revived.as_ref()
+    }
+}
