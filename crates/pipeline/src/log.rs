@@ -54,12 +54,12 @@ impl StageLog {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn figures(&mut self, step: u64, figures: &[(&str, f64)]) -> Result<()> {
+    pub fn figures(&mut self, step: u64, figures: &[(String, f64)]) -> Result<()> {
         let mut line = Map::new();
         line.insert("stage".into(), json!(self.stage));
         line.insert("step".into(), json!(step));
         for (name, value) in figures {
-            line.insert((*name).into(), json!(value));
+            line.insert(name.clone(), json!(value));
             self.events.scalar(&format!("{}/{name}", self.stage), *value, step)?;
         }
         line.insert("seconds".into(), json!(self.started.elapsed().as_secs_f64()));

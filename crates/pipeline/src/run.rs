@@ -171,6 +171,11 @@ impl Run {
         self.path.join(stage)
     }
 
+    /// A path inside the run, as `run.json` writes it.
+    pub fn relative(&self, path: &Path) -> String {
+        path.strip_prefix(&self.path).unwrap_or(path).to_string_lossy().into_owned()
+    }
+
     /// What a stage made, if it is done.
     pub fn output(&self, stage: &str) -> Option<&Output> {
         self.record.stages.iter().find(|record| record.name == stage)?.done.as_ref()

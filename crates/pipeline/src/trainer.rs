@@ -1,6 +1,9 @@
 //! What every training loop shares: optimizer, averaged weights, checkpoints, logs, progress and the way back.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn::VarStore};
@@ -45,7 +48,7 @@ pub enum Better {
 /// A network in training.
 pub struct Trainer {
     stage: String,
-    run: std::path::PathBuf,
+    run: PathBuf,
     train: Train,
     vs: VarStore,
     optimizer: Adam,
@@ -140,9 +143,14 @@ impl Trainer {
         self.state.step == 0
     }
 
+    /// Counters that a loop keeps over many steps, as the checkpoint restored them.
+    pub fn counters(&self) -> &Tensors {
+        &self.counters
+    }
+
     /// Counters that a loop keeps over many steps, saved with every checkpoint.
-    pub fn counters(&mut self) -> &mut Tensors {
-        &mut self.counters
+    pub fn set_counters(&mut self, counters: Tensors) {
+        self.counters = counters;
     }
 
     /// Whether the step just done is one to log.
@@ -210,7 +218,7 @@ impl Trainer {
     ///
     /// # Errors
     /// When a log cannot be written.
-    pub fn log(&mut self, figures: &[(&str, f64)], shown: &str) -> Result<()> {
+    pub fn log(&mut self, figures: &[(String, f64)], shown: &str) -> Result<()> {
         self.progress.say(shown);
         self.log.figures(self.state.step, figures)
     }
@@ -288,8 +296,9 @@ impl Trainer {
     ///
     /// # Errors
     /// When there is none.
-    pub fn finish(self, summary: &str) -> Result<std::path::PathBuf> {
-        self.progress.finish(summary);
+    pub fn finish(self) -> Result<PathBuf> {
+        let best = self.state.best.map_or(String::new(), |best| format!(", best held-out figure {best:.3}"));
+        self.progress.finish(&format!("{} steps done{best}", self.state.step));
         let folder = self.run.join(&self.stage);
         self.checkpoints.chosen().ok_or_else(|| PipelineError::artifact(&folder, "no checkpoint was written"))
     }

@@ -1,0 +1,60 @@
+//! Batches of a recipe's data: in training order, or once through the held-out samples.
+
+use std::iter;
+
+use serde_json::json;
+use vqkit_data::{Batch, DataConfig, Dataset, Loader, LoaderConfig, Order, View};
+
+use crate::{
+    error::{PipelineError, Result},
+    files,
+    recipe::Recipe,
+    run::Run,
+};
+
+/// What `[data]` says of loading; the rest is the caller's.
+pub fn loader_config(data: &DataConfig) -> LoaderConfig {
+    LoaderConfig { workers: data.workers, prefetch: data.prefetch, ..LoaderConfig::default() }
+}
+
+/// Batches of the first `wanted` held-out samples, in order, not augmented.
+///
+/// # Errors
+/// When nothing is held out.
+pub fn held_out(recipe: &Recipe, data: &Dataset, wanted: usize) -> Result<impl Iterator<Item = Result<Batch>>> {
+    if data.held_out.is_empty() {
+        let message = "nothing is held out: give the source a `held_out` of its own, or set data.held_out = 0.05";
+        return Err(PipelineError::Usage(message.into()));
+    }
+    once(recipe, &data.held_out, wanted)
+}
+
+/// Batches of the first `wanted` samples of a view, in order, not augmented.
+///
+/// # Errors
+/// When a loader cannot be started.
+pub fn once(recipe: &Recipe, view: &View, wanted: usize) -> Result<impl Iterator<Item = Result<Batch>> + use<>> {
+    let batch_size = recipe.evaluate.batch_size.min(wanted).min(view.len()).max(1);
+    let config = LoaderConfig {
+        batch_size,
+        order: Order::Sequential,
+        augment: false,
+        drop_last: false,
+        ..loader_config(&recipe.data)
+    };
+    let mut loader = Loader::new(view, config)?;
+    let batches = wanted.min(view.len()).div_ceil(batch_size);
+    Ok(iter::from_fn(move || loader.next()).take(batches).map(|batch| Ok(batch?)))
+}
+
+/// Writes the list of items that were left out as bad beside the stage's output, if there are any.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn report_bad(run: &Run, stage: &str, loader: &Loader) -> Result<()> {
+    let bad: Vec<_> = loader.bad().iter().map(|bad| json!({"key": bad.key, "reason": bad.reason})).collect();
+    match bad.is_empty() {
+        true => Ok(()),
+        false => files::write_json(&run.folder(stage).join("bad.json"), &bad),
+    }
+}

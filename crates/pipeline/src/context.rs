@@ -1,0 +1,86 @@
+//! Where the work runs: device, threads, arithmetic, and the wish to leave.
+
+use tch::{Device, Kind, Tensor};
+use vqkit_torch::{autocast, device, determinism, threads};
+
+use crate::{
+    error::{PipelineError, Result},
+    interrupt::Interrupt,
+    recipe::Precision,
+    run::Call,
+};
+
+/// Where the work runs.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// CPU or a GPU.
+    pub device: Device,
+    /// Set when the user wants to leave.
+    pub interrupt: Interrupt,
+}
+
+impl Context {
+    /// Chooses the device (`auto`, `cpu`, `cuda:N`), sets libtorch's threads and turns its deterministic algorithms on.
+    ///
+    /// # Errors
+    /// When there is no such device, or the number of threads is not positive.
+    pub fn new(device: &str, threads: Option<i32>, interrupt: Interrupt) -> Result<Self> {
+        let device = device::parse(device).map_err(|error| PipelineError::Usage(format!("--device: {error}")))?;
+        if let Some(threads) = threads {
+            if threads < 1 {
+                return Err(PipelineError::Usage(format!("--threads must be at least 1, found {threads}")));
+            }
+            threads::set(threads);
+        }
+        determinism::set(true)?;
+        Ok(Self { device, interrupt })
+    }
+
+    /// The arithmetic of encoder, decoder and prior.
+    pub fn kind(&self, precision: Precision) -> Kind {
+        match precision {
+            Precision::Fp32 => Kind::Float,
+            Precision::Bf16 => Kind::BFloat16,
+            Precision::Auto if autocast::bf16_is_fast(self.device) => Kind::BFloat16,
+            Precision::Auto => Kind::Float,
+        }
+    }
+
+    /// Runs `work` in the given arithmetic.
+    pub fn autocast<T>(&self, kind: Kind, work: impl FnOnce() -> T) -> T {
+        match kind {
+            Kind::Float => work(),
+            kind => autocast::with(self.device, kind, work),
+        }
+    }
+
+    /// A batch's images on the device.
+    ///
+    /// # Shapes
+    /// `[B, C, H, W]` in `[-1, 1]`.
+    ///
+    /// # Errors
+    /// When the device refuses.
+    pub fn images(&self, batch: &vqkit_data::Batch) -> Result<Tensor> {
+        let shape = batch.shape.map(|length| length as i64);
+        Ok(Tensor::f_from_slice(&batch.images)?.f_view(shape)?.f_to_device(self.device)?)
+    }
+
+    /// What `run.json` says of this call.
+    pub fn call(&self, precision: Precision, seed: u64) -> Call {
+        Call {
+            command: std::env::args().collect(),
+            device: device::name(self.device),
+            threads: threads::count(),
+            precision: if self.kind(precision) == Kind::Float { "fp32" } else { "bf16" }.into(),
+            libtorch: vqkit_torch::libtorch_version(),
+            git: revision(),
+            seed,
+        }
+    }
+}
+
+fn revision() -> Option<String> {
+    let output = std::process::Command::new("git").args(["rev-parse", "HEAD"]).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
