@@ -1,0 +1,163 @@
+//! Stage `report`: what tokenizer and priors are worth on held-out data.
+
+use serde::Serialize;
+use tch::no_grad;
+use vqkit_data::Dataset;
+use vqkit_metrics::PixelError;
+use vqkit_quantizer::Mode;
+
+use crate::{
+    batches,
+    context::Context,
+    encode::Split,
+    error::{PipelineError, Result},
+    files,
+    level_usage::LevelUsage,
+    load,
+    pictures::Picture,
+    recipe::Recipe,
+    report,
+    run::{Output, Run},
+    token_file::TokenSet,
+    train_prior, train_tokenizer,
+};
+
+/// The stage's name, and its folder inside the run.
+pub const STAGE: &str = "report";
+
+/// `metrics.json`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Metrics {
+    /// How the figures were taken.
+    pub protocol: Protocol,
+    /// Mean squared error of a pixel's channel in units of 1/255, both sides rounded to 8 bits, over all images.
+    pub reconstruction_mse: f64,
+    /// PSNR of that error, in dB.
+    pub reconstruction_psnr_db: f64,
+    /// Every level of tokens, coarse first.
+    pub levels: Vec<LevelMetrics>,
+}
+
+/// How the figures were taken.
+#[derive(Debug, Clone, Serialize)]
+pub struct Protocol {
+    /// Held-out images, all of which were used.
+    pub held_out_images: usize,
+    /// Fingerprint of the held-out data.
+    pub data: String,
+    /// Width and height of the images.
+    pub image_size: u32,
+    /// Filter of the resize.
+    pub resize: vqkit_data::Filter,
+    /// Arithmetic: `fp32` or `bf16`.
+    pub precision: String,
+    /// Where it was computed.
+    pub device: String,
+    /// Fingerprint of the tokenizer's weights.
+    pub tokenizer: String,
+}
+
+/// The figures of one level.
+#[derive(Debug, Clone, Serialize)]
+pub struct LevelMetrics {
+    /// Positions of its grid.
+    pub positions: i64,
+    /// Codes of its codebook (the first, where a position has several).
+    pub codes: i64,
+    /// Share of codes used on held-out images.
+    pub usage: f64,
+    /// Perplexity of the codes on held-out images.
+    pub perplexity: f64,
+    /// Bits of a token under the best prior that ignores its neighbours.
+    pub unigram_bits_per_token: f64,
+    /// Bits of a token under the trained prior.
+    pub prior_bits_per_token: Option<f64>,
+    /// The same, spread over the numbers of an image.
+    pub prior_bits_per_dim: Option<f64>,
+}
+
+/// Measures a run and writes `metrics.json` and `report.html`.
+///
+/// # Errors
+/// When the run is not trained, nothing is held out, or files cannot be read or written.
+pub fn run_stage(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
+    run.begin(STAGE)?;
+    let metrics = measure(run, recipe, data, context)?;
+    let folder = run.folder(STAGE);
+    files::create_folder(&folder, |folder| {
+        files::write_json(&folder.join("metrics.json"), &metrics.0)?;
+        files::write(&folder.join("report.html"), report::html(run, recipe, &metrics.0, &metrics.1)?.as_bytes())
+    })?;
+    let path = folder.join("metrics.json");
+    let bytes = std::fs::read(&path).map_err(|source| PipelineError::io("read", &path, source))?;
+    Ok(Output { path: STAGE.into(), fingerprint: blake3::hash(&bytes).to_hex().to_string() })
+}
+
+/// The figures of a run, and originals above their reconstructions.
+///
+/// # Errors
+/// As [`run_stage`].
+pub fn measure(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<(Metrics, Picture)> {
+    let (error, picture) = reconstruction(run, recipe, data, context)?;
+    let tokens = train_prior::read_tokens(run, Split::HeldOut)?;
+    let usage = usage(&tokens)?;
+    let priors = load::priors(run, recipe, tokens.header.classes.len() as u32, context)?;
+    let dims = f64::from(recipe.data.image_size).powi(2) * recipe.data.color.channels() as f64;
+    let mut levels = Vec::new();
+    for (level, usage) in usage.levels().iter().enumerate() {
+        let bits = match priors.get(level) {
+            None => None,
+            Some(prior) => {
+                let prior = prior.as_ref();
+                Some(train_prior::bits_per_token(prior, recipe, level, &tokens, tokens.len(), context)?)
+            }
+        };
+        let shape = tokens.levels[level].size();
+        let per_image: i64 = shape[1..].iter().product();
+        levels.push(LevelMetrics {
+            positions: shape[2..].iter().product(),
+            codes: tokens.header.sizes[level][0],
+            usage: usage.usage(),
+            perplexity: usage.perplexity(),
+            unigram_bits_per_token: usage.perplexity().log2(),
+            prior_bits_per_token: bits,
+            prior_bits_per_dim: bits.map(|bits| bits * per_image as f64 / dims),
+        });
+    }
+    let protocol = Protocol {
+        held_out_images: data.held_out.len(),
+        data: data.held_out.fingerprint(),
+        image_size: recipe.data.image_size,
+        resize: recipe.data.resize,
+        precision: run.record().call.precision.clone(),
+        device: run.record().call.device.clone(),
+        tokenizer: run.require(train_tokenizer::STAGE)?.fingerprint.clone(),
+    };
+    let metrics =
+        Metrics { protocol, reconstruction_mse: error.mse(), reconstruction_psnr_db: error.psnr_db(), levels };
+    Ok((metrics, picture))
+}
+
+fn reconstruction(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<(PixelError, Picture)> {
+    let tokenizer = load::tokenizer(run, recipe, context)?;
+    let kind = context.kind(recipe.head.precision);
+    let (mut error, mut picture) = (PixelError::default(), None);
+    for batch in batches::held_out(recipe, data, data.held_out.len())? {
+        let images = context.images(&batch?)?;
+        let output = no_grad(|| context.autocast(kind, || tokenizer.forward(&images, Mode::Eval)))?;
+        error.add(&output.images, &images);
+        picture.get_or_insert_with(|| train_tokenizer::beside(&images, &output.images));
+    }
+    let picture = picture.ok_or_else(|| PipelineError::Usage("nothing is held out".into()))?;
+    Ok((error, picture))
+}
+
+fn usage(tokens: &TokenSet) -> Result<LevelUsage> {
+    let mut usage = LevelUsage::new(&tokens.header.sizes, tch::Device::Cpu);
+    let places = tch::Tensor::arange(tokens.len() as i64, (tch::Kind::Int64, tch::Device::Cpu));
+    let grids: Vec<_> = (0..tokens.levels.len())
+        .map(|level| tokens.grid(level, &places, tch::Device::Cpu))
+        .collect::<Result<_>>()?;
+    usage.add(&grids)?;
+    Ok(usage)
+}

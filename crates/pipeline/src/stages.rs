@@ -1,0 +1,100 @@
+//! The stages of an experiment, in order; each is skipped where it is done, and goes on where it was cut off.
+
+use vqkit_data::Dataset;
+
+use crate::{
+    context::Context,
+    encode,
+    error::{PipelineError, Result},
+    evaluate,
+    recipe::Recipe,
+    run::{Output, Run},
+    sample, train_prior, train_tokenizer,
+};
+
+/// One stage of an experiment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// Trains encoder, codebook and decoder.
+    Tokenizer,
+    /// Encodes every image.
+    Tokens,
+    /// Trains the prior of a level.
+    Prior(usize),
+    /// Draws pictures.
+    Samples,
+    /// Measures, and writes the report.
+    Report,
+}
+
+impl Stage {
+    /// All stages of a recipe, in order.
+    pub fn of(recipe: &Recipe) -> Vec<Self> {
+        let priors = (0..recipe.priors.len()).map(Self::Prior);
+        let sampled = (!recipe.priors.is_empty()).then_some(Self::Samples);
+        [Self::Tokenizer, Self::Tokens].into_iter().chain(priors).chain(sampled).chain([Self::Report]).collect()
+    }
+
+    /// The name in `run.json`, which is also the folder inside the run.
+    pub fn name(&self, recipe: &Recipe) -> String {
+        match self {
+            Self::Tokenizer => train_tokenizer::STAGE.into(),
+            Self::Tokens => encode::STAGE.into(),
+            Self::Prior(level) => train_prior::stages(recipe)[*level].clone(),
+            Self::Samples => sample::STAGE.into(),
+            Self::Report => evaluate::STAGE.into(),
+        }
+    }
+
+    fn run(&self, run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
+        match self {
+            Self::Tokenizer => train_tokenizer::train(run, recipe, data, context),
+            Self::Tokens => encode::encode(run, recipe, data, context),
+            Self::Prior(level) => train_prior::train(run, recipe, *level, context),
+            Self::Samples => sample::run_stage(run, recipe, context),
+            Self::Report => evaluate::run_stage(run, recipe, data, context),
+        }
+    }
+}
+
+/// Runs every missing stage in order, or only those whose name begins with `only` (`prior` means all priors).
+///
+/// # Errors
+/// When there is no such stage, or one fails.
+pub fn run(run: &mut Run, recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<()> {
+    let stages = Stage::of(recipe);
+    let wanted = |stage: &Stage| only.is_none_or(|only| stage.name(recipe).split('/').next() == Some(only));
+    if !stages.iter().any(wanted) {
+        let names: Vec<String> = stages.iter().map(|stage| stage.name(recipe)).collect();
+        let only = only.unwrap_or_default();
+        return Err(PipelineError::Usage(format!("--stage: there is no stage `{only}`; there are {}", names.join(", "))));
+    }
+    let data = open_data(recipe)?;
+    for stage in stages.into_iter().filter(wanted) {
+        let name = stage.name(recipe);
+        if run.output(&name).is_some() {
+            eprintln!("{name:>10} done already");
+            continue;
+        }
+        let output = stage.run(run, recipe, &data, context)?;
+        run.finish(&name, output)?;
+    }
+    Ok(())
+}
+
+/// Opens the recipe's data; recipes that condition by class need a class for every sample.
+///
+/// # Errors
+/// When it cannot be read, or holds no classes where they are needed.
+pub fn open_data(recipe: &Recipe) -> Result<Dataset> {
+    let config = vqkit_data::DataConfig {
+        require_class: recipe.data.require_class || recipe.condition.class,
+        ..recipe.data.clone()
+    };
+    let data = config.open()?;
+    if recipe.condition.class && data.train.num_classes() == 0 {
+        let message = "condition.class = true, but the data has no classes";
+        return Err(PipelineError::Usage(message.into()));
+    }
+    Ok(data)
+}
