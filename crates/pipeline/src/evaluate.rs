@@ -1,5 +1,7 @@
 //! Stage `report`: what tokenizer and priors are worth on held-out data.
 
+use std::fmt;
+
 use serde::Serialize;
 use tch::no_grad;
 use vqkit_data::Dataset;
@@ -18,7 +20,6 @@ use crate::{
     recipe::Recipe,
     report,
     run::{Output, Run},
-    token_file::TokenSet,
     train_prior, train_tokenizer,
 };
 
@@ -82,15 +83,23 @@ pub struct LevelMetrics {
 /// When the run is not trained, nothing is held out, or files cannot be read or written.
 pub fn run_stage(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
     run.begin(STAGE)?;
-    let metrics = measure(run, recipe, data, context)?;
-    let folder = run.folder(STAGE);
-    files::create_folder(&folder, |folder| {
-        files::write_json(&folder.join("metrics.json"), &metrics.0)?;
-        files::write(&folder.join("report.html"), report::html(run, recipe, &metrics.0, &metrics.1)?.as_bytes())
-    })?;
-    let path = folder.join("metrics.json");
+    refresh(run, recipe, data, context)?;
+    let path = run.folder(STAGE).join("metrics.json");
     let bytes = std::fs::read(&path).map_err(|source| PipelineError::io("read", &path, source))?;
     Ok(Output { path: STAGE.into(), fingerprint: blake3::hash(&bytes).to_hex().to_string() })
+}
+
+/// Measures a run and writes its `report/` anew.
+///
+/// # Errors
+/// As [`run_stage`].
+pub fn refresh(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Metrics> {
+    let (metrics, reconstructions) = measure(run, recipe, data, context)?;
+    files::create_folder(&run.folder(STAGE), |folder| {
+        files::write_json(&folder.join("metrics.json"), &metrics)?;
+        files::write(&folder.join("report.html"), report::html(run, recipe, &metrics, &reconstructions)?.as_bytes())
+    })?;
+    Ok(metrics)
 }
 
 /// The figures of a run, and originals above their reconstructions.
@@ -100,7 +109,7 @@ pub fn run_stage(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Conte
 pub fn measure(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<(Metrics, Picture)> {
     let (error, picture) = reconstruction(run, recipe, data, context)?;
     let tokens = train_prior::read_tokens(run, Split::HeldOut)?;
-    let usage = usage(&tokens)?;
+    let usage = LevelUsage::of(&tokens)?;
     let priors = load::priors(run, recipe, tokens.header.classes.len() as u32, context)?;
     let dims = f64::from(recipe.data.image_size).powi(2) * recipe.data.color.channels() as f64;
     let mut levels = Vec::new();
@@ -152,12 +161,20 @@ fn reconstruction(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context)
     Ok((error, picture))
 }
 
-fn usage(tokens: &TokenSet) -> Result<LevelUsage> {
-    let mut usage = LevelUsage::new(&tokens.header.sizes, tch::Device::Cpu);
-    let places = tch::Tensor::arange(tokens.len() as i64, (tch::Kind::Int64, tch::Device::Cpu));
-    let grids: Vec<_> = (0..tokens.levels.len())
-        .map(|level| tokens.grid(level, &places, tch::Device::Cpu))
-        .collect::<Result<_>>()?;
-    usage.add(&grids)?;
-    Ok(usage)
+impl fmt::Display for Metrics {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        let (images, mse, psnr_db) =
+            (self.protocol.held_out_images, self.reconstruction_mse, self.reconstruction_psnr_db);
+        writeln!(out, "{images} held-out images: mean squared error {mse:.2}, PSNR {psnr_db:.2} dB")?;
+        for (index, level) in self.levels.iter().enumerate() {
+            let (positions, codes, usage) = (level.positions, level.codes, level.usage * 100.0);
+            write!(out, "level {index}: {positions} tokens of {codes} codes, {usage:.1} % in use, ")?;
+            write!(out, "perplexity {:.1}, unigram {:.3} bits per token", level.perplexity, level.unigram_bits_per_token)?;
+            if let (Some(token), Some(dim)) = (level.prior_bits_per_token, level.prior_bits_per_dim) {
+                write!(out, ", prior {token:.3} bits per token ({dim:.4} bits per dim)")?;
+            }
+            writeln!(out)?;
+        }
+        Ok(())
+    }
 }

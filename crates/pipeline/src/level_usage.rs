@@ -1,10 +1,10 @@
 //! Codebook usage of every level of a tokenizer, over an epoch of training.
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 use vqkit_quantizer::{QuantizeError, Usage};
 use vqkit_torch::TokenGrid;
 
-use crate::trainer::Tensors;
+use crate::{error::Result, token_file::TokenSet, trainer::Tensors};
 
 /// One [`Usage`] a level, coarse first.
 #[derive(Debug)]
@@ -28,6 +28,18 @@ impl LevelUsage {
             }
         }
         usage
+    }
+
+    /// Of all tokens of a set.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn of(tokens: &TokenSet) -> Result<Self> {
+        let mut usage = Self::new(&tokens.header.sizes, Device::Cpu);
+        let places = Tensor::arange(tokens.len() as i64, (Kind::Int64, Device::Cpu));
+        let grids = (0..tokens.levels.len()).map(|level| tokens.grid(level, &places, Device::Cpu));
+        usage.add(&grids.collect::<Result<Vec<_>>>()?)?;
+        Ok(usage)
     }
 
     /// The counts by name.

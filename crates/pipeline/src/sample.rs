@@ -56,22 +56,27 @@ struct SampleRecord {
 /// Draws the pictures that the recipe asks for into the run's `samples/`.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write_new`].
 pub fn run_stage(run: &mut Run, recipe: &Recipe, context: &Context) -> Result<Output> {
     run.begin(STAGE)?;
     let request = Request { sample: recipe.sample.clone(), class: None };
     let folder = run.folder(STAGE);
-    files::create_folder(&folder, |folder| write(run, recipe, &request, folder, context))?;
+    write_new(run, recipe, &request, &folder, context)?;
     let path = folder.join("samples.json");
     let bytes = std::fs::read(&path).map_err(|source| PipelineError::io("read", &path, source))?;
     Ok(Output { path: STAGE.into(), fingerprint: blake3::hash(&bytes).to_hex().to_string() })
 }
 
-/// Draws pictures into an existing folder: `000000.png` and on, `grid.png`, `samples.json`.
+/// Draws pictures into a folder that appears when all are drawn.
 ///
 /// # Errors
 /// When the run is not trained, the class is unknown, files cannot be written, or the user leaves.
-pub fn write(run: &Run, recipe: &Recipe, request: &Request, folder: &Path, context: &Context) -> Result<()> {
+pub fn write_new(run: &Run, recipe: &Recipe, request: &Request, folder: &Path, context: &Context) -> Result<()> {
+    files::create_folder(folder, |folder| write(run, recipe, request, folder, context))
+}
+
+/// Draws pictures into an existing folder: `000000.png` and on, `grid.png`, `samples.json`.
+fn write(run: &Run, recipe: &Recipe, request: &Request, folder: &Path, context: &Context) -> Result<()> {
     let names = train_prior::read_tokens(run, Split::Train)?.header.classes;
     let classes = classes(recipe, request, &names)?;
     let tokenizer = load::tokenizer(run, recipe, context)?;

@@ -46,6 +46,11 @@ impl Stage {
         }
     }
 
+    /// Whether `--stage only` means this stage: `prior` means the priors of all levels.
+    fn belongs_to(&self, recipe: &Recipe, only: &str) -> bool {
+        self.name(recipe).split('/').next() == Some(only)
+    }
+
     fn run(&self, run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
         match self {
             Self::Tokenizer => train_tokenizer::train(run, recipe, data, context),
@@ -57,20 +62,34 @@ impl Stage {
     }
 }
 
+/// Whether the recipe can be run at all: its networks can be built for its data, and the stage asked for exists. Reads
+/// no file and writes none.
+///
+/// # Errors
+/// When something does not fit.
+pub fn check(recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<()> {
+    let stages = Stage::of(recipe);
+    if let Some(only) = only.filter(|only| !stages.iter().any(|stage| stage.belongs_to(recipe, only))) {
+        let names: Vec<String> = stages.iter().map(|stage| stage.name(recipe)).collect();
+        return Err(PipelineError::Usage(format!("--stage: there is no stage `{only}`; there are {}", names.join(", "))));
+    }
+    let (_, tokenizer) = train_tokenizer::build(recipe, context)?;
+    let levels = tokenizer.sizes().len();
+    match recipe.priors.len() {
+        0 => Ok(()),
+        found if found == levels => Ok(()),
+        found => Err(PipelineError::Usage(format!("the tokenizer has {levels} levels of tokens, the recipe {found} [[prior]]"))),
+    }
+}
+
 /// Runs every missing stage in order, or only those whose name begins with `only` (`prior` means all priors).
 ///
 /// # Errors
 /// When there is no such stage, or one fails.
 pub fn run(run: &mut Run, recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<()> {
-    let stages = Stage::of(recipe);
-    let wanted = |stage: &Stage| only.is_none_or(|only| stage.name(recipe).split('/').next() == Some(only));
-    if !stages.iter().any(wanted) {
-        let names: Vec<String> = stages.iter().map(|stage| stage.name(recipe)).collect();
-        let only = only.unwrap_or_default();
-        return Err(PipelineError::Usage(format!("--stage: there is no stage `{only}`; there are {}", names.join(", "))));
-    }
+    let wanted = |stage: &Stage| only.is_none_or(|only| stage.belongs_to(recipe, only));
     let data = open_data(recipe)?;
-    for stage in stages.into_iter().filter(wanted) {
+    for stage in Stage::of(recipe).into_iter().filter(wanted) {
         let name = stage.name(recipe);
         if run.output(&name).is_some() {
             eprintln!("{name:>10} done already");

@@ -54,7 +54,11 @@ impl Default for Sample {
 }
 
 impl Sample {
-    pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
+    /// Whether every value is possible; else the key and what is wrong with it.
+    ///
+    /// # Errors
+    /// The key, and what is wrong.
+    pub fn validate(&self) -> Result<(), (&'static str, String)> {
         for (key, value) in [("count", self.count), ("batch_size", self.batch_size)] {
             if value == 0 {
                 return Err((key, "must be at least 1".into()));

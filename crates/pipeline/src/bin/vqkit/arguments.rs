@@ -1,0 +1,122 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Learned image tokenizers, and the priors that write pictures with them.
+#[derive(Debug, Parser)]
+#[command(name = "vqkit", version, after_help = "Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.")]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+    /// Where to compute: `auto` (a GPU where there is one), `cpu`, or `cuda:N`.
+    #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
+    pub device: String,
+    /// Threads of libtorch within one operation [default: one per core].
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<i32>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Train every missing stage of a recipe: tokenizer, tokens, priors, samples, report.
+    #[command(after_help = "Example: vqkit train configs/vqvae-cifar10.toml --set tokenizer.train.steps=1000")]
+    Train(Train),
+    /// Draw new images from a trained run.
+    #[command(after_help = "Example: vqkit sample runs/demo --class circle -n 16 --temperature 0.9 -o circles")]
+    Sample(Sample),
+    /// Write the codebook indices of images as token files.
+    #[command(after_help = "Example: vqkit tokenize runs/demo photographs/ -o tokens")]
+    Tokenize(Images),
+    /// Write images beside their reconstructions.
+    #[command(after_help = "Example: vqkit reconstruct runs/demo photographs/ -o reconstructions")]
+    Reconstruct(Images),
+    /// Measure a run on its held-out data.
+    #[command(after_help = "Example: vqkit evaluate runs/demo --json")]
+    Evaluate(Evaluate),
+    /// Say what is in a run, a checkpoint or a token file.
+    #[command(after_help = "Example: vqkit inspect runs/demo/tokens/train-00000.safetensors")]
+    Inspect(Inspect),
+}
+
+/// `vqkit train`
+#[derive(Debug, Args)]
+pub struct Train {
+    /// The recipe, a TOML file.
+    pub recipe: PathBuf,
+    /// Override a key of the recipe; may be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// The run folder [default: runs/NAME].
+    #[arg(long, value_name = "DIR")]
+    pub run: Option<PathBuf>,
+    /// Go on with the run where its last checkpoint stands.
+    #[arg(long)]
+    pub resume: bool,
+    /// Run one stage only: tokenizer, tokens, prior, samples or report.
+    #[arg(long, value_name = "STAGE")]
+    pub stage: Option<String>,
+}
+
+/// `vqkit sample`
+#[derive(Debug, Args)]
+pub struct Sample {
+    /// The run folder.
+    pub run: PathBuf,
+    /// The class of every picture, by name or number [default: all in turn].
+    #[arg(long, value_name = "CLASS")]
+    pub class: Option<String>,
+    /// How many pictures [default: the recipe's].
+    #[arg(short = 'n', long, value_name = "N")]
+    pub count: Option<usize>,
+    /// Divides the logits: below 1 keeps to what is likely, 0 always takes the likeliest [default: the recipe's].
+    #[arg(long, value_name = "T")]
+    pub temperature: Option<f64>,
+    /// Draw among the K likeliest codes only.
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<i64>,
+    /// Draw among the likeliest codes that together have this probability.
+    #[arg(long, value_name = "P")]
+    pub top_p: Option<f64>,
+    /// Seed of the noise [default: the recipe's].
+    #[arg(long, value_name = "SEED")]
+    pub seed: Option<u64>,
+    /// The folder to write, which must not exist [default: samples-N inside the run].
+    #[arg(short, long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// `vqkit tokenize` and `vqkit reconstruct`
+#[derive(Debug, Args)]
+pub struct Images {
+    /// A run folder with a trained tokenizer.
+    pub model: PathBuf,
+    /// A folder of images, or tar shards such as `name-{000..004}.tar`.
+    pub images: PathBuf,
+    /// The folder to write, which must not exist.
+    #[arg(short, long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// `vqkit evaluate`
+#[derive(Debug, Args)]
+pub struct Evaluate {
+    /// The run folder.
+    pub run: PathBuf,
+    /// Print `metrics.json` instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `vqkit inspect`
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// A run folder, a checkpoint folder, a weights file or a token file.
+    pub path: PathBuf,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,51 @@
+//! `vqkit tokenize`: images to token files.
+
+use std::path::Path;
+
+use vqkit_data::{DataConfig, FolderConfig, SourceConfig, TarConfig, View};
+
+use crate::{
+    context::Context,
+    encode::{self, Split},
+    error::{PipelineError, Result},
+    files, load,
+    recipe::Recipe,
+    run::Run,
+    train_tokenizer,
+};
+
+/// Encodes every image with a run's tokenizer into `train-00000.safetensors` and on inside `out`.
+///
+/// # Errors
+/// When the model is not a run with a trained tokenizer, an image cannot be read, or a file cannot be written.
+pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Result<()> {
+    let run = Run::open(model)?;
+    let recipe = run.recipe()?;
+    let view = open_images(&recipe, images)?;
+    let tokenizer = load::tokenizer(&run, &recipe, context)?;
+    let fingerprint = &run.require(train_tokenizer::STAGE)?.fingerprint;
+    files::create_folder(out, |folder| {
+        encode::write_view(folder, Split::Train, &view, &tokenizer, fingerprint, &recipe, context).map(drop)
+    })?;
+    println!("{} images in {}", view.len(), out.display());
+    Ok(())
+}
+
+/// A folder of images or tar shards, seen as the recipe's data is: size, colour and resize are the recipe's.
+///
+/// # Errors
+/// When there is nothing to read at `images`.
+pub fn open_images(recipe: &Recipe, images: &Path) -> Result<View> {
+    let absolute = std::path::absolute(images).map_err(|source| PipelineError::io("find", images, source))?;
+    let train = absolute.to_string_lossy().into_owned();
+    let source = match images.extension().is_some_and(|extension| extension == "tar") {
+        true => SourceConfig::Tar(TarConfig { train, held_out: None }),
+        false if images.is_dir() => SourceConfig::Folder(FolderConfig { train, held_out: None }),
+        false => {
+            let message = format!("{} is neither a folder of images nor a tar shard", images.display());
+            return Err(PipelineError::Usage(message));
+        }
+    };
+    let config = DataConfig { source, held_out: None, require_class: false, class_names: None, ..recipe.data.clone() };
+    Ok(config.open()?.train)
+}
