@@ -1,2 +1,62 @@
-//! Workflows of vqkit.
-fn main() {}
+//! Workflows of vqkit: provisions libtorch, builds the `vqkit` binary and drives it. Links no libtorch itself.
+
+mod cargo;
+mod check;
+mod demo;
+mod forward;
+mod setup;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// Workflows of vqkit. Each verb first provides what it needs: libtorch, a build, a virtual environment.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+enum Verb {
+    Setup(setup::Options),
+    Demo(demo::Options),
+    /// Run every test there is, cheapest first: format, house rules, clippy, documentation, unit, doc and end-to-end tests.
+    #[command(after_help = "Example:\n  cargo xtask test")]
+    Test,
+    /// Train the stages of a recipe that are missing (`vqkit train`).
+    #[command(after_help = "Example:\n  cargo xtask train configs/vqvae-cifar10.toml --set seed=1")]
+    Train(forward::Arguments),
+    /// Draw new images under conditions from a trained run (`vqkit sample`).
+    #[command(after_help = "Example:\n  cargo xtask condition runs/demo --class 3 -n 16 -o circles")]
+    Condition(forward::Arguments),
+    /// Measure a run (`vqkit evaluate`).
+    #[command(after_help = "Example:\n  cargo xtask evaluate runs/demo")]
+    Evaluate(forward::Arguments),
+    /// Check the house rules: layers of crates, versions, module headers, sizes of files.
+    #[command(after_help = "Example:\n  cargo xtask tidy")]
+    Tidy,
+    /// What `.ci/run` calls: the versions in use, set-up for the CPU, and every test with the locked dependencies.
+    #[command(after_help = "Example:\n  cargo xtask ci")]
+    Ci,
+}
+
+fn main() -> ExitCode {
+    match run(Verb::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> Result<ExitCode> {
+    match verb {
+        Verb::Setup(options) => setup::setup(&options)?,
+        Verb::Demo(options) => return demo::demo(&options),
+        Verb::Test => check::test(&[])?,
+        Verb::Train(arguments) => return forward::vqkit("train", &arguments),
+        Verb::Condition(arguments) => return forward::vqkit("sample", &arguments),
+        Verb::Evaluate(arguments) => return forward::vqkit("evaluate", &arguments),
+        Verb::Tidy => check::tidy(&[])?,
+        Verb::Ci => check::ci()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

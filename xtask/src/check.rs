@@ -1,0 +1,33 @@
+//! The verbs `test`, `tidy` and `ci`: every check there is, cheapest first.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::cargo::{cargo, run, status};
+use crate::setup;
+
+/// Runs every check; `flags` go to each build (`--locked`).
+pub fn test(flags: &[&str]) -> Result<()> {
+    let begin = Instant::now();
+    run(&mut cargo(&["fmt", "--all", "--check"]))?;
+    tidy(flags)?;
+    setup::ensure()?;
+    run(cargo(&["clippy", "--workspace", "--all-targets"]).args(flags).args(["--", "-D", "warnings"]))?;
+    run(cargo(&["doc", "--workspace", "--no-deps"]).args(flags).env("RUSTDOCFLAGS", "-D warnings"))?;
+    run(cargo(&["test", "--workspace", "--exclude", "xtask"]).args(flags))?;
+    println!("\nEvery check passed, in {:.1} minutes.", begin.elapsed().as_secs_f64() / 60.0);
+    Ok(())
+}
+
+/// The tests of this crate: house rules and set-up. Needs no libtorch.
+pub fn tidy(flags: &[&str]) -> Result<()> {
+    run(cargo(&["test", "--package", "xtask"]).args(flags))
+}
+
+/// What continuous integration runs, in a clean checkout and without a terminal.
+pub fn ci() -> Result<()> {
+    status(&mut cargo(&["--version"]))?;
+    status(&mut cargo(&["clippy", "--version"]))?;
+    test(&["--locked"])
+}

@@ -1,0 +1,103 @@
+//! The verb `demo`: the main job on the built-in shapes, from set-up to the report.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cargo::{cargo, root, run};
+use crate::{forward, setup};
+
+const RECIPE: &str = "configs/demo.toml";
+
+/// Train a tokenizer and a prior on the built-in shapes, draw new images and write a report; downloads no data.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  cargo xtask demo --set seed=1")]
+pub struct Options {
+    /// Folder of the run [default: the first of runs/demo, runs/demo-2, … that is free]
+    #[arg(long, value_name = "DIR")]
+    run: Option<PathBuf>,
+    /// Override a key of the recipe
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+/// Runs the demo and says where to look.
+pub fn demo(options: &Options) -> Result<ExitCode> {
+    let folder = options.run.clone().unwrap_or_else(|| first_free(&root().join("runs"), "demo"));
+    let recipe = root().join(RECIPE);
+    announce(&recipe, &folder)?;
+    setup::ensure()?;
+    run(&mut cargo(&["build", "--release", "--package", "vqkit-pipeline"]))?;
+    let mut train = forward::binary("train");
+    train.arg(RECIPE).arg("--run").arg(&folder);
+    for pair in &options.set {
+        train.args(["--set", pair]);
+    }
+    run(&mut train)?;
+    conclude(&folder)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the recipe's own account of what it does, how long it takes and what to expect.
+fn announce(recipe: &Path, folder: &Path) -> Result<()> {
+    let text = fs::read_to_string(recipe).with_context(|| format!("cannot read {}", recipe.display()))?;
+    println!("The demo builds vqkit and trains {RECIPE} into {}:\n\n{}", folder.display(), header(&text));
+    Ok(())
+}
+
+/// The comment at the head of a recipe, without its marks.
+fn header(recipe: &str) -> String {
+    let lines = recipe.lines().map_while(|line| line.strip_prefix('#'));
+    lines.map(|line| format!("  {}\n", line.trim_start())).collect()
+}
+
+fn conclude(folder: &Path) -> Result<()> {
+    println!("\nThe demo is done. Look at:");
+    for (path, what) in [
+        ("samples/grid.png", "new images"),
+        ("report/report.html", "figures, curves and pictures; `report/metrics.json` has the figures alone"),
+    ] {
+        let path = folder.join(path);
+        if !path.is_file() {
+            bail!("the run ended without {}", path.display());
+        }
+        println!("  {}  ({what})", path.display());
+    }
+    println!("More images: cargo xtask condition {} -n 16 -o more", folder.display());
+    Ok(())
+}
+
+/// The first of `parent/name`, `parent/name-2`, … that does not exist.
+fn first_free(parent: &Path, name: &str) -> PathBuf {
+    let names = std::iter::once(name.to_owned()).chain((2_u32..).map(|number| format!("{name}-{number}")));
+    let mut free = names.map(|name| parent.join(name)).filter(|path| !path.exists());
+    free.next().unwrap_or_else(|| parent.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_demo_leaves_the_first_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        assert_eq!(first_free(parent.path(), "demo"), parent.path().join("demo"));
+        fs::create_dir(parent.path().join("demo")).unwrap();
+        fs::create_dir(parent.path().join("demo-2")).unwrap();
+        assert_eq!(first_free(parent.path(), "demo"), parent.path().join("demo-3"));
+    }
+
+    #[test]
+    fn the_header_ends_with_the_first_line_that_is_no_comment() {
+        assert_eq!(header("# Shapes.\n#\n# Minutes.\nseed = 0\n# not this"), "  Shapes.\n  \n  Minutes.\n");
+    }
+
+    #[test]
+    fn a_run_without_samples_is_no_success() {
+        let run = tempfile::tempdir().unwrap();
+        let error = conclude(run.path()).unwrap_err().to_string();
+        assert!(error.contains("grid.png"), "{error}");
+    }
+}
