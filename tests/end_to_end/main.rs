@@ -1,0 +1,8 @@
+//! The `vqkit` binary from the outside: whole runs, killed runs, wrong recipes, broken files.
+
+mod broken_files;
+mod determinism;
+mod resume;
+mod vqkit;
+mod whole_path;
+mod wrong_recipes;

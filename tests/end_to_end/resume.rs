@@ -1,0 +1,88 @@
+//! A run that is killed or interrupted ends as one that was left alone.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::vqkit::{SMALL, assert_same, fail, recipe, run as call, shared_run, stderr, succeed, text, vqkit};
+
+fn start(recipe: &str, run: &Path) -> Child {
+    let mut command = vqkit(&["train", recipe, "--run", text(run), "--resume"]);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts")
+}
+
+/// Waits until `path` exists or the process has ended.
+fn wait_for(path: &Path, child: &mut Child) {
+    let patience = Instant::now() + Duration::from_secs(120);
+    while !path.exists() && child.try_wait().expect("a child").is_none() {
+        assert!(Instant::now() < patience, "{} never came", path.display());
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Checkpoints whose appearance the killer waits for: in the first stage, at its end, and in the prior's.
+fn moments(run: &Path) -> Vec<PathBuf> {
+    ["tokenizer/checkpoint-0000005", "tokenizer/checkpoint-0000030", "prior/0", "prior/0/checkpoint-0000010"]
+        .map(|name| run.join(name))
+        .to_vec()
+}
+
+#[test]
+fn killed_again_and_again_it_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (recipe, run) = (recipe(folder.path(), SMALL), folder.path().join("run"));
+    for (index, moment) in moments(&run).into_iter().enumerate() {
+        let mut child = start(&recipe, &run);
+        wait_for(&moment, &mut child);
+        thread::sleep(Duration::from_millis(7 * index as u64));
+        child.kill().expect("a child");
+        child.wait().expect("a child");
+    }
+    succeed(&["train", &recipe, "--run", text(&run), "--resume"]);
+    assert_same(shared_run(), &run);
+}
+
+#[test]
+fn interrupted_it_writes_a_checkpoint_and_leaves_with_130() {
+    let folder = tempfile::tempdir().unwrap();
+    let (recipe, run) = (recipe(folder.path(), SMALL), folder.path().join("run"));
+    let long = ["--set", "tokenizer.train.steps=100000", "--set", "tokenizer.train.checkpoint_every=100000"];
+    let mut command = vqkit(&[&["train", &recipe, "--run", text(&run)], &long[..]].concat());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    wait_for(&run.join("tokenizer/checkpoint-0000020"), &mut child);
+    let signalled = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    assert!(signalled.success());
+    let output = child.wait_with_output().expect("a child");
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--resume"), "{}", stderr(&output));
+    let state = std::fs::read_to_string(run.join("tokenizer/last/state.json")).unwrap();
+    assert!(state.contains("\"step\""), "{state}");
+}
+
+#[test]
+fn an_interrupted_run_goes_on_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (recipe, run) = (recipe(folder.path(), SMALL), folder.path().join("run"));
+    let mut child = start(&recipe, &run);
+    wait_for(&run.join("tokenizer/checkpoint-0000010"), &mut child);
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    child.wait().expect("a child");
+    succeed(&["train", &recipe, "--run", text(&run), "--resume"]);
+    let weights = |run: &Path| std::fs::read(run.join("prior/0/last/model.safetensors")).unwrap();
+    assert!(weights(&run) == weights(shared_run()));
+}
+
+#[test]
+fn a_run_is_neither_overwritten_nor_continued_with_another_recipe() {
+    let recipe_folder = tempfile::tempdir().unwrap();
+    let recipe = recipe(recipe_folder.path(), SMALL);
+    let run = text(shared_run());
+    assert!(fail(&["train", &recipe, "--run", run], &[2]).contains("--resume"));
+    let message = fail(&["train", &recipe, "--run", run, "--resume", "--set", "seed=1"], &[1]);
+    assert!(message.contains("seed = 7") && message.contains("seed = 1"), "{message}");
+    let again = call(&["train", &recipe, "--run", run, "--resume"]);
+    assert!(again.status.success() && stderr(&again).contains("done already"), "{}", stderr(&again));
+}

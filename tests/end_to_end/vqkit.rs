@@ -1,0 +1,190 @@
+//! Calls of the binary, and what a run folder holds.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::OnceLock,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A whole experiment that takes seconds: shapes of 16 pixels, 16 codes, a handful of steps.
+pub const SMALL: &str = r#"
+name = "small"
+seed = 7
+
+[data]
+image_size = 16
+flip = true
+[data.source]
+type = "shapes"
+count = 96
+held_out_count = 32
+max_objects = 1
+
+[tokenizer]
+type = "vqvae"
+hidden = 8
+residual_blocks = 1
+residual_channels = 8
+downsampling = 4
+[tokenizer.quantizer]
+type = "ema"
+codebook_size = 16
+[tokenizer.train]
+steps = 40
+batch_size = 16
+learning_rate = 1e-3
+ema_decay = 0.9
+log_every = 5
+evaluate_every = 20
+checkpoint_every = 5
+
+[condition]
+class = true
+
+[[prior]]
+type = "pixelcnn"
+dim = 8
+num_layers = 3
+[prior.train]
+steps = 40
+batch_size = 16
+learning_rate = 1e-3
+weight_decay = 0.01
+log_every = 5
+evaluate_every = 20
+checkpoint_every = 5
+
+[sample]
+count = 9
+"#;
+
+/// A call of the binary on one thread.
+pub fn vqkit(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vqkit"));
+    command.args(["--device", "cpu", "--threads", "1"]).args(arguments);
+    command
+}
+
+/// Runs it to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    vqkit(arguments).output().expect("the binary starts")
+}
+
+/// Runs it and expects success; returns standard output.
+pub fn succeed(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(output.status.success(), "{arguments:?} failed:\n{}", stderr(&output));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// Runs it and expects the exit code and one clear message, which is returned.
+pub fn fail(arguments: &[&str], codes: &[i32]) -> String {
+    let output = run(arguments);
+    let text = stderr(&output);
+    assert!(output.status.code().is_some_and(|code| codes.contains(&code)), "{arguments:?}: {}\n{text}", output.status);
+    for sign in ["panicked", "RUST_BACKTRACE", "Exception raised from", "stack backtrace"] {
+        assert!(!text.contains(sign), "{arguments:?}: {text}");
+    }
+    let messages: Vec<&str> = text.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(messages.len(), 1, "{arguments:?}: {text}");
+    messages[0].to_owned()
+}
+
+/// Standard error as text.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Writes a recipe into a folder and returns its path.
+pub fn recipe(folder: &Path, text: &str) -> String {
+    let path = folder.join("recipe.toml");
+    fs::write(&path, text).expect("the folder is writable");
+    path.to_str().expect("UTF-8").to_owned()
+}
+
+/// Trains the small recipe into `folder/run`.
+pub fn train_small(folder: &Path) -> PathBuf {
+    let run = folder.join("run");
+    succeed(&["train", &recipe(folder, SMALL), "--run", text(&run)]);
+    run
+}
+
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// One trained small run that tests share; they only read it.
+pub fn shared_run() -> &'static Path {
+    static RUN: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, path) = RUN.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let run = train_small(folder.path());
+        (folder, run)
+    });
+    path
+}
+
+/// Every file below a folder, apart from times and durations: `clock.json`, the events (which carry wall times), the
+/// lock, `seconds` in the log, and in `run.json` the command and the lengths of the logs.
+pub fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    collect(folder, folder, &mut files);
+    files
+}
+
+fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable")) {
+        let path = entry.path();
+        let name = text(path.strip_prefix(root).expect("below the root")).to_owned();
+        let kind = entry.file_type().expect("readable");
+        let file_name = entry.file_name().into_string().expect("UTF-8");
+        if kind.is_symlink() {
+            files.insert(name, text(&fs::read_link(&path).expect("readable")).as_bytes().to_vec());
+        } else if kind.is_dir() {
+            collect(root, &path, files);
+        } else if file_name != "clock.json" && file_name != ".lock" && !file_name.contains("tfevents") {
+            let bytes = fs::read(&path).expect("readable");
+            files.insert(name, without_times(&file_name, bytes));
+        }
+    }
+}
+
+fn without_times(name: &str, bytes: Vec<u8>) -> Vec<u8> {
+    let parse = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+    let text = || String::from_utf8(bytes.clone()).expect("UTF-8");
+    match name {
+        "log.jsonl" => {
+            let lines = text().lines().map(parse).collect::<Vec<_>>();
+            let timeless = lines.into_iter().map(|mut line| {
+                line.as_object_mut().expect("an object").remove("seconds");
+                line.to_string()
+            });
+            timeless.collect::<Vec<_>>().join("\n").into_bytes()
+        }
+        "run.json" => {
+            let mut record = parse(&text());
+            record["call"]["command"] = Value::Null;
+            for stage in record["stages"].as_array_mut().expect("an array") {
+                stage["began"] = Value::Null;
+            }
+            record.to_string().into_bytes()
+        }
+        _ => bytes,
+    }
+}
+
+/// Asserts that two folders hold the same, and names the first file that differs.
+pub fn assert_same(left: &Path, right: &Path) {
+    let (left, right) = (content(left), content(right));
+    let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&left), names(&right));
+    for (name, bytes) in &left {
+        assert!(bytes == &right[name], "{name} differs");
+    }
+}
