@@ -1,5 +1,24 @@
-//! What `tch` lacks, safe and documented; and the [`TokenGrid`], the one word that all crates of vqkit share.
+#![doc = include_str!("../README.md")]
 
+pub mod autocast;
+pub mod cuda;
+pub mod determinism;
+pub mod device;
+pub mod ema;
+mod error;
+pub mod memory;
+pub mod optim;
+pub mod rng;
+pub mod schedule;
+mod shim;
+pub mod threads;
 mod tokens;
+pub mod weights;
 
+pub use error::TorchError;
 pub use tokens::{TokenError, TokenGrid, Tokens};
+
+/// The version of libtorch that this crate was built against, such as `2.11.0`.
+pub fn libtorch_version() -> String {
+    shim::libtorch_version()
+}

@@ -1,0 +1,30 @@
+//! The constant learning rate.
+
+use serde::{Deserialize, Serialize};
+
+/// One, after a linear rise over the first steps.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Constant {
+    /// Steps of the rise: step `n` of them, counted from 0, gets `(n + 1) / warmup_steps`. Default 0.
+    #[serde(default)]
+    pub warmup_steps: u64,
+}
+
+impl Constant {
+    pub(super) fn factor(&self, step: u64) -> f64 {
+        if step < self.warmup_steps { (step + 1) as f64 / self.warmup_steps as f64 } else { 1.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rises_to_one_and_stays() {
+        let factors: Vec<_> = (0..6).map(|step| Constant { warmup_steps: 4 }.factor(step)).collect();
+        assert_eq!(factors, [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]);
+        assert_eq!(Constant::default().factor(0), 1.0);
+    }
+}

@@ -1,0 +1,238 @@
+// What tch does not wrap of libtorch.
+//
+// Every function returns null, or a message that `vqkit_free` releases: no exception crosses the boundary.
+// Devices are numbered as in tch: -1 is the CPU, n >= 0 is CUDA device n. Tensors are `at::Tensor*`, as in tch.
+
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <vector>
+
+#include <ATen/ATen.h>
+#include <ATen/Context.h>
+#include <ATen/DeviceAccelerator.h>
+#include <ATen/autocast_mode.h>
+#include <c10/core/DeviceGuard.h>
+#include <c10/core/GradMode.h>
+#include <c10/util/env.h>
+#include <torch/headeronly/version.h>
+
+#if defined(__linux__) || defined(__APPLE__)
+#include <dlfcn.h>
+#endif
+
+namespace {
+
+using Message = char*;
+using Tensors = at::Tensor* const*;
+
+// Runs `body`; what it throws becomes the message.
+template <typename Body>
+Message guarded(Body&& body) noexcept {
+    try {
+        body();
+        return nullptr;
+    } catch (const c10::Error& error) {
+        return strdup(error.what_without_backtrace());
+    } catch (const std::exception& error) {
+        return strdup(error.what());
+    } catch (...) {
+        return strdup("unknown C++ exception");
+    }
+}
+
+at::Device device_of(int32_t index) {
+    return index < 0 ? at::Device(at::kCPU) : at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
+}
+
+std::vector<at::Tensor> list_of(Tensors tensors, size_t count) {
+    std::vector<at::Tensor> list;
+    list.reserve(count);
+    for (size_t i = 0; i < count; ++i) list.push_back(*tensors[i]);
+    return list;
+}
+
+// The fused kernels walk raw memory: all operands need one kind, one device and the same strides.
+void check_layout(const at::Tensor& parameter, const at::Tensor& moment) {
+    TORCH_CHECK(
+        parameter.scalar_type() == moment.scalar_type() && parameter.device() == moment.device() &&
+            parameter.strides() == moment.strides(),
+        "a parameter of shape ", parameter.sizes(), " changed its kind, device or layout after the optimizer was made");
+}
+
+at::Tensor gradient_like(const at::Tensor& parameter) {
+    const at::Tensor& gradient = parameter.grad();
+    TORCH_CHECK(!gradient.is_sparse(), "Adam takes dense gradients only");
+    if (gradient.strides() == parameter.strides()) return gradient;
+    return at::empty_like(parameter).copy_(gradient);
+}
+
+}  // namespace
+
+extern "C" {
+
+void vqkit_free(Message message) { std::free(message); }
+
+const char* vqkit_libtorch_version() { return TORCH_VERSION; }
+
+// One step of Adam (decoupled = false) or AdamW (true) for the parameters that have a gradient.
+Message vqkit_adam_step(Tensors parameters, Tensors exp_avgs, Tensors exp_avg_sqs, Tensors steps, size_t count,
+                        double lr, double beta1, double beta2, double eps, double weight_decay, bool decoupled) {
+    return guarded([&] {
+        at::NoGradGuard no_grad;
+        std::vector<at::Tensor> values, gradients, first, second, counts;
+        for (size_t i = 0; i < count; ++i) {
+            if (!parameters[i]->grad().defined()) continue;
+            check_layout(*parameters[i], *exp_avgs[i]);
+            values.push_back(*parameters[i]);
+            gradients.push_back(gradient_like(*parameters[i]));
+            first.push_back(*exp_avgs[i]);
+            second.push_back(*exp_avg_sqs[i]);
+            counts.push_back(*steps[i]);
+        }
+        if (values.empty()) return;
+        at::_foreach_add_(counts, 1);
+        const auto run = [&](auto&& kernel) {
+            kernel(values, gradients, first, second, at::TensorList(), counts, lr, beta1, beta2, weight_decay, eps,
+                   /*amsgrad=*/false, /*maximize=*/false);
+        };
+        if (decoupled) {
+            run([](auto&&... operands) { at::_fused_adamw_(operands...); });
+        } else {
+            run([](auto&&... operands) { at::_fused_adam_(operands...); });
+        }
+    });
+}
+
+// Drops the gradients, so that "has a gradient" means "took part since".
+Message vqkit_clear_gradients(Tensors parameters, size_t count) {
+    return guarded([&] {
+        for (size_t i = 0; i < count; ++i) parameters[i]->mutable_grad().reset();
+    });
+}
+
+// Scales all gradients by min(1, max_norm / (norm + 1e-6)); `norm` receives their global 2-norm, on their device.
+Message vqkit_clip_gradients(Tensors parameters, size_t count, double max_norm, at::Tensor** norm) {
+    return guarded([&] {
+        at::NoGradGuard no_grad;
+        std::vector<at::Tensor> gradients;
+        for (size_t i = 0; i < count; ++i)
+            if (parameters[i]->grad().defined()) gradients.push_back(parameters[i]->grad());
+        if (gradients.empty()) {
+            *norm = new at::Tensor(at::zeros({}, at::kFloat));
+            return;
+        }
+        const at::Tensor total = at::stack(at::_foreach_norm(gradients, 2)).norm();
+        at::_foreach_mul_(gradients, (max_norm / (total + 1e-6)).clamp_max(1.0));
+        *norm = new at::Tensor(total);
+    });
+}
+
+// averages += weight * (values - averages)
+Message vqkit_lerp(Tensors averages, Tensors values, size_t count, double weight) {
+    return guarded([&] {
+        at::NoGradGuard no_grad;
+        at::_foreach_lerp_(list_of(averages, count), list_of(values, count), weight);
+    });
+}
+
+Message vqkit_autocast_get(int32_t device, bool* enabled, int8_t* kind) {
+    return guarded([&] {
+        const auto type = device_of(device).type();
+        *enabled = at::autocast::is_autocast_enabled(type);
+        *kind = static_cast<int8_t>(at::autocast::get_autocast_dtype(type));
+    });
+}
+
+Message vqkit_autocast_set(int32_t device, bool enabled, int8_t kind) {
+    return guarded([&] {
+        const auto type = device_of(device).type();
+        at::autocast::set_autocast_enabled(type, enabled);
+        at::autocast::set_autocast_dtype(type, static_cast<at::ScalarType>(kind));
+    });
+}
+
+// The outermost level on the way out forgets the weights that were cast: the next step changes them.
+Message vqkit_autocast_nest(bool enter) {
+    return guarded([&] {
+        if (enter) {
+            at::autocast::increment_nesting();
+        } else if (at::autocast::decrement_nesting() == 0) {
+            at::autocast::clear_cache();
+        }
+    });
+}
+
+Message vqkit_rng_seed(int32_t device, uint64_t seed) {
+    return guarded([&] {
+        at::Generator generator = at::globalContext().defaultGenerator(device_of(device));
+        std::lock_guard<std::mutex> lock(generator.mutex());
+        generator.set_current_seed(seed);
+    });
+}
+
+Message vqkit_rng_get(int32_t device, at::Tensor** state) {
+    return guarded([&] {
+        at::Generator generator = at::globalContext().defaultGenerator(device_of(device));
+        std::lock_guard<std::mutex> lock(generator.mutex());
+        *state = new at::Tensor(generator.get_state());
+    });
+}
+
+Message vqkit_rng_set(int32_t device, const at::Tensor* state) {
+    return guarded([&] {
+        at::Generator generator = at::globalContext().defaultGenerator(device_of(device));
+        std::lock_guard<std::mutex> lock(generator.mutex());
+        generator.set_state(*state);
+    });
+}
+
+// Filling fresh memory with NaN, which libtorch couples to this switch, is a debugging aid and costs a pass each time.
+Message vqkit_deterministic_set(bool on) {
+    return guarded([&] {
+        if (on) c10::utils::set_env("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/false);
+        auto& context = at::globalContext();
+        context.setDeterministicAlgorithms(on, /*warn_only=*/false);
+        context.setDeterministicFillUninitializedMemory(false);
+        if (on) context.setBenchmarkCuDNN(false);
+    });
+}
+
+Message vqkit_deterministic_get(bool* on) {
+    return guarded([&] { *on = at::globalContext().deterministicAlgorithms(); });
+}
+
+Message vqkit_cuda_peak_bytes(int32_t device, int64_t* bytes) {
+    return guarded([&] {
+        const auto stats = at::getDeviceAllocator(at::kCUDA)->getDeviceStats(static_cast<c10::DeviceIndex>(device));
+        *bytes = stats.allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak;
+    });
+}
+
+Message vqkit_cuda_reset_peak(int32_t device) {
+    return guarded([&] {
+        at::getDeviceAllocator(at::kCUDA)->resetPeakStats(static_cast<c10::DeviceIndex>(device));
+    });
+}
+
+// Whether convolutions and products in bfloat16 have hardware of their own (compute capability 8 or more).
+Message vqkit_cuda_has_bf16(int32_t device, bool* has) {
+    return guarded([&] {
+        const c10::DeviceGuard guard(device_of(device));
+        *has = at::detail::getCUDAHooks().supportsBFloat16ConvolutionWithCuDNNv8();
+    });
+}
+
+// Where the libtorch in this process was loaded from; null where the system cannot say.
+Message vqkit_libtorch_path(char** path) {
+    return guarded([&] {
+        *path = nullptr;
+#if defined(__linux__) || defined(__APPLE__)
+        Dl_info info;
+        const auto symbol = reinterpret_cast<void*>(static_cast<at::Context& (*)()>(&at::globalContext));
+        if (dladdr(symbol, &info) != 0 && info.dli_fname != nullptr) *path = strdup(info.dli_fname);
+#endif
+    });
+}
+
+}  // extern "C"

@@ -1,0 +1,94 @@
+//! Reading safetensors files. A file is a claim: everything in it is checked before it is used.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use safetensors::tensor::{Metadata, TensorView};
+use serde_json::Value;
+use tch::{Kind, Tensor};
+
+use super::kinds::kind_of;
+use crate::TorchError;
+
+/// The bytes that hold the header's length.
+const PREFIX: usize = 8;
+/// Suffixes under which pickles go about.
+const PICKLES: [&str; 6] = ["bin", "ckpt", "pickle", "pkl", "pt", "pth"];
+
+/// Reads all tensors of a safetensors file, onto the CPU, in their own kinds.
+///
+/// # Errors
+/// [`TorchError::File`] when it is not a sound safetensors file, or holds a kind that libtorch lacks;
+/// [`TorchError::Io`] when it cannot be read. Pickles are refused: reading one can run code.
+pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, TorchError> {
+    let (mut bytes, mut file) = open(path)?;
+    file.read_to_end(&mut bytes).map_err(TorchError::io("read", path))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| TorchError::file(path, error.to_string()))?;
+    file.iter().map(|(name, view)| Ok((name.to_owned(), tensor(path, name, &view)?))).collect()
+}
+
+/// The metadata of a safetensors file; reads its header only.
+///
+/// # Errors
+/// [`TorchError::File`] when it is not a safetensors file; [`TorchError::Io`] when it cannot be read.
+pub fn metadata(path: &Path) -> Result<BTreeMap<String, String>, TorchError> {
+    let (bytes, _) = open(path)?;
+    let failed = |error: serde_json::Error| TorchError::file(path, format!("the header cannot be read: {error}"));
+    let mut header: Value = serde_json::from_slice(&bytes[PREFIX..]).map_err(failed)?;
+    match header.get_mut("__metadata__").map(Value::take) {
+        None => Ok(BTreeMap::new()),
+        Some(metadata) => serde_json::from_value(metadata).map_err(failed),
+    }
+}
+
+/// Checks a header that is about to be written for `data` bytes.
+pub fn check_header(path: &Path, header: &[u8], data: usize) -> Result<(), TorchError> {
+    let refuse = |reason: String| TorchError::file(path, format!("cannot hold these tensors: {reason}"));
+    let parsed: Metadata = serde_json::from_slice(header).map_err(|error| refuse(error.to_string()))?;
+    if parsed.data_len() != data {
+        return Err(refuse(format!("the header tells of {} bytes, there are {data}", parsed.data_len())));
+    }
+    Ok(())
+}
+
+/// Opens a file and reads as far as the header goes, after comparing the length that it claims with that of the file.
+fn open(path: &Path) -> Result<(Vec<u8>, File), TorchError> {
+    let failed = || TorchError::io("read", path);
+    let mut file = File::open(path).map_err(failed())?;
+    let size = file.metadata().map_err(failed())?.len();
+    let mut bytes = vec![0; PREFIX];
+    if size < PREFIX as u64 {
+        return Err(refuse(path, format!("it has only {size} bytes")));
+    }
+    file.read_exact(&mut bytes).map_err(failed())?;
+    let header = bytes.iter().rev().fold(0, |length, byte| length << 8 | u64::from(*byte));
+    if header > size - PREFIX as u64 {
+        return Err(refuse(path, format!("its header would have {header} bytes, the file has {size}")));
+    }
+    file.by_ref().take(header).read_to_end(&mut bytes).map_err(failed())?;
+    Ok((bytes, file))
+}
+
+fn refuse(path: &Path, reason: String) -> TorchError {
+    let suffix = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    let pickle = if PICKLES.contains(&suffix.as_str()) {
+        "; if it is a pickle, it is refused, since reading one can run code: convert it to safetensors"
+    } else {
+        ""
+    };
+    TorchError::file(path, format!("this is not a safetensors file: {reason}{pickle}"))
+}
+
+fn tensor(path: &Path, name: &str, view: &TensorView) -> Result<Tensor, TorchError> {
+    let refuse = |reason: String| TorchError::file(path, format!("`{name}` {reason}"));
+    let kind = kind_of(view.dtype()).ok_or_else(|| refuse(format!("is {}, which libtorch lacks", view.dtype())))?;
+    let shape: Result<Vec<i64>, _> = view.shape().iter().map(|length| i64::try_from(*length)).collect();
+    let shape = shape.map_err(|_| refuse(format!("has the impossible shape {:?}", view.shape())))?;
+    // A truth value other than 0 and 1 is undefined in C++.
+    let (stored, is_truth) = if kind == Kind::Bool { (Kind::Uint8, true) } else { (kind, false) };
+    let tensor = Tensor::f_from_data_size(view.data(), &shape, stored)?;
+    Ok(if is_truth { tensor.f_ne(0)? } else { tensor })
+}
