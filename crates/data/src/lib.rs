@@ -1,1 +1,25 @@
-//! data
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod dataset;
+mod decode;
+mod error;
+mod loader;
+mod permutation;
+mod picture;
+mod random;
+pub mod shapes;
+mod source;
+mod sources;
+mod transform;
+
+pub use config::{Color, Crop, DataConfig, Filter, OnBad};
+pub use dataset::{Dataset, View};
+pub use decode::{MAX_BYTES, MAX_PIXELS, decode, decode_labels};
+pub use error::{BadFile, DataError};
+pub use loader::{Batch, Loader, LoaderConfig, Order, Templates, default_workers};
+pub use permutation::Permutation;
+pub use picture::{Picture, Pixels};
+pub use source::{DepthMap, Facts, LabelMap, PictureTemplate, Sample, Source, TemplateKind};
+pub use sources::{FolderConfig, ManifestConfig, PairsConfig, ShapesConfig, SourceConfig, TarConfig};
+pub use transform::Transform;

@@ -1,0 +1,177 @@
+//! The section `[data]` of a recipe.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DataError, SourceConfig};
+
+/// The section `[data]`: where samples come from and how they become what a model sees.
+///
+/// ```
+/// use vqkit_data::DataConfig;
+///
+/// let config: DataConfig = toml::from_str(r#"
+///     image_size = 32
+///     [source]
+///     type = "shapes"
+///     count = 100
+/// "#)?;
+/// let data = config.open()?;
+/// assert_eq!(data.train.len(), 100);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// The folder that paths of the source are relative to. Default: `$VQKIT_DATA`, else `./data`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// Width and height of the images that a model sees, in pixels; 1 to 4096.
+    pub image_size: u32,
+    /// Share of the samples held out of training, in (0, 1), where the source has no held-out samples of its own. The
+    /// choice depends on their number alone. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<f64>,
+    /// Colour or grey. Default `"rgb"`.
+    #[serde(default)]
+    pub color: Color,
+    /// Which square is cut out of an image that is not square, while training. Default `"center"`; elsewhere it is always
+    /// the centre.
+    #[serde(default)]
+    pub crop: Crop,
+    /// The filter of the resize, stretched when an image is made smaller, so that nothing aliases. Default `"bicubic"`.
+    #[serde(default)]
+    pub resize: Filter,
+    /// Whether half of the images, with their templates, are mirrored left to right while training. Default false.
+    #[serde(default)]
+    pub flip: bool,
+    /// What to do with an item that cannot be used. Default `"fail"`.
+    #[serde(default)]
+    pub on_bad: OnBad,
+    /// The share of bad items above which `on_bad = "skip"` fails all the same, in [0, 1). Default 0.01.
+    #[serde(default = "default_max_bad")]
+    pub max_bad: f64,
+    /// Names of the classes, in their order. Default: the source's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_names: Option<Vec<String>>,
+    /// Whether a sample without a class is bad; recipes that condition by class turn it on. Default false.
+    #[serde(default)]
+    pub require_class: bool,
+    /// Decoding threads, 1 to 64. Default: [`default_workers`](crate::default_workers).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<usize>,
+    /// Batches decoded ahead of the one in use, 1 to 64. Default 4.
+    #[serde(default = "default_prefetch")]
+    pub prefetch: usize,
+    /// Where samples come from.
+    pub source: SourceConfig,
+}
+
+/// Colour mode of the images that a model sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Color {
+    /// Three channels, red, green and blue; grey images are repeated.
+    #[default]
+    Rgb,
+    /// One channel; colours become luma (ITU-R BT.601).
+    Gray,
+}
+
+impl Color {
+    /// 3 or 1.
+    pub fn channels(self) -> usize {
+        match self {
+            Self::Rgb => 3,
+            Self::Gray => 1,
+        }
+    }
+}
+
+/// Which square is cut out of an image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Crop {
+    /// The middle.
+    #[default]
+    Center,
+    /// Anywhere along the longer side.
+    Random,
+}
+
+/// Filter of the resize, as Pillow's of the same name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Filter {
+    /// Triangle.
+    Bilinear,
+    /// Cubic with a = -0.5.
+    #[default]
+    Bicubic,
+    /// Windowed sinc of three lobes.
+    Lanczos,
+}
+
+/// What to do with an item that cannot be used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnBad {
+    /// Stop and name it.
+    #[default]
+    Fail,
+    /// Go on without it, and list it.
+    Skip,
+}
+
+fn default_max_bad() -> f64 {
+    0.01
+}
+
+fn default_prefetch() -> usize {
+    4
+}
+
+impl DataConfig {
+    /// The folder that paths of the source are relative to: `root`, else `$VQKIT_DATA`, else `./data`.
+    pub fn root(&self) -> PathBuf {
+        let variable = || std::env::var_os("VQKIT_DATA").filter(|value| !value.is_empty()).map(PathBuf::from);
+        self.root.clone().or_else(variable).unwrap_or_else(|| PathBuf::from("data"))
+    }
+
+    /// Whether every value is possible; no file is looked at.
+    ///
+    /// # Errors
+    /// [`DataError::Config`] with the key, what was found and what is allowed.
+    pub fn validate(&self) -> Result<(), DataError> {
+        within("image_size", self.image_size as usize, 4096)?;
+        within("prefetch", self.prefetch, 64)?;
+        self.workers.map_or(Ok(()), |workers| within("workers", workers, 64))?;
+        if let Some(share) = self.held_out.filter(|share| !(*share > 0.0 && *share < 1.0)) {
+            return Err(DataError::config("held_out", format!("is a share between 0 and 1, found {share}")));
+        }
+        if !(0.0..1.0).contains(&self.max_bad) {
+            return Err(DataError::config("max_bad", format!("is a share in [0, 1), found {}", self.max_bad)));
+        }
+        self.validate_class_names()?;
+        self.source.member().validate(self)
+    }
+
+    fn validate_class_names(&self) -> Result<(), DataError> {
+        let names = self.class_names.as_deref().unwrap_or_default();
+        if self.class_names.is_some() && names.is_empty() {
+            return Err(DataError::config("class_names", "is empty; leave it out, or name every class"));
+        }
+        match names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
+            Some((_, name)) => Err(DataError::config("class_names", format!("`{name}` stands there twice"))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn within(field: &'static str, found: usize, most: usize) -> Result<(), DataError> {
+    match (1..=most).contains(&found) {
+        true => Ok(()),
+        false => Err(DataError::config(field, format!("must be 1 to {most}, found {found}"))),
+    }
+}

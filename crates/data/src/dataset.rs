@@ -1,0 +1,207 @@
+//! Opening `[data]`: the samples to train on and those held out.
+
+use std::{ops::Range, sync::Arc};
+
+use crate::{
+    BadFile, DataConfig, DataError, Facts, OnBad, Permutation, Sample, Source, TemplateKind, Transform,
+    sources::Opening,
+};
+
+/// The key of the split: a constant, so that the same samples are held out whatever the seed of a run.
+const SPLIT: u64 = 0x5eed_0f5b_117a_11ed;
+
+/// The two parts of a data set.
+#[derive(Clone)]
+pub struct Dataset {
+    /// Samples to train on.
+    pub train: View,
+    /// Samples held out; possibly none.
+    pub held_out: View,
+}
+
+/// Some samples of a source, and how they become what a model sees.
+#[derive(Clone)]
+pub struct View {
+    source: Arc<dyn Source>,
+    split: Option<Permutation>,
+    range: Range<usize>,
+    reading: Arc<Reading>,
+}
+
+/// What of `[data]` concerns reading samples.
+pub(crate) struct Reading {
+    pub transform: Transform,
+    pub on_bad: OnBad,
+    pub max_bad: f64,
+    pub workers: Option<usize>,
+    pub prefetch: usize,
+    class_names: Vec<String>,
+    num_classes: u32,
+}
+
+impl DataConfig {
+    /// Opens the source: lists its samples, and decodes none.
+    ///
+    /// # Errors
+    /// [`DataError::Config`] as [`DataConfig::validate`]; [`DataError::Io`] or [`DataError::Source`] where files are missing or
+    /// broken as a whole; [`DataError::Bad`] or [`DataError::TooManyBad`] for single ones, as `on_bad` says.
+    pub fn open(&self) -> Result<Dataset, DataError> {
+        self.validate()?;
+        let mut opening = Opening { root: self.root(), class_names: self.class_names.clone(), data: self.clone() };
+        let member = self.source.member();
+        let train = member.train(&opening)?;
+        let names = &train.facts().class_names;
+        if !names.is_empty() {
+            opening.class_names = Some(names.clone());
+        }
+        let held_out = member.held_out(&opening)?;
+        if held_out.is_some() && self.held_out.is_some() {
+            return Err(DataError::config(
+                "held_out",
+                "the source has held-out samples of its own; give one of the two",
+            ));
+        }
+        self.dataset(train, held_out)
+    }
+
+    fn dataset(&self, train: Arc<dyn Source>, held_out: Option<Arc<dyn Source>>) -> Result<Dataset, DataError> {
+        let other = held_out.as_ref().map_or(0, |source| source.facts().num_classes);
+        let reading = Arc::new(Reading {
+            transform: Transform::new(self),
+            on_bad: self.on_bad,
+            max_bad: self.max_bad,
+            workers: self.workers,
+            prefetch: self.prefetch,
+            class_names: train.facts().class_names.clone(),
+            num_classes: train.facts().num_classes.max(other),
+        });
+        let view = |source: &Arc<dyn Source>, split: Option<Permutation>, range: Range<usize>| View {
+            source: Arc::clone(source),
+            split,
+            range,
+            reading: Arc::clone(&reading),
+        };
+        let len = train.len();
+        Ok(match (held_out, self.held_out) {
+            (Some(other), _) => {
+                Dataset { train: view(&train, None, 0..len), held_out: view(&other, None, 0..other.len()) }
+            }
+            (None, None) => Dataset { train: view(&train, None, 0..len), held_out: view(&train, None, 0..0) },
+            (None, Some(share)) => {
+                let count = held_out_count(len, share)?;
+                let split = Permutation::new(len as u64, SPLIT);
+                Dataset {
+                    train: view(&train, Some(split.clone()), count..len),
+                    held_out: view(&train, Some(split), 0..count),
+                }
+            }
+        })
+    }
+}
+
+fn held_out_count(len: usize, share: f64) -> Result<usize, DataError> {
+    let count = ((len as f64 * share).round() as usize).max(1);
+    match count < len {
+        true => Ok(count),
+        false => Err(DataError::config("held_out", format!("{share} of {len} samples leaves none to train on"))),
+    }
+}
+
+impl Dataset {
+    /// The class that `asked` means: a name, or a number.
+    ///
+    /// # Errors
+    /// [`DataError::Class`], which lists the classes that there are.
+    pub fn class_index(&self, asked: &str) -> Result<u32, DataError> {
+        let (names, count) = (self.train.class_names(), self.train.num_classes());
+        if let Some(class) = names.iter().position(|name| name == asked) {
+            return Ok(class as u32);
+        }
+        if let Some(class) = asked.parse().ok().filter(|class| *class < count) {
+            return Ok(class);
+        }
+        let known = match (names, count) {
+            (_, 0) => "this data set has no classes".to_owned(),
+            ([], _) => format!("the classes are 0 to {}", count - 1),
+            (names, _) => format!("the classes are {}, or their numbers 0 to {}", names.join(", "), count - 1),
+        };
+        Err(DataError::Class { asked: asked.to_owned(), known })
+    }
+}
+
+impl View {
+    /// The number of samples.
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+
+    /// The sample at `index`, decoded, at its own size.
+    ///
+    /// # Errors
+    /// [`DataError::Bad`] where this one sample cannot be used.
+    ///
+    /// # Panics
+    /// Where `index` is not below [`View::len`], as indexing does.
+    pub fn get(&self, index: usize) -> Result<Sample, DataError> {
+        assert!(index < self.len(), "sample {index} of {}", self.len());
+        let place = self.range.start + index;
+        let place = self.split.as_ref().map_or(place, |split| split.at(place as u64) as usize);
+        self.source.get(place)
+    }
+
+    /// The names of the classes, where they have names; the position is the class.
+    pub fn class_names(&self) -> &[String] {
+        &self.reading.class_names
+    }
+
+    /// The number of classes, the same for both parts of a data set; 0 where there are no labels.
+    pub fn num_classes(&self) -> u32 {
+        self.reading.num_classes
+    }
+
+    /// Whether any sample of the source has a caption.
+    pub fn has_captions(&self) -> bool {
+        self.facts().has_captions
+    }
+
+    /// Whether the samples have templates.
+    pub fn has_templates(&self) -> bool {
+        self.facts().template.is_some()
+    }
+
+    /// What the templates are, where there are any.
+    pub fn template_kind(&self) -> Option<&TemplateKind> {
+        self.facts().template.as_ref()
+    }
+
+    /// Items of the source that were left out when it was opened, under `on_bad = "skip"`.
+    pub fn rejected(&self) -> &[BadFile] {
+        &self.facts().rejected
+    }
+
+    /// How samples become what a model sees.
+    pub fn transform(&self) -> &Transform {
+        &self.reading.transform
+    }
+
+    /// BLAKE3, in hexadecimal, over the names, sizes and labels of the samples and which of them these are. It changes with
+    /// the data, not with the folder that it lies in.
+    pub fn fingerprint(&self) -> String {
+        let split = self.split.is_some();
+        let meaning = format!("{} {:?} {split}", self.facts().fingerprint, self.range);
+        blake3::hash(meaning.as_bytes()).to_hex().to_string()
+    }
+
+    pub(crate) fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
+    fn facts(&self) -> &Facts {
+        self.source.facts()
+    }
+}

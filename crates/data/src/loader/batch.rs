@@ -1,0 +1,150 @@
+//! Putting samples together.
+
+use super::order::{Plan, Slot};
+use crate::{
+    BadFile, DataError, OnBad, Order, Sample, TemplateKind, View,
+    random::Random,
+    transform::{Cut, Workspace},
+};
+
+/// Samples tried in place of a bad one.
+const REPLACEMENTS: u64 = 100;
+
+/// Some samples, ready for a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// The images, `[B, C, H, W]` in [-1, 1].
+    pub images: Vec<f32>,
+    /// The shape of `images`.
+    pub shape: [usize; 4],
+    /// The class of each, -1 where it has none.
+    pub classes: Vec<i64>,
+    /// The caption of each.
+    pub captions: Vec<Option<String>>,
+    /// The templates, where the source has them.
+    pub templates: Option<Templates>,
+    /// The name of each within its source.
+    pub keys: Vec<String>,
+    /// Samples consumed after this batch, by all ranks: the `start` that goes on from here.
+    pub position: u64,
+}
+
+/// The templates of a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Templates {
+    /// What they are.
+    pub kind: TemplateKind,
+    /// `[B, C', H, W]`: labels as whole numbers from 0, other kinds in [-1, 1].
+    pub values: Vec<f32>,
+    /// The shape of `values`.
+    pub shape: [usize; 4],
+}
+
+/// A batch, and what was bad on the way to it, by index.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub batch: Batch,
+    pub bad: Vec<(usize, BadFile)>,
+}
+
+/// What a thread needs to build batches.
+pub(super) struct Builder {
+    pub view: View,
+    pub plan: Plan,
+    pub order: Order,
+    pub seed: u64,
+    pub augment: bool,
+}
+
+impl Builder {
+    /// Batch number `number`; `None` after the last one.
+    pub(super) fn build(&self, number: u64, workspace: &mut Workspace) -> Result<Option<Built>, DataError> {
+        let slots = self.plan.slots(number);
+        if slots.is_empty() {
+            return Ok(None);
+        }
+        let mut built = Built { batch: self.empty(slots.len(), self.plan.consumed(number)), bad: Vec::new() };
+        for slot in slots {
+            self.add(slot, &mut built, workspace)?;
+        }
+        Ok(Some(built))
+    }
+
+    fn empty(&self, len: usize, position: u64) -> Batch {
+        let (transform, size) = (self.view.transform(), self.view.transform().size());
+        let templates = self.view.template_kind().map(|kind| Templates {
+            kind: kind.clone(),
+            values: Vec::with_capacity(len * kind.channels() * size * size),
+            shape: [0, kind.channels(), size, size],
+        });
+        Batch {
+            images: Vec::with_capacity(len * transform.channels() * size * size),
+            shape: [0, transform.channels(), size, size],
+            classes: Vec::with_capacity(len),
+            captions: Vec::with_capacity(len),
+            templates,
+            keys: Vec::with_capacity(len),
+            position,
+        }
+    }
+
+    /// Adds the sample of `slot`, or, where it is bad and may be skipped, another: in a shuffled stream one that is drawn
+    /// from seed, epoch and index alone, in a single pass none.
+    fn add(&self, slot: Slot, built: &mut Built, workspace: &mut Workspace) -> Result<(), DataError> {
+        let mut random = Random::keyed(&[self.seed, slot.epoch, slot.index as u64, 1]);
+        let mut index = slot.index;
+        for _ in 0..REPLACEMENTS {
+            let bad = match self.push(Slot { index, ..slot }, &mut built.batch, workspace) {
+                Err(DataError::Bad(bad)) if self.view.reading().on_bad == OnBad::Skip => bad,
+                done => return done,
+            };
+            built.bad.push((index, bad));
+            if self.order == Order::Sequential {
+                return Ok(());
+            }
+            index = random.below(self.view.len() as u64) as usize;
+        }
+        let reason = format!("{REPLACEMENTS} samples drawn in its place are bad as well");
+        Err(DataError::bad(format!("sample {}", slot.index), reason))
+    }
+
+    /// Decodes and appends one sample; a bad one leaves the batch as it was.
+    fn push(&self, slot: Slot, batch: &mut Batch, workspace: &mut Workspace) -> Result<(), DataError> {
+        let sample = self.view.get(slot.index)?;
+        let transform = self.view.transform();
+        let key = [self.seed, slot.epoch, slot.index as u64];
+        let cut = if self.augment { transform.augmentation(&key) } else { Cut::CENTER };
+        let len = batch.shape[0];
+        if let Some(templates) = &mut batch.templates {
+            append_template(&self.view, &sample, cut, workspace, templates, len)?;
+        }
+        let [_, channels, height, width] = batch.shape;
+        let values = channels * height * width;
+        batch.images.resize((len + 1) * values, 0.0);
+        transform.write_image(&sample.image, cut, workspace, &mut batch.images[len * values..])?;
+        batch.shape[0] += 1;
+        batch.classes.push(sample.class.map_or(-1, i64::from));
+        batch.captions.push(sample.caption);
+        batch.keys.push(sample.key);
+        Ok(())
+    }
+}
+
+fn append_template(
+    view: &View,
+    sample: &Sample,
+    cut: Cut,
+    workspace: &mut Workspace,
+    templates: &mut Templates,
+    len: usize,
+) -> Result<(), DataError> {
+    let Some(picture) = &sample.template else {
+        return Err(DataError::bad(sample.key.as_str(), "has no template, but its source says that all have one"));
+    };
+    let values: usize = templates.shape[1..].iter().product();
+    templates.values.resize((len + 1) * values, 0.0);
+    let out = &mut templates.values[len * values..];
+    view.transform().write_template(&sample.key, picture, &templates.kind, cut, workspace, out)?;
+    templates.shape[0] = len + 1;
+    Ok(())
+}

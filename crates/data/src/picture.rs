@@ -1,0 +1,132 @@
+//! A decoded picture.
+
+use crate::DataError;
+
+/// The values of a picture, row by row from the top left, channels innermost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Pixels {
+    /// Red, green and blue, 0 to 255.
+    Rgb8(Vec<u8>),
+    /// Grey levels, or labels of a label map, 0 to 255.
+    Gray8(Vec<u8>),
+    /// Grey levels or depths, 0 to 65535.
+    Gray16(Vec<u16>),
+}
+
+/// A decoded picture: upright, opaque, of its own size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    width: u32,
+    height: u32,
+    pixels: Pixels,
+}
+
+impl Picture {
+    /// A picture of these values.
+    ///
+    /// # Errors
+    /// [`DataError::Picture`] where their number is not that of the size, or the size is zero.
+    ///
+    /// ```
+    /// use vqkit_data::{Picture, Pixels};
+    ///
+    /// let picture = Picture::new(2, 1, Pixels::Gray8(vec![0, 255]))?;
+    /// assert_eq!(picture.rgb(1, 0), [255, 255, 255]);
+    /// assert!(Picture::new(2, 2, Pixels::Gray8(vec![0, 255])).is_err());
+    /// # Ok::<(), vqkit_data::DataError>(())
+    /// ```
+    pub fn new(width: u32, height: u32, pixels: Pixels) -> Result<Self, DataError> {
+        let area = width as usize * height as usize;
+        let (want, got) = match &pixels {
+            Pixels::Rgb8(values) => (3 * area, values.len()),
+            Pixels::Gray8(values) => (area, values.len()),
+            Pixels::Gray16(values) => (area, values.len()),
+        };
+        match want == got && area > 0 {
+            true => Ok(Self { width, height, pixels }),
+            false => Err(DataError::Picture { width, height, want, got }),
+        }
+    }
+
+    /// Width in pixels, at least 1.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Height in pixels, at least 1.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// The values.
+    pub fn pixels(&self) -> &Pixels {
+        &self.pixels
+    }
+
+    /// The values, without the size.
+    pub(crate) fn into_pixels(self) -> Pixels {
+        self.pixels
+    }
+
+    /// The pixel in column `x` and row `y` as 8-bit red, green and blue.
+    ///
+    /// # Panics
+    /// Where the place is outside, as indexing does.
+    pub fn rgb(&self, x: u32, y: u32) -> [u8; 3] {
+        let place = y as usize * self.width as usize + x as usize;
+        match &self.pixels {
+            Pixels::Rgb8(values) => [values[3 * place], values[3 * place + 1], values[3 * place + 2]],
+            Pixels::Gray8(values) => [values[place]; 3],
+            Pixels::Gray16(values) => [to_8_bits(values[place]); 3],
+        }
+    }
+
+    /// The same picture as 8-bit RGB: grey becomes three equal channels, 16 bits are scaled to 8.
+    pub fn to_rgb8(&self) -> Vec<u8> {
+        match &self.pixels {
+            Pixels::Rgb8(values) => values.clone(),
+            Pixels::Gray8(values) => values.iter().flat_map(|&value| [value; 3]).collect(),
+            Pixels::Gray16(values) => values.iter().flat_map(|&value| [to_8_bits(value); 3]).collect(),
+        }
+    }
+
+    /// The same picture as 8-bit grey: colours by the luma of ITU-R BT.601, 16 bits scaled to 8.
+    pub fn to_gray8(&self) -> Vec<u8> {
+        match &self.pixels {
+            Pixels::Rgb8(values) => values.chunks_exact(3).map(|rgb| luma(rgb[0], rgb[1], rgb[2])).collect(),
+            Pixels::Gray8(values) => values.clone(),
+            Pixels::Gray16(values) => values.iter().copied().map(to_8_bits).collect(),
+        }
+    }
+}
+
+/// `round(value / 257)`, which maps 65535 to 255.
+fn to_8_bits(value: u16) -> u8 {
+    ((u32::from(value) + 128) / 257) as u8
+}
+
+/// `round(0.299 r + 0.587 g + 0.114 b)`.
+fn luma(red: u8, green: u8, blue: u8) -> u8 {
+    ((299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue) + 500) / 1000) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_and_depths_convert_by_their_formulas() {
+        let picture = Picture::new(2, 1, Pixels::Rgb8(vec![255, 0, 0, 255, 255, 255])).unwrap();
+        assert_eq!(picture.to_gray8(), [76, 255]);
+        let picture = Picture::new(4, 1, Pixels::Gray16(vec![0, 16384, 32768, 65535])).unwrap();
+        assert_eq!(picture.to_gray8(), [0, 64, 128, 255]);
+        assert_eq!(picture.to_rgb8()[3..6], [64, 64, 64]);
+    }
+
+    #[test]
+    fn a_picture_of_no_area_is_refused() {
+        let error = Picture::new(0, 3, Pixels::Gray8(vec![])).unwrap_err();
+        assert_eq!(error.to_string(), "a picture of 0x3 needs 0 values, got 0");
+    }
+}

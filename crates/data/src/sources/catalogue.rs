@@ -1,0 +1,111 @@
+//! The list of a source's samples, without those that cannot be used.
+
+use super::{
+    Opening,
+    labels::{Classes, Label},
+};
+use crate::{BadFile, DataError, Facts, OnBad, TemplateKind, decode::MAX_BYTES};
+
+/// A sample as a scan found it; `place` says where its bytes are.
+pub(crate) struct Item<T> {
+    /// Its name within the source.
+    pub key: String,
+    /// Its name in messages.
+    pub name: String,
+    /// Bytes of the image.
+    pub size: u64,
+    /// Its label as it stands there.
+    pub label: Option<Label>,
+    /// Whether it has a caption.
+    pub captioned: bool,
+    /// Where its bytes are.
+    pub place: T,
+}
+
+/// A sample that can be used.
+pub(crate) struct Entry<T> {
+    /// Its name within the source.
+    pub key: String,
+    /// Its name in messages.
+    pub name: String,
+    /// Its class.
+    pub class: Option<u32>,
+    /// Where its bytes are.
+    pub place: T,
+}
+
+/// What a scan found, and what was wrong already then.
+pub(crate) struct Found<T> {
+    /// The samples, in the order that is theirs from now on.
+    pub items: Vec<Item<T>>,
+    /// What cannot be used.
+    pub rejected: Vec<BadFile>,
+}
+
+/// The samples of a source and what is known about them.
+pub(crate) struct Catalogue<T> {
+    /// The samples.
+    pub entries: Vec<Entry<T>>,
+    /// What is known about them.
+    pub facts: Facts,
+}
+
+impl<T> Catalogue<T> {
+    /// Sorts out what cannot be used: empty and enormous files, labels that are missing where they are needed or name no
+    /// class.
+    ///
+    /// # Errors
+    /// [`DataError::Bad`] at the first of these under `on_bad = "fail"`, [`DataError::TooManyBad`] above `max_bad`.
+    pub(crate) fn new(found: Found<T>, template: Option<TemplateKind>, opening: &Opening) -> Result<Self, DataError> {
+        let Found { items, mut rejected } = found;
+        let total = items.len() + rejected.len();
+        let classes = Classes::new(opening.class_names.as_deref(), items.iter().filter_map(|item| item.label.as_ref()));
+        let mut hasher = blake3::Hasher::new();
+        let mut facts = Facts { template, ..Facts::default() };
+        let mut entries = Vec::with_capacity(items.len());
+        for item in items {
+            match class_of(&item, &classes, opening.data.require_class) {
+                Err(reason) => rejected.push(BadFile { key: item.name, reason }),
+                Ok(class) => {
+                    hash(&mut hasher, &item, class);
+                    facts.has_captions |= item.captioned;
+                    entries.push(Entry { key: item.key, name: item.name, class, place: item.place });
+                }
+            }
+        }
+        check_rejected(&rejected, total, opening)?;
+        facts.class_names = classes.names().to_vec();
+        facts.num_classes = classes.count();
+        facts.rejected = rejected;
+        facts.fingerprint = hasher.finalize().to_hex().to_string();
+        Ok(Self { entries, facts })
+    }
+}
+
+fn class_of<T>(item: &Item<T>, classes: &Classes, required: bool) -> Result<Option<u32>, String> {
+    match (item.size, &item.label) {
+        (0, _) => Err("is empty".into()),
+        (MAX_BYTES.., _) => Err(format!("has {} bytes, more than the {MAX_BYTES} that are read", item.size)),
+        (_, None) if required => Err("has no class label, and this recipe conditions by class".into()),
+        (_, None) => Ok(None),
+        (_, Some(label)) => classes.resolve(label).map(Some),
+    }
+}
+
+fn hash<T>(hasher: &mut blake3::Hasher, item: &Item<T>, class: Option<u32>) {
+    hasher.update(&(item.key.len() as u64).to_le_bytes());
+    hasher.update(item.key.as_bytes());
+    hasher.update(&item.size.to_le_bytes());
+    hasher.update(&class.map_or(-1, i64::from).to_le_bytes());
+}
+
+fn check_rejected(rejected: &[BadFile], total: usize, opening: &Opening) -> Result<(), DataError> {
+    let max_bad = opening.data.max_bad;
+    match (rejected.first(), opening.data.on_bad) {
+        (Some(first), OnBad::Fail) => Err(DataError::Bad(first.clone())),
+        (Some(first), OnBad::Skip) if rejected.len() as f64 > max_bad * total as f64 => {
+            Err(DataError::TooManyBad { bad: rejected.len(), total, max_bad, first: first.clone() })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,145 @@
+//! Samples that are files of their own: what folders, pairs and manifests have in common.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::catalogue::{Catalogue, Found, Item};
+use super::{Opening, labels::Label};
+use crate::{BadFile, DataError, Facts, Picture, Sample, Source, TemplateKind, decode, decode_labels};
+
+/// Files taken for images; the case does not matter.
+const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "gif", "bmp"];
+
+/// Folders inside folders that are followed; more is taken for a loop of links.
+const MAX_DEPTH: usize = 32;
+
+/// Where a sample's parts are.
+pub(super) struct FilePlace {
+    pub image: PathBuf,
+    pub template: Option<PathBuf>,
+    pub caption: Option<String>,
+}
+
+/// Samples that are files of their own.
+pub(super) struct Files {
+    catalogue: Catalogue<FilePlace>,
+}
+
+impl Files {
+    /// Of what a scan of `origin` found.
+    pub(super) fn new(
+        origin: &Path,
+        found: Found<FilePlace>,
+        template: Option<TemplateKind>,
+        opening: &Opening,
+    ) -> Result<Self, DataError> {
+        let catalogue = Catalogue::new(found, template, opening)?;
+        match catalogue.entries.is_empty() {
+            true => Err(DataError::Source { path: origin.into(), reason: "holds no image that can be used".into() }),
+            false => Ok(Self { catalogue }),
+        }
+    }
+
+    fn template(&self, path: &Path, image: &Picture, name: &str) -> Result<Picture, DataError> {
+        let bytes = read(path, name)?;
+        let shown = path.display().to_string();
+        let template = match self.catalogue.facts.template {
+            Some(TemplateKind::Labels(_)) => decode_labels(&bytes, &shown)?,
+            _ => decode(&bytes, &shown)?,
+        };
+        let (found, want) = ((template.width(), template.height()), (image.width(), image.height()));
+        match found == want {
+            true => Ok(template),
+            false => Err(DataError::bad(name, format!("is {want:?} pixels, but its template {shown} is {found:?}"))),
+        }
+    }
+}
+
+impl Source for Files {
+    fn len(&self) -> usize {
+        self.catalogue.entries.len()
+    }
+
+    fn get(&self, index: usize) -> Result<Sample, DataError> {
+        let entry = &self.catalogue.entries[index];
+        let image = decode(&read(&entry.place.image, &entry.name)?, &entry.name)?;
+        let template = entry.place.template.as_deref().map(|path| self.template(path, &image, &entry.name));
+        Ok(Sample {
+            key: entry.key.clone(),
+            template: template.transpose()?,
+            image,
+            class: entry.class,
+            caption: entry.place.caption.clone(),
+        })
+    }
+
+    fn facts(&self) -> &Facts {
+        &self.catalogue.facts
+    }
+}
+
+/// An item of this file, or what is wrong with it.
+pub(super) fn item(key: String, place: FilePlace, label: Option<Label>) -> Result<Item<FilePlace>, BadFile> {
+    let name = place.image.display().to_string();
+    let refused = |reason: String| BadFile { key: name.clone(), reason };
+    let about = fs::metadata(&place.image).map_err(|error| refused(error.to_string()))?;
+    if !about.is_file() {
+        return Err(refused("is not a file".into()));
+    }
+    if let Some(template) = place.template.as_ref().filter(|path| !path.is_file()) {
+        return Err(refused(format!("has no template {}", template.display())));
+    }
+    Ok(Item { key, size: about.len(), label, captioned: place.caption.is_some(), name, place })
+}
+
+/// Sorts items from what is wrong.
+pub(super) fn gather(items: impl Iterator<Item = Result<Item<FilePlace>, BadFile>>) -> Found<FilePlace> {
+    let mut found = Found { items: Vec::new(), rejected: Vec::new() };
+    for item in items {
+        match item {
+            Ok(item) => found.items.push(item),
+            Err(bad) => found.rejected.push(bad),
+        }
+    }
+    found
+}
+
+/// The images under `folder`, as paths relative to it with `/` between names, in byte order. Hidden files are passed over.
+pub(super) fn images_under(folder: &Path) -> Result<Vec<String>, DataError> {
+    let mut paths = Vec::new();
+    walk(folder, "", 0, &mut paths)?;
+    paths.sort_unstable();
+    Ok(paths)
+}
+
+fn walk(root: &Path, inside: &str, depth: usize, paths: &mut Vec<String>) -> Result<(), DataError> {
+    let folder = root.join(inside);
+    if depth > MAX_DEPTH {
+        return Err(DataError::Source { path: folder, reason: format!("is more than {MAX_DEPTH} folders deep") });
+    }
+    for entry in fs::read_dir(&folder).map_err(DataError::io(&folder))? {
+        let path = entry.map_err(DataError::io(&folder))?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| !name.starts_with('.')) else {
+            continue;
+        };
+        let relative = if inside.is_empty() { name.to_owned() } else { format!("{inside}/{name}") };
+        if path.is_dir() {
+            walk(root, &relative, depth + 1, paths)?;
+        } else if is_image(name) {
+            paths.push(relative);
+        }
+    }
+    Ok(())
+}
+
+/// Whether the name ends like an image's.
+pub(super) fn is_image(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+    extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
+}
+
+fn read(path: &Path, name: &str) -> Result<Vec<u8>, DataError> {
+    fs::read(path).map_err(|error| DataError::bad(name, format!("cannot read {}: {error}", path.display())))
+}

@@ -1,0 +1,55 @@
+//! A folder of images.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::files::{FilePlace, Files, gather, images_under, item};
+use super::{OpenSource, Opening, labels::Label};
+use crate::{DataConfig, DataError, Source};
+
+/// `type = "folder"`: a folder of images. Images that lie directly in it have no class; where all of them lie in
+/// sub-folders, the first sub-folder is the class. Both at once is an error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FolderConfig {
+    /// The folder to train on, relative to `root`.
+    pub train: PathBuf,
+    /// The folder held out, with the same classes. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<PathBuf>,
+}
+
+impl OpenSource for FolderConfig {
+    fn validate(&self, _data: &DataConfig) -> Result<(), DataError> {
+        Ok(())
+    }
+
+    fn train(&self, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
+        open(&opening.root.join(&self.train), opening)
+    }
+
+    fn held_out(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
+        self.held_out.as_ref().map(|path| open(&opening.root.join(path), opening)).transpose()
+    }
+}
+
+fn open(folder: &Path, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
+    let paths = images_under(folder)?;
+    let flat = paths.iter().filter(|path| !path.contains('/')).count();
+    if flat != 0 && flat != paths.len() {
+        let reason = format!(
+            "holds {flat} images and {} in sub-folders; move them all into sub-folders, one per class, or all out of them",
+            paths.len() - flat
+        );
+        return Err(DataError::Source { path: folder.into(), reason });
+    }
+    let found = gather(paths.into_iter().map(|path| {
+        let label = path.split_once('/').map(|(class, _)| Label::Name(class.to_owned()));
+        item(path.clone(), FilePlace { image: folder.join(&path), template: None, caption: None }, label)
+    }));
+    Ok(Arc::new(Files::new(folder, found, None, opening)?))
+}

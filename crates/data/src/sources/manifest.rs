@@ -1,0 +1,102 @@
+//! A file with a line per sample.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::files::{FilePlace, Files, gather, item};
+use super::{OpenSource, Opening, labels::Label};
+use crate::{DataConfig, DataError, Source, TemplateKind};
+
+/// `type = "manifest"`: a `.csv` or `.tsv` file with a header, or a `.jsonl` file with an object per line. The column
+/// `image` is needed; `class` (a number or a name), `caption` and `template` are used where they are; others are passed
+/// over. Paths are relative to the manifest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestConfig {
+    /// The manifest of the samples to train on, relative to `root`.
+    pub train: PathBuf,
+    /// The manifest of the samples held out. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<PathBuf>,
+    /// What the templates are; needed where the manifest has the column `template`, which is passed over without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateKind>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    image: String,
+    class: Option<Label>,
+    caption: Option<String>,
+    template: Option<String>,
+}
+
+impl OpenSource for ManifestConfig {
+    fn validate(&self, _data: &DataConfig) -> Result<(), DataError> {
+        self.template.as_ref().map_or(Ok(()), TemplateKind::validate)
+    }
+
+    fn train(&self, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
+        self.open(&opening.root.join(&self.train), opening)
+    }
+
+    fn held_out(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
+        self.held_out.as_ref().map(|path| self.open(&opening.root.join(path), opening)).transpose()
+    }
+}
+
+impl ManifestConfig {
+    fn open(&self, path: &Path, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let found = gather(read(path)?.into_iter().map(|row| {
+            let template = self.template.as_ref().and(row.template).filter(|path| !path.is_empty());
+            let place = FilePlace {
+                image: folder.join(&row.image),
+                template: template.map(|path| folder.join(path)),
+                caption: row.caption.filter(|caption| !caption.is_empty()),
+            };
+            item(row.image, place, row.class.and_then(normal))
+        }));
+        Ok(Arc::new(Files::new(path, found, self.template.clone(), opening)?))
+    }
+}
+
+/// A number that is written as text is a number.
+fn normal(label: Label) -> Option<Label> {
+    match label {
+        Label::Name(text) => Label::parse(&text),
+        number => Some(number),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<Row>, DataError> {
+    let file = File::open(path).map_err(DataError::io(path))?;
+    let wrong = |reason: String| DataError::Source { path: path.into(), reason };
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("csv") => read_table(file, b',').map_err(|error| wrong(error.to_string())),
+        Some("tsv") => read_table(file, b'\t').map_err(|error| wrong(error.to_string())),
+        Some("jsonl") => read_lines(file).map_err(wrong),
+        _ => Err(wrong("a manifest is called .csv, .tsv or .jsonl".into())),
+    }
+}
+
+fn read_table(file: File, delimiter: u8) -> Result<Vec<Row>, csv::Error> {
+    csv::ReaderBuilder::new().delimiter(delimiter).from_reader(file).deserialize().collect()
+}
+
+fn read_lines(file: File) -> Result<Vec<Row>, String> {
+    let mut rows = Vec::new();
+    for (number, line) in BufReader::new(file).lines().enumerate() {
+        let line = line.map_err(|error| format!("line {}: {error}", number + 1))?;
+        if !line.trim().is_empty() {
+            rows.push(serde_json::from_str(&line).map_err(|error| format!("line {}: {error}", number + 1))?);
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,71 @@
+//! Where samples come from: one file and one line here for each kind of source.
+
+mod catalogue;
+mod files;
+mod folder;
+mod labels;
+mod manifest;
+mod pairs;
+mod shapes;
+mod tar;
+
+use std::{path::PathBuf, sync::Arc};
+
+pub use folder::FolderConfig;
+pub use manifest::ManifestConfig;
+pub use pairs::PairsConfig;
+pub use shapes::ShapesConfig;
+pub use tar::TarConfig;
+
+use crate::{DataConfig, DataError, Source};
+
+macro_rules! sources {
+    ($($(#[$doc:meta])* $tag:literal => $variant:ident($config:ty)),+ $(,)?) => {
+        vqkit_config::tagged! {
+            /// The table `[data.source]`: which kind of source, and its keys.
+            pub enum SourceConfig { $($(#[$doc])* $tag => $variant($config)),+ }
+        }
+
+        impl SourceConfig {
+            /// The member's own configuration.
+            pub(crate) fn member(&self) -> &dyn OpenSource {
+                match self { $(Self::$variant(config) => config),+ }
+            }
+        }
+    };
+}
+
+sources! {
+    /// Procedural pictures of coloured shapes; no files.
+    "shapes" => Shapes(ShapesConfig),
+    /// A folder of images, flat or with one sub-folder per class.
+    "folder" => Folder(FolderConfig),
+    /// Tar archives in WebDataset layout.
+    "tar" => Tar(TarConfig),
+    /// A folder of images and a folder of templates with the same names.
+    "pairs" => Pairs(PairsConfig),
+    /// A CSV, TSV or JSON-lines file with a line per sample.
+    "manifest" => Manifest(ManifestConfig),
+}
+
+/// What a member of [`SourceConfig`] does.
+pub(crate) trait OpenSource {
+    /// Whether its keys are possible, also beside those of `[data]`.
+    fn validate(&self, data: &DataConfig) -> Result<(), DataError>;
+
+    /// The samples to train on.
+    fn train(&self, opening: &Opening) -> Result<Arc<dyn Source>, DataError>;
+
+    /// The samples held out, where the source has its own.
+    fn held_out(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError>;
+}
+
+/// What every source needs to know of `[data]` when it is opened.
+pub(crate) struct Opening {
+    /// The folder that paths are relative to.
+    pub root: PathBuf,
+    /// The classes that may occur, where they are known beforehand.
+    pub class_names: Option<Vec<String>>,
+    /// The whole section.
+    pub data: DataConfig,
+}

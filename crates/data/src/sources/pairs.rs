@@ -1,0 +1,72 @@
+//! Images with their templates in a second folder.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::files::{FilePlace, Files, gather, images_under, item};
+use super::{OpenSource, Opening};
+use crate::{BadFile, DataConfig, DataError, Source, TemplateKind};
+
+/// `type = "pairs"`: two folders whose files belong together by their names without extension. A template has the size
+/// of its image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PairsConfig {
+    /// The folder to train on, relative to `root`; it holds the two.
+    pub train: PathBuf,
+    /// The folder held out, built the same way. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<PathBuf>,
+    /// The folder of images inside it. Default `"images"`.
+    #[serde(default = "default_images")]
+    pub images: PathBuf,
+    /// The folder of templates inside it, such as `"segmentations"`.
+    pub templates: PathBuf,
+    /// What the templates are.
+    pub template: TemplateKind,
+}
+
+fn default_images() -> PathBuf {
+    "images".into()
+}
+
+impl OpenSource for PairsConfig {
+    fn validate(&self, _data: &DataConfig) -> Result<(), DataError> {
+        self.template.validate()
+    }
+
+    fn train(&self, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
+        self.open(&opening.root.join(&self.train), opening)
+    }
+
+    fn held_out(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
+        self.held_out.as_ref().map(|path| self.open(&opening.root.join(path), opening)).transpose()
+    }
+}
+
+impl PairsConfig {
+    fn open(&self, folder: &Path, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
+        let (images, templates) = (folder.join(&self.images), folder.join(&self.templates));
+        let by_stem: BTreeMap<String, String> =
+            images_under(&templates)?.into_iter().map(|path| (stem(&path).to_owned(), path)).collect();
+        let found = gather(images_under(&images)?.into_iter().map(|path| {
+            let image = images.join(&path);
+            let Some(template) = by_stem.get(stem(&path)).map(|path| templates.join(path)) else {
+                let reason = format!("has no template of the same name in {}", templates.display());
+                return Err(BadFile { key: image.display().to_string(), reason });
+            };
+            item(stem(&path).to_owned(), FilePlace { image, template: Some(template), caption: None }, None)
+        }));
+        Ok(Arc::new(Files::new(folder, found, Some(self.template.clone()), opening)?))
+    }
+}
+
+/// The path without its last extension.
+fn stem(path: &str) -> &str {
+    path.rsplit_once('.').map_or(path, |(stem, _)| stem)
+}

@@ -1,0 +1,112 @@
+//! The built-in shapes as a source.
+
+use std::{ops::Range, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::{OpenSource, Opening};
+use crate::{
+    DataConfig, DataError, Facts, Sample, Source,
+    shapes::{Scene, Shape},
+};
+
+/// `type = "shapes"`: procedural pictures of coloured shapes, see [`crate::shapes`]. They are drawn at `image_size`, so
+/// that nothing is resized.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShapesConfig {
+    /// The number of samples to train on.
+    pub count: u32,
+    /// The number of samples held out, which follow them. Default 0.
+    #[serde(default)]
+    pub held_out_count: u32,
+    /// Which pictures: other seeds give other ones. Default 0.
+    #[serde(default)]
+    pub seed: u64,
+    /// The most objects in a picture, 1 to 3. Default 3.
+    #[serde(default = "default_max_objects")]
+    pub max_objects: u32,
+}
+
+fn default_max_objects() -> u32 {
+    3
+}
+
+impl OpenSource for ShapesConfig {
+    fn validate(&self, data: &DataConfig) -> Result<(), DataError> {
+        if self.count == 0 {
+            return Err(DataError::config("count", "must be at least 1"));
+        }
+        if !(1..=3).contains(&self.max_objects) {
+            return Err(DataError::config("max_objects", format!("must be 1 to 3, found {}", self.max_objects)));
+        }
+        if data.image_size < 24 {
+            let reason = format!("shapes cannot be told below 24 pixels, found {}", data.image_size);
+            return Err(DataError::config("image_size", reason));
+        }
+        if data.flip {
+            return Err(DataError::config("flip", "captions of shapes say left and right; leave it off"));
+        }
+        if data.class_names.is_some() {
+            return Err(DataError::config("class_names", "shapes have names of their own; leave it out"));
+        }
+        Ok(())
+    }
+
+    fn train(&self, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
+        Ok(Arc::new(Shapes::new(self, 0..self.count.into(), opening.data.image_size)))
+    }
+
+    fn held_out(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
+        let indices = u64::from(self.count)..u64::from(self.count) + u64::from(self.held_out_count);
+        Ok(match indices.is_empty() {
+            true => None,
+            false => Some(Arc::new(Shapes::new(self, indices, opening.data.image_size))),
+        })
+    }
+}
+
+struct Shapes {
+    config: ShapesConfig,
+    indices: Range<u64>,
+    size: u32,
+    facts: Facts,
+}
+
+impl Shapes {
+    fn new(config: &ShapesConfig, indices: Range<u64>, size: u32) -> Self {
+        let meaning = format!("shapes 1 {} {} {indices:?} {size}", config.seed, config.max_objects);
+        let facts = Facts {
+            class_names: Shape::ALL.map(|shape| shape.name().to_owned()).to_vec(),
+            num_classes: Shape::ALL.len() as u32,
+            has_captions: true,
+            template: Some(Scene::template_kind()),
+            rejected: Vec::new(),
+            fingerprint: blake3::hash(meaning.as_bytes()).to_hex().to_string(),
+        };
+        Self { config: config.clone(), indices, size, facts }
+    }
+}
+
+impl Source for Shapes {
+    fn len(&self) -> usize {
+        (self.indices.end - self.indices.start) as usize
+    }
+
+    fn get(&self, index: usize) -> Result<Sample, DataError> {
+        let index = self.indices.start + index as u64;
+        let scene = Scene::new(self.config.seed, index, self.config.max_objects as usize);
+        let drawn = scene.draw(self.size)?;
+        Ok(Sample {
+            key: format!("{index:08}"),
+            image: drawn.image,
+            class: Some(scene.class()),
+            caption: Some(scene.caption()),
+            template: Some(drawn.template),
+        })
+    }
+
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+}

@@ -1,0 +1,140 @@
+//! Tar archives in WebDataset layout, read where they lie; nothing is ever unpacked.
+
+mod braces;
+mod cache;
+mod index;
+
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use self::index::{Index, Span};
+use super::catalogue::{Catalogue, Found, Item};
+use super::{OpenSource, Opening};
+use crate::{DataConfig, DataError, Facts, Sample, Source, decode};
+
+/// `type = "tar"`: uncompressed tar archives in WebDataset layout. The files of one sample follow each other and share
+/// their name up to the first dot: an image (`.jpg`, `.jpeg`, `.png` or `.webp`), its class (`.cls`: a number or a name), its
+/// caption (`.txt`), and `.json`, whose `class` and `caption` stand in where those are not there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TarConfig {
+    /// The archives to train on, relative to `root`; braces stand for several, as in `train-{000..009}.tar` or
+    /// `{a,b}.tar`.
+    pub train: String,
+    /// The archives held out, in the same notation. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<String>,
+}
+
+impl OpenSource for TarConfig {
+    fn validate(&self, _data: &DataConfig) -> Result<(), DataError> {
+        braces::expand(&self.train).map_err(|reason| DataError::config("train", reason))?;
+        match &self.held_out {
+            Some(pattern) => braces::expand(pattern).map(drop).map_err(|reason| DataError::config("held_out", reason)),
+            None => Ok(()),
+        }
+    }
+
+    fn train(&self, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
+        open("train", &self.train, opening)
+    }
+
+    fn held_out(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
+        self.held_out.as_ref().map(|pattern| open("held_out", pattern, opening)).transpose()
+    }
+}
+
+fn open(field: &'static str, pattern: &str, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
+    let names = braces::expand(pattern).map_err(|reason| DataError::config(field, reason))?;
+    let paths: Vec<PathBuf> = names.iter().map(|name| opening.root.join(name)).collect();
+    Ok(Arc::new(TarShards::open(&paths, opening)?))
+}
+
+/// Where a sample's parts are.
+struct TarPlace {
+    shard: usize,
+    image: Span,
+    caption: Option<Span>,
+    json: Option<Span>,
+}
+
+/// Several archives as one source.
+struct TarShards {
+    shards: Vec<File>,
+    catalogue: Catalogue<TarPlace>,
+}
+
+impl TarShards {
+    fn open(paths: &[PathBuf], opening: &Opening) -> Result<Self, DataError> {
+        let mut found = Found { items: Vec::new(), rejected: Vec::new() };
+        let mut shards = Vec::with_capacity(paths.len());
+        for (shard, path) in paths.iter().enumerate() {
+            let file = File::open(path).map_err(DataError::io(path))?;
+            let index = cache::index(path, &file)?;
+            add(&mut found, index, path, shard);
+            shards.push(file);
+        }
+        let catalogue = Catalogue::new(found, None, opening)?;
+        match (catalogue.entries.is_empty(), paths.first()) {
+            (true, Some(path)) => {
+                Err(DataError::Source { path: path.clone(), reason: "holds no sample that can be used".into() })
+            }
+            _ => Ok(Self { shards, catalogue }),
+        }
+    }
+
+    fn caption(&self, place: &TarPlace) -> io::Result<Option<String>> {
+        let shard = &self.shards[place.shard];
+        match (place.caption, place.json) {
+            (Some(span), _) => index::read_text(shard, span).map(|text| Some(text.trim().to_owned())),
+            (None, Some(span)) => Ok(index::read_json(shard, span)?.caption),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+impl Source for TarShards {
+    fn len(&self) -> usize {
+        self.catalogue.entries.len()
+    }
+
+    fn get(&self, index: usize) -> Result<Sample, DataError> {
+        let entry = &self.catalogue.entries[index];
+        let place = &entry.place;
+        let failed = |error: io::Error| DataError::bad(entry.name.as_str(), error.to_string());
+        let bytes = index::read(&self.shards[place.shard], place.image).map_err(failed)?;
+        Ok(Sample {
+            key: entry.key.clone(),
+            image: decode(&bytes, &entry.name)?,
+            class: entry.class,
+            caption: self.caption(place).map_err(failed)?,
+            template: None,
+        })
+    }
+
+    fn facts(&self) -> &Facts {
+        &self.catalogue.facts
+    }
+}
+
+fn add(found: &mut Found<TarPlace>, index: Index, path: &Path, shard: usize) {
+    let archive = path.display();
+    found.rejected.extend(index.rejected.into_iter().map(|mut bad| {
+        bad.key = format!("{archive}: {}", bad.key);
+        bad
+    }));
+    found.items.extend(index.members.into_iter().map(|member| Item {
+        name: format!("{archive}: {}", member.image_name),
+        size: member.image.len,
+        label: member.label,
+        captioned: member.caption.is_some() || member.json_caption,
+        place: TarPlace { shard, image: member.image, caption: member.caption, json: member.json },
+        key: member.key,
+    }));
+}

@@ -1,0 +1,243 @@
+//! From a decoded sample to the values that a model sees.
+
+use std::fmt;
+
+use fast_image_resize::{
+    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
+    images::{Image, ImageRef},
+};
+
+use crate::{
+    Color, Crop, DataConfig, DataError, Filter, Picture, Pixels, TemplateKind, random::Random, source::LabelMap,
+};
+
+/// Crop, antialiased resize, mirror, colour mode and value range of `[data]`.
+///
+/// The largest square is cut out of an image and resized to [`Transform::size`]. Templates get the same square and the
+/// same mirroring. Images smaller than that are enlarged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transform {
+    size: u32,
+    color: Color,
+    crop: Crop,
+    filter: Filter,
+    flip: bool,
+}
+
+/// Which square of an image, and whether it is mirrored.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Cut {
+    /// Where the square lies along the longer side: 0 at its start, 1 at its end.
+    along: f64,
+    mirrored: bool,
+}
+
+impl Cut {
+    /// The middle, as it is.
+    pub(crate) const CENTER: Self = Self { along: 0.5, mirrored: false };
+}
+
+/// Reusable memory of a thread that transforms.
+#[derive(Default)]
+pub(crate) struct Workspace(Resizer);
+
+impl fmt::Debug for Workspace {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Workspace")
+    }
+}
+
+impl Transform {
+    /// As `[data]` says.
+    pub fn new(config: &DataConfig) -> Self {
+        Self {
+            size: config.image_size,
+            color: config.color,
+            crop: config.crop,
+            filter: config.resize,
+            flip: config.flip,
+        }
+    }
+
+    /// Width and height of what comes out, in pixels.
+    pub fn size(&self) -> usize {
+        self.size as usize
+    }
+
+    /// Channels of an image that comes out: 3 or 1.
+    pub fn channels(&self) -> usize {
+        self.color.channels()
+    }
+
+    /// The middle square of an image as `[C, H, W]` in [-1, 1], where a value is `v / 127.5 - 1`.
+    ///
+    /// # Errors
+    /// [`DataError::Picture`] should the resize refuse the picture's size.
+    pub fn image(&self, picture: &Picture) -> Result<Vec<f32>, DataError> {
+        let mut values = vec![0.0; self.channels() * self.size() * self.size()];
+        self.write_image(picture, Cut::CENTER, &mut Workspace::default(), &mut values)?;
+        Ok(values)
+    }
+
+    /// The middle square of a template as `[C', H, W]`: labels as whole numbers, other kinds in [-1, 1].
+    ///
+    /// # Errors
+    /// [`DataError::Bad`] where a label map holds a label that it should not.
+    pub fn template(&self, picture: &Picture, kind: &TemplateKind) -> Result<Vec<f32>, DataError> {
+        let mut values = vec![0.0; kind.channels() * self.size() * self.size()];
+        self.write_template("the template", picture, kind, Cut::CENTER, &mut Workspace::default(), &mut values)?;
+        Ok(values)
+    }
+
+    /// The square and mirroring that belong to `key` while training.
+    pub(crate) fn augmentation(&self, key: &[u64]) -> Cut {
+        let mut random = Random::keyed(key);
+        let (along, mirrored) = (random.unit(), random.bits() & 1 == 1);
+        Cut { along: if self.crop == Crop::Random { along } else { 0.5 }, mirrored: self.flip && mirrored }
+    }
+
+    /// Writes an image as `[C, H, W]` in [-1, 1] into `out`.
+    pub(crate) fn write_image(
+        &self,
+        picture: &Picture,
+        cut: Cut,
+        workspace: &mut Workspace,
+        out: &mut [f32],
+    ) -> Result<(), DataError> {
+        let filter = convolution(self.filter);
+        match (picture.pixels(), self.color) {
+            (Pixels::Rgb8(values), Color::Rgb) => {
+                let square = self.square(picture, values, PixelType::U8x3, filter, cut, workspace)?;
+                planes::<3>(&square, out);
+            }
+            _ => {
+                let square = self.square(picture, &picture.to_gray8(), PixelType::U8, filter, cut, workspace)?;
+                out.chunks_exact_mut(square.len()).for_each(|plane| planes::<1>(&square, plane));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a template as `[C', H, W]` into `out`.
+    pub(crate) fn write_template(
+        &self,
+        name: &str,
+        picture: &Picture,
+        kind: &TemplateKind,
+        cut: Cut,
+        workspace: &mut Workspace,
+        out: &mut [f32],
+    ) -> Result<(), DataError> {
+        match kind {
+            TemplateKind::Labels(map) => {
+                let Pixels::Gray8(values) = picture.pixels() else {
+                    return Err(DataError::bad(name, "its label map is not 8-bit grey or palette indices"));
+                };
+                let square = self.square(picture, values, PixelType::U8, ResizeAlg::Nearest, cut, workspace)?;
+                write_labels(name, &square, map, out)
+            }
+            TemplateKind::Depth(_) => self.write_depth(picture, cut, workspace, out),
+            TemplateKind::Picture(_) => {
+                let filter = convolution(self.filter);
+                let square = self.square(picture, &picture.to_rgb8(), PixelType::U8x3, filter, cut, workspace)?;
+                planes::<3>(&square, out);
+                Ok(())
+            }
+        }
+    }
+
+    /// `2 (d - min) / (max - min) - 1` over the whole picture, resized as 16-bit values; a flat picture becomes -1.
+    fn write_depth(
+        &self,
+        picture: &Picture,
+        cut: Cut,
+        workspace: &mut Workspace,
+        out: &mut [f32],
+    ) -> Result<(), DataError> {
+        let depths: Vec<u16> = match picture.pixels() {
+            Pixels::Gray16(values) => values.clone(),
+            _ => picture.to_gray8().into_iter().map(|value| u16::from(value) * 257).collect(),
+        };
+        let low = depths.iter().copied().min().unwrap_or(0);
+        let range = f32::from(depths.iter().copied().max().unwrap_or(0) - low).max(1.0);
+        let bytes: Vec<u8> = depths.iter().flat_map(|depth| depth.to_ne_bytes()).collect();
+        let filter = convolution(Filter::Bilinear);
+        let square = self.square(picture, &bytes, PixelType::U16, filter, cut, workspace)?;
+        for (value, bytes) in out.iter_mut().zip(square.chunks_exact(2)) {
+            let depth = u16::from_ne_bytes([bytes[0], bytes[1]]);
+            *value = 2.0 * f32::from(depth.saturating_sub(low)) / range - 1.0;
+        }
+        Ok(())
+    }
+
+    /// The square that `cut` names, resized and mirrored: bytes, row by row, channels innermost.
+    fn square(
+        &self,
+        picture: &Picture,
+        bytes: &[u8],
+        kind: PixelType,
+        algorithm: ResizeAlg,
+        cut: Cut,
+        workspace: &mut Workspace,
+    ) -> Result<Vec<u8>, DataError> {
+        let (width, height) = (picture.width(), picture.height());
+        let refused = || DataError::Picture { width, height, want: bytes.len(), got: bytes.len() };
+        let side = width.min(height);
+        let offset = |length: u32| f64::from(length - side) * cut.along;
+        let (left, top) = (offset(width).floor(), offset(height).floor());
+        let mut square = if (width, height) == (self.size, self.size) {
+            bytes.to_vec()
+        } else {
+            let source = ImageRef::new(width, height, bytes, kind).map_err(|_| refused())?;
+            let mut target = Image::new(self.size, self.size, kind);
+            let options = ResizeOptions::new().resize_alg(algorithm).crop(left, top, f64::from(side), f64::from(side));
+            workspace.0.resize(&source, &mut target, &options).map_err(|_| refused())?;
+            target.into_vec()
+        };
+        if cut.mirrored {
+            mirror(&mut square, self.size(), kind.size());
+        }
+        Ok(square)
+    }
+}
+
+fn convolution(filter: Filter) -> ResizeAlg {
+    ResizeAlg::Convolution(match filter {
+        Filter::Bilinear => FilterType::Bilinear,
+        Filter::Bicubic => FilterType::CatmullRom,
+        Filter::Lanczos => FilterType::Lanczos3,
+    })
+}
+
+/// Mirrors rows of `width` pixels of `pixel` bytes left to right.
+fn mirror(bytes: &mut [u8], width: usize, pixel: usize) {
+    for row in bytes.chunks_exact_mut(width * pixel) {
+        row.reverse();
+        row.chunks_exact_mut(pixel).for_each(<[u8]>::reverse);
+    }
+}
+
+/// Takes channels apart and maps 0..=255 to [-1, 1].
+fn planes<const C: usize>(bytes: &[u8], out: &mut [f32]) {
+    let area = bytes.len() / C;
+    for (channel, plane) in out.chunks_exact_mut(area).enumerate() {
+        for (value, pixel) in plane.iter_mut().zip(bytes.chunks_exact(C)) {
+            *value = f32::from(pixel[channel]) / 127.5 - 1.0;
+        }
+    }
+}
+
+fn write_labels(name: &str, bytes: &[u8], map: &LabelMap, out: &mut [f32]) -> Result<(), DataError> {
+    for (value, &byte) in out.iter_mut().zip(bytes) {
+        let label = byte.wrapping_add(map.offset);
+        if u32::from(label) >= map.count {
+            let reason = format!(
+                "its label map holds {byte}, which is label {label}, but `template` declares {} labels",
+                map.count
+            );
+            return Err(DataError::bad(name, reason));
+        }
+        *value = f32::from(label);
+    }
+    Ok(())
+}

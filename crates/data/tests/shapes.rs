@@ -1,0 +1,102 @@
+//! The checker of shapes is itself checked: right on fresh renderings, and wrong captions are told.
+
+use vqkit_data::shapes::{Hue, Looks, Relation, Request, Scene, Shape, Size, check};
+
+const FRESH: u64 = 1000;
+
+fn request(scene: &Scene) -> Request {
+    Request::parse(&scene.caption()).unwrap()
+}
+
+#[test]
+fn fresh_renderings_hold_what_their_captions_say() {
+    for size in [32, 64, 128] {
+        let right = (0..FRESH)
+            .filter(|&index| {
+                let scene = Scene::new(11, index, 3);
+                let verdict = check(&scene.draw(size).unwrap().image, &scene.caption());
+                verdict.holds() && verdict.class() == Some(scene.class())
+            })
+            .count();
+        assert!(right as f64 >= 0.995 * FRESH as f64, "{right} of {FRESH} at {size} pixels");
+    }
+}
+
+/// Every caption that differs from `request` in one attribute of one object, or in one relation.
+fn swapped(request: &Request) -> Vec<(&'static str, Request)> {
+    let mut all = Vec::new();
+    for place in 0..=request.others.len() {
+        for (kind, looks) in variants(request.objects().nth(place).unwrap()) {
+            let mut other = request.clone();
+            match place {
+                0 => other.first = looks,
+                _ => other.others[place - 1].1 = looks,
+            }
+            all.push((kind, other));
+        }
+    }
+    for place in 0..request.others.len() {
+        for relation in Relation::ALL.into_iter().filter(|relation| *relation != request.others[place].0) {
+            let mut other = request.clone();
+            other.others[place].0 = relation;
+            all.push(("relation", other));
+        }
+    }
+    all
+}
+
+fn variants(looks: Looks) -> Vec<(&'static str, Looks)> {
+    let hues = Hue::ALL.into_iter().map(|hue| ("colour", Looks { hue, ..looks }));
+    let shapes = Shape::ALL.into_iter().map(|shape| ("shape", Looks { shape, ..looks }));
+    let sizes = Size::ALL.into_iter().map(|size| ("size", Looks { size, ..looks }));
+    hues.chain(shapes).chain(sizes).filter(|(_, other)| *other != looks).collect()
+}
+
+#[test]
+fn a_caption_with_one_attribute_swapped_is_rejected() {
+    for kind in ["colour", "shape", "size", "relation"] {
+        let mut tried = 0;
+        for index in 0..FRESH / 5 {
+            let scene = Scene::new(12, index, 3);
+            let image = scene.draw(32).unwrap().image;
+            for (_, wrong) in swapped(&request(&scene)).into_iter().filter(|(found, _)| *found == kind) {
+                tried += 1;
+                assert!(!check(&image, &wrong.to_string()).holds(), "{}: {wrong}", scene.caption());
+            }
+        }
+        assert!(tried > 100, "only {tried} captions with another {kind}");
+    }
+}
+
+#[test]
+fn every_word_of_the_language_occurs() {
+    let captions: Vec<String> = (0..FRESH).map(|index| Scene::new(13, index, 3).caption()).collect();
+    let words = Size::ALL.map(Size::name).into_iter().chain(Hue::ALL.map(Hue::name));
+    let words = words.chain(Shape::ALL.map(Shape::name)).chain(Relation::ALL.map(Relation::name)).chain(["and"]);
+    for word in words {
+        assert!(captions.iter().any(|caption| caption.contains(word)), "{word}");
+    }
+    assert!(captions.iter().all(|caption| Request::parse(caption).is_some_and(|read| read.to_string() == *caption)));
+}
+
+#[test]
+fn templates_mark_every_object() {
+    let scene = Scene::new(14, 3, 3);
+    let drawn = scene.draw(64).unwrap();
+    let mut labels: Vec<u8> = drawn.template.to_gray8();
+    labels.sort_unstable();
+    labels.dedup();
+    let mut want: Vec<u8> = request(&scene).objects().map(|looks| looks.shape.class() as u8 + 1).collect();
+    want.push(0);
+    want.sort_unstable();
+    want.dedup();
+    assert_eq!(labels, want);
+}
+
+#[test]
+fn a_picture_of_nothing_holds_nothing() {
+    let blank = vqkit_data::Picture::new(32, 32, vqkit_data::Pixels::Gray8(vec![128; 32 * 32])).unwrap();
+    let verdict = check(&blank, "a small red circle");
+    assert_eq!(verdict.problems[0].to_string(), "a small red circle is missing");
+    assert_eq!(check(&blank, "nonsense").problems[0].to_string(), "`nonsense` is no caption of shapes");
+}
