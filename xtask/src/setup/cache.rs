@@ -26,7 +26,8 @@ impl Cache {
         Self::lock_at(folder()?)
     }
 
-    fn lock_at(folder: PathBuf) -> Result<Self> {
+    /// As [`Cache::lock`], in this folder.
+    pub fn lock_at(folder: PathBuf) -> Result<Self> {
         let explain = || format!("cannot use the cache folder {} (XDG_CACHE_HOME moves it)", folder.display());
         fs::create_dir_all(&folder).with_context(explain)?;
         let lock = File::create(folder.join("lock")).with_context(explain)?;
