@@ -1,0 +1,65 @@
+//! What can be wrong with tokens, conditions and configurations.
+
+/// Errors of this crate; each message names the value found and the one wanted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PriorError {
+    /// A key of the configuration.
+    #[error("`{field}`: {reason}")]
+    Config {
+        /// The key.
+        field: &'static str,
+        /// What is wrong and what is allowed.
+        reason: String,
+    },
+    /// A tensor of another shape or kind.
+    #[error("{what} must be {want}, got {got}")]
+    Shape {
+        /// Which tensor.
+        what: String,
+        /// Kind and shape wanted, in words.
+        want: String,
+        /// Kind and shape found.
+        got: String,
+    },
+    /// A condition that the prior cannot take, or one that it needs and did not get.
+    #[error("{what}; this prior takes {takes}")]
+    Condition {
+        /// What was given or is missing.
+        what: String,
+        /// The conditions that the prior was built for.
+        takes: String,
+    },
+    /// A class label outside the classes of the prior.
+    #[error("class {class} is not one of 0..{classes}")]
+    Class {
+        /// The label found.
+        class: i64,
+        /// The number of classes.
+        classes: i64,
+    },
+    /// A cursor that stands behind the last position.
+    #[error("all {0} positions of the grid are filled: start another cursor")]
+    Finished(
+        /// The number of positions.
+        i64,
+    ),
+    /// A grid that is none.
+    #[error(transparent)]
+    Tokens(#[from] vqkit_torch::TokenError),
+    /// libtorch refused.
+    #[error(transparent)]
+    Torch(#[from] tch::TchError),
+}
+
+impl PriorError {
+    /// A wrong value of the key `field`.
+    pub(crate) fn config(field: &'static str, reason: impl Into<String>) -> Self {
+        Self::Config { field, reason: reason.into() }
+    }
+
+    /// A tensor that is not as `want` says.
+    pub(crate) fn shape(what: impl Into<String>, want: impl Into<String>, found: &tch::Tensor) -> Self {
+        Self::Shape { what: what.into(), want: want.into(), got: format!("{:?} {:?}", found.kind(), found.size()) }
+    }
+}

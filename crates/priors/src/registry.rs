@@ -1,0 +1,36 @@
+//! Every prior there is: one line each.
+
+use tch::nn;
+
+use crate::pixelcnn::GatedPixelCnnConfig;
+use crate::{Prior, PriorError, PriorSpec};
+
+vqkit_config::tagged! {
+    /// The configuration of a prior.
+    pub enum PriorConfig {
+        /// Gated PixelCNN: convolutions over the grid.
+        "pixelcnn" => PixelCnn(GatedPixelCnnConfig),
+    }
+}
+
+impl PriorConfig {
+    /// The prior with its parameters under `vs`.
+    ///
+    /// # Errors
+    /// [`PriorError::Config`] for a value that is not allowed, or a `spec` that this prior cannot model.
+    pub fn build(&self, vs: &nn::Path, spec: &PriorSpec) -> Result<Box<dyn Prior>, PriorError> {
+        match self {
+            Self::PixelCnn(config) => Ok(Box::new(config.build(vs, spec)?)),
+        }
+    }
+
+    /// Looks at every value.
+    ///
+    /// # Errors
+    /// [`PriorError::Config`] for the first value that is not allowed.
+    pub fn validate(&self) -> Result<(), PriorError> {
+        match self {
+            Self::PixelCnn(config) => config.validate(),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What a prior is built for: the tokens it models and the conditions it takes.
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+use vqkit_torch::TokenGrid;
+
+use crate::{Condition, PriorError};
+
+/// A grid of tokens, without its values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GridSpec {
+    /// The number of codes `K` of each of the `Q` codebooks.
+    pub sizes: Vec<i64>,
+    /// Height and width, `[H, W]`.
+    pub grid: [i64; 2],
+}
+
+impl GridSpec {
+    /// Number of tokens of one grid: `Q · H · W`.
+    pub fn tokens(&self) -> i64 {
+        self.sizes.len() as i64 * self.grid[0] * self.grid[1]
+    }
+
+    /// Compares codebooks and height and width; does not look at the values.
+    ///
+    /// # Errors
+    /// [`PriorError::Shape`] when they differ; `what` names the grid.
+    pub fn check(&self, tokens: &TokenGrid, what: &str) -> Result<(), PriorError> {
+        if tokens.sizes == self.sizes && tokens.spatial() == self.grid {
+            return Ok(());
+        }
+        let words = |sizes: &[i64], grid: &[i64]| format!("a grid {grid:?} with codebooks of {sizes:?} codes");
+        Err(PriorError::Shape {
+            what: what.into(),
+            want: words(&self.sizes, &self.grid),
+            got: words(&tokens.sizes, &tokens.spatial()),
+        })
+    }
+
+    fn validate(&self, field: &'static str) -> Result<(), PriorError> {
+        if self.sizes.is_empty() || self.sizes.iter().any(|&size| size < 1) {
+            return Err(PriorError::config(field, format!("needs codebooks of at least 1 code, got {:?}", self.sizes)));
+        }
+        if self.grid.iter().any(|&side| side < 1) {
+            return Err(PriorError::config(field, format!("needs a grid of at least 1 x 1, got {:?}", self.grid)));
+        }
+        Ok(())
+    }
+}
+
+/// What a prior is built for.
+///
+/// ```
+/// use vqkit_priors::PriorSpec;
+///
+/// let spec = PriorSpec::new(vec![512], [8, 8]).with_classes(10);
+/// assert_eq!(spec.positions(), 64);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriorSpec {
+    /// The number of codes `K` of each of the `Q` codebooks of the target.
+    pub sizes: Vec<i64>,
+    /// Height and width of the target, `[H, W]`.
+    pub grid: [i64; 2],
+    /// Number of classes of the class condition; none: there is no such condition.
+    #[serde(default)]
+    pub num_classes: Option<i64>,
+    /// The grids that the target is conditioned on, coarse first (the top grid for the bottom prior of a VQ-VAE-2).
+    #[serde(default)]
+    pub condition_grids: Vec<GridSpec>,
+}
+
+impl PriorSpec {
+    /// A target without conditions.
+    pub fn new(sizes: Vec<i64>, grid: [i64; 2]) -> Self {
+        Self { sizes, grid, num_classes: None, condition_grids: Vec::new() }
+    }
+
+    /// Adds the class condition.
+    pub fn with_classes(self, num_classes: i64) -> Self {
+        Self { num_classes: Some(num_classes), ..self }
+    }
+
+    /// Adds a grid to the condition.
+    pub fn with_condition_grid(mut self, grid: GridSpec) -> Self {
+        self.condition_grids.push(grid);
+        self
+    }
+
+    /// The target alone.
+    pub fn target(&self) -> GridSpec {
+        GridSpec { sizes: self.sizes.clone(), grid: self.grid }
+    }
+
+    /// Number of positions that a cursor visits: `H · W · Q`, in raster order, `Q` innermost.
+    pub fn positions(&self) -> i64 {
+        self.target().tokens()
+    }
+
+    /// # Errors
+    /// [`PriorError::Config`] when a size is not positive.
+    pub fn validate(&self) -> Result<(), PriorError> {
+        self.target().validate("grid")?;
+        for grid in &self.condition_grids {
+            grid.validate("condition_grids")?;
+        }
+        match self.num_classes {
+            Some(classes) if classes < 1 => {
+                Err(PriorError::config("num_classes", format!("needs at least 1 class, got {classes}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Compares kinds and shapes of a condition for `batch` rows; does not look at the values.
+    /// A class is needed unless the prior has a null class (`has_null`), which then stands in for it.
+    ///
+    /// # Errors
+    /// [`PriorError::Condition`] for a kind that is missing or that the prior does not take, [`PriorError::Shape`] for
+    /// one of another shape.
+    pub fn check(&self, condition: &Condition, batch: i64, has_null: bool) -> Result<(), PriorError> {
+        match (&condition.class, self.num_classes) {
+            (Some(_), None) => return Err(self.refuse("a class was given".into())),
+            (None, Some(_)) if !has_null => return Err(self.refuse("no class was given".into())),
+            (Some(class), Some(_)) => check_class(class, batch)?,
+            (None, _) => {}
+        }
+        if condition.grids.len() != self.condition_grids.len() {
+            return Err(self.refuse(format!("{} condition grids were given", condition.grids.len())));
+        }
+        for (index, (grid, spec)) in condition.grids.iter().zip(&self.condition_grids).enumerate() {
+            spec.check(grid, &format!("condition grid {index}"))?;
+            if grid.batch() != batch {
+                let what = format!("condition grid {index}");
+                return Err(PriorError::shape(what, format!("of {batch} rows"), &grid.indices));
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&self, what: String) -> PriorError {
+        let mut takes = Vec::new();
+        if let Some(classes) = self.num_classes {
+            takes.push(format!("a class of {classes}"));
+        }
+        if !self.condition_grids.is_empty() {
+            let grids: Vec<_> = self.condition_grids.iter().map(|spec| spec.grid).collect();
+            takes.push(format!("{} condition grids {grids:?}", grids.len()));
+        }
+        let takes = if takes.is_empty() { "no condition".into() } else { takes.join(" and ") };
+        PriorError::Condition { what, takes }
+    }
+}
+
+fn check_class(class: &Tensor, batch: i64) -> Result<(), PriorError> {
+    if class.kind() == Kind::Int64 && class.size() == [batch] {
+        return Ok(());
+    }
+    Err(PriorError::shape("the class", format!("Int64 [{batch}]"), class))
+}
