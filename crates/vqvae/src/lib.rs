@@ -1,1 +1,18 @@
-//! vqvae
+#![doc = include_str!("../README.md")]
+
+mod blocks;
+mod config;
+mod error;
+mod network;
+mod registry;
+mod tokenizer;
+mod vqvae;
+mod vqvae2;
+
+pub use blocks::{NormKind, Skip};
+pub use error::TokenizerError;
+pub use network::{Network, Quantize};
+pub use registry::TokenizerConfig;
+pub use tokenizer::{Reconstruction, Tokenizer};
+pub use vqvae::{Output, VqVaeConfig};
+pub use vqvae2::VqVae2Config;

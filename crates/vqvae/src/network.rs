@@ -1,0 +1,33 @@
+//! The part of a tokenizer with weights: encoder and decoder, which know no quantizer.
+
+use std::fmt;
+
+use tch::Tensor;
+
+use crate::TokenizerError;
+
+/// What a network calls with each level's latents `[B, D, H, W]`, coarse first, to have them replaced by codes.
+pub type Quantize<'a> = dyn FnMut(usize, Tensor) -> Result<Tensor, TokenizerError> + 'a;
+
+/// An encoder to one or more levels of latents, and the decoder from all of them.
+///
+/// The encoder hands each level over to be quantized, so that a finer level can be computed from the coarser codes.
+pub trait Network: fmt::Debug + Send {
+    /// Images `[B, C, H, W]` to codes `[B, D, h, w]` of every level, coarse first; `train` is for normalisation.
+    ///
+    /// # Errors
+    /// Those of `quantize`.
+    fn encode(&self, images: &Tensor, train: bool, quantize: &mut Quantize) -> Result<Vec<Tensor>, TokenizerError>;
+
+    /// Codes `[B, D, h, w]` of every level, coarse first, to images `[B, C, H, W]`.
+    fn decode(&self, codes: &[Tensor], train: bool) -> Tensor;
+
+    /// By how much each level is coarser than the image, coarse first.
+    fn strides(&self) -> &[i64];
+
+    /// Channels of the images.
+    fn channels(&self) -> i64;
+
+    /// Width `D` of every level's latents, coarse first.
+    fn dims(&self) -> Vec<i64>;
+}

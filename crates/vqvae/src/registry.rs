@@ -1,0 +1,45 @@
+//! Every tokenizer by its name in a recipe; a new one is one line here.
+
+use tch::nn;
+use vqkit_quantizer::QuantizerConfig;
+
+use crate::{Tokenizer, TokenizerError, VqVae2Config, VqVaeConfig};
+
+vqkit_config::tagged! {
+    /// `[tokenizer]` of a recipe: the architecture.
+    pub enum TokenizerConfig {
+        /// One level.
+        "vqvae" => VqVae(VqVaeConfig),
+        /// Two levels.
+        "vqvae2" => VqVae2(VqVae2Config),
+    }
+}
+
+impl TokenizerConfig {
+    /// Makes the tokenizer of images with `in_channels` channels, with its variables at `vs`.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Config`] for the first value out of range, and the quantizer's errors.
+    pub fn build(
+        &self,
+        vs: &nn::Path,
+        in_channels: i64,
+        quantizer: &QuantizerConfig,
+    ) -> Result<Tokenizer, TokenizerError> {
+        match self {
+            Self::VqVae(config) => config.build(vs, in_channels, quantizer),
+            Self::VqVae2(config) => config.build(vs, in_channels, quantizer),
+        }
+    }
+
+    /// Looks at every value, and builds nothing.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Config`] for the first value out of range.
+    pub fn validate(&self) -> Result<(), TokenizerError> {
+        match self {
+            Self::VqVae(config) => config.validate(),
+            Self::VqVae2(config) => config.validate(),
+        }
+    }
+}

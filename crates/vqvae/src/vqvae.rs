@@ -1,0 +1,240 @@
+//! VQ-VAE (van den Oord et al. 2017, "Neural Discrete Representation Learning", section 4.1).
+
+use serde::{Deserialize, Serialize};
+use tch::{Tensor, nn};
+use vqkit_quantizer::QuantizerConfig;
+
+use crate::blocks::{Norm, NormKind, ResidualShape, ResidualStack, Skip, conv, double, halve};
+use crate::config::{self, check_channels, check_channels_in, check_count, check_downsampling};
+use crate::network::{Network, Quantize};
+use crate::{Tokenizer, TokenizerError};
+
+/// `type = "vqvae"`: strided 4×4 convolutions and residual blocks, one level of tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VqVaeConfig {
+    /// Channels on the grid of the tokens.
+    pub channels: i64,
+    /// Channels on the finer grids; default `channels`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fine_channels: Option<i64>,
+    /// How many times smaller the grid of tokens is than the image, on each side: a power of two; default 4.
+    #[serde(default = "config::downsampling")]
+    pub downsampling: i64,
+    /// Residual blocks in the encoder, and as many in the decoder; default 2, as in the paper.
+    #[serde(default = "config::residual_blocks")]
+    pub residual_blocks: i64,
+    /// Channels inside a residual block; default `channels`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub residual_channels: Option<i64>,
+    /// Width D of the latents, reached and left by a convolution; without it, the residual blocks' output is quantized.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embed_dim: Option<i64>,
+    /// Normalisation after convolutions; default `"none"`.
+    #[serde(default)]
+    pub norm: NormKind,
+    /// What residual blocks add to; default `"plain"`.
+    #[serde(default)]
+    pub skip: Skip,
+    /// The last operation of the decoder; default `"linear"`.
+    #[serde(default)]
+    pub output: Output,
+}
+
+/// The last operation of a decoder.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Output {
+    /// The last convolution.
+    #[default]
+    Linear,
+    /// A hyperbolic tangent, which keeps images within `[-1, 1]`.
+    Tanh,
+}
+
+impl VqVaeConfig {
+    /// `channels` everywhere, and everything else by default.
+    pub fn new(channels: i64) -> Self {
+        Self {
+            channels,
+            fine_channels: None,
+            downsampling: config::downsampling(),
+            residual_blocks: config::residual_blocks(),
+            residual_channels: None,
+            embed_dim: None,
+            norm: NormKind::default(),
+            skip: Skip::default(),
+            output: Output::default(),
+        }
+    }
+
+    /// Looks at every value.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Config`] for the first value out of range.
+    pub fn validate(&self) -> Result<(), TokenizerError> {
+        check_channels("channels", self.channels)?;
+        check_channels("fine_channels", self.fine_channels())?;
+        check_downsampling(self.downsampling)?;
+        check_count("residual_blocks", self.residual_blocks)?;
+        check_channels("residual_channels", self.residual_channels())?;
+        self.embed_dim.map_or(Ok(()), |dim| check_channels("embed_dim", dim))
+    }
+
+    /// Makes the tokenizer of images with `in_channels` channels, with its variables at `vs`: `encoder`, `decoder` and
+    /// `quantize`.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Config`] for the first value out of range, and the quantizer's errors.
+    pub fn build(
+        &self,
+        vs: &nn::Path,
+        in_channels: i64,
+        quantizer: &QuantizerConfig,
+    ) -> Result<Tokenizer, TokenizerError> {
+        self.validate()?;
+        check_channels_in(in_channels)?;
+        let network = VqVae {
+            encoder: Encoder::new(&(vs / "encoder"), in_channels, self),
+            decoder: Decoder::new(&(vs / "decoder"), in_channels, self),
+            stride: [self.downsampling],
+            channels: in_channels,
+            dim: self.embed_dim.unwrap_or(self.channels),
+        };
+        Tokenizer::new(Box::new(network), vs, quantizer, &["quantize"])
+    }
+
+    fn fine_channels(&self) -> i64 {
+        self.fine_channels.unwrap_or(self.channels)
+    }
+
+    fn residual_channels(&self) -> i64 {
+        self.residual_channels.unwrap_or(self.channels)
+    }
+
+    fn residual_shape(&self) -> ResidualShape {
+        ResidualShape {
+            blocks: self.residual_blocks,
+            channels: self.residual_channels(),
+            norm: self.norm,
+            skip: self.skip,
+        }
+    }
+
+    /// Channels after each halving of the image.
+    fn widths(&self) -> Vec<i64> {
+        let halvings = self.downsampling.ilog2() as usize;
+        let mut widths = vec![self.fine_channels(); halvings];
+        widths[halvings - 1] = self.channels;
+        widths
+    }
+}
+
+#[derive(Debug)]
+struct VqVae {
+    encoder: Encoder,
+    decoder: Decoder,
+    stride: [i64; 1],
+    channels: i64,
+    dim: i64,
+}
+
+impl Network for VqVae {
+    fn encode(&self, images: &Tensor, train: bool, quantize: &mut Quantize) -> Result<Vec<Tensor>, TokenizerError> {
+        Ok(vec![quantize(0, self.encoder.forward(images, train))?])
+    }
+
+    fn decode(&self, codes: &[Tensor], train: bool) -> Tensor {
+        self.decoder.forward(&codes[0], train)
+    }
+
+    fn strides(&self) -> &[i64] {
+        &self.stride
+    }
+
+    fn channels(&self) -> i64 {
+        self.channels
+    }
+
+    fn dims(&self) -> Vec<i64> {
+        vec![self.dim]
+    }
+}
+
+/// Halvings, each but the last with normalisation and ReLU; residual blocks; perhaps a projection.
+#[derive(Debug)]
+struct Encoder {
+    halvings: Vec<(nn::Conv2D, Norm)>,
+    residual: ResidualStack,
+    project: Option<nn::Conv2D>,
+}
+
+impl Encoder {
+    fn new(vs: &nn::Path, in_channels: i64, config: &VqVaeConfig) -> Self {
+        let widths = config.widths();
+        let before = std::iter::once(in_channels).chain(widths.iter().copied());
+        let halving = |(step, (from, &to)): (usize, (i64, &i64))| {
+            let norm = if step + 1 == widths.len() { NormKind::None } else { config.norm };
+            (halve(vs / "down" / step, from, to), Norm::new(&(vs / "down_norm" / step), norm, to))
+        };
+        Self {
+            halvings: before.zip(&widths).enumerate().map(halving).collect(),
+            residual: ResidualStack::new(&(vs / "residual"), config.channels, config.residual_shape()),
+            project: config.embed_dim.map(|dim| conv(vs / "project", config.channels, dim, 1)),
+        }
+    }
+
+    /// `[B, C, H, W]` to `[B, D, H / f, W / f]`.
+    fn forward(&self, images: &Tensor, train: bool) -> Tensor {
+        let mut x = images.shallow_clone();
+        for (step, (halving, norm)) in self.halvings.iter().enumerate() {
+            let x_in = if step == 0 { x } else { x.relu() };
+            x = norm.forward(&x_in.apply(halving), train);
+        }
+        let x = self.residual.forward(x, train);
+        match &self.project {
+            Some(project) => x.relu().apply(project),
+            None => x,
+        }
+    }
+}
+
+/// Perhaps an expansion; residual blocks; ReLU; doublings, each but the last with normalisation and ReLU.
+#[derive(Debug)]
+struct Decoder {
+    expand: Option<nn::Conv2D>,
+    residual: ResidualStack,
+    doublings: Vec<(nn::ConvTranspose2D, Norm)>,
+    output: Output,
+}
+
+impl Decoder {
+    fn new(vs: &nn::Path, in_channels: i64, config: &VqVaeConfig) -> Self {
+        let mut widths = config.widths();
+        widths.reverse();
+        let after = widths.iter().copied().skip(1).chain([in_channels]);
+        let doubling = |(step, (&from, to)): (usize, (&i64, i64))| {
+            let norm = if step + 1 == widths.len() { NormKind::None } else { config.norm };
+            (double(vs / "up" / step, from, to), Norm::new(&(vs / "up_norm" / step), norm, to))
+        };
+        Self {
+            expand: config.embed_dim.map(|dim| conv(vs / "expand", dim, config.channels, 3)),
+            residual: ResidualStack::new(&(vs / "residual"), config.channels, config.residual_shape()),
+            doublings: widths.iter().zip(after).enumerate().map(doubling).collect(),
+            output: config.output,
+        }
+    }
+
+    /// `[B, D, H / f, W / f]` to `[B, C, H, W]`.
+    fn forward(&self, codes: &Tensor, train: bool) -> Tensor {
+        let x = self.expand.as_ref().map_or_else(|| codes.shallow_clone(), |expand| codes.apply(expand));
+        let mut x = self.residual.forward(x, train);
+        for (doubling, norm) in &self.doublings {
+            x = norm.forward(&x.relu().apply(doubling), train);
+        }
+        match self.output {
+            Output::Linear => x,
+            Output::Tanh => x.tanh(),
+        }
+    }
+}

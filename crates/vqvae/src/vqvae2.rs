@@ -1,0 +1,187 @@
+//! VQ-VAE-2 with two levels (Razavi et al. 2019, "Generating Diverse High-Fidelity Images with VQ-VAE-2").
+
+use serde::{Deserialize, Serialize};
+use tch::{Tensor, nn};
+use vqkit_quantizer::QuantizerConfig;
+
+use crate::blocks::{NormKind, ResidualShape, ResidualStack, Skip, conv, double, halve};
+use crate::config::{self, check_channels, check_channels_in, check_count};
+use crate::network::{Network, Quantize};
+use crate::{Tokenizer, TokenizerError};
+
+/// `type = "vqvae2"`: a top level 8 times smaller than the image and a bottom level 4 times smaller, which is encoded
+/// under knowledge of the top's codes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VqVae2Config {
+    /// Channels of both grids, even; the finer grids have half as many. Default 128, as upstream's.
+    #[serde(default = "config::vqvae2_channels")]
+    pub channels: i64,
+    /// Residual blocks of each encoder and decoder; default 2.
+    #[serde(default = "config::residual_blocks")]
+    pub residual_blocks: i64,
+    /// Channels inside a residual block; default 32.
+    #[serde(default = "config::vqvae2_residual_channels")]
+    pub residual_channels: i64,
+    /// Width D of the latents of both levels; default 64.
+    #[serde(default = "config::vqvae2_embed_dim")]
+    pub embed_dim: i64,
+}
+
+impl Default for VqVae2Config {
+    fn default() -> Self {
+        Self {
+            channels: config::vqvae2_channels(),
+            residual_blocks: config::residual_blocks(),
+            residual_channels: config::vqvae2_residual_channels(),
+            embed_dim: config::vqvae2_embed_dim(),
+        }
+    }
+}
+
+impl VqVae2Config {
+    /// Looks at every value.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Config`] for the first value out of range.
+    pub fn validate(&self) -> Result<(), TokenizerError> {
+        check_channels("channels", self.channels)?;
+        if self.channels % 2 != 0 {
+            let reason = format!("{} must be even: the finer grids have half as many", self.channels);
+            return Err(TokenizerError::Config { field: "channels", reason });
+        }
+        check_count("residual_blocks", self.residual_blocks)?;
+        check_channels("residual_channels", self.residual_channels)?;
+        check_channels("embed_dim", self.embed_dim)
+    }
+
+    /// Makes the tokenizer of images with `in_channels` channels, with its variables at `vs`, in upstream's division
+    /// (rosinality/vq-vae-2-pytorch): `enc_b`, `enc_t`, `quantize_conv_t`, `quantize_t`, `dec_t`, `quantize_conv_b`,
+    /// `quantize_b`, `upsample_t`, `dec`.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Config`] for the first value out of range, and the quantizer's errors.
+    pub fn build(
+        &self,
+        vs: &nn::Path,
+        in_channels: i64,
+        quantizer: &QuantizerConfig,
+    ) -> Result<Tokenizer, TokenizerError> {
+        self.validate()?;
+        check_channels_in(in_channels)?;
+        let Self { channels, embed_dim, .. } = *self;
+        let (half, residual) = (channels / 2, self.residual_shape());
+        let network = VqVae2 {
+            encoder_bottom: Encoder::new(&(vs / "enc_b"), &[in_channels, half, channels], channels, residual),
+            encoder_top: Encoder::new(&(vs / "enc_t"), &[channels, half], channels, residual),
+            project_top: conv(vs / "quantize_conv_t", channels, embed_dim, 1),
+            decoder_top: Decoder::new(&(vs / "dec_t"), embed_dim, &[channels, embed_dim], residual),
+            project_bottom: conv(vs / "quantize_conv_b", embed_dim + channels, embed_dim, 1),
+            upsample_top: double(vs / "upsample_t", embed_dim, embed_dim),
+            decoder: Decoder::new(&(vs / "dec"), 2 * embed_dim, &[channels, half, in_channels], residual),
+            channels: in_channels,
+            embed_dim,
+        };
+        Tokenizer::new(Box::new(network), vs, quantizer, &["quantize_t", "quantize_b"])
+    }
+
+    fn residual_shape(&self) -> ResidualShape {
+        ResidualShape {
+            blocks: self.residual_blocks,
+            channels: self.residual_channels,
+            norm: NormKind::None,
+            skip: Skip::Plain,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct VqVae2 {
+    encoder_bottom: Encoder,
+    encoder_top: Encoder,
+    project_top: nn::Conv2D,
+    decoder_top: Decoder,
+    project_bottom: nn::Conv2D,
+    upsample_top: nn::ConvTranspose2D,
+    decoder: Decoder,
+    channels: i64,
+    embed_dim: i64,
+}
+
+impl Network for VqVae2 {
+    fn encode(&self, images: &Tensor, _train: bool, quantize: &mut Quantize) -> Result<Vec<Tensor>, TokenizerError> {
+        let bottom = self.encoder_bottom.forward(images);
+        let top = self.encoder_top.forward(&bottom);
+        let codes_top = quantize(0, top.apply(&self.project_top))?;
+        let known = self.decoder_top.forward(&codes_top);
+        let latents = Tensor::cat(&[known, bottom], 1).apply(&self.project_bottom);
+        Ok(vec![codes_top, quantize(1, latents)?])
+    }
+
+    fn decode(&self, codes: &[Tensor], _train: bool) -> Tensor {
+        let top = codes[0].apply(&self.upsample_top);
+        self.decoder.forward(&Tensor::cat(&[&top, &codes[1]], 1))
+    }
+
+    fn strides(&self) -> &[i64] {
+        &[8, 4]
+    }
+
+    fn channels(&self) -> i64 {
+        self.channels
+    }
+
+    fn dims(&self) -> Vec<i64> {
+        vec![self.embed_dim; 2]
+    }
+}
+
+/// Halvings with ReLU, a 3×3 convolution, residual blocks, ReLU.
+#[derive(Debug)]
+struct Encoder {
+    halvings: Vec<nn::Conv2D>,
+    mix: nn::Conv2D,
+    residual: ResidualStack,
+}
+
+impl Encoder {
+    /// `widths`: channels of the input and after each halving; `channels`: of the output.
+    fn new(vs: &nn::Path, widths: &[i64], channels: i64, residual: ResidualShape) -> Self {
+        let steps = widths.windows(2).enumerate();
+        Self {
+            halvings: steps.map(|(step, pair)| halve(vs / "down" / step, pair[0], pair[1])).collect(),
+            mix: conv(vs / "mix", widths[widths.len() - 1], channels, 3),
+            residual: ResidualStack::new(&(vs / "residual"), channels, residual),
+        }
+    }
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let x = self.halvings.iter().fold(x.shallow_clone(), |x, halving| x.apply(halving).relu());
+        self.residual.forward(x.apply(&self.mix), false).relu()
+    }
+}
+
+/// A 3×3 convolution, residual blocks, then doublings, each of a rectified input.
+#[derive(Debug)]
+struct Decoder {
+    mix: nn::Conv2D,
+    residual: ResidualStack,
+    doublings: Vec<nn::ConvTranspose2D>,
+}
+
+impl Decoder {
+    /// `widths`: channels before the first doubling and after each.
+    fn new(vs: &nn::Path, in_channels: i64, widths: &[i64], residual: ResidualShape) -> Self {
+        let steps = widths.windows(2).enumerate();
+        Self {
+            mix: conv(vs / "mix", in_channels, widths[0], 3),
+            residual: ResidualStack::new(&(vs / "residual"), widths[0], residual),
+            doublings: steps.map(|(step, pair)| double(vs / "up" / step, pair[0], pair[1])).collect(),
+        }
+    }
+
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let x = self.residual.forward(x.apply(&self.mix), false);
+        self.doublings.iter().fold(x, |x, doubling| x.relu().apply(doubling))
+    }
+}
