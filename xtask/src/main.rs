@@ -1,5 +1,6 @@
 //! Workflows of vqkit: provisions libtorch, builds the `vqkit` binary and drives it. Links no libtorch itself.
 
+mod bench;
 mod cargo;
 mod check;
 mod demo;
@@ -29,6 +30,7 @@ enum Verb {
     /// Measure a run (`vqkit evaluate`).
     #[command(after_help = "Example:\n  cargo xtask evaluate runs/demo")]
     Evaluate(forward::Arguments),
+    Bench(bench::Options),
     /// Check the house rules: layers of crates, versions, module headers, sizes of files.
     #[command(after_help = "Example:\n  cargo xtask tidy")]
     Tidy,
@@ -55,6 +57,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Train(arguments) => return forward::vqkit("train", &arguments),
         Verb::Condition(arguments) => return forward::vqkit("sample", &arguments),
         Verb::Evaluate(arguments) => return forward::vqkit("evaluate", &arguments),
+        Verb::Bench(options) => bench::bench(&options)?,
         Verb::Tidy => check::tidy(&[])?,
         Verb::Ci => check::ci()?,
     }

@@ -1,0 +1,91 @@
+//! The verb `bench`: the criterion benches, or with `--peers` the Python peers side by side with ours.
+
+mod pairs;
+mod rounds;
+mod table;
+mod venv;
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cargo::{cargo, root, run, target_dir};
+use crate::setup;
+use pairs::Pair;
+use rounds::Round;
+
+/// Time vqkit: the criterion benches of all crates, or with --peers Python programs that do the same.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  cargo xtask bench\n  cargo xtask bench --peers data-loader --rounds 7")]
+pub struct Options {
+    /// Compare with the peers: each pair by turns, as a table of ratios; installs PyTorch under target/peers
+    #[arg(long)]
+    peers: bool,
+    /// Rounds of each pair; the median of the ratios counts
+    #[arg(long, default_value_t = 5, value_name = "N", requires = "peers", value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Threads of either side
+    #[arg(long, default_value_t = 2, value_name = "N", requires = "peers", value_parser = clap::value_parser!(u32).range(1..))]
+    threads: u32,
+    /// The pairs to compare, or words that the names of criterion benches contain [default: all]
+    names: Vec<String>,
+}
+
+/// What came of one pair.
+struct Outcome {
+    pair: &'static Pair,
+    /// The rounds, or why there are none.
+    rounds: Result<Vec<Round>, String>,
+}
+
+/// Runs what the options ask for.
+pub fn bench(options: &Options) -> Result<()> {
+    setup::ensure()?;
+    if options.peers {
+        compare(options)
+    } else {
+        run(cargo(&["bench", "--workspace", "--exclude", "xtask"]).args(&options.names))
+    }
+}
+
+fn compare(options: &Options) -> Result<()> {
+    let chosen = pairs::chosen(&options.names)?;
+    let mut outcomes = Vec::new();
+    for pair in chosen {
+        println!("\n{}: {}", pair.name, pair.about);
+        let rounds = match missing(pair) {
+            Some(reason) => Err(reason),
+            None => Ok(rounds::run(pair, options.rounds, options.threads, data().as_deref())?),
+        };
+        if let Err(reason) = &rounds {
+            println!("skipped: {reason}");
+        }
+        outcomes.push(Outcome { pair, rounds });
+    }
+    println!("\n{}", table::text(&outcomes));
+    let path = target_dir().join("bench/peers.json");
+    fs::create_dir_all(target_dir().join("bench"))?;
+    fs::write(&path, table::json(&outcomes, options.threads))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    println!("\nEvery round: {}", path.display());
+    ensure!(outcomes.iter().any(|outcome| outcome.rounds.is_ok()), "every pair was skipped");
+    Ok(())
+}
+
+/// Why a pair cannot run here, if it cannot.
+fn missing(pair: &Pair) -> Option<String> {
+    let file = pair.data?;
+    match data() {
+        Some(folder) if folder.join(file).is_file() => None,
+        Some(folder) => Some(format!("{} has no {file}", folder.display())),
+        None => Some(format!("it needs {file}: set VQKIT_DATA to the folder that holds it")),
+    }
+}
+
+/// The folder of data sets: what VQKIT_DATA names, else `data` in the checkout, else beside it as the tests look for it.
+fn data() -> Option<PathBuf> {
+    let named = std::env::var_os("VQKIT_DATA").map(PathBuf::from);
+    let usual = ["data", "../shared/data"].map(|folder| root().join(folder));
+    named.or_else(|| usual.into_iter().find(|folder| folder.is_dir()))
+}

@@ -1,0 +1,122 @@
+//! Running a pair: the two sides by turns, so that a machine that slows down slows both.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::pairs::Pair;
+use super::venv;
+use crate::cargo::{cargo, display, root, run as run_command};
+
+/// One round of a pair.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Round {
+    /// What our side printed.
+    pub ours: Value,
+    /// What the peer printed.
+    pub theirs: Option<Value>,
+    /// Our figure over the peer's, or the ratio that our side printed.
+    pub ratio: f64,
+}
+
+/// Builds our side, installs the peer's, and runs `count` rounds.
+pub fn run(pair: &Pair, count: u32, threads: u32, data: Option<&Path>) -> Result<Vec<Round>> {
+    let example = ["--release", "--package", pair.package, "--example", pair.example];
+    run_command(cargo(&["build"]).args(example))?;
+    let python = pair.peer.map(|_| venv::python()).transpose()?;
+    let argument = pair.data.and_then(|file| Some(data?.join(file)));
+    let prepare = |mut command: Command| {
+        command.args(&argument).env("OMP_NUM_THREADS", threads.to_string());
+        command
+    };
+    let ours = || {
+        let mut command = cargo(&["run", "--quiet"]);
+        command.args(example).arg("--");
+        figures(prepare(command))
+    };
+    let theirs = || match (&python, pair.peer) {
+        (Some(python), Some(peer)) => {
+            let mut command = Command::new(python);
+            command.arg(root().join("benches/peers").join(peer));
+            figures(prepare(command)).map(Some)
+        }
+        _ => Ok(None),
+    };
+    (0..count).map(|number| round(pair, number, &ours, &theirs)).collect()
+}
+
+/// One round; the sides change places from one to the next.
+fn round(
+    pair: &Pair,
+    number: u32,
+    ours: &impl Fn() -> Result<Value>,
+    theirs: &impl Fn() -> Result<Option<Value>>,
+) -> Result<Round> {
+    let (ours, theirs) = if number.is_multiple_of(2) {
+        let ours = ours()?;
+        (ours, theirs()?)
+    } else {
+        let theirs = theirs()?;
+        (ours()?, theirs)
+    };
+    let mine = figure(&ours, pair.figure)?;
+    let ratio = match &theirs {
+        Some(theirs) => mine / figure(theirs, pair.figure)?,
+        None => mine,
+    };
+    println!("round {}: ratio {ratio:.2}   {ours}   {}", number + 1, theirs.as_ref().unwrap_or(&Value::Null));
+    Ok(Round { ours, theirs, ratio })
+}
+
+/// The JSON that a program prints on its last line.
+fn figures(mut command: Command) -> Result<Value> {
+    let line = display(&command);
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start `{line}`"))?;
+    if !output.status.success() {
+        bail!("`{line}` failed ({})", output.status);
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let last = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+    serde_json::from_str(last).with_context(|| format!("the last line of `{line}` is no JSON: {last}"))
+}
+
+fn figure(figures: &Value, key: &str) -> Result<f64> {
+    let found = figures.get(key).and_then(Value::as_f64).filter(|figure| figure.is_finite() && *figure > 0.0);
+    found.with_context(|| format!("`{key}` must be a number above 0 in {figures}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::bench::pairs::PAIRS;
+
+    #[test]
+    fn the_sides_take_turns_and_the_ratio_is_ours_over_theirs() {
+        let pair = &PAIRS[0];
+        let order = RefCell::new(String::new());
+        let ours = || {
+            order.borrow_mut().push('o');
+            Ok(json!({ pair.figure: 600.0 }))
+        };
+        let theirs = || {
+            order.borrow_mut().push('t');
+            Ok(Some(json!({ pair.figure: 200.0 })))
+        };
+        let rounds: Vec<Round> = (0..2).map(|number| round(pair, number, &ours, &theirs).unwrap()).collect();
+        assert_eq!(*order.borrow(), "otto");
+        assert!(rounds.iter().all(|round| round.ratio == 3.0));
+    }
+
+    #[test]
+    fn a_figure_that_is_missing_or_nothing_is_an_error() {
+        assert!(figure(&json!({ "rate": 2.0 }), "rate").is_ok());
+        assert!(figure(&json!({ "rate": 0.0 }), "rate").is_err());
+        assert!(figure(&json!({}), "rate").unwrap_err().to_string().contains("`rate`"));
+    }
+}

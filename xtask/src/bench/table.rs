@@ -1,0 +1,98 @@
+//! The table of ratios, for people and as JSON.
+
+use std::thread::available_parallelism;
+
+use serde_json::{Value, json};
+
+use super::Outcome;
+
+/// The table, one pair to a line.
+pub fn text(outcomes: &[Outcome]) -> String {
+    let head = format!("{:<20} {:>10} {:>18} {:>7}", "pair", "ratio", "range", "rounds");
+    let rows = outcomes.iter().map(|outcome| match &outcome.rounds {
+        Ok(rounds) => {
+            let ratios = sorted(rounds.iter().map(|round| round.ratio));
+            let range = format!("{:.2} – {:.2}", ratios[0], ratios[ratios.len() - 1]);
+            format!("{:<20} {:>10.2} {range:>18} {:>7}", outcome.pair.name, median(&ratios), ratios.len())
+        }
+        Err(reason) => format!("{:<20} skipped: {reason}", outcome.pair.name),
+    });
+    std::iter::once(head).chain(rows).collect::<Vec<_>>().join("\n")
+}
+
+/// Everything that was measured, and on what.
+pub fn json(outcomes: &[Outcome], threads: u32) -> String {
+    let pairs: Vec<Value> = outcomes.iter().map(pair).collect();
+    let machine = json!({
+        "processor": processor(),
+        "cores": available_parallelism().map_or(0, usize::from),
+        "os": std::env::consts::OS,
+        "arch": std::env::consts::ARCH,
+    });
+    format!("{:#}\n", json!({ "machine": machine, "threads": threads, "pairs": pairs }))
+}
+
+fn pair(outcome: &Outcome) -> Value {
+    match &outcome.rounds {
+        Ok(rounds) => {
+            let ratio = median(&sorted(rounds.iter().map(|round| round.ratio)));
+            let rounds: Vec<Value> = rounds
+                .iter()
+                .map(|round| json!({ "ours": round.ours, "theirs": round.theirs, "ratio": round.ratio }))
+                .collect();
+            json!({ "name": outcome.pair.name, "median_ratio": ratio, "rounds": rounds })
+        }
+        Err(reason) => json!({ "name": outcome.pair.name, "skipped": reason }),
+    }
+}
+
+fn sorted(ratios: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut ratios: Vec<f64> = ratios.collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios
+}
+
+/// The median of figures in order; of an even number, the mean of the two in the middle.
+fn median(sorted: &[f64]) -> f64 {
+    let (low, high) = ((sorted.len() - 1) / 2, sorted.len() / 2);
+    f64::midpoint(sorted[low], sorted[high])
+}
+
+/// The processor's name, where the system tells it.
+fn processor() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    line.split_once(':').map(|(_, name)| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::pairs::PAIRS;
+    use crate::bench::rounds::Round;
+
+    fn outcomes() -> Vec<Outcome> {
+        let round = |ratio| Round { ours: json!({ "rate": ratio }), theirs: Some(json!({ "rate": 1.0 })), ratio };
+        vec![
+            Outcome { pair: &PAIRS[0], rounds: Ok(vec![round(4.0), round(2.0), round(2.5)]) },
+            Outcome { pair: &PAIRS[1], rounds: Err("it needs data".into()) },
+        ]
+    }
+
+    #[test]
+    fn the_median_counts_and_the_range_is_shown() {
+        let text = text(&outcomes());
+        let row = text.lines().nth(1).unwrap();
+        assert!(row.contains("2.50") && row.contains("2.00 – 4.00") && row.ends_with('3'), "{row}");
+        assert!(text.lines().nth(2).unwrap().contains("skipped: it needs data"));
+        assert_eq!(median(&[1.0, 2.0, 4.0, 8.0]), 3.0);
+    }
+
+    #[test]
+    fn every_round_is_in_the_json() {
+        let json: Value = serde_json::from_str(&json(&outcomes(), 2)).unwrap();
+        assert_eq!(json["pairs"][0]["median_ratio"], 2.5);
+        assert_eq!(json["pairs"][0]["rounds"].as_array().unwrap().len(), 3);
+        assert_eq!(json["pairs"][1]["skipped"], "it needs data");
+    }
+}
