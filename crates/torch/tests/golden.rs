@@ -1,5 +1,7 @@
 //! Optimizers, clipping, averaged weights and the schedule against PyTorch, latent-diffusion and taming-transformers.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 use serde_json::Value;
 use tch::nn::VarStore;
 use tch::{Device, Tensor, no_grad};

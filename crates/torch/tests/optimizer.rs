@@ -1,5 +1,7 @@
 //! What an optimizer promises beside its arithmetic: which parameters move, and that its state carries everything.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor, no_grad};

@@ -1,5 +1,7 @@
 //! Files of weights: what is written is read, in every kind; what differs is listed; what is broken is refused.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -128,7 +130,7 @@ fn every_difference_is_listed_and_nothing_is_changed() {
     .map(|(name, tensor)| (name.to_owned(), tensor))
     .into();
     let message = weights::assign(&from, &mut to).unwrap_err().to_string();
-    let expected = "the given tensors does not fit, 4 differences:\
+    let expected = "the given tensors: 4 differences from what is wanted:\
                     \n  `gone` is missing, wanted F32 [3]\
                     \n  `kind` is F16, wanted F32\
                     \n  `shape` has shape [1, 1], wanted [2, 1]\

@@ -99,7 +99,8 @@ impl std::error::Error for Mismatch {}
 impl fmt::Display for Mismatch {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.differences.len();
-        write!(out, "{} does not fit, {count} difference{}:", self.source, if count == 1 { "" } else { "s" })?;
+        let plural = if count == 1 { "" } else { "s" };
+        write!(out, "{}: {count} difference{plural} from what is wanted:", self.source)?;
         self.differences.iter().try_for_each(|difference| write!(out, "\n  {difference}"))
     }
 }
