@@ -65,6 +65,7 @@ fn optimizer(golden: &Golden, name: &str, decoupled: bool) {
 }
 
 fn clipping(golden: &Golden) {
+    assert_eq!(number(&golden.config()["config"]["norm_type"]), 2.0, "gradients are clipped by their 2-norm");
     let inputs = golden.keys().filter(|key| key.starts_with("clip/grad")).count();
     for limit in golden.config()["config"]["clip_max_norm"].as_array().unwrap() {
         let parameters: Vec<_> = (0..inputs)
