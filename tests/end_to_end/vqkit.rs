@@ -27,7 +27,7 @@ max_objects = 1
 
 [tokenizer]
 type = "vqvae"
-hidden = 8
+channels = 8
 residual_blocks = 1
 residual_channels = 8
 downsampling = 4

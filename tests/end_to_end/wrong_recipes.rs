@@ -14,7 +14,7 @@ const WRONG: &[(&str, &[&str])] = &[
     ("data.source.count=0", &["count"]),
     ("data.held_out=1.5", &["data.held_out", "1.5"]),
     ("tokenizer.type=vqgna", &["vqgna", "vqvae2"]),
-    ("tokenizer.hidden=wide", &["tokenizer.hidden", "wide"]),
+    ("tokenizer.channels=wide", &["tokenizer.channels", "wide"]),
     ("tokenizer.downsampling=3", &["downsampling", "3"]),
     ("tokenizer.quantizer.codebook_sise=16", &["codebook_sise", "codebook_size"]),
     ("tokenizer.quantizer.codebook_size=0", &["codebook_size", "0"]),
@@ -55,7 +55,7 @@ fn a_mistake_in_the_file_is_named_with_its_line() {
         let message = fail(&["train", &recipe, "--run", text(&run)], &[2]);
         assert!(message.contains(named), "{message}");
     };
-    check("hidden = 8", "hiden = 8", "recipe.toml:16: tokenizer.hiden");
+    check("channels = 8", "chanels = 8", "recipe.toml:16: tokenizer.chanels");
     check("decay = 0.9\n", "decay = 0.9\nema = 1\n", "tokenizer.train.ema");
     check("[data.source]", "[data.sauce]", "data.sauce");
     check("[tokenizer]", "[tokeniser]", "missing section [tokenizer]");
@@ -73,7 +73,10 @@ fn what_is_not_there_is_named() {
     assert!(at(&["train", &small, "--device", "abacus"]).contains("abacus"));
     assert!(at(&["train", &small, "--threads", "0"]).contains("threads"));
     assert!(at(&["train", &small, "--stage", "magic"]).contains("magic"));
-    let elsewhere = SMALL.replace("type = \"shapes\"\ncount = 96\nheld_out_count = 32\nmax_objects = 1", "type = \"folder\"\ntrain = \"nowhere\"");
+    let elsewhere = SMALL.replace(
+        "type = \"shapes\"\ncount = 96\nheld_out_count = 32\nmax_objects = 1",
+        "type = \"folder\"\ntrain = \"nowhere\"",
+    );
     let message = at(&["train", &recipe(folder.path(), &elsewhere)]);
     assert!(message.contains("nowhere"), "{message}");
 }

@@ -3,7 +3,7 @@
 use std::iter;
 
 use serde_json::json;
-use vqkit_data::{Batch, DataConfig, Dataset, Loader, LoaderConfig, Order, View};
+use vqkit_data::{Batch, Dataset, Loader, LoaderConfig, Order, View};
 
 use crate::{
     error::{PipelineError, Result},
@@ -12,9 +12,23 @@ use crate::{
     run::Run,
 };
 
-/// What `[data]` says of loading; the rest is the caller's.
-pub fn loader_config(data: &DataConfig) -> LoaderConfig {
-    LoaderConfig { workers: data.workers, prefetch: data.prefetch, ..LoaderConfig::default() }
+/// The endless stream of augmented training batches, from the sample `start` on.
+///
+/// # Errors
+/// When a loader cannot be started.
+pub fn training(recipe: &Recipe, data: &Dataset, start: u64) -> Result<Loader> {
+    let batch_size = recipe.tokenizer.train.batch_size;
+    let config = LoaderConfig { batch_size, seed: recipe.head.seed, start, augment: true, ..LoaderConfig::default() };
+    Ok(Loader::new(&data.train, config)?)
+}
+
+/// The next batch of a stream that has no end.
+///
+/// # Errors
+/// When an image cannot be read.
+pub fn next(loader: &mut Loader) -> Result<Batch> {
+    let ended = || PipelineError::Usage("the stream of training images ended after an error".into());
+    Ok(loader.next().ok_or_else(ended)??)
 }
 
 /// Batches of the first `wanted` held-out samples, in order, not augmented.
@@ -35,13 +49,7 @@ pub fn held_out(recipe: &Recipe, data: &Dataset, wanted: usize) -> Result<impl I
 /// When a loader cannot be started.
 pub fn once(recipe: &Recipe, view: &View, wanted: usize) -> Result<impl Iterator<Item = Result<Batch>> + use<>> {
     let batch_size = recipe.evaluate.batch_size.min(wanted).min(view.len()).max(1);
-    let config = LoaderConfig {
-        batch_size,
-        order: Order::Sequential,
-        augment: false,
-        drop_last: false,
-        ..loader_config(&recipe.data)
-    };
+    let config = LoaderConfig { batch_size, order: Order::Sequential, ..LoaderConfig::default() };
     let mut loader = Loader::new(view, config)?;
     let batches = wanted.min(view.len()).div_ceil(batch_size);
     Ok(iter::from_fn(move || loader.next()).take(batches).map(|batch| Ok(batch?)))

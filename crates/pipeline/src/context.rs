@@ -1,7 +1,7 @@
 //! Where the work runs: device, threads, arithmetic, and the wish to leave.
 
 use tch::{Device, Kind, Tensor};
-use vqkit_torch::{autocast, device, determinism, threads};
+use vqkit_torch::{autocast, determinism, device, threads};
 
 use crate::{
     error::{PipelineError, Result},

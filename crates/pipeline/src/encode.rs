@@ -82,7 +82,7 @@ pub fn write_view(
         tokenizer: fingerprint.to_owned(),
         data: view.fingerprint(),
         sizes: tokenizer.sizes(),
-        classes: view.class_names().to_vec(),
+        classes: classes(view),
     };
     let mut progress = Progress::new(STAGE, "images", 0, view.len() as u64);
     let (mut paths, mut part) = (Vec::new(), Part::new(header.sizes.len()));
@@ -109,12 +109,17 @@ pub fn write_view(
     Ok(paths)
 }
 
+/// The names of the classes; their numbers where they have no names.
+fn classes(view: &View) -> Vec<String> {
+    match view.class_names() {
+        [] => (0..view.num_classes()).map(|class| class.to_string()).collect(),
+        names => names.to_vec(),
+    }
+}
+
 /// The token files of a split, in order; none where nothing was held out.
 pub fn files_of(folder: &Path, split: Split) -> Vec<PathBuf> {
-    (0..)
-        .map(|index| folder.join(file_name(split, index)))
-        .take_while(|path| path.is_file())
-        .collect()
+    (0..).map(|index| folder.join(file_name(split, index))).take_while(|path| path.is_file()).collect()
 }
 
 fn file_name(split: Split, index: usize) -> String {

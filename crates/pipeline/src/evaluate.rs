@@ -169,7 +169,11 @@ impl fmt::Display for Metrics {
         for (index, level) in self.levels.iter().enumerate() {
             let (positions, codes, usage) = (level.positions, level.codes, level.usage * 100.0);
             write!(out, "level {index}: {positions} tokens of {codes} codes, {usage:.1} % in use, ")?;
-            write!(out, "perplexity {:.1}, unigram {:.3} bits per token", level.perplexity, level.unigram_bits_per_token)?;
+            write!(
+                out,
+                "perplexity {:.1}, unigram {:.3} bits per token",
+                level.perplexity, level.unigram_bits_per_token
+            )?;
             if let (Some(token), Some(dim)) = (level.prior_bits_per_token, level.prior_bits_per_dim) {
                 write!(out, ", prior {token:.3} bits per token ({dim:.4} bits per dim)")?;
             }

@@ -122,7 +122,10 @@ impl fmt::Display for Found {
                 for (level, grid) in grids.iter().enumerate() {
                     let (codes, usage) = (&header.sizes[level], usage[level] * 100.0);
                     let perplexity = perplexity[level];
-                    writeln!(out, "  level {level}: grid {grid:?}, codes {codes:?}, {usage:.1} % in use, perplexity {perplexity:.1}")?;
+                    writeln!(
+                        out,
+                        "  level {level}: grid {grid:?}, codes {codes:?}, {usage:.1} % in use, perplexity {perplexity:.1}"
+                    )?;
                 }
                 Ok(())
             }

@@ -48,13 +48,11 @@ pub fn priors(run: &Run, recipe: &Recipe, num_classes: u32, context: &Context) -
 /// When the images' size does not fit the tokenizer.
 pub fn prior_spec(recipe: &Recipe, tokenizer: &Tokenizer, level: usize, num_classes: u32) -> Result<PriorSpec> {
     let shapes = tokenizer.grid_shapes(recipe.data.image_size.into())?;
-    let sizes = tokenizer.sizes();
-    let spec = |level: usize| GridSpec { sizes: sizes[level].clone(), grid: [shapes[level][0], shapes[level][1]] };
-    Ok(PriorSpec {
-        target: spec(level),
-        num_classes: recipe.condition.class.then_some(num_classes.into()),
-        condition_grids: (0..level).map(spec).collect(),
-    })
+    let all_sizes = tokenizer.sizes();
+    let spec = |level: usize| GridSpec { sizes: all_sizes[level].clone(), grid: [shapes[level][0], shapes[level][1]] };
+    let GridSpec { sizes, grid } = spec(level);
+    let num_classes = recipe.condition.class.then_some(num_classes.into());
+    Ok(PriorSpec { sizes, grid, num_classes, condition_grids: (0..level).map(spec).collect() })
 }
 
 fn load(checkpoint: &Path, fingerprint: &str, vs: &mut tch::nn::VarStore) -> Result<()> {

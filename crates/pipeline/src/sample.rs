@@ -84,7 +84,7 @@ fn write(run: &Run, recipe: &Recipe, request: &Request, folder: &Path, context: 
     if priors.is_empty() {
         return Err(PipelineError::artifact(run.path(), "its recipe has no [[prior]], so there is nothing to sample"));
     }
-    let mut progress = Progress::new(STAGE, "pictures", 0, request.sample.count as u64);
+    let progress = Progress::new(STAGE, "pictures", 0, request.sample.count as u64);
     let (mut pictures, mut records) = (Vec::new(), Vec::new());
     for first in (0..request.sample.count).step_by(request.sample.batch_size) {
         let batch = request.sample.batch_size.min(request.sample.count - first);
@@ -152,9 +152,8 @@ impl Painter<'_> {
         let kind = context.kind(recipe.head.precision);
         let mut tokens = Tokens::new();
         for prior in self.priors {
-            let draw = || {
-                vqkit_priors::sample(prior.as_ref(), &condition, batch as i64, self.sampling, first as u64, None)
-            };
+            let draw =
+                || vqkit_priors::sample(prior.as_ref(), &condition, batch as i64, self.sampling, first as u64, None);
             let grid = context.autocast(kind, draw)?;
             condition = condition.with_grid(grid.shallow_clone());
             tokens.push(grid);

@@ -71,14 +71,19 @@ pub fn check(recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<(
     let stages = Stage::of(recipe);
     if let Some(only) = only.filter(|only| !stages.iter().any(|stage| stage.belongs_to(recipe, only))) {
         let names: Vec<String> = stages.iter().map(|stage| stage.name(recipe)).collect();
-        return Err(PipelineError::Usage(format!("--stage: there is no stage `{only}`; there are {}", names.join(", "))));
+        return Err(PipelineError::Usage(format!(
+            "--stage: there is no stage `{only}`; there are {}",
+            names.join(", ")
+        )));
     }
     let (_, tokenizer) = train_tokenizer::build(recipe, context)?;
     let levels = tokenizer.sizes().len();
     match recipe.priors.len() {
         0 => Ok(()),
         found if found == levels => Ok(()),
-        found => Err(PipelineError::Usage(format!("the tokenizer has {levels} levels of tokens, the recipe {found} [[prior]]"))),
+        found => Err(PipelineError::Usage(format!(
+            "the tokenizer has {levels} levels of tokens, the recipe {found} [[prior]]"
+        ))),
     }
 }
 

@@ -169,7 +169,9 @@ impl View for Entry {
 fn read_indices(view: &safetensors::tensor::TensorView) -> Result<Tensor, String> {
     let values: Vec<i32> = match view.dtype() {
         Dtype::U16 => view.data().chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]).into()).collect(),
-        Dtype::U32 => view.data().chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as i32).collect(),
+        Dtype::U32 => {
+            view.data().chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as i32).collect()
+        }
         other => return Err(format!("indices must be u16 or u32, found {other:?}")),
     };
     let shape: Vec<i64> = view.shape().iter().map(|length| *length as i64).collect();

@@ -40,7 +40,7 @@ pub fn open_images(recipe: &Recipe, images: &Path) -> Result<View> {
     let train = absolute.to_string_lossy().into_owned();
     let source = match images.extension().is_some_and(|extension| extension == "tar") {
         true => SourceConfig::Tar(TarConfig { train, held_out: None }),
-        false if images.is_dir() => SourceConfig::Folder(FolderConfig { train, held_out: None }),
+        false if images.is_dir() => SourceConfig::Folder(FolderConfig { train: train.into(), held_out: None }),
         false => {
             let message = format!("{} is neither a folder of images nor a tar shard", images.display());
             return Err(PipelineError::Usage(message));

@@ -52,7 +52,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, level: usize, context: &Context) ->
 
         if trainer.logs_now() {
             let bits = loss.bits_per_token();
-            trainer.log(&[("bits_per_token".into(), bits)], &format!("{bits:.3} bits per token"))?;
+            trainer.log(vec![("bits_per_token".into(), bits)], &format!("{bits:.3} bits per token"))?;
         }
         let figure = match trainer.evaluates_now() {
             true => Some((measure(&mut trainer, prior.as_ref(), recipe, level, &held_out, context)?, Better::Lower)),
@@ -133,7 +133,7 @@ fn measure(
 ) -> Result<f64> {
     let wanted = recipe.priors[level].train.evaluate_samples;
     let bits = trainer.with_average(|| bits_per_token(prior, recipe, level, held_out, wanted, context))?;
-    trainer.log(&[("held_out_bits_per_token".into(), bits)], &format!("held-out {bits:.3} bits per token"))?;
+    trainer.log(vec![("held_out_bits_per_token".into(), bits)], &format!("held-out {bits:.3} bits per token"))?;
     Ok(bits)
 }
 

@@ -1,7 +1,7 @@
 //! Stage `tokenizer`: encoder, codebook and decoder are trained together on images.
 
 use tch::{Kind, Tensor, nn::VarStore, no_grad};
-use vqkit_data::{Batch, Dataset, Loader, LoaderConfig, Order};
+use vqkit_data::{Batch, Dataset};
 use vqkit_metrics::PixelError;
 use vqkit_quantizer::Mode;
 use vqkit_vqvae::{Reconstruction, Tokenizer};
@@ -46,12 +46,12 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
     tch::manual_seed(recipe.head.seed as i64);
     let (vs, mut tokenizer) = build(recipe, context)?;
     let mut trainer = Trainer::begin(run, STAGE, &recipe.tokenizer.train, vs, context)?;
-    let mut loader = training_loader(recipe, data, trainer.samples())?;
+    let mut loader = batches::training(recipe, data, trainer.samples())?;
     let mut usage = LevelUsage::restore(&tokenizer.sizes(), context.device, trainer.counters());
     let kind = context.kind(recipe.head.precision);
 
     while !trainer.is_done() {
-        let batch = loader.next_batch()?;
+        let batch = batches::next(&mut loader)?;
         let images = context.images(&batch)?;
         if trainer.is_fresh() {
             no_grad(|| tokenizer.initialize(&images))?;
@@ -83,18 +83,6 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
     Ok(Output { path: run.relative(&checkpoint), fingerprint: trainer::fingerprint(&checkpoint)? })
 }
 
-fn training_loader(recipe: &Recipe, data: &Dataset, start: u64) -> Result<Loader> {
-    let config = LoaderConfig {
-        batch_size: recipe.tokenizer.train.batch_size,
-        seed: recipe.head.seed,
-        order: Order::Shuffled,
-        start,
-        augment: true,
-        ..batches::loader_config(&recipe.data)
-    };
-    Ok(Loader::new(&data.train, config)?)
-}
-
 /// The terms of one step's loss; each a scalar.
 struct Losses {
     reconstruction: Tensor,
@@ -108,10 +96,19 @@ impl Losses {
     fn new(recipe: &Recipe, output: &Reconstruction, images: &Tensor) -> Self {
         let reconstruction = recipe.tokenizer.loss.reconstruction.loss(&output.images, images);
         let sum = |term: fn(&vqkit_quantizer::QuantizerLosses) -> &Tensor| {
-            output.levels.iter().map(|level| term(&level.losses)).fold(reconstruction.zeros_like(), |sum, term| sum + term)
+            output
+                .levels
+                .iter()
+                .map(|level| term(&level.losses))
+                .fold(reconstruction.zeros_like(), |sum, term| sum + term)
         };
         let total = &reconstruction + sum(|losses| &losses.total);
-        Self { codebook: sum(|losses| &losses.codebook), commitment: sum(|losses| &losses.commitment), reconstruction, total }
+        Self {
+            codebook: sum(|losses| &losses.codebook),
+            commitment: sum(|losses| &losses.commitment),
+            reconstruction,
+            total,
+        }
     }
 
     fn named(&self) -> [(&'static str, &Tensor); 3] {
@@ -127,7 +124,7 @@ fn log(trainer: &mut Trainer, losses: &Losses, usage: &LevelUsage) -> Result<()>
         figures.push((format!("perplexity_{level}"), usage.perplexity()));
     }
     let shown = format!("loss {:.4}  codes in use {:.0} %", figures[0].1, usage.levels()[0].usage() * 100.0);
-    trainer.log(&figures, &shown)
+    trainer.log(figures, &shown)
 }
 
 /// PSNR on held-out images, with the averaged weights; logs it and a picture.
@@ -150,7 +147,7 @@ fn measure(
         }
         Ok((error.psnr_db(), picture))
     })?;
-    trainer.log(&[("held_out_psnr_db".into(), psnr_db)], &format!("held-out PSNR {psnr_db:.2} dB"))?;
+    trainer.log(vec![("held_out_psnr_db".into(), psnr_db)], &format!("held-out PSNR {psnr_db:.2} dB"))?;
     if let Some(picture) = picture {
         trainer.log_picture("reconstructions", &picture)?;
     }

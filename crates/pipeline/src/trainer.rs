@@ -56,6 +56,8 @@ pub struct Trainer {
     checkpoints: Checkpoints,
     state: State,
     counters: Tensors,
+    /// Global norm of the latest gradients, before they were clipped.
+    gradient_norm: Option<Tensor>,
     log: StageLog,
     progress: Progress,
     context: Context,
@@ -89,7 +91,8 @@ impl Trainer {
         let began = run.begin(stage)?;
         let checkpoints = Checkpoints::open(&run.folder(stage), train.keep)?;
         let mut optimizer = Adam::new(parameter_groups(&vs, train), AdamConfig::adamw(train.betas))?;
-        let mut ema = (train.ema_decay > 0.0).then(|| WeightEma::new(&vs, train.ema_decay, true));
+        let averages = train.ema_decay > 0.0;
+        let mut ema = averages.then(|| WeightEma::new(&vs, train.ema_decay, true)).transpose()?;
         let mut state = State::default();
         let mut counters = Tensors::new();
         let logs = match checkpoints.last() {
@@ -117,6 +120,7 @@ impl Trainer {
             checkpoints,
             state,
             counters,
+            gradient_norm: None,
             log,
             progress,
             context: context.clone(),
@@ -176,7 +180,7 @@ impl Trainer {
         self.optimizer.zero_grad();
         loss.f_backward()?;
         if self.train.clip_norm > 0.0 {
-            clip_grad_norm(&self.vs.trainable_variables(), self.train.clip_norm)?;
+            self.gradient_norm = Some(clip_grad_norm(&self.vs.trainable_variables(), self.train.clip_norm)?);
         }
         let rate = self.train.learning_rate * self.train.schedule.factor(self.state.step, self.train.steps);
         self.optimizer.set_learning_rate(rate);
@@ -214,13 +218,14 @@ impl Trainer {
         Ok(())
     }
 
-    /// Logs figures of the step just done and shows `shown` beside the bar.
+    /// Logs figures of the step just done, with the norm of its gradients, and shows `shown` beside the bar.
     ///
     /// # Errors
     /// When a log cannot be written.
-    pub fn log(&mut self, figures: &[(String, f64)], shown: &str) -> Result<()> {
+    pub fn log(&mut self, mut figures: Vec<(String, f64)>, shown: &str) -> Result<()> {
         self.progress.say(shown);
-        self.log.figures(self.state.step, figures)
+        figures.extend(self.gradient_norm.take().map(|norm| ("gradient_norm".into(), norm.double_value(&[]))));
+        self.log.figures(self.state.step, &figures)
     }
 
     /// Logs a picture.

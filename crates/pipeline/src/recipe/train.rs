@@ -98,13 +98,18 @@ impl Train {
             ("learning_rate", positive(self.learning_rate), self.learning_rate, "must be a positive number"),
             ("betas", share(self.betas.0), self.betas.0, "must be in [0, 1)"),
             ("betas", share(self.betas.1), self.betas.1, "must be in [0, 1)"),
-            ("weight_decay", self.weight_decay == 0.0 || positive(self.weight_decay), self.weight_decay, "must be 0 or more"),
+            (
+                "weight_decay",
+                self.weight_decay == 0.0 || positive(self.weight_decay),
+                self.weight_decay,
+                "must be 0 or more",
+            ),
             ("clip_norm", self.clip_norm == 0.0 || positive(self.clip_norm), self.clip_norm, "must be 0 or more"),
             ("ema_decay", share(self.ema_decay), self.ema_decay, "must be in [0, 1)"),
         ];
-        match checks.into_iter().find(|(_, holds, ..)| !holds) {
-            Some((key, _, value, rule)) => Err((key, format!("{rule}, found {value}"))),
-            None => Ok(()),
+        if let Some((key, _, value, rule)) = checks.into_iter().find(|(_, holds, ..)| !holds) {
+            return Err((key, format!("{rule}, found {value}")));
         }
+        self.schedule.validate(self.steps).map_err(|error| ("schedule", error.to_string()))
     }
 }
