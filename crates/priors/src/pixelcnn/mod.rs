@@ -115,9 +115,6 @@ impl GatedPixelCnn {
             grid.check_range()?;
         }
         let (Some(class), Some(classes)) = (&condition.class, self.spec.num_classes) else { return Ok(()) };
-        if class.numel() == 0 {
-            return Ok(());
-        }
         let limit = classes + i64::from(self.config.has_null_class());
         let (least, largest) = class.aminmax(None, false);
         for class in [least.int64_value(&[]), largest.int64_value(&[])] {
@@ -154,7 +151,11 @@ impl Prior for GatedPixelCnn {
     }
 
     fn start(&self, condition: &Condition, batch: i64) -> Result<Box<dyn Cursor + '_>, PriorError> {
+        if batch < 1 {
+            return Err(PriorError::config("batch", format!("must be at least 1, got {batch}")));
+        }
         let _guard = tch::no_grad_guard();
+        self.spec.check(condition, batch, self.config.has_null_class())?;
         self.check_range(condition)?;
         let context = self.context(condition, batch, false)?;
         Ok(Box::new(PixelCnnCursor::new(self, &context, batch)?))

@@ -1,0 +1,229 @@
+//! What holds for every prior: one line of `every_kind` each.
+
+use tch::{Device, Kind, Tensor, nn};
+use vqkit_priors::{
+    Condition, GatedPixelCnnConfig, Given, GridSpec, Prior, PriorConfig, PriorError, PriorSpec, Sampling, sample,
+};
+use vqkit_torch::TokenGrid;
+
+const CPU: Device = Device::Cpu;
+/// Incremental and full passes sum in different orders: f32 rounding on logits of order one.
+const LOGITS_TOLERANCE: f64 = 2e-5;
+const VOCABULARY: i64 = 11;
+
+/// Configurations and what they are built for: several kernels and depths, grids that are no squares, all conditions.
+fn every_kind() -> Vec<(PriorConfig, PriorSpec)> {
+    let pixelcnn = |first, other, layers| GatedPixelCnnConfig {
+        first_kernel_size: first,
+        kernel_size: other,
+        head_width: 16,
+        ..GatedPixelCnnConfig::new(6, layers)
+    };
+    let spec = |grid| PriorSpec::new(vec![VOCABULARY], grid);
+    let top = || GridSpec { sizes: vec![7], grid: [2, 3] };
+    let guided = GatedPixelCnnConfig { class_dropout: 0.2, dropout: 0.1, ..pixelcnn(5, 5, 2) };
+    vec![
+        (PriorConfig::PixelCnn(pixelcnn(7, 3, 4)), spec([5, 5])),
+        (PriorConfig::PixelCnn(pixelcnn(3, 3, 1)), spec([1, 7])),
+        (PriorConfig::PixelCnn(pixelcnn(3, 7, 2)), spec([6, 1])),
+        (PriorConfig::PixelCnn(pixelcnn(7, 5, 3)), spec([3, 8]).with_classes(4)),
+        (PriorConfig::PixelCnn(guided), spec([7, 4]).with_classes(4)),
+        (PriorConfig::PixelCnn(pixelcnn(5, 3, 3)), spec([4, 6]).with_condition_grid(top())),
+        (
+            PriorConfig::PixelCnn(pixelcnn(3, 3, 2)),
+            spec([4, 6]).with_classes(3).with_condition_grid(top()).with_condition_grid(top()),
+        ),
+    ]
+}
+
+/// A prior whose parameters are large enough that everything it sees matters.
+fn build(config: &PriorConfig, spec: &PriorSpec) -> (nn::VarStore, Box<dyn Prior>) {
+    tch::set_num_threads(1);
+    tch::manual_seed(0);
+    let vs = nn::VarStore::new(CPU);
+    let prior = config.build(&vs.root(), spec).unwrap();
+    tch::no_grad(|| vs.trainable_variables().iter_mut().for_each(|variable| drop(variable.g_add_(&noise(variable)))));
+    (vs, prior)
+}
+
+fn noise(like: &Tensor) -> Tensor {
+    like.randn_like() * 0.1
+}
+
+fn tokens(sizes: &[i64], grid: &[i64], batch: i64) -> TokenGrid {
+    let books = sizes.iter().map(|&size| Tensor::randint(size, [batch, grid[0], grid[1]], (Kind::Int64, CPU)));
+    TokenGrid::new(Tensor::stack(&books.collect::<Vec<_>>(), 1), sizes.to_vec()).unwrap()
+}
+
+fn condition(spec: &PriorSpec, batch: i64) -> Condition {
+    let mut condition = Condition::none();
+    if let Some(classes) = spec.num_classes {
+        condition = condition.with_class(Tensor::randint(classes, [batch], (Kind::Int64, CPU)));
+    }
+    for grid in &spec.condition_grids {
+        condition = condition.with_grid(tokens(&grid.sizes, &grid.grid, batch));
+    }
+    condition
+}
+
+/// The largest difference of any row, by position: `[H · W]`.
+fn difference_by_position(left: &Tensor, right: &Tensor) -> Vec<f64> {
+    Vec::try_from((left - right).abs().amax([0, 1], false).flatten(0, -1).to_kind(Kind::Double)).unwrap()
+}
+
+#[test]
+fn a_token_changes_later_logits_only() {
+    for (config, spec) in every_kind() {
+        let (_vs, prior) = build(&config, &spec);
+        let (target, condition) = (tokens(&spec.sizes, &spec.grid, 2), condition(&spec, 2));
+        let before = prior.logits(&target, &condition).unwrap();
+        for position in 0..spec.positions() {
+            let changed = target.indices.copy();
+            let mut token = changed.flatten(2, 3).select(2, position);
+            token.copy_(&(&token + 1i64).remainder(VOCABULARY));
+            let changed = TokenGrid::new(changed, spec.sizes.clone()).unwrap();
+            let changes = difference_by_position(&before, &prior.logits(&changed, &condition).unwrap());
+            let (past, future) = changes.split_at(position as usize + 1);
+            assert!(past.iter().all(|change| *change == 0.0), "{config:?} {spec:?}: {position} changes the past");
+            assert!(
+                future.is_empty() || future.iter().any(|change| *change > 1e-6),
+                "{config:?} {spec:?}: {position} changes nothing"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_cursor_gives_the_logits_of_the_full_pass() {
+    for (config, spec) in every_kind() {
+        let (_vs, prior) = build(&config, &spec);
+        for batch in [1, 3] {
+            let (target, condition) = (tokens(&spec.sizes, &spec.grid, batch), condition(&spec, batch));
+            let full = prior.logits(&target, &condition).unwrap().flatten(2, 3);
+            let mut cursor = prior.start(&condition, batch).unwrap();
+            for position in 0..spec.positions() {
+                assert_eq!(cursor.position(), position);
+                // Every third position is pushed without a look at its logits.
+                if position % 3 != 1 {
+                    let worst = (cursor.logits().unwrap() - full.select(2, position)).abs().max().double_value(&[]);
+                    assert!(worst < LOGITS_TOLERANCE, "{config:?} {spec:?}: {worst} at {position}");
+                }
+                cursor.push(&target.indices.flatten(1, 3).select(1, position)).unwrap();
+            }
+            assert!(matches!(cursor.logits(), Err(PriorError::Finished(_))));
+        }
+    }
+}
+
+#[test]
+fn every_part_of_a_condition_matters_everywhere() {
+    for (config, spec) in every_kind() {
+        let (_vs, prior) = build(&config, &spec);
+        let (target, given) = (tokens(&spec.sizes, &spec.grid, 1), condition(&spec, 1));
+        let before = prior.logits(&target, &given).unwrap();
+        let mut others = Vec::new();
+        if let (Some(class), Some(classes)) = (&given.class, spec.num_classes) {
+            others.push(given.shallow_clone().with_class((class + 1i64).remainder(classes)));
+        }
+        for (index, grid) in spec.condition_grids.iter().enumerate() {
+            let mut other = given.shallow_clone();
+            other.grids[index] = other.grids[index].shallow_clone();
+            other.grids[index].indices = (&other.grids[index].indices + 1i64).remainder(grid.sizes[0]);
+            others.push(other);
+        }
+        for other in others {
+            let changes = difference_by_position(&before, &prior.logits(&target, &other).unwrap());
+            assert!(changes.iter().all(|change| *change > 1e-6), "{config:?} {spec:?}: {changes:?}");
+        }
+    }
+}
+
+#[test]
+fn a_sample_does_not_depend_on_its_neighbours() {
+    for (config, spec) in every_kind() {
+        let (_vs, prior) = build(&config, &spec);
+        let sampling = Sampling { temperature: 0.9, top_k: Some(8), top_p: Some(0.95), seed: 3, ..Sampling::default() };
+        let all = condition(&spec, 9);
+        let draw = |first: i64, batch: i64| {
+            let rows = |tensor: &Tensor| tensor.narrow(0, first, batch);
+            let mut part = Condition::none();
+            part.class = all.class.as_ref().map(rows);
+            part.grids = all
+                .grids
+                .iter()
+                .map(|grid| TokenGrid::new(rows(&grid.indices), grid.sizes.clone()))
+                .collect::<Result<_, _>>()
+                .unwrap();
+            sample(prior.as_ref(), &part, batch, &sampling, first as u64, None).unwrap().indices
+        };
+        let together = draw(0, 9);
+        let apart = Tensor::cat(&[draw(0, 1), draw(1, 3), draw(4, 5)], 0);
+        assert_eq!(together, apart, "{config:?} {spec:?}");
+        assert_ne!(together.get(0), together.get(1), "{config:?} {spec:?}: two samples are alike");
+    }
+}
+
+#[test]
+fn given_tokens_are_kept_and_the_others_follow_them() {
+    for (config, spec) in every_kind() {
+        let (_vs, prior) = build(&config, &spec);
+        let (kept, condition) = (tokens(&spec.sizes, &spec.grid, 3), condition(&spec, 3));
+        let mask = Tensor::rand([3, spec.grid[0], spec.grid[1]], (Kind::Float, CPU)).lt(0.5);
+        let _ = mask.select(0, 0).fill_(1);
+        let given = Given::new(kept.shallow_clone(), mask.shallow_clone()).unwrap();
+        let drawn = sample(prior.as_ref(), &condition, 3, &Sampling::default(), 0, Some(&given)).unwrap();
+        let differs = drawn.indices.not_equal_tensor(&kept.indices).squeeze_dim(1).logical_and(&mask);
+        assert!(differs.any().int64_value(&[]) == 0, "{config:?} {spec:?}");
+        drawn.check_range().unwrap();
+    }
+}
+
+#[test]
+fn guidance_moves_the_logits_away_from_the_null_class() {
+    let (config, spec) = every_kind().swap_remove(4);
+    let (_vs, prior) = build(&config, &spec);
+    let condition = condition(&spec, 2);
+    let null = prior.null(&condition, 2).unwrap();
+    let first = |condition: &Condition| prior.start(condition, 2).unwrap().logits().unwrap();
+    let greedy = |cfg_scale: f64| {
+        let sampling = Sampling { temperature: 0.0, cfg_scale, ..Sampling::default() };
+        sample(prior.as_ref(), &condition, 2, &sampling, 0, None).unwrap().indices.flatten(1, 3).select(1, 0)
+    };
+    let away = |scale: f64| (first(&null) + (first(&condition) - first(&null)) * scale).argmax(1, false);
+    for scale in [0.0, 1.0, 4.0] {
+        assert_eq!(greedy(scale), away(scale), "{scale}");
+    }
+    let mut without_class = Condition::none();
+    without_class.class = None;
+    assert!(first(&without_class).allclose(&first(&null), 0.0, 0.0, false));
+}
+
+#[test]
+fn dropout_acts_in_training_only() {
+    let (config, spec) = every_kind().swap_remove(4);
+    let (_vs, prior) = build(&config, &spec);
+    let (target, condition) = (tokens(&spec.sizes, &spec.grid, 8), condition(&spec, 8));
+    let loss = |train: bool| prior.loss(&target, &condition, train).unwrap().image.double_value(&[]);
+    assert_eq!(loss(false), loss(false));
+    assert_ne!(loss(true), loss(true));
+}
+
+#[test]
+fn the_losses_of_two_batches_may_be_added_before_the_backward_pass() {
+    for (config, spec) in every_kind() {
+        let (vs, prior) = build(&config, &spec);
+        let loss = || prior.loss(&tokens(&spec.sizes, &spec.grid, 2), &condition(&spec, 2), true).unwrap().image;
+        (loss() + loss()).backward();
+        for (name, variable) in vs.variables() {
+            assert!(variable.grad().defined(), "{name}");
+            assert_eq!(variable.grad().isfinite().all().int64_value(&[]), 1, "{name}");
+        }
+    }
+}
+
+#[test]
+fn bits_are_nats_over_the_logarithm_of_two() {
+    let loss = vqkit_priors::PriorLoss { image: Tensor::from(512f64.ln()), text: None };
+    assert!((loss.bits_per_token() - 9.0).abs() < 1e-9);
+    assert!((loss.bits_per_dim(64, 3072) - 9.0 * 64.0 / 3072.0).abs() < 1e-9);
+}

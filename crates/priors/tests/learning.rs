@@ -1,0 +1,45 @@
+//! A small prior learns.
+
+use tch::nn::OptimizerConfig;
+use tch::{Device, Kind, Tensor, nn};
+use vqkit_priors::{Condition, GatedPixelCnnConfig, Prior, PriorSpec, Sampling, sample};
+use vqkit_torch::TokenGrid;
+
+const VOCABULARY: i64 = 8;
+const SIDE: i64 = 6;
+
+/// Grids whose token at `(row, column)` is `start + class · row + column`, modulo the vocabulary, `start` being even:
+/// two bits of chance per grid, of which the first token tells all, and tokens that are uniform over the whole.
+fn batch(rows: i64) -> (TokenGrid, Condition) {
+    let options = (Kind::Int64, Device::Cpu);
+    let side = Tensor::arange(SIDE, options);
+    let class = Tensor::randint(2, [rows], options);
+    let start = Tensor::randint(VOCABULARY / 2, [rows, 1, 1], options) * 2i64;
+    let slope = (&class + 1i64).view([rows, 1, 1]) * side.view([1, SIDE, 1]);
+    let indices = (start + slope + side.view([1, 1, SIDE])).remainder(VOCABULARY).unsqueeze(1);
+    (TokenGrid::new(indices, vec![VOCABULARY]).unwrap(), Condition::none().with_class(class))
+}
+
+#[test]
+fn a_small_pixelcnn_learns_a_pattern() {
+    tch::set_num_threads(1);
+    tch::manual_seed(1);
+    let vs = nn::VarStore::new(Device::Cpu);
+    let spec = PriorSpec::new(vec![VOCABULARY], [SIDE, SIDE]).with_classes(2);
+    let config = GatedPixelCnnConfig { head_width: 32, ..GatedPixelCnnConfig::new(16, 3) };
+    let prior = config.build(&vs.root(), &spec).unwrap();
+    let mut optimizer = nn::AdamW::default().build(&vs, 1e-2).unwrap();
+    for _ in 0..150 {
+        let (target, condition) = batch(32);
+        optimizer.backward_step(&prior.loss(&target, &condition, true).unwrap().image);
+    }
+    let (target, condition) = batch(64);
+    let bits = tch::no_grad(|| prior.loss(&target, &condition, false)).unwrap().bits_per_token();
+    // The unigram entropy is 3 bits, and the least possible 2 / 36.
+    assert!(bits < 0.2, "{bits} bits per token");
+
+    let drawn = sample(&prior, &condition, 64, &Sampling::default(), 0, None).unwrap().indices;
+    let steps = (drawn.narrow(3, 1, SIDE - 1) - drawn.narrow(3, 0, SIDE - 1)).remainder(VOCABULARY);
+    let right = steps.eq(1).to_kind(Kind::Double).mean(None).double_value(&[]);
+    assert!(right > 0.9, "{right} of the neighbours follow the pattern");
+}

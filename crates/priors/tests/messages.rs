@@ -1,0 +1,96 @@
+//! Every message names the value found and what is allowed.
+
+use tch::{Device, Kind, Tensor, nn};
+use vqkit_priors::{
+    Condition, GatedPixelCnn, GatedPixelCnnConfig, Given, Prior, PriorConfig, PriorSpec, Sampling, sample,
+};
+use vqkit_torch::TokenGrid;
+
+fn spec() -> PriorSpec {
+    PriorSpec::new(vec![8], [3, 4])
+}
+
+fn build(config: &GatedPixelCnnConfig, spec: &PriorSpec) -> Result<GatedPixelCnn, String> {
+    let vs = nn::VarStore::new(Device::Cpu);
+    config.build(&vs.root(), spec).map_err(|error| error.to_string())
+}
+
+fn small() -> GatedPixelCnnConfig {
+    GatedPixelCnnConfig::new(4, 1)
+}
+
+fn zeros(shape: &[i64]) -> Tensor {
+    Tensor::zeros(shape, (Kind::Int64, Device::Cpu))
+}
+
+#[track_caller]
+fn says<T>(result: Result<T, impl ToString>, words: &[&str]) {
+    let message = result.err().map(|error| error.to_string()).expect("an error");
+    assert!(words.iter().all(|word| message.contains(word)), "{message}");
+}
+
+#[test]
+fn configurations_name_their_key() {
+    let built = |config: GatedPixelCnnConfig| build(&config, &spec());
+    says(built(GatedPixelCnnConfig { dim: 0, ..small() }), &["`dim`", "at least 1", "0"]);
+    says(built(GatedPixelCnnConfig { kernel_size: 4, ..small() }), &["`kernel_size`", "odd", "4"]);
+    says(built(GatedPixelCnnConfig { first_kernel_size: 1, ..small() }), &["`first_kernel_size`", "at least 3", "1"]);
+    says(built(GatedPixelCnnConfig { dropout: 1.0, ..small() }), &["`dropout`", "[0, 1)", "1"]);
+    says(built(GatedPixelCnnConfig { class_dropout: 0.1, ..small() }), &["`class_dropout`", "class condition"]);
+    says(built(GatedPixelCnnConfig { condition_blocks: -1, ..small() }), &["`condition_blocks`", "-1"]);
+    says(build(&small(), &PriorSpec::new(vec![8, 8], [3, 4])), &["`type`", "one codebook", "2"]);
+    says(build(&small(), &PriorSpec::new(vec![8], [0, 4])), &["`grid`", "[0, 4]"]);
+    says(build(&small(), &spec().with_classes(0)), &["`num_classes`", "0"]);
+}
+
+#[test]
+fn sampling_names_its_key() {
+    let check = |sampling: Sampling, words: &[&str]| says(sampling.validate(), words);
+    check(Sampling { temperature: f64::NAN, ..Sampling::default() }, &["`temperature`", "NaN"]);
+    check(Sampling { top_k: Some(0), ..Sampling::default() }, &["`top_k`", "at least 1", "0"]);
+    check(Sampling { top_p: Some(0.0), ..Sampling::default() }, &["`top_p`", "(0, 1]", "0"]);
+    check(Sampling { min_p: Some(1.5), ..Sampling::default() }, &["`min_p`", "[0, 1]", "1.5"]);
+    check(Sampling { cfg_scale: -1.0, ..Sampling::default() }, &["`cfg_scale`", "-1"]);
+}
+
+#[test]
+fn conditions_that_do_not_fit_say_what_is_taken() {
+    let (plain, classes) = (build(&small(), &spec()).unwrap(), build(&small(), &spec().with_classes(5)).unwrap());
+    let class = |label: i64| Condition::none().with_class(zeros(&[2]) + label);
+    says(plain.start(&class(0), 2), &["a class was given", "no condition"]);
+    says(classes.start(&Condition::none(), 2), &["no class was given", "a class of 5"]);
+    says(classes.start(&class(5), 2), &["class 5", "0..5"]);
+    says(classes.start(&class(-1), 2), &["class -1", "0..5"]);
+    says(classes.start(&class(0), 3), &["Int64 [3]", "[2]"]);
+    says(classes.start(&class(0), 0), &["`batch`", "0"]);
+    let grid = || TokenGrid::new(zeros(&[2, 1, 2, 2]), vec![8]).unwrap();
+    says(plain.start(&Condition::none().with_grid(grid()), 2), &["1 condition grids", "no condition"]);
+    says(plain.loss(&grid(), &Condition::none(), false), &["the target", "[3, 4]", "[2, 2]"]);
+    let guided = Sampling { cfg_scale: 2.0, ..Sampling::default() };
+    says(sample(&classes, &class(0), 2, &guided, 0, None), &["`cfg_scale`", "class_dropout"]);
+}
+
+#[test]
+fn tokens_that_do_not_fit_are_refused() {
+    let prior = build(&small(), &spec()).unwrap();
+    let mut cursor = prior.start(&Condition::none(), 2).unwrap();
+    says(cursor.push(&zeros(&[3])), &["Int64 [2]", "[3]"]);
+    says(cursor.push(&(zeros(&[2]) + 8i64)), &["index"]);
+    assert_eq!(cursor.position(), 0);
+    let grid = |value: i64| TokenGrid::new(zeros(&[2, 1, 3, 4]) + value, vec![8]).unwrap();
+    let mask = zeros(&[2, 3, 4]).to_kind(Kind::Bool);
+    says(Given::new(grid(0), zeros(&[2, 3, 4])), &["mask", "Bool", "Int64"]);
+    says(Given::new(grid(8), mask.shallow_clone()), &["token 8"]);
+    let given = Given::new(grid(0), mask).unwrap();
+    says(sample(&prior, &Condition::none(), 3, &Sampling::default(), 0, Some(&given)), &["given tokens", "3 rows"]);
+}
+
+#[test]
+fn a_configuration_survives_its_file() {
+    let config = PriorConfig::PixelCnn(GatedPixelCnnConfig { dropout: 0.1, ..small() });
+    let text = serde_json::to_string(&config).unwrap();
+    assert_eq!(serde_json::from_str::<PriorConfig>(&text).unwrap(), config);
+    says(serde_json::from_str::<PriorConfig>(r#"{"type": "pixelcnnn"}"#), &["pixelcnnn", "pixelcnn"]);
+    says(serde_json::from_str::<PriorConfig>(r#"{"type": "pixelcnn", "dim": 4, "layers": 3}"#), &["layers"]);
+    says(serde_json::from_str::<Sampling>(r#"{"topk": 3}"#), &["topk", "top_k"]);
+}
