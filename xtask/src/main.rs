@@ -53,7 +53,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
     match verb {
         Verb::Setup(options) => setup::setup(&options)?,
         Verb::Demo(options) => return demo::demo(&options),
-        Verb::Test => check::test(&[])?,
+        Verb::Test => check::test()?,
         Verb::Train(arguments) => return forward::vqkit("train", &arguments),
         Verb::Condition(arguments) => return forward::vqkit("sample", &arguments),
         Verb::Evaluate(arguments) => return forward::vqkit("evaluate", &arguments),

@@ -42,11 +42,16 @@ struct Outcome {
 /// Runs what the options ask for.
 pub fn bench(options: &Options) -> Result<()> {
     setup::ensure()?;
-    if options.peers {
-        compare(options)
-    } else {
-        run(cargo(&["bench", "--workspace", "--exclude", "xtask"]).args(&options.names))
+    if options.peers { compare(options) } else { criterion(&options.names) }
+}
+
+/// Criterion takes one filter, so that each name is a run.
+fn criterion(names: &[String]) -> Result<()> {
+    let all = ["bench", "--workspace", "--exclude", "xtask"];
+    if names.is_empty() {
+        return run(&mut cargo(&all));
     }
+    names.iter().try_for_each(|name| run(cargo(&all).args(["--", name])))
 }
 
 fn compare(options: &Options) -> Result<()> {

@@ -49,10 +49,10 @@ impl Cache {
 
     fn remove_partial(&self) -> Result<()> {
         for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(PARTIAL) {
-                println!("removing what an interrupted set-up left: {}", entry.path().display());
-                fs::remove_dir_all(entry.path())?;
+            let path = entry?.path();
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL)) {
+                println!("removing what an interrupted set-up left: {}", path.display());
+                fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::VERSION;
 
@@ -66,14 +66,22 @@ fn stated_version(header: &str) -> Option<String> {
     Some(format!("{}.{}.{}", part("TORCH_VERSION_MAJOR")?, part("TORCH_VERSION_MINOR")?, part("TORCH_VERSION_PATCH")?))
 }
 
-/// The PyTorch that `python3` would import, if any; an error says why it cannot serve.
+/// The PyTorch that `python3` imports, if there is one; an error says why it cannot serve.
 pub fn installed_pytorch() -> Option<Result<Library>> {
-    const FIND: &str = "import importlib.util as util; spec = util.find_spec('torch'); \
-                        print(spec.submodule_search_locations[0] if spec else '')";
-    let output = Command::new("python3").args(["-c", FIND]).stderr(Stdio::null()).output().ok()?;
-    let home = String::from_utf8(output.stdout).ok()?;
-    let home = home.trim_end_matches('\n');
-    (output.status.success() && !home.is_empty()).then(|| Library::open(Path::new(home)))
+    // `find_spec` answers at once where there is none; importing shows that one works.
+    const FIND: &str = "import importlib.util as util\n\
+                        if util.find_spec('torch'):\n    print('found'); import torch; print(torch.__path__[0])";
+    let output = Command::new("python3").args(["-c", FIND]).stdin(Stdio::null()).output().ok()?;
+    let words = String::from_utf8_lossy(&output.stdout);
+    let mut lines = words.lines();
+    lines.next()?;
+    Some(match lines.next() {
+        Some(home) if output.status.success() => Library::open(Path::new(home)),
+        _ => {
+            let complaints = String::from_utf8_lossy(&output.stderr);
+            Err(anyhow!("importing it fails: {}", complaints.lines().last().unwrap_or_default()))
+        }
+    })
 }
 
 #[cfg(test)]

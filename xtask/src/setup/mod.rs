@@ -58,10 +58,22 @@ pub fn setup(options: &Options) -> Result<()> {
     Ok(())
 }
 
+impl Options {
+    /// libtorch for the CPU alone, whatever driver there is.
+    pub fn without_cuda() -> Self {
+        Self { cpu: true, ..Self::default() }
+    }
+}
+
 /// Sets up with the defaults where there is no usable libtorch; quick where there is.
 pub fn ensure() -> Result<()> {
+    ensure_with(&Options::default())
+}
+
+/// As [`ensure`], with these options where there is something to do.
+pub fn ensure_with(options: &Options) -> Result<()> {
     let ready = settings::libtorch(&root()).is_some_and(|home| Library::open(&home).is_ok());
-    if ready { Ok(()) } else { setup(&Options::default()) }
+    if ready { Ok(()) } else { setup(options) }
 }
 
 /// `stale` is what the settings of a former set-up say: Cargo hands it to this program as LIBTORCH.

@@ -55,9 +55,9 @@ fn provide_in(
         }
         None => {}
     }
+    let installer = installer()?;
     announce(&cache.folder, cuda)?;
-    let partial = cache.partial()?;
-    let build = Build { installer: installer()?, platform, partial };
+    let build = Build { installer, platform, partial: cache.partial()? };
     build.unpack(cuda)?;
     build.finish(&home, cuda)?;
     drop(build);
