@@ -4,8 +4,10 @@
 //! which the system releases when its holder dies, lets one set-up work at a time; so a partial folder found under the
 //! lock is a killed set-up's, and goes.
 
+use std::collections::HashSet;
 use std::env;
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -83,26 +85,34 @@ fn folder() -> Result<PathBuf> {
     Ok(user.context("neither XDG_CACHE_HOME nor HOME names a folder to keep libtorch in")?.join("vqkit/libtorch"))
 }
 
-/// The bytes that the files below `folder` take.
-pub fn size(folder: &Path) -> std::io::Result<u64> {
+/// The bytes that the files below `folder` take; hard links of one file count once.
+pub fn size(folder: &Path) -> io::Result<u64> {
     let mut bytes = 0;
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let metadata = entry.metadata()?;
-        bytes += if metadata.is_dir() { size(&entry.path())? } else { share(&metadata) };
+    let mut seen = HashSet::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            } else if seen.insert(identity(&entry.path(), &metadata)) {
+                bytes += metadata.len();
+            }
+        }
     }
     Ok(bytes)
 }
 
-/// A file's part of the bytes that it shares with its hard links.
+/// What the hard links of one file have in common.
 #[cfg(unix)]
-fn share(metadata: &fs::Metadata) -> u64 {
-    metadata.len() / std::os::unix::fs::MetadataExt::nlink(metadata).max(1)
+fn identity(_path: &Path, metadata: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
 }
 
 #[cfg(not(unix))]
-fn share(metadata: &fs::Metadata) -> u64 {
-    metadata.len()
+fn identity(path: &Path, _metadata: &fs::Metadata) -> PathBuf {
+    path.to_owned()
 }
 
 #[cfg(test)]
@@ -134,6 +144,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("one"), [0; 1000]).unwrap();
         fs::hard_link(folder.path().join("one"), folder.path().join("two")).unwrap();
-        assert_eq!(size(folder.path()).unwrap(), 1000);
+        let part = folder.path().join("part");
+        fs::create_dir(&part).unwrap();
+        fs::write(part.join("three"), [0; 10]).unwrap();
+        fs::hard_link(part.join("three"), folder.path().with_extension("elsewhere")).unwrap();
+        assert_eq!(size(folder.path()).unwrap(), 1010);
+        fs::remove_file(folder.path().with_extension("elsewhere")).unwrap();
     }
 }
