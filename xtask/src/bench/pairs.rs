@@ -13,10 +13,12 @@ pub struct Pair {
     pub package: &'static str,
     /// Our example.
     pub example: &'static str,
-    /// The key of the figure that is compared; more is better.
+    /// The key of the figure that is compared, more is better; without a peer, of the ratio itself.
     pub figure: &'static str,
     /// The peer, a script in `benches/peers`; without one, our example compares two ways itself and prints their ratio.
     pub peer: Option<&'static str>,
+    /// The option with which either side takes its number of threads.
+    pub threads: &'static str,
     /// A file below the folder of data sets, the first argument of either side.
     pub data: Option<&'static str>,
 }
@@ -30,6 +32,7 @@ pub const PAIRS: &[Pair] = &[
         example: "loader_throughput",
         figure: "images_per_second",
         peer: Some("loader.py"),
+        threads: "--workers",
         data: Some("clothing128-train.tar"),
     },
     Pair {
@@ -37,8 +40,9 @@ pub const PAIRS: &[Pair] = &[
         about: "a 32×32 grid drawn incrementally; the loop of full forward passes, its time extrapolated from ten",
         package: "vqkit-priors",
         example: "pixelcnn_speed",
-        figure: "ratio",
+        figure: "speed_up",
         peer: None,
+        threads: "--threads",
         data: None,
     },
 ];
@@ -75,7 +79,10 @@ mod tests {
         for pair in PAIRS {
             let krate = pair.package.strip_prefix("vqkit-").unwrap_or(pair.package);
             let example = root().join(format!("crates/{krate}/examples/{}.rs", pair.example));
-            assert!(example.is_file(), "{}: there is no {}", pair.name, example.display());
+            let text = std::fs::read_to_string(&example).unwrap_or_default();
+            for word in [pair.figure, pair.threads] {
+                assert!(text.contains(word), "{}: there is no `{word}` in {}", pair.name, example.display());
+            }
             if let Some(peer) = pair.peer {
                 assert!(root().join("benches/peers").join(peer).is_file(), "{}: there is no {peer}", pair.name);
             }

@@ -28,7 +28,8 @@ pub fn run(pair: &Pair, count: u32, threads: u32, data: Option<&Path>) -> Result
     let python = pair.peer.map(|_| venv::python()).transpose()?;
     let argument = pair.data.and_then(|file| Some(data?.join(file)));
     let prepare = |mut command: Command| {
-        command.args(&argument).env("OMP_NUM_THREADS", threads.to_string());
+        let threads = threads.to_string();
+        command.args(&argument).args([pair.threads, &threads]).env("OMP_NUM_THREADS", threads);
         command
     };
     let ours = || {
