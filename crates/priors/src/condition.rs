@@ -46,9 +46,16 @@ impl Condition {
         }
     }
 
+    /// The rows `rows` `[R]`, i64, of every part.
+    pub(crate) fn rows(&self, rows: &Tensor) -> Self {
+        let pick = |tensor: &Tensor| tensor.index_select(0, &rows.to_device(tensor.device()));
+        let pick_grid = |grid: &TokenGrid| TokenGrid { indices: pick(&grid.indices), sizes: grid.sizes.clone() };
+        Self { class: self.class.as_ref().map(pick), grids: self.grids.iter().map(pick_grid).collect() }
+    }
+
     /// The rows of `self`, then those of `other`, which must be of the same kinds.
     pub(crate) fn followed_by(&self, other: &Self) -> Self {
-        let pair = |first: &Tensor, second: &Tensor| Tensor::cat(&[first, second], 0);
+        let pair = |first: &Tensor, second: &Tensor| Tensor::cat(&[first, &second.to_device(first.device())], 0);
         let class = self.class.as_ref().zip(other.class.as_ref()).map(|(first, second)| pair(first, second));
         let grids = self.grids.iter().zip(&other.grids);
         let grids = grids.map(|(first, second)| TokenGrid {

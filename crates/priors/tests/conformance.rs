@@ -163,6 +163,20 @@ fn a_sample_does_not_depend_on_its_neighbours() {
     }
 }
 
+/// The row's sums are rounded alike in every batch, at a width where libtorch's matrix products split their work.
+#[test]
+fn a_sample_of_a_wide_prior_does_not_depend_on_the_batch() {
+    let config = PriorConfig::PixelCnn(GatedPixelCnnConfig::new(64, 3));
+    let (_vs, prior) = build(&config, &PriorSpec::new(vec![64], [4, 4]));
+    let draw = |first: u64, batch: i64| {
+        sample(prior.as_ref(), &Condition::none(), batch, &Sampling::default(), first, None).unwrap().indices
+    };
+    let together = draw(0, 33);
+    for (first, batch) in [(0, 1), (1, 2), (3, 5), (8, 9), (17, 16)] {
+        assert_eq!(draw(first as u64, batch), together.narrow(0, first, batch), "{first}, {batch}");
+    }
+}
+
 #[test]
 fn given_tokens_are_kept_and_the_others_follow_them() {
     for (config, spec) in every_kind() {

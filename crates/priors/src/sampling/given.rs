@@ -40,7 +40,7 @@ impl Given {
     }
 
     /// The tokens in the order in which a cursor visits them.
-    pub(super) fn in_order(&self, spec: &PriorSpec, batch: i64, device: Device) -> Result<InOrder, PriorError> {
+    pub(super) fn in_order(&self, spec: &PriorSpec, batch: i64) -> Result<InOrder, PriorError> {
         spec.target().check(&self.tokens, "the grid of given tokens")?;
         if self.tokens.batch() != batch {
             return Err(PriorError::shape("given tokens", format!("of {batch} rows"), &self.tokens.indices));
@@ -50,8 +50,8 @@ impl Given {
         Ok(InOrder {
             some: Vec::try_from(mask.any_dim(1, false).to_device(Device::Cpu))?,
             all: Vec::try_from(mask.all_dim(1, false).to_device(Device::Cpu))?,
-            tokens: ordered(&self.tokens.indices).to_device(device),
-            mask: mask.to_device(device),
+            tokens: ordered(&self.tokens.indices),
+            mask,
         })
     }
 }
@@ -65,18 +65,25 @@ pub(super) struct InOrder {
     all: Vec<bool>,
 }
 
+/// The given tokens `[B]` of one position.
+#[derive(Debug)]
+pub(super) struct At {
+    pub tokens: Tensor,
+    /// The rows in which they are given, `[B]`, bool; none: all of them.
+    pub mask: Option<Tensor>,
+}
+
 impl InOrder {
-    /// The tokens `[B]` of a position; `draw` is called only where a row needs it.
-    pub(super) fn force(
-        &self,
-        position: i64,
-        draw: impl FnOnce() -> Result<Tensor, PriorError>,
-    ) -> Result<Tensor, PriorError> {
-        let given = self.tokens.get(position);
-        match (self.all[position as usize], self.some[position as usize]) {
-            (true, _) => Ok(given),
-            (false, true) => Ok(given.where_self(&self.mask.get(position), &draw()?)),
-            (false, false) => draw(),
-        }
+    /// The rows `rows` of the batch, on `device`.
+    pub(super) fn rows(self, rows: &Tensor, device: Device) -> Self {
+        let pick = |tensor: &Tensor| tensor.index_select(1, &rows.to_device(tensor.device())).to_device(device);
+        Self { tokens: pick(&self.tokens), mask: pick(&self.mask), ..self }
+    }
+
+    /// What is given at `position`, if anything.
+    pub(super) fn at(&self, position: i64) -> Option<At> {
+        let index = position as usize;
+        let mask = || (!self.all[index]).then(|| self.mask.get(position));
+        self.some[index].then(|| At { tokens: self.tokens.get(position), mask: mask() })
     }
 }

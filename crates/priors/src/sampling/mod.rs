@@ -5,9 +5,10 @@ mod given;
 mod noise;
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 use vqkit_torch::TokenGrid;
 
+use self::given::{At, InOrder};
 use crate::{Condition, Cursor, Prior, PriorError};
 
 pub use draw::{min_p, top_k, top_p};
@@ -77,10 +78,14 @@ impl Sampling {
     }
 }
 
+/// Rows are padded to a multiple of this, so that matrix products take the same path, and round the same way, whatever
+/// the batch.
+const ROW_MULTIPLE: i64 = 8;
+
 /// Draws `batch` grids, the samples `first_sample..` of the sequence that `sampling.seed` names.
 ///
 /// The noise of a token is a function of seed, number of the sample and position, so a sample is the same whatever
-/// `batch` it is drawn in and whoever its neighbours are. With guidance, the cursor carries `2 · batch` rows.
+/// `batch` it is drawn in and whoever its neighbours are. With guidance, the cursor carries every row twice.
 /// Returns `[B, Q, H, W]`, where positions that `given` names carry its tokens.
 ///
 /// # Errors
@@ -95,45 +100,87 @@ pub fn sample(
     given: Option<&Given>,
 ) -> Result<TokenGrid, PriorError> {
     sampling.validate()?;
+    if batch < 1 {
+        return Err(PriorError::config("batch", format!("must be at least 1, got {batch}")));
+    }
     let _guard = tch::no_grad_guard();
     let spec = prior.spec();
-    let given = given.map(|given| given.in_order(spec, batch, prior.device())).transpose()?;
-    let mut cursor = start(prior, condition, batch, sampling)?;
-    let noise = noise::uniform(sampling.seed, first_sample, batch, cursor.len()).to_device(prior.device());
-    let tokens = Tensor::empty([cursor.len(), batch], (Kind::Int64, prior.device()));
-    for position in 0..cursor.len() {
-        let mut draw = || draw_next(cursor.as_mut(), batch, sampling, &noise.get(position));
-        let drawn = match &given {
-            Some(given) => given.force(position, draw)?,
-            None => draw()?,
-        };
-        tokens.get(position).copy_(&drawn);
-        cursor.push(&if sampling.guides() { drawn.repeat([2]) } else { drawn })?;
+    let given = given.map(|given| given.in_order(spec, batch)).transpose()?;
+    let rows = padded_rows(batch);
+    let num_rows = rows.size()[0];
+    let mut drawing = Drawing {
+        cursor: start(prior, condition, batch, &rows, sampling)?,
+        sampling,
+        num_rows,
+        noise: noise::uniform(sampling.seed, first_sample, num_rows, spec.positions()).to_device(prior.device()),
+        given: given.map(|given| given.rows(&rows, prior.device())),
+    };
+    let tokens = Tensor::empty([spec.positions(), num_rows], (Kind::Int64, prior.device()));
+    for position in 0..spec.positions() {
+        tokens.get(position).copy_(&drawing.advance(position)?);
     }
     let [height, width] = spec.grid;
-    let shape = [height, width, spec.sizes.len() as i64, batch];
-    Ok(TokenGrid::new(tokens.view(shape).permute([3, 2, 0, 1]).contiguous(), spec.sizes.clone())?)
+    let tokens = tokens.view([height, width, spec.sizes.len() as i64, num_rows]).narrow(3, 0, batch);
+    Ok(TokenGrid::new(tokens.permute([3, 2, 0, 1]).contiguous(), spec.sizes.clone())?)
+}
+
+/// The rows of a batch, the last of them repeated: `[R]`, where `R` is a multiple of [`ROW_MULTIPLE`].
+fn padded_rows(batch: i64) -> Tensor {
+    let num_rows = (batch - 1) / ROW_MULTIPLE * ROW_MULTIPLE + ROW_MULTIPLE;
+    Tensor::arange(num_rows, (Kind::Int64, Device::Cpu)).clamp_max(batch - 1)
 }
 
 fn start<'a>(
     prior: &'a dyn Prior,
     condition: &Condition,
     batch: i64,
+    rows: &Tensor,
     sampling: &Sampling,
 ) -> Result<Box<dyn Cursor + 'a>, PriorError> {
+    // Where a null value may stand in for a missing class, `Prior::start` decides; guidance needs one to move away from.
+    prior.spec().check(condition, batch, !sampling.guides())?;
+    let padded = condition.rows(rows);
+    let num_rows = rows.size()[0];
     if !sampling.guides() {
-        return prior.start(condition, batch);
+        return prior.start(&padded, num_rows);
     }
-    let null = prior.null(condition, batch)?;
-    prior.spec().check(condition, batch, false)?;
-    prior.start(&condition.followed_by(&null), 2 * batch)
+    prior.start(&padded.followed_by(&prior.null(&padded, num_rows)?), 2 * num_rows)
 }
 
-fn draw_next(cursor: &mut dyn Cursor, batch: i64, sampling: &Sampling, uniform: &Tensor) -> Result<Tensor, PriorError> {
-    let logits = cursor.logits()?;
-    if !sampling.guides() {
-        return Ok(draw::draw(&logits, sampling, uniform));
+/// A batch being drawn.
+struct Drawing<'a> {
+    cursor: Box<dyn Cursor + 'a>,
+    sampling: &'a Sampling,
+    num_rows: i64,
+    /// `[positions, R]`
+    noise: Tensor,
+    given: Option<InOrder>,
+}
+
+impl Drawing<'_> {
+    /// Draws and pushes the tokens `[R]` of a position.
+    fn advance(&mut self, position: i64) -> Result<Tensor, PriorError> {
+        let given = self.given.as_ref().and_then(|given| given.at(position));
+        let tokens = match given {
+            Some(At { tokens, mask: None }) => tokens,
+            Some(At { tokens, mask: Some(mask) }) => tokens.where_self(&mask, &self.draw(position)?),
+            None => self.draw(position)?,
+        };
+        if self.sampling.guides() {
+            self.cursor.push(&tokens.repeat([2]))?;
+        } else {
+            self.cursor.push(&tokens)?;
+        }
+        Ok(tokens)
     }
-    let (conditional, null) = (logits.narrow(0, 0, batch), logits.narrow(0, batch, batch));
-    Ok(draw::draw(&null.lerp(&conditional, sampling.cfg_scale), sampling, uniform))
+
+    fn draw(&mut self, position: i64) -> Result<Tensor, PriorError> {
+        let logits = self.cursor.logits()?;
+        let noise = self.noise.get(position);
+        if !self.sampling.guides() {
+            return Ok(draw::draw(&logits, self.sampling, &noise));
+        }
+        let [conditional, null] = [0, self.num_rows].map(|first| logits.narrow(0, first, self.num_rows));
+        Ok(draw::draw(&null.lerp(&conditional, self.sampling.cfg_scale), self.sampling, &noise))
+    }
 }
