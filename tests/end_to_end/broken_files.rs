@@ -123,7 +123,7 @@ fn bad_items_are_skipped_and_counted_only_when_told_to() {
     let source = format!("type = \"folder\"\ntrain = \"{}\"", text(&images));
     let recipe_text = SMALL
         .replace("type = \"shapes\"\ncount = 96\nheld_out_count = 32\nmax_objects = 1", &source)
-        .replace("image_size = 16", "image_size = 16\nheld_out = 0.2")
+        .replace("image_size = 24", "image_size = 24\nheld_out = 0.2")
         .replace("class = true", "class = false");
     let recipe = crate::vqkit::recipe(folder.path(), &recipe_text);
     let run = folder.path().join("run");

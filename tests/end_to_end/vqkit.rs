@@ -11,14 +11,13 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A whole experiment that takes seconds: shapes of 16 pixels, 16 codes, a handful of steps.
+/// A whole experiment that takes seconds: shapes of 24 pixels, 16 codes, a handful of steps.
 pub const SMALL: &str = r#"
 name = "small"
 seed = 7
 
 [data]
-image_size = 16
-flip = true
+image_size = 24
 [data.source]
 type = "shapes"
 count = 96

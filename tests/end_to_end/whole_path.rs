@@ -80,7 +80,7 @@ fn the_other_verbs_work_on_a_run() {
     succeed(&["tokenize", run, &format!("{run}/samples"), "-o", text(&at("tokens"))]);
     let tokens = text(&at("tokens/train-00000.safetensors")).to_owned();
     let found: Value = serde_json::from_str(&succeed(&["inspect", &tokens, "--json"])).unwrap();
-    assert_eq!(found["grids"], serde_json::json!([[1, 4, 4]]));
+    assert_eq!(found["grids"], serde_json::json!([[1, 6, 6]]));
     assert_eq!(found["images"], 10);
     assert!(succeed(&["inspect", run]).contains("prior/0"));
     assert!(succeed(&["inspect", &format!("{run}/tokenizer/last")]).contains("numbers"));
@@ -95,7 +95,7 @@ fn evaluate_prints_the_figures_of_the_report() {
     let after: Value = serde_json::from_str(&succeed(&["evaluate", text(&run), "--json"])).unwrap();
     assert_eq!(before, after);
     let level = &after["levels"][0];
-    assert_eq!((&level["codes"], &level["positions"]), (&16.into(), &16.into()));
+    assert_eq!((&level["codes"], &level["positions"]), (&16.into(), &36.into()));
     assert!(level["prior_bits_per_token"].as_f64().unwrap() > 0.0);
     assert!(after["reconstruction_psnr_db"].as_f64().unwrap() > 5.0);
 }

@@ -7,9 +7,9 @@ const WRONG: &[(&str, &[&str])] = &[
     ("seed=-1", &["seed"]),
     ("name=a/b", &["name", "a/b"]),
     ("precision=fp8", &["precision", "fp8"]),
-    ("colour=red", &["unknown field `colour`"]),
+    ("colour=red", &["unknown key or section `colour`"]),
     ("data.image_size=0", &["data.image_size", "0"]),
-    ("data.image_size=18", &["18", "4"]),
+    ("data.image_size=26", &["26", "4"]),
     ("data.source.type=folders", &["folders", "shapes"]),
     ("data.source.count=0", &["count"]),
     ("data.held_out=1.5", &["data.held_out", "1.5"]),
@@ -55,10 +55,10 @@ fn a_mistake_in_the_file_is_named_with_its_line() {
         let message = fail(&["train", &recipe, "--run", text(&run)], &[2]);
         assert!(message.contains(named), "{message}");
     };
-    check("channels = 8", "chanels = 8", "recipe.toml:16: tokenizer.chanels");
+    check("channels = 8", "chanels = 8", "recipe.toml:15: tokenizer.chanels");
     check("decay = 0.9\n", "decay = 0.9\nema = 1\n", "tokenizer.train.ema");
     check("[data.source]", "[data.sauce]", "data.sauce");
-    check("[tokenizer]", "[tokeniser]", "missing section [tokenizer]");
+    check("[tokenizer]", "[tokeniser]", "recipe.toml:13: tokeniser: unknown key or section");
     check("seed = 7", "seed = = 7", "recipe.toml:3");
 }
 

@@ -138,10 +138,10 @@ impl<'t> Section<'t> {
     pub fn require(&mut self, key: &str) -> Result<Section<'t>, ConfigError> {
         let path = [self.path.as_slice(), &[key.to_owned()]].concat().join(".");
         let missing = || self.error(&format!("missing section [{path}]"));
-        if !self.table.contains_key(key) {
-            return Err(missing());
+        match self.table.contains_key(key) {
+            true => self.take(key)?.ok_or_else(missing),
+            false => Err(missing()),
         }
-        self.take(key)?.ok_or_else(|| self.error(&format!("missing section [{path}]")))
     }
 
     /// Takes an array of tables out (`[[key]]`); none there is an empty list.
@@ -158,9 +158,18 @@ impl<'t> Section<'t> {
         items.map(|(index, item)| self.table_at(vec![key.to_owned(), index.to_string()], item)).collect()
     }
 
-    /// Whether the section has this key.
-    pub fn contains(&self, key: &str) -> bool {
-        self.table.contains_key(key)
+    /// Refuses the first key or sub-table that is none of `known`.
+    ///
+    /// # Errors
+    /// At that key.
+    pub fn expect_only(&self, known: &[&str]) -> Result<(), ConfigError> {
+        match self.table.keys().find(|key| !known.contains(&key.get_ref().as_ref())) {
+            None => Ok(()),
+            Some(key) => {
+                let message = format!("unknown key or section `{}`, expected one of {}", key.get_ref(), known.join(", "));
+                Err(self.source.error(Some(key.span().start), &self.below(&[key.get_ref().to_string()]), &message))
+            }
+        }
     }
 
     /// Reads what is left of the section.

@@ -18,6 +18,10 @@ pub use self::{
 };
 use crate::error::{PipelineError, Result};
 
+/// Everything that may stand at the top of a recipe.
+const KEYS: [&str; 9] =
+    ["name", "seed", "precision", "data", "tokenizer", "condition", "prior", "sample", "evaluate"];
+
 /// An experiment: data, tokenizer, priors, samples. Every value in it is valid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
@@ -100,6 +104,7 @@ impl Recipe {
     }
 
     fn from_section(mut root: Section) -> Result<Self, ConfigError> {
+        root.expect_only(&KEYS)?;
         let data_section = root.require("data")?;
         let tokenizer_section = root.require("tokenizer")?;
         let condition = read_or_default::<Condition>(root.take("condition")?.as_ref())?;
@@ -150,13 +155,11 @@ impl Tokenizer {
         let network: TokenizerConfig = section.read()?;
         let quantizer: QuantizerConfig = quantizer_section.read()?;
         network.validate().map_err(|error| match &error {
-            vqkit_vqvae::TokenizerError::Config { field, .. } => section.error_at(field, &error.to_string()),
+            vqkit_vqvae::TokenizerError::Config { field, reason } => section.error_at(field, reason),
             _ => section.error(&error.to_string()),
         })?;
         quantizer.validate().map_err(|error| match &error {
-            vqkit_quantizer::QuantizeError::Config { field, .. } => {
-                quantizer_section.error_at(field, &error.to_string())
-            }
+            vqkit_quantizer::QuantizeError::Config { field, reason } => quantizer_section.error_at(field, reason),
             _ => quantizer_section.error(&error.to_string()),
         })?;
         Ok(Self { network, quantizer, loss, train })
@@ -176,7 +179,7 @@ impl Prior {
         let train = Train::from_section(&section.require("train")?)?;
         let network: PriorConfig = section.read()?;
         network.validate().map_err(|error| match &error {
-            vqkit_priors::PriorError::Config { field, .. } => section.error_at(field, &error.to_string()),
+            vqkit_priors::PriorError::Config { field, reason } => section.error_at(field, reason),
             _ => section.error(&error.to_string()),
         })?;
         Ok(Self { network, train })
@@ -204,7 +207,7 @@ fn check_name(root: &Section, name: &str) -> Result<(), ConfigError> {
 
 fn data_error(section: &Section, error: &vqkit_data::DataError) -> ConfigError {
     match error {
-        vqkit_data::DataError::Config { field, .. } => section.error_at(field, &error.to_string()),
+        vqkit_data::DataError::Config { field, reason } => section.error_at(field, reason),
         _ => section.error(&error.to_string()),
     }
 }

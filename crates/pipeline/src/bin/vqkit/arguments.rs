@@ -73,7 +73,7 @@ pub struct Sample {
     #[arg(short = 'n', long, value_name = "N")]
     pub count: Option<usize>,
     /// Divides the logits: below 1 keeps to what is likely, 0 always takes the likeliest [default: the recipe's].
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
     pub temperature: Option<f64>,
     /// Draw among the K likeliest codes only.
     #[arg(long, value_name = "K")]
