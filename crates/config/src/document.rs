@@ -136,11 +136,9 @@ impl<'t> Section<'t> {
     /// # Errors
     /// When it is missing, or not a table.
     pub fn require(&mut self, key: &str) -> Result<Section<'t>, ConfigError> {
-        let path = [self.path.as_slice(), &[key.to_owned()]].concat().join(".");
-        let missing = || self.error(&format!("missing section [{path}]"));
-        match self.table.contains_key(key) {
-            true => self.take(key)?.ok_or_else(missing),
-            false => Err(missing()),
+        match self.take(key)? {
+            Some(section) => Ok(section),
+            None => Err(self.error(&format!("missing section [{}]", self.below(&[key.to_owned()]).join(".")))),
         }
     }
 
