@@ -164,7 +164,8 @@ impl<'t> Section<'t> {
         match self.table.keys().find(|key| !known.contains(&key.get_ref().as_ref())) {
             None => Ok(()),
             Some(key) => {
-                let message = format!("unknown key or section `{}`, expected one of {}", key.get_ref(), known.join(", "));
+                let message =
+                    format!("unknown key or section `{}`, expected one of {}", key.get_ref(), known.join(", "));
                 Err(self.source.error(Some(key.span().start), &self.below(&[key.get_ref().to_string()]), &message))
             }
         }
@@ -253,7 +254,7 @@ fn insert_below<'t>(
         DeValue::Array(items) => {
             let (index, rest) = rest.split_first().ok_or("the key is empty")?;
             let count = items.len();
-            let item = index.parse().ok().and_then(|index: usize| items.iter_mut().nth(index));
+            let item = index.parse().ok().and_then(|index: usize| items.get_mut(index));
             let item = item.ok_or_else(|| format!("`{key}` has {count} entries, `{index}` is none of them"))?;
             insert_below(item.get_mut(), key, rest, value)
         }
