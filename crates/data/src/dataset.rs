@@ -1,6 +1,6 @@
 //! Opening `[data]`: the samples to train on and those held out.
 
-use std::{ops::Range, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use crate::{
     BadFile, DataConfig, DataError, Facts, OnBad, Permutation, Sample, Source, TemplateKind, Transform,
@@ -11,7 +11,7 @@ use crate::{
 const SPLIT: u64 = 0x5eed_0f5b_117a_11ed;
 
 /// The two parts of a data set.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Dataset {
     /// Samples to train on.
     pub train: View,
@@ -26,6 +26,12 @@ pub struct View {
     split: Option<Permutation>,
     range: Range<usize>,
     reading: Arc<Reading>,
+}
+
+impl fmt::Debug for View {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "View of {} samples", self.len())
+    }
 }
 
 /// What of `[data]` concerns reading samples.

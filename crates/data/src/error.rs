@@ -9,7 +9,7 @@ pub enum DataError {
     /// A key of the configuration.
     #[error("`{field}`: {reason}")]
     Config {
-        /// The key, as it stands in `[data]` or `[data.source]`.
+        /// The key as it stands in `[data]`; dots lead into its tables, as in `source.count`.
         field: &'static str,
         /// What is wrong and what is allowed.
         reason: String,

@@ -100,12 +100,13 @@ impl TemplateKind {
     /// Whether its values can be used.
     ///
     /// # Errors
-    /// [`DataError::Config`] for a label map without labels, or with more than 8 bits tell apart.
+    /// [`DataError::Config`] for a label map without labels, or with more than 8 bits can tell apart.
     pub fn validate(&self) -> Result<(), DataError> {
         match self {
-            Self::Labels(map) if !(1..=256).contains(&map.count) => {
-                Err(DataError::config("count", format!("a label map has 1 to 256 labels, found {}", map.count)))
-            }
+            Self::Labels(map) if !(1..=256).contains(&map.count) => Err(DataError::config(
+                "source.template.count",
+                format!("a label map has 1 to 256 labels, found {}", map.count),
+            )),
             _ => Ok(()),
         }
     }

@@ -1,5 +1,7 @@
 //! Awkward and broken files, as their own manifest says what a good program does with them.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;

@@ -1,5 +1,7 @@
 //! The checker of shapes is itself checked: right on fresh renderings, and wrong captions are told.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 use vqkit_data::shapes::{Hue, Looks, Relation, Request, Scene, Shape, Size, check};
 
 const FRESH: u64 = 1000;

@@ -10,6 +10,9 @@ use super::{check_size, raster};
 use crate::{Picture, Pixels};
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
+    if !has_end(bytes) {
+        return Err("truncated JPEG: the mark of its end is missing".into());
+    }
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(usize::from(u16::MAX))
@@ -29,6 +32,26 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
         None | Some(Orientation::NoTransforms) => Ok(picture),
         Some(orientation) => turn(picture, orientation),
     }
+}
+
+/// Whether the segments lead to the mark of the end, EOI (ITU-T T.81, annex B): what is missing at the very end of an
+/// image can be filled up without the decoder's noticing.
+fn has_end(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    while let Some(&[first, second]) = bytes.get(at..at + 2) {
+        at += match (first, second) {
+            (0xff, 0xd9) => return true,
+            // Fill bytes, and marks without content: stuffing, TEM, RST0 to RST7, SOI.
+            (0xff, 0xff) => 1,
+            (0xff, 0x00 | 0x01 | 0xd0..=0xd8) => 2,
+            (0xff, _) => match bytes.get(at + 2..at + 4) {
+                Some(&[high, low]) => 2 + usize::from(u16::from_be_bytes([high, low])),
+                _ => return false,
+            },
+            _ => 1,
+        };
+    }
+    false
 }
 
 fn turn(picture: Picture, orientation: Orientation) -> Result<Picture, String> {

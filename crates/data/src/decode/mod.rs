@@ -67,3 +67,6 @@ fn check_size(width: u64, height: u64) -> Result<(), String> {
         _ => Err(format!("declares {width}x{height} pixels, more than the {MAX_PIXELS} that are read")),
     }
 }
+
+#[cfg(test)]
+mod tests;

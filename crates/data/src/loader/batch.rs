@@ -144,7 +144,8 @@ fn append_template(
     let values: usize = templates.shape[1..].iter().product();
     templates.values.resize((len + 1) * values, 0.0);
     let out = &mut templates.values[len * values..];
-    view.transform().write_template(&sample.key, picture, &templates.kind, cut, workspace, out)?;
-    templates.shape[0] = len + 1;
-    Ok(())
+    let written = view.transform().write_template(&sample.key, picture, &templates.kind, cut, workspace, out);
+    templates.shape[0] = len + usize::from(written.is_ok());
+    templates.values.truncate(templates.shape[0] * values);
+    written
 }

@@ -35,10 +35,10 @@ fn default_max_objects() -> u32 {
 impl OpenSource for ShapesConfig {
     fn validate(&self, data: &DataConfig) -> Result<(), DataError> {
         if self.count == 0 {
-            return Err(DataError::config("count", "must be at least 1"));
+            return Err(DataError::config("source.count", "must be at least 1"));
         }
         if !(1..=3).contains(&self.max_objects) {
-            return Err(DataError::config("max_objects", format!("must be 1 to 3, found {}", self.max_objects)));
+            return Err(DataError::config("source.max_objects", format!("must be 1 to 3, found {}", self.max_objects)));
         }
         if data.image_size < 24 {
             let reason = format!("shapes cannot be told below 24 pixels, found {}", data.image_size);

@@ -34,19 +34,21 @@ pub struct TarConfig {
 
 impl OpenSource for TarConfig {
     fn validate(&self, _data: &DataConfig) -> Result<(), DataError> {
-        braces::expand(&self.train).map_err(|reason| DataError::config("train", reason))?;
+        braces::expand(&self.train).map_err(|reason| DataError::config("source.train", reason))?;
         match &self.held_out {
-            Some(pattern) => braces::expand(pattern).map(drop).map_err(|reason| DataError::config("held_out", reason)),
+            Some(pattern) => {
+                braces::expand(pattern).map(drop).map_err(|reason| DataError::config("source.held_out", reason))
+            }
             None => Ok(()),
         }
     }
 
     fn train(&self, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
-        open("train", &self.train, opening)
+        open("source.train", &self.train, opening)
     }
 
     fn held_out(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
-        self.held_out.as_ref().map(|pattern| open("held_out", pattern, opening)).transpose()
+        self.held_out.as_ref().map(|pattern| open("source.held_out", pattern, opening)).transpose()
     }
 }
 

@@ -241,3 +241,6 @@ fn write_labels(name: &str, bytes: &[u8], map: &LabelMap, out: &mut [f32]) -> Re
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
