@@ -1,0 +1,76 @@
+//! What quantizers refuse, and how they say it.
+
+use crate::common::{build, every_config, every_kind, randn};
+use tch::{Device, Kind, Tensor, nn};
+use vqkit_quantizer::{
+    EmaVectorQuantizerConfig, GradientEstimate, Mode, QuantizeError, QuantizerConfig, Usage, VectorQuantizerConfig,
+};
+use vqkit_torch::TokenGrid;
+
+fn grid(indices: &[i64], size: i64) -> TokenGrid {
+    TokenGrid::new(Tensor::from_slice(indices).view([1, 1, -1]), vec![size]).unwrap()
+}
+
+#[test]
+fn latents_of_another_width_or_rank_are_refused() {
+    for config in every_config(4, 0, GradientEstimate::default()) {
+        let mut built = build(&config, 3);
+        let refuse = |latents: &Tensor| built.quantizer.quantize(latents, None, Mode::Eval).unwrap_err().to_string();
+        assert_eq!(refuse(&randn(&[2, 5, 4])), "latents have 5 channels, the quantizer was built for 3");
+        assert_eq!(refuse(&randn(&[2, 3])), "latents must have shape [B, 3, *S], got [2, 3]");
+        assert!(built.quantizer.initialize(&randn(&[0, 3, 4])).is_err());
+    }
+}
+
+#[test]
+fn masks_of_another_shape_or_kind_are_refused() {
+    let latents = randn(&[2, 3, 4]);
+    for built in every_kind(4, 0, &latents) {
+        for mask in [Tensor::ones([2, 5], (Kind::Bool, Device::Cpu)), randn(&[2, 4])] {
+            let error = built.quantizer.quantize(&latents, Some(&mask), Mode::Eval).unwrap_err();
+            assert!(error.to_string().starts_with("mask must have shape [2, 4] and kind Bool"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn grids_of_another_codebook_are_refused() {
+    for built in every_kind(4, 0, &randn(&[2, 3, 4])) {
+        assert!(matches!(built.quantizer.lookup(&grid(&[0, 4], 4)), Err(QuantizeError::Tokens(_))));
+        assert!(matches!(built.quantizer.lookup(&grid(&[0, 1], 5)), Err(QuantizeError::Shape { .. })));
+    }
+    let mut usage = Usage::new(&[4], Device::Cpu);
+    assert!(matches!(usage.add(&grid(&[0], 5)), Err(QuantizeError::Shape { .. })));
+}
+
+#[test]
+fn values_out_of_range_name_their_key() {
+    let vq = VectorQuantizerConfig::new(8);
+    let ema = EmaVectorQuantizerConfig::new(8);
+    let wrong = [
+        ("codebook_size", QuantizerConfig::Vq(VectorQuantizerConfig { codebook_size: 1, ..vq.clone() })),
+        ("codebook_weight", QuantizerConfig::Vq(VectorQuantizerConfig { codebook_weight: -1.0, ..vq.clone() })),
+        ("commitment_weight", QuantizerConfig::Vq(VectorQuantizerConfig { commitment_weight: f64::NAN, ..vq.clone() })),
+        ("codebook_size", QuantizerConfig::Ema(EmaVectorQuantizerConfig { codebook_size: i64::MAX, ..ema.clone() })),
+        ("decay", QuantizerConfig::Ema(EmaVectorQuantizerConfig { decay: 1.0, ..ema.clone() })),
+        ("eps", QuantizerConfig::Ema(EmaVectorQuantizerConfig { eps: 0.0, ..ema.clone() })),
+    ];
+    for (key, config) in wrong {
+        let refused = config.build(&nn::VarStore::new(Device::Cpu).root(), 3).unwrap_err();
+        assert!(matches!(refused, QuantizeError::Config { field, .. } if field == key), "{key}: {refused}");
+    }
+    let refused = QuantizerConfig::Vq(vq).build(&nn::VarStore::new(Device::Cpu).root(), 0).unwrap_err();
+    assert!(matches!(refused, QuantizeError::Config { field: "dim", .. }));
+}
+
+#[test]
+fn recipes_take_defaults_and_no_unknown_keys() {
+    let read = |text: &str| serde_json::from_str::<QuantizerConfig>(text);
+    let config = read(r#"{"type": "ema", "codebook_size": 512}"#).unwrap();
+    assert_eq!(config, QuantizerConfig::Ema(EmaVectorQuantizerConfig::new(512)));
+    let config = read(r#"{"type": "vq", "codebook_size": 16, "gradient": "rotation"}"#).unwrap();
+    let want = VectorQuantizerConfig { gradient: GradientEstimate::Rotation, ..VectorQuantizerConfig::new(16) };
+    assert_eq!(config, QuantizerConfig::Vq(want));
+    assert!(read(r#"{"type": "vq", "codebook_size": 16, "decay": 0.9}"#).unwrap_err().to_string().contains("decay"));
+    assert!(read(r#"{"type": "vqq", "codebook_size": 16}"#).unwrap_err().to_string().contains("vqq"));
+}
