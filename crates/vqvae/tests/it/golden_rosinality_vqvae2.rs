@@ -9,6 +9,8 @@ use vqkit_vqvae::{Reconstruction, Tokenizer, VqVae2Config};
 
 const TRAIN: Mode = Mode::Train { step: 0 };
 const QUANTIZERS: [&str; 2] = ["quantize_t", "quantize_b"];
+const PROJECTIONS: [(&str, &str); 2] =
+    [("quantize_conv_t.weight", "quantize_conv_t.bias"), ("quantize_conv_b.weight", "quantize_conv_b.bias")];
 const BUFFERS: [(&str, &str); 3] =
     [("embed", "embedding.weight"), ("cluster_size", "cluster_size"), ("embed_avg", "embed_avg")];
 
@@ -106,32 +108,29 @@ fn golden_rosinality_vqvae2() {
     step_of_a_new_codebook(&golden);
 }
 
-/// The encoders' outputs are inside the network; they are rebuilt here from its variables.
+/// The encoders' outputs are inside the network: they are read through projections that pick `D` channels at a time.
 fn encoders(golden: &Golden) {
-    let Built { variables, names, .. } = build(golden);
-    let bottom = run_encoder(&variables, "enc_b", 2, names.residual_blocks, &golden.input("x"));
-    golden.close("enc_b", &bottom);
-    golden.close("enc_t", &run_encoder(&variables, "enc_t", 1, names.residual_blocks, &bottom));
-}
-
-fn run_encoder(
-    variables: &BTreeMap<String, Tensor>,
-    name: &str,
-    halvings: usize,
-    residual_blocks: usize,
-    x: &Tensor,
-) -> Tensor {
-    let conv = |x: &Tensor, layer: &str, stride: i64, padding: i64| {
-        let of = |part: &str| &variables[&format!("{name}.{layer}.{part}")];
-        x.conv2d(of("weight"), Some(of("bias")), [stride; 2], [padding; 2], [1; 2], 1)
-    };
-    let down = |x: Tensor, step: usize| conv(&x, &format!("down.{step}"), 2, 1).relu();
-    let x = conv(&(0..halvings).fold(x.shallow_clone(), down), "mix", 1, 1);
-    let residual = |x: Tensor, block: usize| {
-        let narrow = conv(&x.relu(), &format!("residual.{block}.narrow"), 1, 1).relu();
-        &x + conv(&narrow, &format!("residual.{block}.widen"), 1, 0)
-    };
-    (0..residual_blocks).fold(x, residual).relu()
+    let Built { variables, tokenizer, .. } = build(golden);
+    for (level, key) in ["enc_t", "enc_b"].into_iter().enumerate() {
+        let (weight, bias) = (&variables[PROJECTIONS[level].0], &variables[PROJECTIONS[level].1]);
+        let (dim, inputs) = (weight.size()[0], weight.size()[1]);
+        // The bottom's projection reads the decoded top first.
+        let first = if key == "enc_b" { dim } else { 0 };
+        let (mut found, mut at) = (Vec::new(), first);
+        while at < inputs {
+            let width = dim.min(inputs - at);
+            let pick = Tensor::eye(inputs, (Kind::Float, Device::Cpu)).narrow(0, at, width);
+            tch::no_grad(|| {
+                let _ = weight.shallow_clone().zero_();
+                weight.narrow(0, 0, width).copy_(&pick.view([width, inputs, 1, 1]));
+                let _ = bias.shallow_clone().zero_();
+            });
+            let output = tokenizer.forward(&golden.input("x"), Mode::Eval).unwrap();
+            found.push(output.latents[level].narrow(1, 0, width));
+            at += width;
+        }
+        golden.close(key, &Tensor::cat(&found, 1));
+    }
 }
 
 fn evaluation(golden: &Golden) {

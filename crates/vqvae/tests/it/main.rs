@@ -1,0 +1,10 @@
+//! The crate from outside: what holds for every tokenizer, and the goldens.
+
+#[cfg(test)]
+mod golden_ritheshkumar_vqvae;
+#[cfg(test)]
+mod golden_rosinality_vqvae2;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod tokenizers;

@@ -1,0 +1,83 @@
+//! What tokenizers refuse, and how they say it.
+
+use tch::{Device, Kind, Tensor, nn};
+use vqkit_quantizer::{Mode, QuantizerConfig, VectorQuantizerConfig};
+use vqkit_torch::TokenGrid;
+use vqkit_vqvae::{NormKind, Tokenizer, TokenizerConfig, TokenizerError, VqVae2Config, VqVaeConfig};
+
+fn quantizer() -> QuantizerConfig {
+    QuantizerConfig::Vq(VectorQuantizerConfig::new(8))
+}
+
+fn build(config: &TokenizerConfig) -> Tokenizer {
+    config.build(&nn::VarStore::new(Device::Cpu).root(), 3, &quantizer()).unwrap()
+}
+
+fn two_levels() -> Tokenizer {
+    let config = VqVae2Config { channels: 4, residual_blocks: 1, residual_channels: 2, embed_dim: 2 };
+    build(&TokenizerConfig::VqVae2(config))
+}
+
+fn zeros(side: i64) -> TokenGrid {
+    TokenGrid::new(Tensor::zeros([1, 1, side, side], (Kind::Int64, Device::Cpu)), vec![8]).unwrap()
+}
+
+#[test]
+fn images_that_do_not_fit_are_refused() {
+    let tokenizer = two_levels();
+    let refuse = |shape: &[i64]| {
+        let images = Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+        tokenizer.encode(&images, Mode::Eval).unwrap_err().to_string()
+    };
+    assert_eq!(refuse(&[1, 1, 32, 32]), "images must have shape [B, 3, H, W], got [1, 1, 32, 32]");
+    assert_eq!(refuse(&[3, 32, 32]), "images must have shape [B, 3, H, W], got [3, 32, 32]");
+    let message = "images of 32 by 36 pixels: the tokenizer reduces both sides by 8, so both must be multiples of 8";
+    assert_eq!(refuse(&[1, 3, 32, 36]), message);
+    assert!(matches!(tokenizer.grid_shapes(12), Err(TokenizerError::Size { height: 12, factor: 8, .. })));
+    assert!(tokenizer.grid_shapes(0).is_err());
+}
+
+#[test]
+fn tokens_that_do_not_belong_together_are_refused() {
+    let tokenizer = two_levels();
+    assert!(matches!(tokenizer.decode(&vec![zeros(2)]), Err(TokenizerError::Levels { want: 2, got: 1 })));
+    assert!(matches!(tokenizer.decode(&vec![zeros(2), zeros(2)]), Err(TokenizerError::Grids { .. })));
+    assert_eq!(tokenizer.decode(&vec![zeros(2), zeros(4)]).unwrap().size(), [1, 3, 16, 16]);
+    let line = TokenGrid::new(Tensor::zeros([1, 1, 4], (Kind::Int64, Device::Cpu)), vec![8]).unwrap();
+    let single = build(&TokenizerConfig::VqVae(VqVaeConfig::new(4)));
+    assert!(matches!(single.decode(&vec![line]), Err(TokenizerError::Grids { .. })));
+}
+
+#[test]
+fn values_out_of_range_name_their_key() {
+    let one = VqVaeConfig::new(8);
+    let two = VqVae2Config::default();
+    let wrong = [
+        ("channels", TokenizerConfig::VqVae(VqVaeConfig::new(0))),
+        ("fine_channels", TokenizerConfig::VqVae(VqVaeConfig { fine_channels: Some(-1), ..one.clone() })),
+        ("downsampling", TokenizerConfig::VqVae(VqVaeConfig { downsampling: 6, ..one.clone() })),
+        ("downsampling", TokenizerConfig::VqVae(VqVaeConfig { downsampling: 1, ..one.clone() })),
+        ("residual_blocks", TokenizerConfig::VqVae(VqVaeConfig { residual_blocks: -1, ..one.clone() })),
+        ("residual_channels", TokenizerConfig::VqVae(VqVaeConfig { residual_channels: Some(0), ..one.clone() })),
+        ("embed_dim", TokenizerConfig::VqVae(VqVaeConfig { embed_dim: Some(0), ..one.clone() })),
+        ("channels", TokenizerConfig::VqVae2(VqVae2Config { channels: 7, ..two.clone() })),
+        ("embed_dim", TokenizerConfig::VqVae2(VqVae2Config { embed_dim: 1 << 40, ..two.clone() })),
+    ];
+    for (key, config) in wrong {
+        let refused = config.build(&nn::VarStore::new(Device::Cpu).root(), 3, &quantizer()).unwrap_err();
+        assert!(matches!(refused, TokenizerError::Config { field, .. } if field == key), "{key}: {refused}");
+    }
+    let refused = two.build(&nn::VarStore::new(Device::Cpu).root(), 0, &quantizer()).unwrap_err();
+    assert!(matches!(refused, TokenizerError::Config { field: "in_channels", .. }));
+}
+
+#[test]
+fn recipes_take_defaults_and_no_unknown_keys() {
+    let read = |text: &str| serde_json::from_str::<TokenizerConfig>(text);
+    let config = read(r#"{"type": "vqvae", "channels": 64, "norm": "group"}"#).unwrap();
+    assert_eq!(config, TokenizerConfig::VqVae(VqVaeConfig { norm: NormKind::Group, ..VqVaeConfig::new(64) }));
+    assert_eq!(serde_json::from_str::<TokenizerConfig>(&serde_json::to_string(&config).unwrap()).unwrap(), config);
+    assert_eq!(read(r#"{"type": "vqvae2"}"#).unwrap(), TokenizerConfig::VqVae2(VqVae2Config::default()));
+    assert!(read(r#"{"type": "vqvae", "channels": 64, "width": 3}"#).unwrap_err().to_string().contains("width"));
+    assert!(read(r#"{"type": "vqvae"}"#).unwrap_err().to_string().contains("channels"));
+}

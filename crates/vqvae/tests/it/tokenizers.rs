@@ -1,0 +1,155 @@
+//! What holds for every tokenizer.
+
+use std::collections::BTreeMap;
+
+use tch::nn::{self, OptimizerConfig};
+use tch::{Device, Kind, Reduction, Tensor};
+use vqkit_quantizer::{EmaVectorQuantizerConfig, Mode, QuantizerConfig, VectorQuantizerConfig};
+use vqkit_vqvae::{NormKind, Reconstruction, Tokenizer, TokenizerConfig, VqVae2Config, VqVaeConfig};
+
+const SIZE: i64 = 32;
+const TRAIN: Mode = Mode::Train { step: 0 };
+
+struct Built {
+    name: String,
+    vs: nn::VarStore,
+    tokenizer: Tokenizer,
+}
+
+impl Built {
+    fn state(&self) -> BTreeMap<String, Tensor> {
+        self.vs.variables().into_iter().map(|(name, variable)| (name, variable.detach().copy())).collect()
+    }
+}
+
+/// Every tokenizer with every quantizer, and the options of the single-level one.
+fn every_kind() -> Vec<Built> {
+    let small = VqVaeConfig { residual_channels: Some(4), ..VqVaeConfig::new(8) };
+    let two_levels = VqVae2Config { channels: 8, residual_blocks: 1, residual_channels: 4, embed_dim: 4 };
+    let tokenizers = [
+        TokenizerConfig::VqVae(small.clone()),
+        TokenizerConfig::VqVae(VqVaeConfig { norm: NormKind::Batch, downsampling: 8, ..small.clone() }),
+        TokenizerConfig::VqVae(VqVaeConfig { norm: NormKind::Group, embed_dim: Some(3), ..small.clone() }),
+        TokenizerConfig::VqVae(VqVaeConfig { downsampling: 2, residual_blocks: 0, fine_channels: Some(6), ..small }),
+        TokenizerConfig::VqVae2(two_levels),
+    ];
+    let quantizers =
+        [QuantizerConfig::Vq(VectorQuantizerConfig::new(16)), QuantizerConfig::Ema(EmaVectorQuantizerConfig::new(16))];
+    let pairs = tokenizers.iter().flat_map(|tokenizer| quantizers.iter().map(move |quantizer| (tokenizer, quantizer)));
+    let build = |(tokenizer, quantizer): (&TokenizerConfig, &QuantizerConfig)| {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let name = format!("{tokenizer:?} with {}", quantizer.type_name());
+        let tokenizer = tokenizer.build(&vs.root(), 3, quantizer).unwrap();
+        Built { name, vs, tokenizer }
+    };
+    pairs.map(build).collect()
+}
+
+fn images(batch: i64) -> Tensor {
+    Tensor::rand([batch, 3, SIZE, SIZE], (Kind::Float, Device::Cpu)) * 2.0 - 1.0
+}
+
+#[test]
+fn grids_are_as_promised_and_decode_to_the_reconstruction() {
+    tch::manual_seed(1);
+    let images = images(2);
+    for Built { name, mut tokenizer, .. } in every_kind() {
+        tokenizer.initialize(&images).unwrap();
+        let output = tokenizer.forward(&images, Mode::Eval).unwrap();
+        let spatial: Vec<_> = output.levels.iter().map(|level| level.grid.spatial()).collect();
+        assert_eq!(spatial, tokenizer.grid_shapes(SIZE).unwrap(), "{name}");
+        assert_eq!(spatial[0][0] * tokenizer.downsampling(), SIZE, "{name}: the first level is the coarsest");
+        assert_eq!(output.images.size(), images.size(), "{name}");
+        for (level, latents) in output.levels.iter().zip(&output.latents) {
+            assert_eq!(level.codes.size(), latents.size(), "{name}");
+        }
+        let tokens = output.levels.into_iter().map(|level| level.grid).collect();
+        assert!(tokenizer.decode(&tokens).unwrap().allclose(&output.images, 1e-5, 1e-6, false), "{name}");
+    }
+}
+
+#[test]
+fn images_need_not_be_square() {
+    tch::manual_seed(2);
+    let wide = Tensor::rand([1, 3, 16, 40], (Kind::Float, Device::Cpu));
+    for Built { name, tokenizer, .. } in every_kind() {
+        let tokens = tokenizer.encode(&wide, Mode::Eval).unwrap().into_iter().map(|level| level.grid).collect();
+        assert_eq!(tokenizer.decode(&tokens).unwrap().size(), wide.size(), "{name}");
+    }
+}
+
+#[test]
+fn using_a_tokenizer_changes_nothing() {
+    tch::manual_seed(3);
+    let images = images(2);
+    for built in every_kind() {
+        let before = built.state();
+        let once = built.tokenizer.forward(&images, Mode::Eval).unwrap().images;
+        assert_eq!(once, built.tokenizer.forward(&images, Mode::Eval).unwrap().images, "{}", built.name);
+        assert_eq!(before, built.state(), "{}", built.name);
+    }
+}
+
+#[test]
+fn codebooks_start_on_the_latents_of_the_first_batch() {
+    tch::manual_seed(4);
+    let images = images(4);
+    for Built { name, mut tokenizer, .. } in every_kind() {
+        let commitment = |tokenizer: &Tokenizer| {
+            let output = tokenizer.forward(&images, TRAIN).unwrap();
+            let relative = |(level, latents): (&vqkit_quantizer::Quantized, &Tensor)| {
+                (&level.losses.commitment / latents.square().mean(Kind::Float)).double_value(&[])
+            };
+            output.levels.iter().zip(&output.latents).map(relative).fold(0.0, f64::max)
+        };
+        let before = commitment(&tokenizer);
+        tokenizer.initialize(&images).unwrap();
+        let after = commitment(&tokenizer);
+        assert!(after < 0.9 * before, "{name}: {before} before, {after} after");
+    }
+}
+
+fn loss(output: &Reconstruction, images: &Tensor) -> Tensor {
+    let weighted: Tensor = output.levels.iter().map(|level| &level.losses.total).sum();
+    output.images.mse_loss(images, Reduction::Mean) + weighted
+}
+
+#[test]
+fn every_variable_takes_part_in_training_and_the_loss_falls() {
+    tch::manual_seed(5);
+    let batch = images(2);
+    let smooth =
+        batch.avg_pool2d([8, 8], [8, 8], [0, 0], false, true, None).upsample_nearest2d([SIZE, SIZE], None, None);
+    for Built { name, vs, mut tokenizer } in every_kind() {
+        let mut optimizer = nn::Adam::default().build(&vs, 3e-3).unwrap();
+        tokenizer.initialize(&smooth).unwrap();
+        let mut losses = Vec::new();
+        for step in 0..12 {
+            let output = tokenizer.forward(&smooth, Mode::Train { step }).unwrap();
+            let loss = loss(&output, &smooth);
+            optimizer.backward_step(&loss);
+            tokenizer.update(&output).unwrap();
+            losses.push(loss.double_value(&[]));
+        }
+        assert!(losses[11] < losses[0], "{name}: {losses:?}");
+        for (variable, value) in vs.variables() {
+            assert!(!value.requires_grad() || value.grad().defined(), "{name}: nothing reaches {variable}");
+        }
+    }
+}
+
+#[test]
+fn the_finer_level_is_encoded_under_the_codes_of_the_coarser() {
+    tch::manual_seed(6);
+    let images = images(1);
+    for Built { name, vs, tokenizer } in every_kind().into_iter().filter(|built| built.tokenizer.sizes().len() == 2) {
+        let latents = |tokenizer: &Tokenizer| tokenizer.forward(&images, Mode::Eval).unwrap().latents;
+        let before = latents(&tokenizer);
+        tch::no_grad(|| {
+            let _ = vs.variables()["quantize_t.embedding.weight"].shallow_clone().fill_(1.0);
+        });
+        let after = latents(&tokenizer);
+        assert_eq!(before[0], after[0], "{name}");
+        assert!(!before[1].allclose(&after[1], 1e-3, 1e-4, false), "{name}");
+    }
+}
