@@ -11,9 +11,9 @@ use crate::setup;
 /// Everything behind the verb.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// What `vqkit` takes; `vqkit VERB --help` lists it
+    /// What `vqkit` takes; `cargo xtask train -- --help` lists it, and so for the others
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
-    words: Vec<OsString>,
+    pub words: Vec<OsString>,
 }
 
 /// A call of the `vqkit` binary in release, built if need be.

@@ -63,3 +63,40 @@ fn run(verb: Verb) -> Result<ExitCode> {
     }
     Ok(ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn words(line: &[&str]) -> Vec<std::ffi::OsString> {
+        match Verb::try_parse_from(["cargo xtask", "train"].iter().chain(line)) {
+            Ok(Verb::Train(arguments)) => arguments.words,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound_and_every_verb_shows_an_example() {
+        let command = Verb::command();
+        command.clone().debug_assert();
+        for verb in command.get_subcommands() {
+            let example = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(example.contains(&format!("cargo xtask {}", verb.get_name())), "{}", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn options_behind_the_recipe_and_help_behind_dashes_are_handed_over() {
+        assert_eq!(words(&["demo.toml", "--set", "seed=1"]), ["demo.toml", "--set", "seed=1"]);
+        assert_eq!(words(&["--", "--help"]), ["--help"]);
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        assert!(Verb::try_parse_from(["cargo xtask", "setup", "--cuda", "--cpu"]).is_err());
+        assert!(Verb::try_parse_from(["cargo xtask", "bench", "--rounds", "3"]).is_err());
+        assert!(Verb::try_parse_from(["cargo xtask", "bench", "--peers", "--rounds", "0"]).is_err());
+    }
+}
