@@ -33,6 +33,9 @@ pub struct VqVaeConfig {
     /// Normalisation after convolutions; default `"none"`.
     #[serde(default)]
     pub norm: NormKind,
+    /// Normalisation of the latents, which keeps their scale while the codes follow them; default `"none"`.
+    #[serde(default)]
+    pub latent_norm: NormKind,
     /// What residual blocks add to; default `"plain"`.
     #[serde(default)]
     pub skip: Skip,
@@ -63,6 +66,7 @@ impl VqVaeConfig {
             residual_channels: None,
             embed_dim: None,
             norm: NormKind::default(),
+            latent_norm: NormKind::default(),
             skip: Skip::default(),
             output: Output::default(),
         }
@@ -99,7 +103,7 @@ impl VqVaeConfig {
             decoder: Decoder::new(&(vs / "decoder"), in_channels, self),
             stride: [self.downsampling],
             channels: in_channels,
-            dim: self.embed_dim.unwrap_or(self.channels),
+            dim: self.dim(),
         };
         Tokenizer::new(Box::new(network), vs, quantizer, &["quantize"])
     }
@@ -110,6 +114,11 @@ impl VqVaeConfig {
 
     fn residual_channels(&self) -> i64 {
         self.residual_channels.unwrap_or(self.channels)
+    }
+
+    /// Width of the latents.
+    fn dim(&self) -> i64 {
+        self.embed_dim.unwrap_or(self.channels)
     }
 
     fn residual_shape(&self) -> ResidualShape {
@@ -161,12 +170,13 @@ impl Network for VqVae {
     }
 }
 
-/// Halvings, each but the last with normalisation and ReLU; residual blocks; perhaps a projection.
+/// Halvings, each but the last with normalisation and ReLU; residual blocks; perhaps a projection; normalisation.
 #[derive(Debug)]
 struct Encoder {
     halvings: Vec<(nn::Conv2D, Norm)>,
     residual: ResidualStack,
     project: Option<nn::Conv2D>,
+    latent_norm: Norm,
 }
 
 impl Encoder {
@@ -181,6 +191,7 @@ impl Encoder {
             halvings: before.zip(&widths).enumerate().map(halving).collect(),
             residual: ResidualStack::new(&(vs / "residual"), config.channels, config.residual_shape()),
             project: config.embed_dim.map(|dim| conv(vs / "project", config.channels, dim, 1)),
+            latent_norm: Norm::new(&(vs / "latent_norm"), config.latent_norm, config.dim()),
         }
     }
 
@@ -192,10 +203,11 @@ impl Encoder {
             x = norm.forward(&x_in.apply(halving), train);
         }
         let x = self.residual.forward(x, train);
-        match &self.project {
+        let latents = match &self.project {
             Some(project) => x.relu().apply(project),
             None => x,
-        }
+        };
+        self.latent_norm.forward(&latents, train)
     }
 }
 

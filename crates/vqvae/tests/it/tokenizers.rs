@@ -28,7 +28,12 @@ fn every_kind() -> Vec<Built> {
     let two_levels = VqVae2Config { channels: 8, residual_blocks: 1, residual_channels: 4, embed_dim: 4 };
     let tokenizers = [
         TokenizerConfig::VqVae(small.clone()),
-        TokenizerConfig::VqVae(VqVaeConfig { norm: NormKind::Batch, downsampling: 8, ..small.clone() }),
+        TokenizerConfig::VqVae(VqVaeConfig {
+            norm: NormKind::Batch,
+            latent_norm: NormKind::Batch,
+            downsampling: 8,
+            ..small.clone()
+        }),
         TokenizerConfig::VqVae(VqVaeConfig { norm: NormKind::Group, embed_dim: Some(3), ..small.clone() }),
         TokenizerConfig::VqVae(VqVaeConfig { downsampling: 2, residual_blocks: 0, fine_channels: Some(6), ..small }),
         TokenizerConfig::VqVae2(two_levels),
