@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
-use vqkit_data::shapes::{Hue, Looks, Relation, Request, Scene, Shape, Size, check};
+use vqkit_data::{
+    Picture, Pixels,
+    shapes::{Hue, Looks, Relation, Request, Scene, Shape, Size, check},
+};
 
 const FRESH: u64 = 1000;
 
@@ -12,7 +15,7 @@ fn request(scene: &Scene) -> Request {
 
 #[test]
 fn fresh_renderings_hold_what_their_captions_say() {
-    for size in [32, 64, 128] {
+    for size in [32, 64] {
         let right = (0..FRESH)
             .filter(|&index| {
                 let scene = Scene::new(11, index, 3);
@@ -58,7 +61,7 @@ fn variants(looks: Looks) -> Vec<(&'static str, Looks)> {
 fn a_caption_with_one_attribute_swapped_is_rejected() {
     for kind in ["colour", "shape", "size", "relation"] {
         let mut tried = 0;
-        for index in 0..FRESH / 5 {
+        for index in 0..FRESH / 20 {
             let scene = Scene::new(12, index, 3);
             let image = scene.draw(32).unwrap().image;
             for (_, wrong) in swapped(&request(&scene)).into_iter().filter(|(found, _)| *found == kind) {
@@ -66,7 +69,7 @@ fn a_caption_with_one_attribute_swapped_is_rejected() {
                 assert!(!check(&image, &wrong.to_string()).holds(), "{}: {wrong}", scene.caption());
             }
         }
-        assert!(tried > 100, "only {tried} captions with another {kind}");
+        assert!(tried > 50, "only {tried} captions with another {kind}");
     }
 }
 
@@ -97,8 +100,39 @@ fn templates_mark_every_object() {
 
 #[test]
 fn a_picture_of_nothing_holds_nothing() {
-    let blank = vqkit_data::Picture::new(32, 32, vqkit_data::Pixels::Gray8(vec![128; 32 * 32])).unwrap();
+    let blank = Picture::new(32, 32, Pixels::Gray8(vec![128; 32 * 32])).unwrap();
     let verdict = check(&blank, "a small red circle");
     assert_eq!(verdict.problems[0].to_string(), "a small red circle is missing");
     assert_eq!(check(&blank, "nonsense").problems[0].to_string(), "`nonsense` is no caption of shapes");
+}
+
+/// Blurred with (1, 2, 1) / 4 in both directions, then noise of up to 10 levels: worse than what a decoder draws.
+fn spoiled(picture: &Picture, seed: u32) -> Picture {
+    let side = picture.width() as i32;
+    let mut state = seed;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) as i32 % 21 - 10
+    };
+    let near = |at: i32| [-1, 0, 0, 1].map(|step| (at + step).clamp(0, side - 1) as u32);
+    let mut values = Vec::new();
+    for place in 0..side * side {
+        let (columns, rows) = (near(place % side), near(place / side));
+        for channel in 0..3 {
+            let row = |y: u32| columns.iter().map(|&x| i32::from(picture.rgb(x, y)[channel])).sum::<i32>();
+            let mean = rows.iter().map(|&y| row(y)).sum::<i32>() / 16;
+            values.push((mean + noise()).clamp(0, 255) as u8);
+        }
+    }
+    Picture::new(picture.width(), picture.height(), Pixels::Rgb8(values)).unwrap()
+}
+
+#[test]
+fn soft_and_noisy_renderings_are_read_as_well() {
+    let holds = |index: &u64| {
+        let scene = Scene::new(15, *index, 3);
+        check(&spoiled(&scene.draw(32).unwrap().image, *index as u32), &scene.caption()).holds()
+    };
+    let right = (0..FRESH / 5).filter(holds).count();
+    assert!(right as f64 >= 0.97 * (FRESH / 5) as f64, "{right} of {}", FRESH / 5);
 }

@@ -16,6 +16,8 @@
 
 mod caption;
 mod check;
+mod fit;
+mod patch;
 mod read;
 mod scene;
 

@@ -1,10 +1,10 @@
 //! Reading objects back out of a picture, from its pixels alone.
 //!
 //! The background is grey, so that a pixel's chroma (largest channel less smallest) over that of the colour is the share
-//! of the pixel that an object covers, and its hue says which. Connected pixels of one hue are an object. Each shape is
-//! laid over it with the area and centre of mass that were found; the one that differs least is its shape.
+//! of the pixel that an object covers, and its hue says which. Connected pixels of one hue are an object; which shape it
+//! has, how large and where, is a matter of fitting.
 
-use super::{Hue, Looks, Shape, Size, scene::coverage};
+use super::{Hue, Looks, Size, fit::fit, patch::Patch};
 use crate::Picture;
 
 /// Chroma below this is background, 0 to 255.
@@ -13,8 +13,11 @@ const MIN_CHROMA: f64 = 40.0;
 /// Specks below this width, in widths of the picture, are passed over.
 const MIN_WIDTH: f64 = 0.08;
 
-/// The largest squared difference to a shape, over the area, at which something still counts as that shape.
-const MAX_MISFIT: f64 = 0.3;
+/// The largest share of an object that may differ from its shape.
+const MAX_MISFIT: f64 = 0.15;
+
+/// Pixels around an object that are compared as well.
+const MARGIN: usize = 2;
 
 /// An object as it was read.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,7 +28,7 @@ pub struct Found {
     pub middle: [f64; 2],
     /// Its width, in widths of the picture.
     pub width: f64,
-    /// Squared difference to its shape, over the area; 0 is perfect, and at most 0.3.
+    /// The share of it, by squares, that is not its shape: 0 is perfect, 0.15 the most.
     pub misfit: f64,
 }
 
@@ -36,7 +39,7 @@ pub fn read(picture: &Picture) -> Vec<Found> {
         (0..side * side).map(|place| hue(picture.rgb(place % side, place / side))).collect();
     let mut found: Vec<Found> = components(&pixels, side as usize)
         .into_iter()
-        .filter_map(|(hue, places)| fit(hue, &places, &pixels, side as usize))
+        .filter_map(|(hue, places)| object(hue, &places, &pixels, side as usize))
         .collect();
     found.sort_by(|a, b| b.width.total_cmp(&a.width));
     found
@@ -90,43 +93,28 @@ fn neighbours(place: usize, side: usize) -> impl Iterator<Item = usize> {
 }
 
 /// The object that these pixels show, if they show one.
-fn fit(hue: Hue, places: &[usize], pixels: &[Option<(Hue, f64)>], side: usize) -> Option<Found> {
-    let mut chromas: Vec<f64> = places.iter().filter_map(|&place| pixels[place].map(|(_, chroma)| chroma)).collect();
-    chromas.sort_by(f64::total_cmp);
-    let full = chromas[chromas.len() * 9 / 10];
-    let mut mask = vec![0.0; side * side];
+fn object(hue: Hue, places: &[usize], pixels: &[Option<(Hue, f64)>], side: usize) -> Option<Found> {
+    let [left, right] = range(places.iter().map(|place| place % side))?;
+    let [top, bottom] = range(places.iter().map(|place| place / side))?;
+    let (left, top) = (left.saturating_sub(MARGIN), top.saturating_sub(MARGIN));
+    let size = [(right + 1 + MARGIN).min(side) - left, (bottom + 1 + MARGIN).min(side) - top];
+    let mut mask = Patch::empty(size);
     for &place in places {
-        mask[place] = pixels[place].map_or(0.0, |(_, chroma)| (chroma / full).min(1.0));
+        let inside = (place / side - top) * size[0] + place % side - left;
+        mask.values[inside] = pixels[place].map_or(0.0, |(_, chroma)| chroma);
     }
-    let area: f64 = mask.iter().sum();
-    let moment = |at: fn(usize, usize) -> usize| {
-        places.iter().map(|&place| mask[place] * (at(place, side) as f64 + 0.5)).sum::<f64>() / (area * side as f64)
-    };
-    let mass = [moment(|place, side| place % side), moment(|place, side| place / side)];
-    let best = Shape::ALL.map(|shape| laid_over(shape, &mask, area, mass, side));
-    let (shape, best) = Shape::ALL.into_iter().zip(best).min_by(|a, b| a.1.misfit.total_cmp(&b.1.misfit))?;
-    let plain = best.width >= MIN_WIDTH && best.misfit <= MAX_MISFIT;
+    let fitted = fit(&mask)?;
+    let scale = side as f64;
+    let width = fitted.width / scale;
+    let plain = width >= MIN_WIDTH && fitted.misfit <= MAX_MISFIT;
     plain.then(|| Found {
-        looks: Looks { size: Size::of(best.width), hue, shape },
-        middle: best.middle,
-        width: best.width,
-        misfit: best.misfit,
+        looks: Looks { size: Size::of(width), hue, shape: fitted.shape },
+        middle: [(left as f64 + fitted.middle[0]) / scale, (top as f64 + fitted.middle[1]) / scale],
+        width,
+        misfit: fitted.misfit,
     })
 }
 
-struct Overlay {
-    middle: [f64; 2],
-    width: f64,
-    misfit: f64,
-}
-
-/// `shape` with this area, in pixels, and centre of mass, and how far it is from the mask.
-fn laid_over(shape: Shape, mask: &[f64], area: f64, mass: [f64; 2], side: usize) -> Overlay {
-    let width = (area / shape.fill()).sqrt() / side as f64;
-    let middle = [mass[0], mass[1] - shape.drop() * width / 2.0];
-    let mut difference: f64 = mask.iter().map(|value| value * value).sum();
-    coverage(shape, middle, width, side, |place, covered| {
-        difference += covered * covered - 2.0 * covered * mask[place];
-    });
-    Overlay { middle, width, misfit: difference / area }
+fn range(values: impl Iterator<Item = usize> + Clone) -> Option<[usize; 2]> {
+    Some([values.clone().min()?, values.max()?])
 }

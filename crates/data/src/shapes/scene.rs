@@ -1,6 +1,6 @@
 //! Making up scenes and drawing them.
 
-use super::{Hue, Looks, Relation, Request, Shape, Size};
+use super::{Hue, Looks, Relation, Request, Shape, Size, patch::coverage};
 use crate::{DataError, Picture, Pixels, TemplateKind, random::Random, source::LabelMap};
 
 /// Free space around every object, in widths of the picture.
@@ -11,9 +11,6 @@ const CLARITY: f64 = 1.35;
 
 /// Layouts tried before a scene makes do with fewer objects.
 const TRIES: usize = 400;
-
-/// Subpixels per pixel and direction.
-const SAMPLES: usize = 4;
 
 /// An object at its place; `x`, `y` (of the middle) and `width` are in widths of the picture, from its top left.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -92,7 +89,8 @@ impl Scene {
             (0..side * side).map(|place| self.backdrop(place / side.max(1), side)).collect();
         for object in &self.objects {
             let colour = object.looks.hue.rgb().map(|value| value * object.brightness);
-            coverage(object.looks.shape, [object.x, object.y], object.width, side, |place, covered| {
+            let [x, y, width] = [object.x, object.y, object.width].map(|length| length * f64::from(size));
+            coverage(object.looks.shape, [x, y], width, [side, side], |place, covered| {
                 let pixel = &mut colours[place];
                 *pixel = std::array::from_fn(|channel| pixel[channel] + covered * (colour[channel] - pixel[channel]));
                 if covered >= 0.5 {
@@ -160,26 +158,4 @@ fn is_clear(objects: &[Object]) -> bool {
     };
     let all_apart = objects.iter().enumerate().all(|(i, a)| objects[..i].iter().all(|b| apart(a, b)));
     all_apart && objects.iter().skip(1).all(|other| told(&objects[0], other))
-}
-
-/// Calls `paint` with every pixel, by its position in raster order, that the shape covers, and its covered share.
-/// `middle` and `width` are in widths of the picture, which has `side` pixels a side.
-pub(super) fn coverage(shape: Shape, middle: [f64; 2], width: f64, side: usize, mut paint: impl FnMut(usize, f64)) {
-    let [x, y] = middle.map(|place| place * side as f64);
-    let half = (width * side as f64 / 2.0).max(f64::MIN_POSITIVE);
-    let span =
-        |place: f64| (place - half).floor().max(0.0) as usize..((place + half).ceil().max(0.0) as usize).min(side);
-    for row in span(y) {
-        for column in span(x) {
-            let step = |pixel: usize, i: usize| pixel as f64 + (i as f64 + 0.5) / SAMPLES as f64;
-            let hits = (0..SAMPLES * SAMPLES).filter(|i| {
-                let (left, top) = (step(column, i % SAMPLES), step(row, i / SAMPLES));
-                shape.covers((left - x) / half, (top - y) / half)
-            });
-            let hits = hits.count();
-            if hits > 0 {
-                paint(row * side + column, hits as f64 / (SAMPLES * SAMPLES) as f64);
-            }
-        }
-    }
 }
