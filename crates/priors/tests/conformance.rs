@@ -41,7 +41,7 @@ fn build(config: &PriorConfig, spec: &PriorSpec) -> (nn::VarStore, Box<dyn Prior
     tch::set_num_threads(1);
     tch::manual_seed(0);
     let vs = nn::VarStore::new(CPU);
-    let prior = config.build(&vs.root(), spec).unwrap();
+    let prior = config.build(&vs.root(), spec).expect("an allowed configuration");
     tch::no_grad(|| vs.trainable_variables().iter_mut().for_each(|variable| drop(variable.g_add_(&noise(variable)))));
     (vs, prior)
 }
@@ -52,7 +52,7 @@ fn noise(like: &Tensor) -> Tensor {
 
 fn tokens(sizes: &[i64], grid: &[i64], batch: i64) -> TokenGrid {
     let books = sizes.iter().map(|&size| Tensor::randint(size, [batch, grid[0], grid[1]], (Kind::Int64, CPU)));
-    TokenGrid::new(Tensor::stack(&books.collect::<Vec<_>>(), 1), sizes.to_vec()).unwrap()
+    TokenGrid::new(Tensor::stack(&books.collect::<Vec<_>>(), 1), sizes.to_vec()).expect("a book for each size")
 }
 
 fn condition(spec: &PriorSpec, batch: i64) -> Condition {
@@ -68,7 +68,8 @@ fn condition(spec: &PriorSpec, batch: i64) -> Condition {
 
 /// The largest difference of any row, by position: `[H · W]`.
 fn difference_by_position(left: &Tensor, right: &Tensor) -> Vec<f64> {
-    Vec::try_from((left - right).abs().amax([0, 1], false).flatten(0, -1).to_kind(Kind::Double)).unwrap()
+    let worst = (left - right).abs().amax([0, 1], false).flatten(0, -1);
+    Vec::try_from(worst.to_kind(Kind::Double)).expect("one axis of f64")
 }
 
 #[test]

@@ -17,7 +17,8 @@ fn batch(rows: i64) -> (TokenGrid, Condition) {
     let start = Tensor::randint(VOCABULARY / 2, [rows, 1, 1], options) * 2i64;
     let slope = (&class + 1i64).view([rows, 1, 1]) * side.view([1, SIDE, 1]);
     let indices = (start + slope + side.view([1, 1, SIDE])).remainder(VOCABULARY).unsqueeze(1);
-    (TokenGrid::new(indices, vec![VOCABULARY]).unwrap(), Condition::none().with_class(class))
+    let target = TokenGrid::new(indices, vec![VOCABULARY]).expect("one codebook");
+    (target, Condition::none().with_class(class))
 }
 
 #[test]

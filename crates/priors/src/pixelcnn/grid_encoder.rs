@@ -34,7 +34,7 @@ impl GridEncoder {
             Tensor::zeros([batch, height, width, dim], (self.embeddings[0].kind(), grid.indices.device()));
         for (book, table) in self.embeddings.iter().enumerate() {
             let tokens = grid.indices.select(1, book as i64);
-            features = features + Tensor::f_embedding(table, &tokens, -1, false, false)?;
+            features += Tensor::f_embedding(table, &tokens, -1, false, false)?;
         }
         let mut features = features.permute([0, 3, 1, 2]).upsample_nearest2d(target, None, None);
         for [look, mix] in &self.blocks {

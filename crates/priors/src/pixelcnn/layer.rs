@@ -43,9 +43,9 @@ impl GatedLayer {
         let radius = shape.radius();
         let to_both_gates = || (&vs / "condition").var("weight", &[2 * dim, dim, 1, 1], xavier(dim, 2 * dim));
         Self {
-            vert_stack: conv(&vs / "vert_stack", [dim, 2 * dim], [radius + 1, 2 * radius + 1], [radius, radius]),
+            vert_stack: conv(&vs / "vert_stack", [dim, 2 * dim], [radius + 1, 2 * radius + 1], [0, radius]),
             vert_to_horiz: conv(&vs / "vert_to_horiz", [2 * dim, 2 * dim], [1, 1], [0, 0]),
-            horiz_stack: conv(&vs / "horiz_stack", [dim, 2 * dim], [1, radius + 1], [0, radius]),
+            horiz_stack: conv(&vs / "horiz_stack", [dim, 2 * dim], [1, radius + 1], [0, 0]),
             horiz_resid: conv(&vs / "horiz_resid", [dim, dim], [1, 1], [0, 0]),
             class_cond_embedding: classes.map(|rows| embedding(&(&vs / "class_cond_embedding"), rows, 2 * dim)),
             condition: has_features.then(to_both_gates),
@@ -66,8 +66,9 @@ impl GatedLayer {
             self.mask();
         }
         let biased = |sum: Tensor| bias.map_or_else(|| sum.shallow_clone(), |bias| &sum + bias);
-        let above = self.vert_stack.forward(vertical).narrow(2, 0, vertical.size()[2]);
-        let left = self.horiz_stack.forward(horizontal).narrow(3, 0, horizontal.size()[3]);
+        let radius = self.shape.radius();
+        let above = self.vert_stack.forward(&vertical.constant_pad_nd([0, 0, radius, 0]));
+        let left = self.horiz_stack.forward(&horizontal.constant_pad_nd([radius, 0]));
         let mixed = gate(&biased(left + self.vert_to_horiz.forward(&above)));
         let out = self.horiz_resid.forward(&mixed.dropout(dropout, train));
         (gate(&biased(above)), if self.shape.first { out } else { out + horizontal })

@@ -9,10 +9,7 @@ pub(super) fn draw(logits: &Tensor, sampling: &Sampling, uniform: &Tensor) -> Te
     if sampling.temperature == 0.0 {
         return logits.argmax(-1, false);
     }
-    let mut logits = logits.to_kind(Kind::Float);
-    if sampling.temperature != 1.0 {
-        logits = logits / sampling.temperature;
-    }
+    let mut logits = logits.to_kind(Kind::Float) / sampling.temperature;
     if let Some(k) = sampling.top_k {
         logits = top_k(&logits, k);
     }

@@ -53,7 +53,7 @@ impl VerticalStack {
     /// Computes `row` of all layers from the rows above, the last of which `horizontal` has just finished.
     pub(super) fn begin_row(&self, row: i64, horizontal: &HorizontalStack) {
         if row > 0 {
-            self.layers[0].append(&horizontal.tokens());
+            self.layers[0].append(horizontal.tokens());
         }
         let features = self.features.as_ref().map(|features| features.get(row));
         for (index, layer) in self.layers.iter().enumerate() {
