@@ -2,6 +2,7 @@
 
 mod broken_files;
 mod determinism;
+mod recipes;
 mod resume;
 mod vqkit;
 mod whole_path;

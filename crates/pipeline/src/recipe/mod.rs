@@ -19,8 +19,7 @@ pub use self::{
 use crate::error::{PipelineError, Result};
 
 /// Everything that may stand at the top of a recipe.
-const KEYS: [&str; 9] =
-    ["name", "seed", "precision", "data", "tokenizer", "condition", "prior", "sample", "evaluate"];
+const KEYS: [&str; 9] = ["name", "seed", "precision", "data", "tokenizer", "condition", "prior", "sample", "evaluate"];
 
 /// An experiment: data, tokenizer, priors, samples. Every value in it is valid.
 #[derive(Debug, Clone, PartialEq)]
