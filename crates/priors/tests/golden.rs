@@ -5,20 +5,26 @@ use vqkit_priors::{Condition, GatedPixelCnn, GatedPixelCnnConfig, Prior, PriorSp
 use vqkit_testing::Golden;
 use vqkit_torch::TokenGrid;
 
-/// Upstream fixes the width of its head.
-const HEAD_WIDTH: i64 = 512;
-
 /// The model of the golden, its parameters under their upstream's names.
 fn model(golden: &Golden) -> (nn::VarStore, GatedPixelCnn) {
     tch::set_num_threads(1);
     let number = |key: &str| golden.config()["config"][key].as_i64().expect("a hyper-parameter of the upstream");
     let [_, height, width] = golden.input("x").size3().map(<[i64; 3]>::from).expect("x is [B, H, W]");
-    let config =
-        GatedPixelCnnConfig { head_width: HEAD_WIDTH, ..GatedPixelCnnConfig::new(number("dim"), number("n_layers")) };
+    let weights = golden.weights();
+    let kernel_size =
+        |layer: i64| weights.get(&format!("layers.{layer}.vert_stack.weight")).map(|weight| weight.size()[3]);
+    // What upstream fixes in its code is in the shapes of its weights; a single layer has no other kernel.
+    let defaults = GatedPixelCnnConfig::new(number("dim"), number("n_layers"));
+    let config = GatedPixelCnnConfig {
+        head_width: weights["output_conv.0.weight"].size()[0],
+        first_kernel_size: kernel_size(0).expect("a first layer"),
+        kernel_size: kernel_size(1).unwrap_or(defaults.kernel_size),
+        ..defaults
+    };
     let spec = PriorSpec::new(vec![number("input_dim")], [height, width]).with_classes(number("n_classes"));
     let vs = nn::VarStore::new(Device::Cpu);
     let prior = config.build(&vs.root(), &spec).expect("the golden's hyper-parameters are allowed");
-    let (weights, mut variables) = (golden.weights(), vs.variables());
+    let mut variables = vs.variables();
     assert!(weights.keys().eq(variables.keys().collect::<std::collections::BTreeSet<_>>()), "names of parameters");
     tch::no_grad(|| {
         for (name, weight) in &weights {
