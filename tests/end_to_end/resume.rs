@@ -86,3 +86,28 @@ fn a_run_is_neither_overwritten_nor_continued_with_another_recipe() {
     let again = call(&["train", &recipe, "--run", run, "--resume"]);
     assert!(again.status.success() && stderr(&again).contains("done already"), "{}", stderr(&again));
 }
+
+#[test]
+fn a_second_trainer_is_refused_while_the_first_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let (recipe, run) = (recipe(folder.path(), SMALL), folder.path().join("run"));
+    let long = ["--set", "tokenizer.train.steps=100000"];
+    let mut command = vqkit(&[&["train", &recipe, "--run", text(&run)], &long[..]].concat());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts");
+    wait_for(&run.join("tokenizer/checkpoint-0000005"), &mut child);
+    let message = fail(&[&["train", &recipe, "--run", text(&run), "--resume"], &long[..]].concat(), &[1]);
+    child.kill().expect("a child");
+    child.wait().expect("a child");
+    assert!(message.contains("another process"), "{message}");
+}
+
+#[test]
+fn a_loss_that_is_not_finite_is_named_with_its_step_and_terms() {
+    let folder = tempfile::tempdir().unwrap();
+    let (recipe, run) = (recipe(folder.path(), SMALL), folder.path().join("run"));
+    let wild = ["--set", "tokenizer.train.learning_rate=1e30"];
+    let message = fail(&[&["train", &recipe, "--run", text(&run)], &wild[..]].concat(), &[1]);
+    for named in ["tokenizer, step", "reconstruction", "learning_rate"] {
+        assert!(message.contains(named), "{message}");
+    }
+}
