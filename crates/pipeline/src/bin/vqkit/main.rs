@@ -3,18 +3,23 @@
 mod arguments;
 mod commands;
 
-use std::{env, os::unix::process::CommandExt, process::Command, process::ExitCode};
+use std::{
+    env,
+    os::unix::process::CommandExt,
+    process::{Command, ExitCode},
+};
 
 use clap::Parser;
 use vqkit_pipeline::PipelineError;
 
 use crate::arguments::Arguments;
 
-/// Whether threads of OpenMP that wait burn their core (`active`, its default) or sleep (`passive`).
-const WAIT_POLICY: &str = "OMP_WAIT_POLICY";
+/// How OpenMP's threads wait for the next loop: they spin for some tens of microseconds, which is longer than a network
+/// takes from one operation to the next, and then sleep.
+const WAITING: [(&str, &str); 2] = [("OMP_WAIT_POLICY", "passive"), ("GOMP_SPINCOUNT", "10000")];
 
 fn main() -> ExitCode {
-    sleep_while_waiting();
+    spin_briefly_while_waiting();
     let arguments = Arguments::parse();
     match commands::run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -25,17 +30,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// Starts the program anew with OpenMP's waiting threads asleep, unless the user chose otherwise.
+/// Starts the program anew with [`WAITING`] in its environment, unless the user chose otherwise.
 ///
-/// Waiting threads that spin take the cores from the threads that decode images: with one decoder beside two of
-/// libtorch's threads on a busy machine, a training step took thirty times as long. OpenMP reads the variable when it is
-/// loaded, before `main`, so it cannot be set from here for this process.
-fn sleep_while_waiting() {
-    if env::var_os(WAIT_POLICY).is_some() {
+/// By default these threads spin for milliseconds and take the cores from the threads that decode images: on a busy machine
+/// a training step took thirty times as long. Sleeping at once costs a third of the speed where cores are free. OpenMP reads
+/// the variables when it is loaded, before `main`, so they cannot be set from here for this process.
+fn spin_briefly_while_waiting() {
+    if WAITING.iter().any(|(name, _)| env::var_os(name).is_some()) {
         return;
     }
     if let Ok(program) = env::current_exe() {
-        let error = Command::new(program).args(env::args_os().skip(1)).env(WAIT_POLICY, "passive").exec();
-        eprintln!("warning: training may be slower than it could be: cannot start anew with {WAIT_POLICY}: {error}");
+        let error = Command::new(program).args(env::args_os().skip(1)).envs(WAITING).exec();
+        eprintln!("warning: training may be slower than it could be: the program cannot start itself anew: {error}");
     }
 }
