@@ -26,8 +26,52 @@
 /// assert_eq!(shape.type_name(), "circle");
 /// # Ok::<(), serde_json::Error>(())
 /// ```
+///
+/// With a line `macro NAME;` after the enum, `NAME!(self, |config| ...)` does the same to whichever member there is, so that
+/// a new member stays one line:
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// # pub struct Circle { radius: f64 }
+/// # impl Circle { fn area(&self) -> f64 { 3.0 * self.radius * self.radius } }
+/// # #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// # pub struct Square { side: f64 }
+/// # impl Square { fn area(&self) -> f64 { self.side * self.side } }
+/// vqkit_config::tagged! {
+///     /// A shape.
+///     pub enum Shape {
+///         /// Round.
+///         "circle" => Circle(Circle),
+///         /// Not round.
+///         "square" => Square(Square),
+///     }
+///     macro each_shape;
+/// }
+///
+/// impl Shape {
+///     fn area(&self) -> f64 {
+///         each_shape!(self, |shape| shape.area())
+///     }
+/// }
+///
+/// assert_eq!(Shape::Square(Square { side: 2.0 }).area(), 4.0);
+/// ```
 #[macro_export]
 macro_rules! tagged {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident {
+        $($(#[$doc:meta])* $tag:literal => $variant:ident($config:ty)),+ $(,)?
+    } macro $each:ident;) => {
+        $crate::tagged! { $(#[$meta])* $vis enum $name { $($(#[$doc])* $tag => $variant($config)),+ } }
+        $crate::tagged! { @each ($) $each $($variant)+ }
+    };
+    (@each ($d:tt) $each:ident $($variant:ident)+) => {
+        macro_rules! $each {
+            ($d member:expr, |$d config:ident| $d work:expr) => {
+                match $d member { $(Self::$variant($d config) => $d work),+ }
+            };
+        }
+    };
     ($(#[$meta:meta])* $vis:vis enum $name:ident {
         $($(#[$doc:meta])* $tag:literal => $variant:ident($config:ty)),+ $(,)?
     }) => {

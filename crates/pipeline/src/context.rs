@@ -54,7 +54,8 @@ impl Context {
         }
     }
 
-    /// A batch's images on the device.
+    /// A batch's images on the device, with the channels of a pixel side by side in memory: convolutions keep the layout
+    /// of their input, and are faster in this one.
     ///
     /// # Shapes
     /// `[B, C, H, W]` in `[-1, 1]`.
@@ -63,7 +64,8 @@ impl Context {
     /// When the device refuses.
     pub fn images(&self, batch: &vqkit_data::Batch) -> Result<Tensor> {
         let shape = batch.shape.map(|length| length as i64);
-        Ok(Tensor::f_from_slice(&batch.images)?.f_view(shape)?.f_to_device(self.device)?)
+        let images = Tensor::f_from_slice(&batch.images)?.f_view(shape)?.f_to_device(self.device)?;
+        Ok(images.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
     }
 
     /// What `run.json` says of this call.

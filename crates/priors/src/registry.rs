@@ -11,6 +11,7 @@ vqkit_config::tagged! {
         /// Gated PixelCNN: convolutions over the grid.
         "pixelcnn" => PixelCnn(GatedPixelCnnConfig),
     }
+    macro each_prior;
 }
 
 impl PriorConfig {
@@ -19,9 +20,7 @@ impl PriorConfig {
     /// # Errors
     /// [`PriorError::Config`] for a value that is not allowed, or a `spec` that this prior cannot model.
     pub fn build(&self, vs: &nn::Path, spec: &PriorSpec) -> Result<Box<dyn Prior>, PriorError> {
-        match self {
-            Self::PixelCnn(config) => Ok(Box::new(config.build(vs, spec)?)),
-        }
+        each_prior!(self, |config| Ok(Box::new(config.build(vs, spec)?)))
     }
 
     /// Looks at every value.
@@ -29,8 +28,6 @@ impl PriorConfig {
     /// # Errors
     /// [`PriorError::Config`] for the first value that is not allowed.
     pub fn validate(&self) -> Result<(), PriorError> {
-        match self {
-            Self::PixelCnn(config) => config.validate(),
-        }
+        each_prior!(self, |config| config.validate())
     }
 }

@@ -12,6 +12,7 @@ vqkit_config::tagged! {
         /// Codes that are moving averages.
         "ema" => Ema(EmaVectorQuantizerConfig),
     }
+    macro each_quantizer;
 }
 
 impl QuantizerConfig {
@@ -20,10 +21,7 @@ impl QuantizerConfig {
     /// # Errors
     /// [`QuantizeError::Config`] for the first value out of range.
     pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<Box<dyn Quantizer>, QuantizeError> {
-        Ok(match self {
-            Self::Vq(config) => Box::new(config.build(vs, dim)?),
-            Self::Ema(config) => Box::new(config.build(vs, dim)?),
-        })
+        each_quantizer!(self, |config| Ok(Box::new(config.build(vs, dim)?)))
     }
 
     /// Looks at every value, and builds nothing.
@@ -31,10 +29,7 @@ impl QuantizerConfig {
     /// # Errors
     /// [`QuantizeError::Config`] for the first value out of range.
     pub fn validate(&self) -> Result<(), QuantizeError> {
-        match self {
-            Self::Vq(config) => config.validate(),
-            Self::Ema(config) => config.validate(),
-        }
+        each_quantizer!(self, |config| config.validate())
     }
 }
 

@@ -13,6 +13,7 @@ vqkit_config::tagged! {
         /// Two levels.
         "vqvae2" => VqVae2(VqVae2Config),
     }
+    macro each_tokenizer;
 }
 
 impl TokenizerConfig {
@@ -26,10 +27,7 @@ impl TokenizerConfig {
         in_channels: i64,
         quantizer: &QuantizerConfig,
     ) -> Result<Tokenizer, TokenizerError> {
-        match self {
-            Self::VqVae(config) => config.build(vs, in_channels, quantizer),
-            Self::VqVae2(config) => config.build(vs, in_channels, quantizer),
-        }
+        each_tokenizer!(self, |config| config.build(vs, in_channels, quantizer))
     }
 
     /// Looks at every value, and builds nothing.
@@ -37,9 +35,6 @@ impl TokenizerConfig {
     /// # Errors
     /// [`TokenizerError::Config`] for the first value out of range.
     pub fn validate(&self) -> Result<(), TokenizerError> {
-        match self {
-            Self::VqVae(config) => config.validate(),
-            Self::VqVae2(config) => config.validate(),
-        }
+        each_tokenizer!(self, |config| config.validate())
     }
 }

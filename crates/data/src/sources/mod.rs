@@ -19,33 +19,28 @@ pub use tar::TarConfig;
 
 use crate::{DataConfig, DataError, Source};
 
-macro_rules! sources {
-    ($($(#[$doc:meta])* $tag:literal => $variant:ident($config:ty)),+ $(,)?) => {
-        vqkit_config::tagged! {
-            /// The table `[data.source]`: which kind of source, and its keys.
-            pub enum SourceConfig { $($(#[$doc])* $tag => $variant($config)),+ }
-        }
-
-        impl SourceConfig {
-            /// The member's own configuration.
-            pub(crate) fn member(&self) -> &dyn OpenSource {
-                match self { $(Self::$variant(config) => config),+ }
-            }
-        }
-    };
+vqkit_config::tagged! {
+    /// The table `[data.source]`: which kind of source, and its keys.
+    pub enum SourceConfig {
+        /// Procedural pictures of coloured shapes; no files.
+        "shapes" => Shapes(ShapesConfig),
+        /// A folder of images, flat or with one sub-folder per class.
+        "folder" => Folder(FolderConfig),
+        /// Tar archives in WebDataset layout.
+        "tar" => Tar(TarConfig),
+        /// A folder of images and a folder of templates with the same names.
+        "pairs" => Pairs(PairsConfig),
+        /// A CSV, TSV or JSON-lines file with a line per sample.
+        "manifest" => Manifest(ManifestConfig),
+    }
+    macro each_source;
 }
 
-sources! {
-    /// Procedural pictures of coloured shapes; no files.
-    "shapes" => Shapes(ShapesConfig),
-    /// A folder of images, flat or with one sub-folder per class.
-    "folder" => Folder(FolderConfig),
-    /// Tar archives in WebDataset layout.
-    "tar" => Tar(TarConfig),
-    /// A folder of images and a folder of templates with the same names.
-    "pairs" => Pairs(PairsConfig),
-    /// A CSV, TSV or JSON-lines file with a line per sample.
-    "manifest" => Manifest(ManifestConfig),
+impl SourceConfig {
+    /// The member's own configuration.
+    pub(crate) fn member(&self) -> &dyn OpenSource {
+        each_source!(self, |config| config)
+    }
 }
 
 /// What a member of [`SourceConfig`] does.

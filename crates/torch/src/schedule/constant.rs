@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::TorchError;
+
 /// One, after a linear rise over the first steps.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -12,8 +14,13 @@ pub struct Constant {
 }
 
 impl Constant {
-    pub(super) fn factor(&self, step: u64) -> f64 {
+    pub(super) fn factor(&self, step: u64, _steps: u64) -> f64 {
         if step < self.warmup_steps { (step + 1) as f64 / self.warmup_steps as f64 } else { 1.0 }
+    }
+
+    /// There is no setting that makes no sense.
+    pub(super) fn validate(&self, _steps: u64) -> Result<(), TorchError> {
+        Ok(())
     }
 }
 
@@ -23,8 +30,8 @@ mod tests {
 
     #[test]
     fn rises_to_one_and_stays() {
-        let factors: Vec<_> = (0..6).map(|step| Constant { warmup_steps: 4 }.factor(step)).collect();
+        let factors: Vec<_> = (0..6).map(|step| Constant { warmup_steps: 4 }.factor(step, 6)).collect();
         assert_eq!(factors, [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]);
-        assert_eq!(Constant::default().factor(0), 1.0);
+        assert_eq!(Constant::default().factor(0, 6), 1.0);
     }
 }

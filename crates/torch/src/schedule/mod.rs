@@ -27,6 +27,7 @@ vqkit_config::tagged! {
         /// A linear rise, then half a cosine down.
         "warmup-cosine" => WarmupCosine(WarmupCosine),
     }
+    macro each_schedule;
 }
 
 impl Default for Schedule {
@@ -39,10 +40,7 @@ impl Default for Schedule {
 impl Schedule {
     /// The factor for optimizer step `step`, counted from 0, of a training of `steps` steps.
     pub fn factor(&self, step: u64, steps: u64) -> f64 {
-        match self {
-            Self::Constant(schedule) => schedule.factor(step),
-            Self::WarmupCosine(schedule) => schedule.factor(step, steps),
-        }
+        each_schedule!(self, |schedule| schedule.factor(step, steps))
     }
 
     /// Checks the settings for a training of `steps` steps.
@@ -50,9 +48,6 @@ impl Schedule {
     /// # Errors
     /// [`TorchError::Config`] with the setting that makes no sense.
     pub fn validate(&self, steps: u64) -> Result<(), TorchError> {
-        match self {
-            Self::Constant(_) => Ok(()),
-            Self::WarmupCosine(schedule) => schedule.validate(steps),
-        }
+        each_schedule!(self, |schedule| schedule.validate(steps))
     }
 }
