@@ -20,15 +20,18 @@ pub enum NormKind {
     Group,
 }
 
-/// What a residual block adds its branch to.
+/// The order of a residual block's operations; `n` is the normalisation, `f` and `g` the convolutions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Skip {
-    /// The block's input: `x + f(relu(x))`.
+pub enum Residual {
+    /// `x + n(g(relu(n(f(relu(x))))))`.
     #[default]
     Plain,
-    /// The rectified input: `relu(x) + f(relu(x))`, which an in-place ReLU at the head of the branch amounts to.
+    /// The same on the rectified input, which an in-place ReLU at the head of the branch amounts to: `x` is `relu(x)`.
     Rectified,
+    /// `x + g(relu(n(f(relu(n(x))))))`: normalisation ahead of each ReLU, and the sum left as it is (He et al. 2016,
+    /// "Identity Mappings in Deep Residual Networks", figure 4e).
+    Preactivated,
 }
 
 /// A normalisation, or nothing.
@@ -88,7 +91,7 @@ pub(crate) struct ResidualShape {
     pub blocks: i64,
     pub channels: i64,
     pub norm: NormKind,
-    pub skip: Skip,
+    pub order: Residual,
 }
 
 /// Residual blocks one after the other.
@@ -109,31 +112,37 @@ impl ResidualStack {
 /// ReLU, 3×3 convolution, ReLU, 1×1 convolution, added to the input (van den Oord et al. 2017, section 4.1).
 #[derive(Debug)]
 struct ResidualBlock {
+    head_norm: Norm,
     narrow: nn::Conv2D,
     narrow_norm: Norm,
     widen: nn::Conv2D,
     widen_norm: Norm,
-    skip: Skip,
+    order: Residual,
 }
 
 impl ResidualBlock {
     fn new(vs: &nn::Path, width: i64, shape: ResidualShape) -> Self {
+        let (head, tail) = match shape.order {
+            Residual::Plain | Residual::Rectified => (NormKind::None, shape.norm),
+            Residual::Preactivated => (shape.norm, NormKind::None),
+        };
         Self {
+            head_norm: Norm::new(&(vs / "head_norm"), head, width),
             narrow: conv(vs / "narrow", width, shape.channels, 3),
             narrow_norm: Norm::new(&(vs / "narrow_norm"), shape.norm, shape.channels),
             widen: conv(vs / "widen", shape.channels, width, 1),
-            widen_norm: Norm::new(&(vs / "widen_norm"), shape.norm, width),
-            skip: shape.skip,
+            widen_norm: Norm::new(&(vs / "widen_norm"), tail, width),
+            order: shape.order,
         }
     }
 
     fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        let rectified = x.relu();
+        let rectified = self.head_norm.forward(x, train).relu();
         let narrow = self.narrow_norm.forward(&rectified.apply(&self.narrow), train).relu();
         let branch = self.widen_norm.forward(&narrow.apply(&self.widen), train);
-        match self.skip {
-            Skip::Plain => x + branch,
-            Skip::Rectified => rectified + branch,
+        match self.order {
+            Residual::Plain | Residual::Preactivated => x + branch,
+            Residual::Rectified => rectified + branch,
         }
     }
 }

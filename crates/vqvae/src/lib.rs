@@ -9,7 +9,7 @@ mod tokenizer;
 mod vqvae;
 mod vqvae2;
 
-pub use blocks::{NormKind, Skip};
+pub use blocks::{NormKind, Residual};
 pub use error::TokenizerError;
 pub use network::{Network, Quantize};
 pub use registry::TokenizerConfig;

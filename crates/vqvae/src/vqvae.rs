@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 use vqkit_quantizer::QuantizerConfig;
 
-use crate::blocks::{Norm, NormKind, ResidualShape, ResidualStack, Skip, conv, double, halve};
+use crate::blocks::{Norm, NormKind, Residual, ResidualShape, ResidualStack, conv, double, halve};
 use crate::config::{self, check_channels, check_channels_in, check_count, check_downsampling};
 use crate::network::{Network, Quantize};
 use crate::{Tokenizer, TokenizerError};
@@ -36,9 +36,9 @@ pub struct VqVaeConfig {
     /// Normalisation of the latents, which keeps their scale while the codes follow them; default `"none"`.
     #[serde(default)]
     pub latent_norm: NormKind,
-    /// What residual blocks add to; default `"plain"`.
+    /// The order of operations in residual blocks; default `"plain"`.
     #[serde(default)]
-    pub skip: Skip,
+    pub residual: Residual,
     /// The last operation of the decoder; default `"linear"`.
     #[serde(default)]
     pub output: Output,
@@ -67,7 +67,7 @@ impl VqVaeConfig {
             embed_dim: None,
             norm: NormKind::default(),
             latent_norm: NormKind::default(),
-            skip: Skip::default(),
+            residual: Residual::default(),
             output: Output::default(),
         }
     }
@@ -126,7 +126,7 @@ impl VqVaeConfig {
             blocks: self.residual_blocks,
             channels: self.residual_channels(),
             norm: self.norm,
-            skip: self.skip,
+            order: self.residual,
         }
     }
 

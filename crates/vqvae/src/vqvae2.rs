@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 use vqkit_quantizer::QuantizerConfig;
 
-use crate::blocks::{NormKind, ResidualShape, ResidualStack, Skip, conv, double, halve};
+use crate::blocks::{NormKind, Residual, ResidualShape, ResidualStack, conv, double, halve};
 use crate::config::{self, check_channels, check_channels_in, check_count};
 use crate::network::{Network, Quantize};
 use crate::{Tokenizer, TokenizerError};
@@ -90,7 +90,7 @@ impl VqVae2Config {
             blocks: self.residual_blocks,
             channels: self.residual_channels,
             norm: NormKind::None,
-            skip: Skip::Plain,
+            order: Residual::Plain,
         }
     }
 }

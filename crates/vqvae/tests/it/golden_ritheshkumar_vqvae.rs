@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tch::{Device, Kind, Reduction, Tensor, nn};
 use vqkit_quantizer::{Mode, QuantizerConfig, VectorQuantizerConfig};
 use vqkit_testing::Golden;
-use vqkit_vqvae::{NormKind, Output, Skip, Tokenizer, VqVaeConfig};
+use vqkit_vqvae::{NormKind, Output, Residual, Tokenizer, VqVaeConfig};
 
 /// Ours for the layers of upstream's sequences, each of which has weights below it.
 const LAYERS: [(&str, &str); 20] = [
@@ -49,7 +49,7 @@ fn build(golden: &Golden) -> (BTreeMap<String, Tensor>, Tokenizer) {
     };
     let network = VqVaeConfig {
         norm: NormKind::Batch,
-        skip: Skip::Rectified,
+        residual: Residual::Rectified,
         output: Output::Tanh,
         ..VqVaeConfig::new(config["dim"].as_i64().unwrap())
     };

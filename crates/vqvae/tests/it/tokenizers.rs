@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tch::nn::{self, OptimizerConfig};
 use tch::{Device, Kind, Reduction, Tensor};
 use vqkit_quantizer::{EmaVectorQuantizerConfig, Mode, QuantizerConfig, VectorQuantizerConfig};
-use vqkit_vqvae::{NormKind, Reconstruction, Tokenizer, TokenizerConfig, VqVae2Config, VqVaeConfig};
+use vqkit_vqvae::{NormKind, Reconstruction, Residual, Tokenizer, TokenizerConfig, VqVae2Config, VqVaeConfig};
 
 const SIZE: i64 = 32;
 const TRAIN: Mode = Mode::Train { step: 0 };
@@ -34,7 +34,12 @@ fn every_kind() -> Vec<Built> {
             downsampling: 8,
             ..small.clone()
         }),
-        TokenizerConfig::VqVae(VqVaeConfig { norm: NormKind::Group, embed_dim: Some(3), ..small.clone() }),
+        TokenizerConfig::VqVae(VqVaeConfig {
+            norm: NormKind::Group,
+            residual: Residual::Preactivated,
+            embed_dim: Some(3),
+            ..small.clone()
+        }),
         TokenizerConfig::VqVae(VqVaeConfig { downsampling: 2, residual_blocks: 0, fine_channels: Some(6), ..small }),
         TokenizerConfig::VqVae2(two_levels),
     ];
