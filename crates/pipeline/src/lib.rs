@@ -14,6 +14,7 @@ mod interrupt;
 mod level_usage;
 mod load;
 mod log;
+mod optimizer;
 mod pictures;
 mod progress;
 mod recipe;

@@ -7,11 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn::VarStore};
-use vqkit_torch::{
-    ema::WeightEma,
-    optim::{Adam, AdamConfig, ParamGroup, clip_grad_norm},
-    rng, weights,
-};
+use vqkit_torch::{ema::WeightEma, optim::clip_grad_norm, rng, weights};
 
 use crate::{
     checkpoint::Checkpoints,
@@ -19,6 +15,7 @@ use crate::{
     error::{PipelineError, Result},
     files,
     log::{self, LogOffsets, StageLog},
+    optimizer::Optimizer,
     pictures::Picture,
     progress::Progress,
     recipe::Train,
@@ -51,7 +48,7 @@ pub struct Trainer {
     run: PathBuf,
     train: Train,
     vs: VarStore,
-    optimizer: Adam,
+    optimizer: Optimizer,
     ema: Option<WeightEma>,
     checkpoints: Checkpoints,
     state: State,
@@ -90,7 +87,7 @@ impl Trainer {
     pub fn begin(run: &mut Run, stage: &str, train: &Train, mut vs: VarStore, context: &Context) -> Result<Self> {
         let began = run.begin(stage)?;
         let checkpoints = Checkpoints::open(&run.folder(stage), train.keep)?;
-        let mut optimizer = Adam::new(parameter_groups(&vs, train), AdamConfig::adamw(train.betas))?;
+        let mut optimizer = Optimizer::new(&vs, train)?;
         let averages = train.ema_decay > 0.0;
         let mut ema = averages.then(|| WeightEma::new(&vs, train.ema_decay, true)).transpose()?;
         let mut state = State::default();
@@ -330,25 +327,11 @@ pub fn fingerprint(checkpoint: &Path) -> Result<String> {
     Ok(blake3::hash(&bytes).to_hex().to_string())
 }
 
-/// Decay falls on weights of two and more axes, but not on embeddings and codebooks.
-fn parameter_groups(vs: &VarStore, train: &Train) -> Vec<ParamGroup> {
-    let trainable = weights::trainable(vs);
-    let decays = |(name, value): &(String, Tensor)| value.dim() >= 2 && !name.contains("embedding");
-    let (decayed, plain): (Vec<_>, Vec<_>) = trainable.into_iter().partition(decays);
-    let group = |name: &str, params, weight_decay| ParamGroup {
-        name: name.into(),
-        params,
-        lr: train.learning_rate,
-        weight_decay,
-    };
-    vec![group("decayed", decayed, train.weight_decay), group("plain", plain, 0.0)]
-}
-
-fn restore_optimizer(path: &Path, optimizer: &mut Adam, context: &Context) -> Result<Tensors> {
+fn restore_optimizer(path: &Path, optimizer: &mut Optimizer, context: &Context) -> Result<Tensors> {
     let mut moving = weights::read(path)?;
     let state = moving.remove(RNG).ok_or_else(|| PipelineError::artifact(path, "holds no random state"))?;
     rng::set_state(context.device, &state)?;
     let (counters, moments): (Tensors, Tensors) = moving.into_iter().partition(|(name, _)| name.starts_with(COUNTER));
-    optimizer.load_state(&moments)?;
+    optimizer.load_state(moments)?;
     Ok(counters.into_iter().map(|(name, value)| (name[COUNTER.len()..].to_owned(), value)).collect())
 }

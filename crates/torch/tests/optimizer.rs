@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor, no_grad};
 use vqkit_torch::TorchError;
-use vqkit_torch::optim::{Adam, AdamConfig, ParamGroup};
+use vqkit_torch::optim::{Adam, AdamConfig, Muon, MuonConfig, ParamGroup, orthogonalize};
 use vqkit_torch::weights;
 
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
@@ -150,4 +150,68 @@ fn a_parameter_that_changed_is_told_of() {
     weight.sum(Kind::Double).backward();
     let message = adam.step().unwrap_err().to_string();
     assert!(message.contains("changed its kind, device or layout"), "{message}");
+}
+
+/// The iteration acts on each singular value by itself, so that an exact decomposition gives the same.
+#[test]
+fn orthogonalize_takes_each_singular_value_through_the_polynomial() {
+    tch::manual_seed(0);
+    for shape in [[2, 5, 9], [2, 9, 5]] {
+        let matrices = Tensor::randn(shape, (Kind::Double, Device::Cpu));
+        let (u, s, v) = matrices.svd(true, true);
+        let mut x = &s / s.square().sum_dim_intlist([-1].as_slice(), true, Kind::Double).sqrt();
+        for _ in 0..5 {
+            x = &x * 3.4445 - x.pow_tensor_scalar(3) * 4.775 + x.pow_tensor_scalar(5) * 2.0315;
+        }
+        assert!(x.min().double_value(&[]) > 0.6 && x.max().double_value(&[]) < 1.25, "{x}");
+        let expected = (u * x.unsqueeze(-2)).matmul(&v.transpose(-2, -1));
+        let difference = (orthogonalize(&matrices).unwrap() - expected).abs().max().double_value(&[]);
+        assert!(difference < 1e-6, "{shape:?}: {difference}");
+    }
+}
+
+#[test]
+fn muon_s_first_step_is_the_orthogonalised_gradient() {
+    let weight = leaf(&[3, 2, 2, 1]);
+    let gradient = Tensor::randn([3, 2, 2, 1], CPU);
+    let mut muon = Muon::new(group("hidden", &[("w", &weight)]), MuonConfig { momentum: 0.0 }).unwrap();
+    (&weight * &gradient).sum(Kind::Float).backward();
+    muon.step().unwrap();
+    let update = orthogonalize(&gradient.view([3, 4])).unwrap().view([3, 2, 2, 1]);
+    let expected = Tensor::ones([3, 2, 2, 1], CPU) * (1.0 - 0.1 * 0.01) - update * (0.1 * 0.2 * 2.0);
+    assert!((weight.detach() - expected).abs().max().double_value(&[]) < 1e-6);
+}
+
+#[test]
+fn muon_s_state_put_back_continues_bit_for_bit() {
+    let start = |first: &Tensor, second: &Tensor| {
+        Muon::new(group("hidden", &[("first", first), ("second", second)]), MuonConfig::default()).unwrap()
+    };
+    let loss = |first: &Tensor, second: &Tensor| (first.matmul(second) - 3.0).square().sum(Kind::Float);
+    let descend = |muon: &mut Muon, first: &Tensor, second: &Tensor| {
+        muon.zero_grad();
+        loss(first, second).backward();
+        muon.step().unwrap();
+    };
+    let (first, second) = (leaf(&[4, 4]), leaf(&[4, 4]));
+    let mut whole = start(&first, &second);
+    (0..3).for_each(|_| descend(&mut whole, &first, &second));
+    let state = whole.state().into_iter().map(|(name, tensor)| (name, tensor.copy())).collect();
+    let [first_again, second_again] = [&first, &second].map(|leaf| leaf.detach().copy().set_requires_grad(true));
+    (0..3).for_each(|_| descend(&mut whole, &first, &second));
+
+    let mut resumed = start(&first_again, &second_again);
+    resumed.load_state(&state).unwrap();
+    (0..3).for_each(|_| descend(&mut resumed, &first_again, &second_again));
+    assert_eq!(first, first_again);
+    assert_eq!(second, second_again);
+    assert_eq!(whole.state(), resumed.state());
+}
+
+#[test]
+fn muon_refuses_what_is_no_matrix() {
+    let message = Muon::new(group("hidden", &[("bias", &leaf(&[3]))]), MuonConfig::default()).unwrap_err().to_string();
+    assert!(message.contains("`bias`") && message.contains("[3]"), "{message}");
+    let wrong = Muon::new(group("hidden", &[("w", &leaf(&[2, 2]))]), MuonConfig { momentum: 1.0 });
+    assert!(wrong.unwrap_err().to_string().starts_with("`momentum`"));
 }

@@ -14,7 +14,7 @@ use vqkit_vqvae::TokenizerConfig;
 
 pub use self::{
     sections::{Condition, Evaluate, Loss, Precision, Sample},
-    train::Train,
+    train::{OptimizerKind, Train},
 };
 use crate::error::{PipelineError, Result};
 

@@ -12,7 +12,10 @@ pub struct Train {
     pub steps: u64,
     /// Samples a step.
     pub batch_size: usize,
-    /// Learning rate of AdamW, before the schedule's factor.
+    /// What moves the weights. Default AdamW.
+    #[serde(default)]
+    pub optimizer: OptimizerKind,
+    /// Learning rate, before the schedule's factor.
     pub learning_rate: f64,
     /// The factor on the learning rate by step. Default constant.
     #[serde(default)]
@@ -20,7 +23,7 @@ pub struct Train {
     /// AdamW's decay rates of the two moments. Default `[0.9, 0.95]`.
     #[serde(default = "Train::default_betas")]
     pub betas: (f64, f64),
-    /// AdamW's decoupled weight decay, on weights of two and more axes only. Default 0.
+    /// Decoupled weight decay, on weights of two and more axes only. Default 0.
     #[serde(default)]
     pub weight_decay: f64,
     /// Largest global norm of the gradients; 0 leaves them as they are. Default 1.
@@ -44,6 +47,17 @@ pub struct Train {
     /// Checkpoints kept, beside the best. Default 2.
     #[serde(default = "Train::default_keep")]
     pub keep: usize,
+}
+
+/// What moves the weights.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// AdamW everywhere.
+    #[default]
+    AdamW,
+    /// Muon for the weights of hidden layers, AdamW for everything else: more work a step, and far fewer steps.
+    Muon,
 }
 
 impl Train {

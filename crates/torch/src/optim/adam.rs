@@ -1,26 +1,13 @@
 //! Adam and AdamW on libtorch's fused kernels.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Kind, Tensor, no_grad};
 
+use super::group::{ParamGroup, check_unique, not_negative};
 use crate::TorchError;
 use crate::shim::{self, AdamNumbers, AdamOperands};
 use crate::weights::Mismatch;
-
-/// Parameters that share a learning rate and a weight decay. All of a group are of one floating kind and on one device.
-#[derive(Debug)]
-pub struct ParamGroup {
-    /// Name, for [`Adam::set_lr`].
-    pub name: String,
-    /// The parameters by their full names: leaves of the graph, such as the trainable variables of a
-    /// [`VarStore`](tch::nn::VarStore).
-    pub params: Vec<(String, Tensor)>,
-    /// Learning rate, not negative.
-    pub lr: f64,
-    /// Weight decay, not negative; see [`AdamConfig::decoupled`] for what it does.
-    pub weight_decay: f64,
-}
 
 /// The hyper-parameters that all groups share.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -184,12 +171,7 @@ impl Adam {
 
 impl Group {
     fn new(group: ParamGroup) -> Result<Self, TorchError> {
-        not_negative("lr", group.lr)?;
-        not_negative("weight_decay", group.weight_decay)?;
-        let place = group.params.first().map(|(_, first)| (first.kind(), first.device()));
-        for (name, parameter) in &group.params {
-            check_parameter(name, parameter, place)?;
-        }
+        group.check()?;
         let slots = group.params.into_iter().map(|(name, parameter)| Slot::new(name, parameter));
         Ok(Self {
             name: group.name,
@@ -230,45 +212,4 @@ impl Slot {
         [("exp_avg", &self.exp_avg), ("exp_avg_sq", &self.exp_avg_sq), ("step", &self.step)]
             .map(|(prefix, tensor)| (format!("{prefix}.{}", self.name), tensor))
     }
-}
-
-/// A tensor under two names would be moved twice a step.
-fn check_unique(groups: &[ParamGroup]) -> Result<(), TorchError> {
-    let (mut group_names, mut names, mut places) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for group in groups {
-        if !group_names.insert(&group.name) {
-            return Err(TorchError::config("groups", format!("the name `{}` occurs twice", group.name)));
-        }
-        for (name, parameter) in &group.params {
-            let is_new_place = parameter.numel() == 0 || places.insert(parameter.data_ptr() as usize);
-            if !names.insert(name) || !is_new_place {
-                return Err(TorchError::config("params", format!("`{name}` is given twice")));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn check_parameter(name: &str, parameter: &Tensor, place: Option<(Kind, Device)>) -> Result<(), TorchError> {
-    let refuse = |reason: &str| Err(TorchError::config("params", format!("`{name}` {reason}")));
-    let (kind, device) = (parameter.kind(), parameter.device());
-    if !matches!(kind, Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16) {
-        return refuse(&format!("is {kind:?}, which is no floating kind"));
-    }
-    if place != Some((kind, device)) {
-        return refuse(&format!(
-            "is {kind:?} on {device:?}, the group's first is {place:?}: one kind and device a group"
-        ));
-    }
-    if !parameter.is_leaf() {
-        return refuse("is computed from other tensors and so never gets a gradient of its own");
-    }
-    Ok(())
-}
-
-fn not_negative(field: &'static str, value: f64) -> Result<(), TorchError> {
-    if value.is_finite() && value >= 0.0 {
-        return Ok(());
-    }
-    Err(TorchError::config(field, format!("must be a finite number of at least 0, found {value}")))
 }

@@ -2,6 +2,10 @@
 
 mod adam;
 mod clip;
+mod group;
+mod muon;
 
-pub use adam::{Adam, AdamConfig, ParamGroup};
+pub use adam::{Adam, AdamConfig};
 pub use clip::clip_grad_norm;
+pub use group::ParamGroup;
+pub use muon::{Muon, MuonConfig, orthogonalize};
