@@ -148,17 +148,24 @@ impl Curve {
             .x_label_area_size(26)
             .y_label_area_size(52)
             .build_cartesian_2d(steps.0..steps.1, values.0..values.1)?;
-        chart.configure_mesh().x_labels(5).y_labels(5).light_line_style(TRANSPARENT).draw()?;
+        let whole = |step: &f64| format!("{step:.0}");
+        chart
+            .configure_mesh()
+            .x_labels(5)
+            .x_label_formatter(&whole)
+            .y_labels(5)
+            .light_line_style(TRANSPARENT)
+            .draw()?;
         chart.draw_series(LineSeries::new(self.points.iter().copied(), &BLUE))?;
         root.present()?;
         Ok(())
     }
 
-    /// Lowest and highest, a little apart where all are equal.
+    /// Lowest and highest, with some room; more of it where all are equal.
     fn range(&self, axis: fn(&(f64, f64)) -> f64) -> (f64, f64) {
         let values = self.points.iter().map(axis);
         let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
-        let room = ((high - low) * 0.05).max(low.abs() * 1e-6).max(1e-9);
+        let room = if high > low { (high - low) * 0.05 } else { low.abs().max(1.0) * 0.5 };
         (low - room, high + room)
     }
 }
