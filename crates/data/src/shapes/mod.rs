@@ -23,6 +23,8 @@ mod scene;
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 pub use caption::Request;
 pub use check::{Problem, Verdict, check};
 pub use read::{Found, read};
@@ -138,7 +140,8 @@ impl Hue {
 }
 
 /// How large an object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Size {
     /// About a quarter as wide as the picture.
     Small,

@@ -46,11 +46,16 @@ impl Scene {
 
     /// The scene of this seed and index, of at most `max_objects` objects (1 to 3; others are brought into that range).
     pub fn new(seed: u64, index: u64, max_objects: usize) -> Self {
+        Self::with_single(seed, index, max_objects, None)
+    }
+
+    /// As [`new`](Self::new); an object that is alone in its picture has the size `single`, where one is given.
+    pub fn with_single(seed: u64, index: u64, max_objects: usize, single: Option<Size>) -> Self {
         let mut random = Random::keyed(&[seed, index]);
         let wanted = 1 + random.below(max_objects.clamp(1, 3) as u64) as usize;
         let top = random.between(20.0, 235.0);
         let background = [top, (top + random.between(-25.0, 25.0)).clamp(15.0, 240.0)];
-        let looks = looks(&mut random, wanted);
+        let looks = looks(&mut random, wanted, single);
         let mut objects = Vec::new();
         for count in (1..=wanted).rev() {
             objects = layout(&mut random, &looks[..count]);
@@ -112,14 +117,14 @@ impl Scene {
 }
 
 /// Looks of distinct colours; where there are several objects, exactly one is large.
-fn looks(random: &mut Random, count: usize) -> Vec<Looks> {
+fn looks(random: &mut Random, count: usize, single: Option<Size>) -> Vec<Looks> {
     let mut hues = Hue::ALL.to_vec();
     let large = random.below(count as u64) as usize;
-    let single = random.choose(&Size::ALL);
+    let either = random.choose(&Size::ALL);
     let object = |place| {
         let hue = hues.swap_remove(random.below(hues.len() as u64) as usize);
         let size = match (count, place == large) {
-            (1, _) => single,
+            (1, _) => single.unwrap_or(either),
             (_, true) => Size::Large,
             (_, false) => Size::Small,
         };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{OpenSource, Opening};
 use crate::{
     DataConfig, DataError, Facts, Sample, Source,
-    shapes::{Scene, Shape},
+    shapes::{Scene, Shape, Size},
 };
 
 /// `type = "shapes"`: procedural pictures of coloured shapes, see [`crate::shapes`]. They are drawn at `image_size`, so
@@ -26,6 +26,9 @@ pub struct ShapesConfig {
     /// The most objects in a picture, 1 to 3. Default 3.
     #[serde(default = "default_max_objects")]
     pub max_objects: u32,
+    /// The size of an object that is alone in its picture, `"small"` or `"large"`. Default either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub single: Option<Size>,
 }
 
 fn default_max_objects() -> u32 {
@@ -75,7 +78,8 @@ struct Shapes {
 
 impl Shapes {
     fn new(config: &ShapesConfig, indices: Range<u64>, size: u32) -> Self {
-        let meaning = format!("shapes 1 {} {} {indices:?} {size}", config.seed, config.max_objects);
+        let ShapesConfig { seed, max_objects, single, .. } = config;
+        let meaning = format!("shapes 1 {seed} {max_objects} {single:?} {indices:?} {size}");
         let facts = Facts {
             class_names: Shape::ALL.map(|shape| shape.name().to_owned()).to_vec(),
             num_classes: Shape::ALL.len() as u32,
@@ -95,7 +99,8 @@ impl Source for Shapes {
 
     fn get(&self, index: usize) -> Result<Sample, DataError> {
         let index = self.indices.start + index as u64;
-        let scene = Scene::new(self.config.seed, index, self.config.max_objects as usize);
+        let ShapesConfig { seed, max_objects, single, .. } = self.config;
+        let scene = Scene::with_single(seed, index, max_objects as usize, single);
         let drawn = scene.draw(self.size)?;
         Ok(Sample {
             key: format!("{index:08}"),
