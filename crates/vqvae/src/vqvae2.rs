@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 use vqkit_quantizer::QuantizerConfig;
 
-use crate::blocks::{NormKind, Residual, ResidualShape, ResidualStack, conv, double, halve};
+use crate::blocks::{Norm, NormKind, Residual, ResidualShape, ResidualStack, conv, double, halve};
 use crate::config::{self, check_channels, check_channels_in, check_count};
 use crate::network::{Network, Quantize};
 use crate::{Tokenizer, TokenizerError};
@@ -26,6 +26,16 @@ pub struct VqVae2Config {
     /// Width D of the latents of both levels; default 64.
     #[serde(default = "config::vqvae2_embed_dim")]
     pub embed_dim: i64,
+    /// Normalisation inside residual blocks; default `"none"`.
+    #[serde(default)]
+    pub norm: NormKind,
+    /// Normalisation of the latents of both levels, without which the top level's may shrink to a few codes; default
+    /// `"none"`.
+    #[serde(default)]
+    pub latent_norm: NormKind,
+    /// The order of operations in residual blocks; default `"plain"`.
+    #[serde(default)]
+    pub residual: Residual,
 }
 
 impl Default for VqVae2Config {
@@ -35,6 +45,9 @@ impl Default for VqVae2Config {
             residual_blocks: config::residual_blocks(),
             residual_channels: config::vqvae2_residual_channels(),
             embed_dim: config::vqvae2_embed_dim(),
+            norm: NormKind::default(),
+            latent_norm: NormKind::default(),
+            residual: Residual::default(),
         }
     }
 }
@@ -57,7 +70,7 @@ impl VqVae2Config {
 
     /// Makes the tokenizer of images with `in_channels` channels, with its variables at `vs`, in upstream's division
     /// (rosinality/vq-vae-2-pytorch): `enc_b`, `enc_t`, `quantize_conv_t`, `quantize_t`, `dec_t`, `quantize_conv_b`,
-    /// `quantize_b`, `upsample_t`, `dec`.
+    /// `quantize_b`, `upsample_t`, `dec`; and `latent_norm_t` and `latent_norm_b`.
     ///
     /// # Errors
     /// [`TokenizerError::Config`] for the first value out of range, and the quantizer's errors.
@@ -75,8 +88,10 @@ impl VqVae2Config {
             encoder_bottom: Encoder::new(&(vs / "enc_b"), &[in_channels, half, channels], channels, residual),
             encoder_top: Encoder::new(&(vs / "enc_t"), &[channels, half], channels, residual),
             project_top: conv(vs / "quantize_conv_t", channels, embed_dim, 1),
+            norm_top: Norm::new(&(vs / "latent_norm_t"), self.latent_norm, embed_dim),
             decoder_top: Decoder::new(&(vs / "dec_t"), embed_dim, &[channels, embed_dim], residual),
             project_bottom: conv(vs / "quantize_conv_b", embed_dim + channels, embed_dim, 1),
+            norm_bottom: Norm::new(&(vs / "latent_norm_b"), self.latent_norm, embed_dim),
             upsample_top: double(vs / "upsample_t", embed_dim, embed_dim),
             decoder: Decoder::new(&(vs / "dec"), 2 * embed_dim, &[channels, half, in_channels], residual),
             channels: in_channels,
@@ -89,8 +104,8 @@ impl VqVae2Config {
         ResidualShape {
             blocks: self.residual_blocks,
             channels: self.residual_channels,
-            norm: NormKind::None,
-            order: Residual::Plain,
+            norm: self.norm,
+            order: self.residual,
         }
     }
 }
@@ -100,8 +115,10 @@ struct VqVae2 {
     encoder_bottom: Encoder,
     encoder_top: Encoder,
     project_top: nn::Conv2D,
+    norm_top: Norm,
     decoder_top: Decoder,
     project_bottom: nn::Conv2D,
+    norm_bottom: Norm,
     upsample_top: nn::ConvTranspose2D,
     decoder: Decoder,
     channels: i64,
@@ -109,18 +126,18 @@ struct VqVae2 {
 }
 
 impl Network for VqVae2 {
-    fn encode(&self, images: &Tensor, _train: bool, quantize: &mut Quantize) -> Result<Vec<Tensor>, TokenizerError> {
-        let bottom = self.encoder_bottom.forward(images);
-        let top = self.encoder_top.forward(&bottom);
-        let codes_top = quantize(0, top.apply(&self.project_top))?;
-        let known = self.decoder_top.forward(&codes_top);
+    fn encode(&self, images: &Tensor, train: bool, quantize: &mut Quantize) -> Result<Vec<Tensor>, TokenizerError> {
+        let bottom = self.encoder_bottom.forward(images, train);
+        let top = self.encoder_top.forward(&bottom, train).apply(&self.project_top);
+        let codes_top = quantize(0, self.norm_top.forward(&top, train))?;
+        let known = self.decoder_top.forward(&codes_top, train);
         let latents = Tensor::cat(&[known, bottom], 1).apply(&self.project_bottom);
-        Ok(vec![codes_top, quantize(1, latents)?])
+        Ok(vec![codes_top, quantize(1, self.norm_bottom.forward(&latents, train))?])
     }
 
-    fn decode(&self, codes: &[Tensor], _train: bool) -> Tensor {
+    fn decode(&self, codes: &[Tensor], train: bool) -> Tensor {
         let top = codes[0].apply(&self.upsample_top);
-        self.decoder.forward(&Tensor::cat(&[&top, &codes[1]], 1))
+        self.decoder.forward(&Tensor::cat(&[&top, &codes[1]], 1), train)
     }
 
     fn strides(&self) -> &[i64] {
@@ -155,9 +172,9 @@ impl Encoder {
         }
     }
 
-    fn forward(&self, x: &Tensor) -> Tensor {
+    fn forward(&self, x: &Tensor, train: bool) -> Tensor {
         let x = self.halvings.iter().fold(x.shallow_clone(), |x, halving| x.apply(halving).relu());
-        self.residual.forward(x.apply(&self.mix), false).relu()
+        self.residual.forward(x.apply(&self.mix), train).relu()
     }
 }
 
@@ -180,8 +197,8 @@ impl Decoder {
         }
     }
 
-    fn forward(&self, x: &Tensor) -> Tensor {
-        let x = self.residual.forward(x.apply(&self.mix), false);
+    fn forward(&self, x: &Tensor, train: bool) -> Tensor {
+        let x = self.residual.forward(x.apply(&self.mix), train);
         self.doublings.iter().fold(x, |x, doubling| x.relu().apply(doubling))
     }
 }

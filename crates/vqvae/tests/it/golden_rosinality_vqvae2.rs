@@ -78,6 +78,7 @@ fn build(golden: &Golden) -> Built {
         residual_blocks: integer("n_res_block"),
         residual_channels: integer("n_res_channel"),
         embed_dim: integer("embed_dim"),
+        ..VqVae2Config::default()
     };
     let vs = nn::VarStore::new(Device::Cpu);
     let tokenizer = network.build(&vs.root(), integer("in_channel"), &QuantizerConfig::Ema(quantizer)).unwrap();

@@ -14,7 +14,8 @@ fn build(config: &TokenizerConfig) -> Tokenizer {
 }
 
 fn two_levels() -> Tokenizer {
-    let config = VqVae2Config { channels: 4, residual_blocks: 1, residual_channels: 2, embed_dim: 2 };
+    let config =
+        VqVae2Config { channels: 4, residual_blocks: 1, residual_channels: 2, embed_dim: 2, ..VqVae2Config::default() };
     build(&TokenizerConfig::VqVae2(config))
 }
 

@@ -25,7 +25,8 @@ impl Built {
 /// Every tokenizer with every quantizer, and the options of the single-level one.
 fn every_kind() -> Vec<Built> {
     let small = VqVaeConfig { residual_channels: Some(4), ..VqVaeConfig::new(8) };
-    let two_levels = VqVae2Config { channels: 8, residual_blocks: 1, residual_channels: 4, embed_dim: 4 };
+    let two_levels =
+        VqVae2Config { channels: 8, residual_blocks: 1, residual_channels: 4, embed_dim: 4, ..VqVae2Config::default() };
     let tokenizers = [
         TokenizerConfig::VqVae(small.clone()),
         TokenizerConfig::VqVae(VqVaeConfig {
@@ -41,7 +42,13 @@ fn every_kind() -> Vec<Built> {
             ..small.clone()
         }),
         TokenizerConfig::VqVae(VqVaeConfig { downsampling: 2, residual_blocks: 0, fine_channels: Some(6), ..small }),
-        TokenizerConfig::VqVae2(two_levels),
+        TokenizerConfig::VqVae2(two_levels.clone()),
+        TokenizerConfig::VqVae2(VqVae2Config {
+            norm: NormKind::Batch,
+            latent_norm: NormKind::Batch,
+            residual: Residual::Preactivated,
+            ..two_levels
+        }),
     ];
     let quantizers =
         [QuantizerConfig::Vq(VectorQuantizerConfig::new(16)), QuantizerConfig::Ema(EmaVectorQuantizerConfig::new(16))];
