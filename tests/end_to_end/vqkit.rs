@@ -30,12 +30,14 @@ channels = 8
 residual_blocks = 1
 residual_channels = 8
 downsampling = 4
+norm = "batch"
 [tokenizer.quantizer]
 type = "ema"
 codebook_size = 16
 [tokenizer.train]
 steps = 40
 batch_size = 16
+optimizer = "muon"
 learning_rate = 1e-3
 ema_decay = 0.9
 log_every = 5

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::group::{ParamGroup, check_unique, not_negative};
+use super::group::{ParamGroup, check_unique, drop_gradients, not_negative, restore};
 use crate::TorchError;
 use crate::shim::{self, AdamNumbers, AdamOperands};
-use crate::weights::Mismatch;
 
 /// The hyper-parameters that all groups share.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -141,9 +140,7 @@ impl Adam {
 
     /// Drops all gradients, so that a parameter that takes no part in the next backward pass is not moved.
     pub fn zero_grad(&mut self) {
-        let parameters: Vec<_> = self.slots().map(|slot| &slot.parameter).collect();
-        shim::clear_gradients(&parameters)
-            .unwrap_or_else(|error| unreachable!("dropping gradients cannot fail: {error}"));
+        drop_gradients(self.slots().map(|slot| &slot.parameter));
     }
 
     /// The state by name: `exp_avg.PARAMETER` and `exp_avg_sq.PARAMETER`, shaped as the parameter, and `step.PARAMETER`,
@@ -158,10 +155,7 @@ impl Adam {
     /// # Errors
     /// [`TorchError::Mismatch`] listing every name, shape and kind that differs; nothing is changed then.
     pub fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<(), TorchError> {
-        let own = self.state();
-        Mismatch::check("the optimizer's state", &own, state)?;
-        no_grad(|| own.into_iter().try_for_each(|(name, mut tensor)| tensor.f_copy_(&state[&name])))?;
-        Ok(())
+        restore(self.state(), state)
     }
 
     fn slots(&self) -> impl Iterator<Item = &Slot> {

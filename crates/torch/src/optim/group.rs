@@ -1,10 +1,11 @@
-//! A group of parameters, and what every optimizer checks of it.
+//! A group of parameters, and what every optimizer does with groups and states.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::TorchError;
+use crate::weights::Mismatch;
+use crate::{TorchError, shim};
 
 /// Parameters that share a learning rate and a weight decay. All of a group are of one floating kind and on one device.
 #[derive(Debug)]
@@ -60,6 +61,18 @@ fn check_parameter(name: &str, parameter: &Tensor, place: Option<(Kind, Device)>
     if !parameter.is_leaf() {
         return refuse("is computed from other tensors and so never gets a gradient of its own");
     }
+    Ok(())
+}
+
+pub(super) fn drop_gradients<'a>(parameters: impl Iterator<Item = &'a Tensor>) {
+    let parameters: Vec<_> = parameters.collect();
+    shim::clear_gradients(&parameters).unwrap_or_else(|error| unreachable!("dropping gradients cannot fail: {error}"));
+}
+
+/// Copies a state into an optimizer's `own`, of the same names, shapes and kinds.
+pub(super) fn restore(own: BTreeMap<String, Tensor>, state: &BTreeMap<String, Tensor>) -> Result<(), TorchError> {
+    Mismatch::check("the optimizer's state", &own, state)?;
+    no_grad(|| own.into_iter().try_for_each(|(name, mut tensor)| tensor.f_copy_(&state[&name])))?;
     Ok(())
 }
 

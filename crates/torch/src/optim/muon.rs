@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use tch::{Tensor, no_grad};
 
-use super::group::{ParamGroup, check_unique, not_negative};
+use super::group::{ParamGroup, check_unique, drop_gradients, not_negative, restore};
 use crate::TorchError;
-use crate::weights::Mismatch;
 
 /// Coefficients of the quintic iteration, chosen by Jordan et al. for a steep rise near zero.
 const QUINTIC: (f64, f64, f64) = (3.4445, -4.775, 2.0315);
@@ -131,9 +130,7 @@ impl Muon {
 
     /// Drops all gradients, so that a parameter that takes no part in the next backward pass is not moved.
     pub fn zero_grad(&mut self) {
-        let parameters: Vec<_> = self.each_slot().map(|slot| &slot.parameter).collect();
-        crate::shim::clear_gradients(&parameters)
-            .unwrap_or_else(|error| unreachable!("dropping gradients cannot fail: {error}"));
+        drop_gradients(self.each_slot().map(|slot| &slot.parameter));
     }
 
     /// The state by name: `momentum.PARAMETER`, shaped as the parameter. They share their memory with the optimizer: copy
@@ -147,10 +144,7 @@ impl Muon {
     /// # Errors
     /// [`TorchError::Mismatch`] listing every name, shape and kind that differs; nothing is changed then.
     pub fn load_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<(), TorchError> {
-        let own = self.state();
-        Mismatch::check("the optimizer's state", &own, state)?;
-        no_grad(|| own.into_iter().try_for_each(|(name, mut tensor)| tensor.f_copy_(&state[&name])))?;
-        Ok(())
+        restore(self.state(), state)
     }
 
     fn each_slot(&self) -> impl Iterator<Item = &Slot> {
