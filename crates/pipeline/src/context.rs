@@ -55,7 +55,7 @@ impl Context {
     }
 
     /// A batch's images on the device, with the channels of a pixel side by side in memory: convolutions keep the layout
-    /// of their input, and are faster in this one.
+    /// of their input, and on the CPU reorder less in this one.
     ///
     /// # Shapes
     /// `[B, C, H, W]` in `[-1, 1]`.
