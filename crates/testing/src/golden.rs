@@ -1,10 +1,12 @@
-//! Goldens: one folder per component, with `config.json`, `io.safetensors` and perhaps `weights.safetensors`.
+//! Goldens: one folder per component, with `config.json`, `io.safetensors` and perhaps `weights.safetensors` or `keys.json`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tch::{Kind, Tensor};
+
+use crate::formula;
 
 /// The variable that names the folder of all goldens.
 const FOLDER_VARIABLE: &str = "VQKIT_GOLDEN";
@@ -74,12 +76,22 @@ impl Golden {
         self.recorded(key).copy()
     }
 
-    /// The upstream's state dict before anything ran, by the upstream's names.
+    /// The upstream's state dict before anything ran, by the upstream's names: what `weights.safetensors` holds, and what
+    /// `keys.json` has computed.
     ///
     /// # Panics
-    /// When `weights.safetensors` is missing or broken.
+    /// When neither is there, one is broken, or a computed tensor differs from its recorded check.
     pub fn weights(&self) -> BTreeMap<String, Tensor> {
-        read_tensors(&self.path("weights.safetensors"))
+        let (keys, recorded) = (self.path("keys.json"), self.path("weights.safetensors"));
+        let mut weights = BTreeMap::new();
+        if let Ok(keys) = std::fs::read(&keys) {
+            let salt = self.config["salt"].as_u64().expect("config.json has a salt beside a keys.json");
+            weights = formula::fill(&keys, salt);
+        }
+        if weights.is_empty() || recorded.is_file() {
+            weights.extend(read_tensors(&recorded));
+        }
+        weights
     }
 
     /// The largest absolute difference allowed in an output; 0 stands for "equal".

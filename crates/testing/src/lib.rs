@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod formula;
 mod golden;
 
 pub use golden::Golden;

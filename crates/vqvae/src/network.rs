@@ -30,4 +30,8 @@ pub trait Network: fmt::Debug + Send {
 
     /// Width `D` of every level's latents, coarse first.
     fn dims(&self) -> Vec<i64>;
+
+    /// The weight of the decoder's last convolution, at which the pulls of two losses are compared
+    /// (Esser et al. 2021, equation 7).
+    fn last_layer(&self) -> &Tensor;
 }

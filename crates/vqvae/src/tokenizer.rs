@@ -129,6 +129,12 @@ impl Tokenizer {
         self.quantizers.iter().map(|quantizer| quantizer.sizes()).collect()
     }
 
+    /// The weight of the decoder's last convolution, at which the pulls of two losses are compared
+    /// (Esser et al. 2021, equation 7).
+    pub fn last_layer(&self) -> &Tensor {
+        self.network.last_layer()
+    }
+
     /// The quantizers, one a level, coarse first.
     pub fn quantizers(&self) -> &[Box<dyn Quantizer>] {
         &self.quantizers

@@ -168,6 +168,10 @@ impl Network for VqVae {
     fn dims(&self) -> Vec<i64> {
         vec![self.dim]
     }
+
+    fn last_layer(&self) -> &Tensor {
+        self.decoder.last_layer()
+    }
 }
 
 /// Halvings, each but the last with normalisation and ReLU; residual blocks; perhaps a projection; normalisation.
@@ -248,5 +252,9 @@ impl Decoder {
             Output::Linear => x,
             Output::Tanh => x.tanh(),
         }
+    }
+
+    fn last_layer(&self) -> &Tensor {
+        &self.doublings[self.doublings.len() - 1].0.ws
     }
 }

@@ -151,6 +151,10 @@ impl Network for VqVae2 {
     fn dims(&self) -> Vec<i64> {
         vec![self.embed_dim; 2]
     }
+
+    fn last_layer(&self) -> &Tensor {
+        self.decoder.last_layer()
+    }
 }
 
 /// Halvings with ReLU, a 3×3 convolution, residual blocks, ReLU.
@@ -200,5 +204,9 @@ impl Decoder {
     fn forward(&self, x: &Tensor, train: bool) -> Tensor {
         let x = self.residual.forward(x.apply(&self.mix), train);
         self.doublings.iter().fold(x, |x, doubling| x.relu().apply(doubling))
+    }
+
+    fn last_layer(&self) -> &Tensor {
+        &self.doublings[self.doublings.len() - 1].ws
     }
 }
