@@ -16,8 +16,7 @@ use crate::{
 ///
 /// # Errors
 /// When a loader cannot be started.
-pub fn training(recipe: &Recipe, data: &Dataset, start: u64) -> Result<Loader> {
-    let batch_size = recipe.tokenizer.train.batch_size;
+pub fn training(recipe: &Recipe, data: &Dataset, batch_size: usize, start: u64) -> Result<Loader> {
     let config = LoaderConfig { batch_size, seed: recipe.head.seed, start, augment: true, ..LoaderConfig::default() };
     Ok(Loader::new(&data.train, config)?)
 }

@@ -66,6 +66,9 @@ pub enum PipelineError {
     /// From the tokenizer crate.
     #[error(transparent)]
     Tokenizer(#[from] vqkit_vqvae::TokenizerError),
+    /// From the losses crate.
+    #[error(transparent)]
+    Loss(#[from] vqkit_losses::LossError),
     /// From the priors crate.
     #[error(transparent)]
     Prior(#[from] vqkit_priors::PriorError),

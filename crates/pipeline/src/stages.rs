@@ -9,12 +9,14 @@ use crate::{
     evaluate,
     recipe::Recipe,
     run::{Output, Run},
-    sample, train_prior, train_tokenizer,
+    sample, train_features, train_prior, train_tokenizer,
 };
 
 /// One stage of an experiment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stage {
+    /// Trains a classifier for its features.
+    Features,
     /// Trains encoder, codebook and decoder.
     Tokenizer,
     /// Encodes every image.
@@ -32,12 +34,17 @@ impl Stage {
     pub fn of(recipe: &Recipe) -> Vec<Self> {
         let priors = (0..recipe.priors.len()).map(Self::Prior);
         let sampled = (!recipe.priors.is_empty()).then_some(Self::Samples);
-        [Self::Tokenizer, Self::Tokens].into_iter().chain(priors).chain(sampled).chain([Self::Report]).collect()
+        let features = recipe.features.iter().map(|_| Self::Features);
+        if recipe.tokenizer.is_none() {
+            return features.collect();
+        }
+        features.chain([Self::Tokenizer, Self::Tokens]).chain(priors).chain(sampled).chain([Self::Report]).collect()
     }
 
     /// The name in `run.json`, which is also the folder inside the run.
     pub fn name(&self, recipe: &Recipe) -> String {
         match self {
+            Self::Features => train_features::STAGE.into(),
             Self::Tokenizer => train_tokenizer::STAGE.into(),
             Self::Tokens => encode::STAGE.into(),
             Self::Prior(level) => train_prior::stages(recipe)[*level].clone(),
@@ -53,6 +60,7 @@ impl Stage {
 
     fn run(&self, run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
         match self {
+            Self::Features => train_features::train(run, recipe, data, context),
             Self::Tokenizer => train_tokenizer::train(run, recipe, data, context),
             Self::Tokens => encode::encode(run, recipe, data, context),
             Self::Prior(level) => train_prior::train(run, recipe, *level, context),
@@ -75,6 +83,9 @@ pub fn check(recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<(
             "--stage: there is no stage `{only}`; there are {}",
             names.join(", ")
         )));
+    }
+    if recipe.tokenizer.is_none() {
+        return Ok(());
     }
     let (_, tokenizer) = train_tokenizer::build(recipe, context)?;
     let levels = tokenizer.sizes().len();
@@ -112,13 +123,13 @@ pub fn run(run: &mut Run, recipe: &Recipe, only: Option<&str>, context: &Context
 /// When it cannot be read, or holds no classes where they are needed.
 pub fn open_data(recipe: &Recipe) -> Result<Dataset> {
     let config = vqkit_data::DataConfig {
-        require_class: recipe.data.require_class || recipe.condition.class,
+        require_class: recipe.data.require_class || recipe.condition.class || recipe.features.is_some(),
         ..recipe.data.clone()
     };
     let data = config.open()?;
-    if recipe.condition.class && data.train.num_classes() == 0 {
-        let message = "condition.class = true, but the data has no classes";
-        return Err(PipelineError::Usage(message.into()));
+    let needs = [("condition.class = true", recipe.condition.class), ("[features]", recipe.features.is_some())];
+    if let (Some((who, _)), 0) = (needs.into_iter().find(|(_, needs)| *needs), data.train.num_classes()) {
+        return Err(PipelineError::Usage(format!("{who} needs classes, and the data has none")));
     }
     Ok(data)
 }

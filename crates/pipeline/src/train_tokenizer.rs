@@ -12,7 +12,7 @@ use crate::{
     error::Result,
     level_usage::LevelUsage,
     pictures::Picture,
-    recipe::Recipe,
+    recipe::{self, Recipe},
     run::{Output, Run},
     trainer::{self, Better, Trainer},
 };
@@ -33,7 +33,8 @@ const COLLAPSED: f64 = 0.1;
 pub fn build(recipe: &Recipe, context: &Context) -> Result<(VarStore, Tokenizer)> {
     let vs = VarStore::new(context.device);
     let channels = recipe.data.color.channels() as i64;
-    let tokenizer = recipe.tokenizer.network.build(&vs.root(), channels, &recipe.tokenizer.quantizer)?;
+    let config = recipe.tokenizer()?;
+    let tokenizer = config.network.build(&vs.root(), channels, &config.quantizer)?;
     tokenizer.grid_shapes(recipe.data.image_size.into())?;
     Ok((vs, tokenizer))
 }
@@ -45,8 +46,9 @@ pub fn build(recipe: &Recipe, context: &Context) -> Result<(VarStore, Tokenizer)
 pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
     tch::manual_seed(recipe.head.seed as i64);
     let (vs, mut tokenizer) = build(recipe, context)?;
-    let mut trainer = Trainer::begin(run, STAGE, &recipe.tokenizer.train, vs, context)?;
-    let mut loader = batches::training(recipe, data, trainer.samples())?;
+    let config = recipe.tokenizer()?;
+    let mut trainer = Trainer::begin(run, STAGE, &config.train, vs, context)?;
+    let mut loader = batches::training(recipe, data, config.train.batch_size, trainer.samples())?;
     let mut usage = LevelUsage::restore(&tokenizer.sizes(), context.device, trainer.counters());
     let kind = context.kind(recipe.head.precision);
 
@@ -58,7 +60,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
         }
         let mode = Mode::Train { step: trainer.step() };
         let output = context.autocast(kind, || tokenizer.forward(&images, mode))?;
-        let losses = Losses::new(recipe, &output, &images);
+        let losses = Losses::new(config, &output, &images);
         trainer.descend(&losses.total, batch.position, &losses.named())?;
         no_grad(|| tokenizer.update(&output))?;
         trainer.average()?;
@@ -93,8 +95,8 @@ struct Losses {
 
 impl Losses {
     /// `||x - D(z_q)||²` and, summed over the levels, what the quantizers ask for.
-    fn new(recipe: &Recipe, output: &Reconstruction, images: &Tensor) -> Self {
-        let reconstruction = recipe.tokenizer.loss.reconstruction.loss(&output.images, images);
+    fn new(config: &recipe::Tokenizer, output: &Reconstruction, images: &Tensor) -> Self {
+        let reconstruction = config.loss.reconstruction.loss(&output.images, images);
         let sum = |term: fn(&vqkit_quantizer::QuantizerLosses) -> &Tensor| {
             output
                 .levels
@@ -135,7 +137,7 @@ fn measure(
     data: &Dataset,
     context: &Context,
 ) -> Result<f64> {
-    let wanted = recipe.tokenizer.train.evaluate_samples;
+    let wanted = recipe.tokenizer()?.train.evaluate_samples;
     let (psnr_db, picture) = trainer.with_average(|| {
         let mut error = PixelError::default();
         let mut picture = None;

@@ -1,5 +1,6 @@
 //! The recipe: one TOML file that describes an experiment, validated once when it is loaded.
 
+mod classifier;
 mod sections;
 mod train;
 
@@ -13,23 +14,27 @@ use vqkit_quantizer::QuantizerConfig;
 use vqkit_vqvae::TokenizerConfig;
 
 pub use self::{
+    classifier::Classifier,
     sections::{Condition, Evaluate, Loss, Precision, Sample},
     train::{OptimizerKind, Train},
 };
 use crate::error::{PipelineError, Result};
 
 /// Everything that may stand at the top of a recipe.
-const KEYS: [&str; 9] = ["name", "seed", "precision", "data", "tokenizer", "condition", "prior", "sample", "evaluate"];
+const KEYS: [&str; 10] =
+    ["name", "seed", "precision", "data", "features", "tokenizer", "condition", "prior", "sample", "evaluate"];
 
-/// An experiment: data, tokenizer, priors, samples. Every value in it is valid.
+/// An experiment: data, features, tokenizer, priors, samples. Every value in it is valid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
     /// The keys in front of the sections.
     pub head: Head,
     /// `[data]`
     pub data: DataConfig,
-    /// `[tokenizer]`
-    pub tokenizer: Tokenizer,
+    /// `[features]`
+    pub features: Option<Features>,
+    /// `[tokenizer]`; a recipe has it, or `[features]`, or both.
+    pub tokenizer: Option<Tokenizer>,
     /// `[condition]`
     pub condition: Condition,
     /// `[[prior]]`, one per level, coarse first; none where only a tokenizer is trained.
@@ -52,6 +57,15 @@ pub struct Head {
     /// Arithmetic of encoder, decoder and prior. Default `auto`.
     #[serde(default)]
     pub precision: Precision,
+}
+
+/// `[features]` with `[features.train]`: a small classifier, whose features judge pictures.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Features {
+    /// The network, and how its images are varied.
+    pub network: Classifier,
+    /// How it is trained.
+    pub train: Train,
 }
 
 /// `[tokenizer]` with `[tokenizer.quantizer]`, `[tokenizer.loss]` and `[tokenizer.train]`.
@@ -105,7 +119,11 @@ impl Recipe {
     fn from_section(mut root: Section) -> Result<Self, ConfigError> {
         root.expect_only(&KEYS)?;
         let data_section = root.require("data")?;
-        let tokenizer_section = root.require("tokenizer")?;
+        let features_section = root.take("features")?;
+        let tokenizer_section = match features_section {
+            Some(_) => root.take("tokenizer")?,
+            None => Some(root.require("tokenizer")?),
+        };
         let condition = read_or_default::<Condition>(root.take("condition")?.as_ref())?;
         let prior_sections = root.take_list("prior")?;
         let sample_section = root.take("sample")?;
@@ -115,13 +133,30 @@ impl Recipe {
 
         let data: DataConfig = data_section.read()?;
         data.validate().map_err(|error| data_error(&data_section, &error))?;
-        let tokenizer = Tokenizer::from_section(tokenizer_section)?;
+        let features = features_section.map(Features::from_section).transpose()?;
+        let tokenizer = tokenizer_section.map(Tokenizer::from_section).transpose()?;
         let priors = prior_sections.into_iter().map(Prior::from_section).collect::<Result<_, _>>()?;
         let sample = read_or_default::<Sample>(sample_section.as_ref())?;
         if let (Err((key, reason)), Some(section)) = (sample.validate(), &sample_section) {
             return Err(section.error_at(key, &reason));
         }
-        Ok(Self { head, data, tokenizer, condition, priors, sample, evaluate })
+        Ok(Self { head, data, features, tokenizer, condition, priors, sample, evaluate })
+    }
+
+    /// `[features]`.
+    ///
+    /// # Errors
+    /// [`PipelineError::Usage`] where the recipe has none.
+    pub fn features(&self) -> Result<&Features> {
+        self.features.as_ref().ok_or_else(|| PipelineError::Usage("the recipe has no [features]".into()))
+    }
+
+    /// `[tokenizer]`.
+    ///
+    /// # Errors
+    /// [`PipelineError::Usage`] where the recipe has none.
+    pub fn tokenizer(&self) -> Result<&Tokenizer> {
+        self.tokenizer.as_ref().ok_or_else(|| PipelineError::Usage("the recipe has no [tokenizer]".into()))
     }
 
     /// The resolved recipe as TOML, every default written out; reading it gives the same recipe.
@@ -132,7 +167,12 @@ impl Recipe {
         let write = || -> Result<toml::Table, toml::ser::Error> {
             let mut root = toml::Table::try_from(&self.head)?;
             root.insert("data".into(), toml::Value::try_from(&self.data)?);
-            root.insert("tokenizer".into(), self.tokenizer.to_table()?.into());
+            if let Some(features) = &self.features {
+                root.insert("features".into(), features.to_table()?.into());
+            }
+            if let Some(tokenizer) = &self.tokenizer {
+                root.insert("tokenizer".into(), tokenizer.to_table()?.into());
+            }
             root.insert("condition".into(), toml::Value::try_from(self.condition)?);
             let priors = self.priors.iter().map(|prior| Ok(prior.to_table()?.into()));
             root.insert("prior".into(), toml::Value::Array(priors.collect::<Result<_, toml::ser::Error>>()?));
@@ -143,6 +183,21 @@ impl Recipe {
         write()
             .and_then(|table| toml::to_string(&table))
             .map_err(|error| PipelineError::Usage(format!("the recipe has no TOML form: {error}")))
+    }
+}
+
+impl Features {
+    fn from_section(mut section: Section) -> Result<Self, ConfigError> {
+        let train = Train::from_section(&section.require("train")?)?;
+        let network: Classifier = section.read()?;
+        network.validate().map_err(|(key, reason)| section.error_at(key, &reason))?;
+        Ok(Self { network, train })
+    }
+
+    fn to_table(&self) -> Result<toml::Table, toml::ser::Error> {
+        let mut table = toml::Table::try_from(&self.network)?;
+        table.insert("train".into(), toml::Value::try_from(&self.train)?);
+        Ok(table)
     }
 }
 

@@ -1,0 +1,47 @@
+//! `[features]`: the classifier, and how its images are varied.
+
+use serde::{Deserialize, Serialize};
+use vqkit_losses::{LossError, SmallVggConfig};
+
+/// The network of `[features]`, and how its images are varied.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Classifier {
+    /// Channels of each stage, from full resolution on.
+    pub widths: Vec<i64>,
+    /// Convolutions of a stage. Default 2.
+    #[serde(default = "Classifier::default_convolutions")]
+    pub convolutions: i64,
+    /// Each training image is moved by up to so many pixels each way, its edges mirrored. Default 0.
+    #[serde(default)]
+    pub shift: i64,
+    /// Share of the target that all classes have in common. Default 0.
+    #[serde(default)]
+    pub label_smoothing: f64,
+}
+
+impl Classifier {
+    fn default_convolutions() -> i64 {
+        2
+    }
+
+    /// The network's part.
+    pub fn vgg(&self) -> SmallVggConfig {
+        SmallVggConfig { widths: self.widths.clone(), convolutions: self.convolutions }
+    }
+
+    /// Whether every value is possible; else the key and what is wrong with it.
+    pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
+        self.vgg().validate().map_err(|error| match error {
+            LossError::Config { field, reason } => (field, reason),
+            other => ("widths", other.to_string()),
+        })?;
+        if !(0..=64).contains(&self.shift) {
+            return Err(("shift", format!("must be at least 0 and at most 64, found {}", self.shift)));
+        }
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            return Err(("label_smoothing", format!("must be in [0, 1), found {}", self.label_smoothing)));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! Stage `features`: a small classifier is trained on labelled images, for its features.
+
+use std::{collections::BTreeMap, path::Path};
+
+use tch::{Kind, Reduction, Tensor, nn::VarStore, no_grad};
+use vqkit_data::Dataset;
+use vqkit_losses::{FrozenVgg, SmallVgg};
+use vqkit_torch::weights;
+
+use crate::{
+    batches,
+    context::Context,
+    error::{PipelineError, Result},
+    recipe::Recipe,
+    run::{Output, Run},
+    trainer::{self, Better, Trainer},
+};
+
+/// The stage's name, and its folder inside the run.
+pub const STAGE: &str = "features";
+
+/// The frozen network, inside the stage's folder.
+const BACKBONE: &str = "backbone.safetensors";
+
+/// Trains the classifier of `recipe`, or goes on where the run's last checkpoint stands; then writes the frozen network.
+///
+/// # Errors
+/// When data or files cannot be read or written, the loss is not finite, or the user leaves.
+pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
+    tch::manual_seed(recipe.head.seed as i64);
+    let features = recipe.features()?;
+    let (vs, network) = build(recipe, data, context)?;
+    let mut trainer = Trainer::begin(run, STAGE, &features.train, vs, context)?;
+    let mut loader = batches::training(recipe, data, features.train.batch_size, trainer.samples())?;
+    let kind = context.kind(recipe.head.precision);
+
+    while !trainer.is_done() {
+        let batch = batches::next(&mut loader)?;
+        let images = shifted(&context.images(&batch)?, features.network.shift);
+        let classes = Tensor::f_from_slice(&batch.classes)?.to_device(context.device);
+        let logits = context.autocast(kind, || network.logits(&images, true)).to_kind(Kind::Float);
+        let smoothing = features.network.label_smoothing;
+        let loss = logits.f_cross_entropy_loss(&classes, None::<Tensor>, Reduction::Mean, -100, smoothing)?;
+        trainer.descend(&loss, batch.position, &[("cross_entropy", &loss)])?;
+        trainer.average()?;
+
+        if trainer.logs_now() {
+            let (loss, accuracy) = (loss.double_value(&[]), percent_right(&logits, &classes));
+            let figures = vec![("loss".into(), loss), ("accuracy_percent".into(), accuracy)];
+            trainer.log(figures, &format!("loss {loss:.3}  {accuracy:.0} % right"))?;
+        }
+        let figure = match trainer.evaluates_now() {
+            true => Some((measure(&mut trainer, &network, recipe, data, context)?, Better::Higher)),
+            false => None,
+        };
+        trainer.end_step(figure)?;
+    }
+    batches::report_bad(run, STAGE, &loader)?;
+    let checkpoint = trainer.finish()?;
+    let path = run.folder(STAGE).join(BACKBONE);
+    freeze(&path, &checkpoint, recipe, data, context)?;
+    let bytes = std::fs::read(&path).map_err(|source| PipelineError::io("read", &path, source))?;
+    Ok(Output { path: run.relative(&path), fingerprint: blake3::hash(&bytes).to_hex().to_string() })
+}
+
+fn build(recipe: &Recipe, data: &Dataset, context: &Context) -> Result<(VarStore, SmallVgg)> {
+    let network = recipe.features()?.network.vgg();
+    let (size, smallest) = (i64::from(recipe.data.image_size), network.smallest_image());
+    if size < smallest {
+        let reason = format!("features.widths has stages for images of {smallest} pixels, data.image_size is {size}");
+        return Err(PipelineError::Usage(reason));
+    }
+    let vs = VarStore::new(context.device);
+    let (channels, classes) = (recipe.data.color.channels() as i64, data.train.num_classes() as i64);
+    let network = SmallVgg::new(&vs.root(), channels, classes, &network)?;
+    Ok((vs, network))
+}
+
+/// Every image of `[B, C, H, W]` moved by up to `most` pixels each way, its edges mirrored.
+fn shifted(images: &Tensor, most: i64) -> Tensor {
+    if most == 0 {
+        return images.shallow_clone();
+    }
+    let (batch, _, height, width) = images.size4().unwrap_or_default();
+    let padded = images.reflection_pad2d([most; 4]);
+    let offsets = Tensor::randint(2 * most + 1, [batch, 2], (Kind::Int64, tch::Device::Cpu));
+    let cut = |index: i64| {
+        let at = |axis| offsets.int64_value(&[index, axis]);
+        padded.get(index).narrow(1, at(0), height).narrow(2, at(1), width)
+    };
+    let rows = (0..batch).map(|index| cut(index).permute([1, 2, 0]));
+    Tensor::stack(&rows.collect::<Vec<_>>(), 0).permute([0, 3, 1, 2])
+}
+
+fn percent_right(logits: &Tensor, classes: &Tensor) -> f64 {
+    100.0 * logits.argmax(-1, false).eq_tensor(classes).to_kind(Kind::Float).mean(Kind::Double).double_value(&[])
+}
+
+/// Held-out accuracy in percent, with the averaged weights.
+fn measure(
+    trainer: &mut Trainer,
+    network: &SmallVgg,
+    recipe: &Recipe,
+    data: &Dataset,
+    context: &Context,
+) -> Result<f64> {
+    let wanted = recipe.features()?.train.evaluate_samples;
+    let accuracy = trainer.with_average(|| accuracy(recipe, data, wanted, context, |x| network.logits(x, false)))?;
+    trainer.log(
+        vec![("held_out_accuracy_percent".into(), accuracy)],
+        &format!("held-out accuracy {accuracy:.2} %"),
+    )?;
+    Ok(accuracy)
+}
+
+/// Accuracy in percent on the first `wanted` held-out images.
+fn accuracy(
+    recipe: &Recipe,
+    data: &Dataset,
+    wanted: usize,
+    context: &Context,
+    logits: impl Fn(&Tensor) -> Tensor,
+) -> Result<f64> {
+    let (mut right, mut seen) = (0.0, 0.0);
+    for batch in batches::held_out(recipe, data, wanted)? {
+        let batch = batch?;
+        let classes = Tensor::f_from_slice(&batch.classes)?.to_device(context.device);
+        let images = context.images(&batch)?;
+        right += no_grad(|| percent_right(&logits(&images), &classes)) * batch.classes.len() as f64;
+        seen += batch.classes.len() as f64;
+    }
+    Ok(right / seen)
+}
+
+/// Writes the trained network for use, in bf16, and beside its weights what it is and how often it is right.
+fn freeze(path: &Path, checkpoint: &Path, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<()> {
+    let (mut vs, network) = build(recipe, data, context)?;
+    trainer::load_for_use(checkpoint, &mut vs)?;
+    let halved = |(name, tensor): (String, Tensor)| (name, tensor.to_device(tch::Device::Cpu).to_kind(Kind::BFloat16));
+    let tensors: BTreeMap<String, Tensor> = network.freeze().tensors().into_iter().map(halved).collect();
+    let frozen = FrozenVgg::from_tensors(&tensors, context.device)?;
+    let logits = |images: &Tensor| frozen.classify(&frozen.pooled(images));
+    let accuracy = accuracy(recipe, data, data.held_out.len(), context, logits)?;
+    let metadata = [
+        ("kind", "small-vgg".to_owned()),
+        ("recipe", recipe.head.name.clone()),
+        ("image_size", recipe.data.image_size.to_string()),
+        ("classes", data.train.class_names().join(",")),
+        ("held_out_images", data.held_out.len().to_string()),
+        ("held_out_accuracy_percent", format!("{accuracy:.2}")),
+    ];
+    let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
+    weights::save(path, &tensors, &metadata)?;
+    eprintln!("{} is right on {accuracy:.2} % of {} held-out images", path.display(), data.held_out.len());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shift_moves_whole_images_and_mirrors_their_edges() {
+        tch::manual_seed(2);
+        let images = Tensor::arange(32, (Kind::Float, tch::Device::Cpu)).view([2, 1, 4, 4]);
+        let moved = shifted(&images, 2);
+        assert_eq!(moved.size(), images.size());
+        assert_ne!(moved, images);
+        let padded = images.reflection_pad2d([2; 4]);
+        let mut found = 0;
+        for index in 0..2 {
+            for (y, x) in (0..5).flat_map(|y| (0..5).map(move |x| (y, x))) {
+                let cut = padded.get(index).narrow(1, y, 4).narrow(2, x, 4);
+                found += i32::from(cut == moved.get(index));
+            }
+        }
+        assert!(found >= 2, "every image is one of the possible cuts");
+        assert_eq!(shifted(&images, 0), images);
+    }
+}
