@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod autocast;
+pub mod autograd;
 pub mod cuda;
 pub mod determinism;
 pub mod device;

@@ -15,6 +15,7 @@
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/GradMode.h>
 #include <c10/util/env.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/headeronly/version.h>
 
 #if defined(__linux__) || defined(__APPLE__)
@@ -101,6 +102,26 @@ Message vqkit_adam_step(Tensors parameters, Tensors exp_avgs, Tensors exp_avg_sq
         } else {
             run([](auto&&... operands) { at::_fused_adam_(operands...); });
         }
+    });
+}
+
+// The gradients of `count` outputs, each pulled by a tensor of its own shape, with respect to the inputs alone; `made`
+// receives one new tensor for each input.
+Message vqkit_grad(Tensors outputs, Tensors pulls, size_t count, Tensors inputs, size_t wanted, bool keep_graph,
+                   bool create_graph, at::Tensor** made) {
+    return guarded([&] {
+        const auto gradients = torch::autograd::grad(list_of(outputs, count), list_of(inputs, wanted),
+                                                     list_of(pulls, count), keep_graph, create_graph);
+        for (size_t i = 0; i < wanted; ++i) made[i] = new at::Tensor(gradients[i]);
+    });
+}
+
+// Adds the gradients of `count` outputs, each pulled by a tensor of its own shape, to those of the inputs; to those of all
+// leaves where no input is given.
+Message vqkit_backward(Tensors outputs, Tensors pulls, size_t count, Tensors inputs, size_t wanted) {
+    return guarded([&] {
+        torch::autograd::backward(list_of(outputs, count), list_of(pulls, count), /*keep_graph=*/false, /*create_graph=*/false,
+                                  list_of(inputs, wanted));
     });
 }
 

@@ -30,6 +30,24 @@ unsafe extern "C" {
         weight_decay: f64,
         decoupled: bool,
     ) -> Message;
+    #[allow(clippy::too_many_arguments, reason = "three lists and two flags")]
+    fn vqkit_grad(
+        outputs: *const RawTensor,
+        pulls: *const RawTensor,
+        count: usize,
+        inputs: *const RawTensor,
+        wanted: usize,
+        keep_graph: bool,
+        create_graph: bool,
+        made: *mut RawTensor,
+    ) -> Message;
+    fn vqkit_backward(
+        outputs: *const RawTensor,
+        pulls: *const RawTensor,
+        count: usize,
+        inputs: *const RawTensor,
+        wanted: usize,
+    ) -> Message;
     fn vqkit_clear_gradients(parameters: *const RawTensor, count: usize) -> Message;
     fn vqkit_clip_gradients(parameters: *const RawTensor, count: usize, max_norm: f64, norm: *mut RawTensor)
     -> Message;
@@ -84,6 +102,49 @@ pub fn adam_step(operands: &AdamOperands, numbers: &AdamNumbers) -> Result<(), T
             numbers.eps,
             numbers.weight_decay,
             numbers.decoupled,
+        )
+    })
+}
+
+/// The gradients of outputs, each with its pull, with respect to the inputs.
+pub fn grad(
+    outputs: &[(&Tensor, &Tensor)],
+    inputs: &[&Tensor],
+    keep_graph: bool,
+    create_graph: bool,
+) -> Result<Vec<Tensor>, TorchError> {
+    let (outputs, pulls): (Vec<&Tensor>, Vec<&Tensor>) = outputs.iter().copied().unzip();
+    let [outputs, pulls, inputs] = [&outputs, &pulls, &inputs.to_vec()].map(|list| pointers(list));
+    let mut made: Vec<RawTensor> = vec![std::ptr::null_mut(); inputs.len()];
+    // SAFETY: lists of valid tensors, which outlive the call, and a place for every tensor made.
+    check(unsafe {
+        vqkit_grad(
+            outputs.as_ptr(),
+            pulls.as_ptr(),
+            outputs.len(),
+            inputs.as_ptr(),
+            inputs.len(),
+            keep_graph,
+            create_graph,
+            made.as_mut_ptr(),
+        )
+    })?;
+    // SAFETY: a call without a message has made a tensor for every input and gives it away.
+    Ok(made.into_iter().map(|tensor| unsafe { Tensor::from_ptr(tensor.cast()) }).collect())
+}
+
+/// Adds the gradients of outputs, each with its pull, to those of the inputs, or of all leaves where there are none.
+pub fn backward(outputs: &[(&Tensor, &Tensor)], inputs: &[&Tensor]) -> Result<(), TorchError> {
+    let (outputs, pulls): (Vec<&Tensor>, Vec<&Tensor>) = outputs.iter().copied().unzip();
+    let [outputs, pulls, inputs] = [&outputs, &pulls, &inputs.to_vec()].map(|list| pointers(list));
+    // SAFETY: lists of valid tensors, which outlive the call.
+    check(unsafe {
+        vqkit_backward(
+            outputs.as_ptr(),
+            pulls.as_ptr(),
+            outputs.len(),
+            inputs.as_ptr(),
+            inputs.len(),
         )
     })
 }
