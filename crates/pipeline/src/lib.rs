@@ -16,6 +16,7 @@ mod load;
 mod log;
 mod optimizer;
 mod pictures;
+mod player;
 mod progress;
 mod recipe;
 pub mod reconstruct;

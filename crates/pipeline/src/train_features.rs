@@ -11,6 +11,7 @@ use crate::{
     batches,
     context::Context,
     error::{PipelineError, Result},
+    player::Player,
     recipe::Recipe,
     run::{Output, Run},
     trainer::{self, Better, Trainer},
@@ -30,7 +31,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
     tch::manual_seed(recipe.head.seed as i64);
     let features = recipe.features()?;
     let (vs, network) = build(recipe, data, context)?;
-    let mut trainer = Trainer::begin(run, STAGE, &features.train, vs, context)?;
+    let mut trainer = Trainer::begin(run, STAGE, &features.train, Player::new(vs, &features.train)?, None, context)?;
     let mut loader = batches::training(recipe, data, features.train.batch_size, trainer.samples())?;
     let kind = context.kind(recipe.head.precision);
 
@@ -41,7 +42,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
         let logits = context.autocast(kind, || network.logits(&images, true)).to_kind(Kind::Float);
         let smoothing = features.network.label_smoothing;
         let loss = logits.f_cross_entropy_loss(&classes, None::<Tensor>, Reduction::Mean, -100, smoothing)?;
-        trainer.descend(&loss, batch.position, &[("cross_entropy", &loss)])?;
+        trainer.descend("cross_entropy", &loss, batch.position)?;
         trainer.average()?;
 
         if trainer.logs_now() {

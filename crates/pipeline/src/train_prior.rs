@@ -9,6 +9,7 @@ use crate::{
     encode::{self, Split},
     error::{PipelineError, Result},
     load,
+    player::Player,
     recipe::Recipe,
     run::{Output, Run},
     token_file::TokenSet,
@@ -39,7 +40,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, level: usize, context: &Context) ->
     let tokens = read_tokens(run, Split::Train)?;
     let held_out = read_tokens(run, Split::HeldOut)?;
     let (vs, prior) = build(recipe, level, tokens.header.classes.len() as u32, context)?;
-    let mut trainer = Trainer::begin(run, &stage, &config.train, vs, context)?;
+    let mut trainer = Trainer::begin(run, &stage, &config.train, Player::new(vs, &config.train)?, None, context)?;
     let kind = context.kind(recipe.head.precision);
 
     while !trainer.is_done() {
@@ -47,7 +48,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, level: usize, context: &Context) ->
         let (target, condition) = batch(&tokens, recipe, level, &places, context.device)?;
         let loss = context.autocast(kind, || prior.loss(&target, &condition, true))?;
         let position = trainer.samples() + config.train.batch_size as u64;
-        trainer.descend(&loss.image, position, &[("image", &loss.image)])?;
+        trainer.descend("cross_entropy", &loss.image, position)?;
         trainer.average()?;
 
         if trainer.logs_now() {

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn::VarStore};
-use vqkit_torch::{ema::WeightEma, optim::clip_grad_norm, rng, weights};
+use vqkit_torch::{ema::WeightEma, rng, weights};
 
 use crate::{
     checkpoint::Checkpoints,
@@ -15,8 +15,8 @@ use crate::{
     error::{PipelineError, Result},
     files,
     log::{self, LogOffsets, StageLog},
-    optimizer::Optimizer,
     pictures::Picture,
+    player::{Player, is_finite},
     progress::Progress,
     recipe::Train,
     run::Run,
@@ -28,6 +28,9 @@ pub type Tensors = BTreeMap<String, Tensor>;
 const MODEL: &str = "model.safetensors";
 const EMA: &str = "ema.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
+/// The weights of the network that plays against the first.
+pub const DISCRIMINATOR: &str = "discriminator.safetensors";
+const DISCRIMINATOR_OPTIMIZER: &str = "discriminator-optimizer.safetensors";
 const STATE: &str = "state.json";
 const CLOCK: &str = "clock.json";
 const RNG: &str = "rng";
@@ -47,14 +50,12 @@ pub struct Trainer {
     stage: String,
     run: PathBuf,
     train: Train,
-    vs: VarStore,
-    optimizer: Optimizer,
+    network: Player,
+    discriminator: Option<Player>,
     ema: Option<WeightEma>,
     checkpoints: Checkpoints,
     state: State,
     counters: Tensors,
-    /// Global norm of the latest gradients, before they were clipped.
-    gradient_norm: Option<Tensor>,
     log: StageLog,
     progress: Progress,
     context: Context,
@@ -80,27 +81,38 @@ struct Clock {
 }
 
 impl Trainer {
-    /// Takes the network's variables over; where the stage has a checkpoint, restores it and cuts the logs back to it.
+    /// Takes the network over, and the discriminator that it plays against, if any; where the stage has a checkpoint,
+    /// restores both and cuts the logs back to it.
     ///
     /// # Errors
-    /// When the checkpoint does not fit the network, or a file cannot be read or written.
-    pub fn begin(run: &mut Run, stage: &str, train: &Train, mut vs: VarStore, context: &Context) -> Result<Self> {
+    /// When the checkpoint does not fit the networks, or a file cannot be read or written.
+    pub fn begin(
+        run: &mut Run,
+        stage: &str,
+        train: &Train,
+        mut network: Player,
+        mut discriminator: Option<Player>,
+        context: &Context,
+    ) -> Result<Self> {
         let began = run.begin(stage)?;
         let checkpoints = Checkpoints::open(&run.folder(stage), train.keep)?;
-        let mut optimizer = Optimizer::new(&vs, train)?;
         let averages = train.ema_decay > 0.0;
-        let mut ema = averages.then(|| WeightEma::new(&vs, train.ema_decay, true)).transpose()?;
+        let mut ema = averages.then(|| WeightEma::new(&network.vs, train.ema_decay, true)).transpose()?;
         let mut state = State::default();
         let mut counters = Tensors::new();
         let logs = match checkpoints.last() {
             None => began,
             Some(path) => {
                 state = files::read_json(&path.join(STATE))?;
-                weights::load(&path.join(MODEL), &mut vs)?;
+                weights::load(&path.join(MODEL), &mut network.vs)?;
                 if let Some(ema) = &mut ema {
                     ema.load(&weights::read(&path.join(EMA))?, state.ema_updates)?;
                 }
-                counters = restore_optimizer(&path.join(OPTIMIZER), &mut optimizer, context)?;
+                if let Some(discriminator) = &mut discriminator {
+                    weights::load(&path.join(DISCRIMINATOR), &mut discriminator.vs)?;
+                    discriminator.load_moments(weights::read(&path.join(DISCRIMINATOR_OPTIMIZER))?)?;
+                }
+                counters = restore_optimizer(&path.join(OPTIMIZER), &mut network, context)?;
                 files::read_json::<Clock>(&path.join(CLOCK))?.logs
             }
         };
@@ -111,13 +123,12 @@ impl Trainer {
             stage: stage.to_owned(),
             run: run.path().to_owned(),
             train: train.clone(),
-            vs,
-            optimizer,
+            network,
+            discriminator,
             ema,
             checkpoints,
             state,
             counters,
-            gradient_norm: None,
             log,
             progress,
             context: context.clone(),
@@ -168,24 +179,71 @@ impl Trainer {
         self.state.step.is_multiple_of(every) || self.is_done()
     }
 
-    /// One step down the gradient of `loss`; `terms` are named if it is not finite.
+    /// Begins a step: drops the gradients of the last one.
+    pub fn begin_step(&mut self) {
+        self.network.zero_grad();
+        if let Some(discriminator) = &mut self.discriminator {
+            discriminator.zero_grad();
+        }
+    }
+
+    /// Adds the gradients of outputs, each with its pull, to those of the network's weights; `terms` are looked at, and
+    /// named if one is not finite.
     ///
     /// # Errors
-    /// When the loss is NaN or infinite, or libtorch refuses.
-    pub fn descend(&mut self, loss: &Tensor, samples: u64, terms: &[(&str, &Tensor)]) -> Result<()> {
-        self.check_finite(loss, terms)?;
-        self.optimizer.zero_grad();
-        loss.f_backward()?;
-        if self.train.clip_norm > 0.0 {
-            self.gradient_norm = Some(clip_grad_norm(&self.vs.trainable_variables(), self.train.clip_norm)?);
+    /// [`PipelineError::Training`] when a term is NaN or infinite; when libtorch refuses.
+    pub fn backward(&mut self, outputs: &[(&Tensor, &Tensor)], terms: &[(&str, &Tensor)]) -> Result<()> {
+        self.check_terms(terms)?;
+        self.network.backward(outputs)
+    }
+
+    /// Adds the gradient of `share` of the discriminator's loss to those of its weights.
+    ///
+    /// # Errors
+    /// As [`Trainer::backward`].
+    pub fn backward_discriminator(&mut self, loss: &Tensor, share: f64) -> Result<()> {
+        self.check_terms(&[("discriminator", loss)])?;
+        match &self.discriminator {
+            Some(discriminator) => discriminator.backward(&[(loss, &loss.full_like(share))]),
+            None => Ok(()),
         }
-        let rate = self.train.learning_rate * self.train.schedule.factor(self.state.step, self.train.steps);
-        self.optimizer.set_learning_rate(rate);
-        self.optimizer.step()?;
+    }
+
+    /// Moves the weights down their gradients, those of the discriminator too if it `plays`; `samples` is the position in
+    /// the data after this step.
+    ///
+    /// # Errors
+    /// [`PipelineError::Training`] when a gradient is NaN or infinite, before anything moves; when libtorch refuses.
+    pub fn step_weights(&mut self, samples: u64, plays: bool) -> Result<()> {
+        let looks = self.looks_now();
+        let factor = self.train.schedule.factor(self.state.step, self.train.steps);
+        let (stage, step) = (&self.stage, self.state.step + 1);
+        let mut players: Vec<&mut Player> = vec![&mut self.network];
+        players.extend(self.discriminator.as_mut().filter(|_| plays));
+        for player in &mut players {
+            player.clip()?;
+            if looks && player.gradient_norm().is_some_and(|norm| !norm.is_finite()) {
+                let tensor = player.broken_gradient().unwrap_or("all weights together");
+                return Err(not_finite(stage, step, &format!("the gradient of `{tensor}`")));
+            }
+        }
+        for player in players {
+            player.step(factor)?;
+        }
         self.state.step += 1;
         self.state.samples = samples;
         self.progress.advance(1);
         Ok(())
+    }
+
+    /// One step down the gradient of `loss`, whose `name` appears if it is not finite.
+    ///
+    /// # Errors
+    /// As [`Trainer::backward`] and [`Trainer::step_weights`].
+    pub fn descend(&mut self, name: &str, loss: &Tensor, samples: u64) -> Result<()> {
+        self.begin_step();
+        self.backward(&[(loss, &loss.ones_like())], &[(name, loss)])?;
+        self.step_weights(samples, false)
     }
 
     /// Follows the weights with their average; call it when everything that moves in a step has moved.
@@ -194,25 +252,25 @@ impl Trainer {
     /// When libtorch refuses.
     pub fn average(&mut self) -> Result<()> {
         if let Some(ema) = &mut self.ema {
-            ema.update(&self.vs)?;
+            ema.update(&self.network.vs)?;
             self.state.ema_updates = ema.num_updates();
         }
         Ok(())
     }
 
-    fn check_finite(&self, loss: &Tensor, terms: &[(&str, &Tensor)]) -> Result<()> {
-        let waits_for_no_one = !self.vs.device().is_cuda();
-        if (waits_for_no_one || self.is_due(self.train.log_every)) && !loss.double_value(&[]).is_finite() {
-            let terms: Vec<String> =
-                terms.iter().map(|(name, term)| format!("{name} {}", term.double_value(&[]))).collect();
-            let reason = format!(
-                "the loss is not a finite number ({}): lower learning_rate, warm it up longer, or use precision = \"fp32\"; \
-                 the last checkpoint is sound",
-                terms.join(", ")
-            );
-            return Err(PipelineError::Training { stage: self.stage.clone(), step: self.state.step + 1, reason });
+    /// On a GPU only the steps that are logged wait for it.
+    fn looks_now(&self) -> bool {
+        !self.network.vs.device().is_cuda() || (self.state.step + 1).is_multiple_of(self.train.log_every)
+    }
+
+    fn check_terms(&self, terms: &[(&str, &Tensor)]) -> Result<()> {
+        if !self.looks_now() {
+            return Ok(());
         }
-        Ok(())
+        match terms.iter().find(|(_, term)| !is_finite(term)) {
+            None => Ok(()),
+            Some((name, _)) => Err(not_finite(&self.stage, self.state.step + 1, &format!("the loss `{name}`"))),
+        }
     }
 
     /// Logs figures of the step just done, with the norm of its gradients, and shows `shown` beside the bar.
@@ -221,7 +279,11 @@ impl Trainer {
     /// When a log cannot be written.
     pub fn log(&mut self, mut figures: Vec<(String, f64)>, shown: &str) -> Result<()> {
         self.progress.say(shown);
-        figures.extend(self.gradient_norm.take().map(|norm| ("gradient_norm".into(), norm.double_value(&[]))));
+        if self.logs_now() {
+            let norms = [("gradient_norm", Some(&self.network)), ("discriminator_gradient_norm", self.discriminator.as_ref())];
+            let norm = |(name, player): (&str, Option<&Player>)| Some((name.to_owned(), player?.gradient_norm()?));
+            figures.extend(norms.into_iter().filter_map(norm));
+        }
         self.log.figures(self.state.step, &figures)
     }
 
@@ -244,10 +306,10 @@ impl Trainer {
     /// When libtorch refuses, or `measure` fails.
     pub fn with_average<T>(&mut self, measure: impl FnOnce() -> Result<T>) -> Result<T> {
         let Some(ema) = &self.ema else { return measure() };
-        let trained = weights::tensors(&self.vs).into_iter().map(|(name, value)| (name, value.copy())).collect();
-        ema.copy_to(&mut self.vs)?;
+        let trained = weights::tensors(&self.network.vs).into_iter().map(|(name, value)| (name, value.copy())).collect();
+        ema.copy_to(&mut self.network.vs)?;
         let measured = measure();
-        weights::assign(&trained, &mut self.vs)?;
+        weights::assign(&trained, &mut self.network.vs)?;
         measured
     }
 
@@ -277,14 +339,23 @@ impl Trainer {
     }
 
     fn save(&mut self, is_best: bool) -> Result<()> {
+        for player in [Some(&self.network), self.discriminator.as_ref()].into_iter().flatten() {
+            if let Some(tensor) = player.broken_weight() {
+                return Err(not_finite(&self.stage, self.state.step, &format!("the weight `{tensor}`")));
+            }
+        }
         self.log.flush()?;
-        let mut moving = self.optimizer.state();
-        moving.insert(RNG.into(), rng::state(self.vs.device())?);
+        let mut moving = self.network.moments();
+        moving.insert(RNG.into(), rng::state(self.network.vs.device())?);
         moving.extend(self.counters.iter().map(|(name, value)| (format!("{COUNTER}{name}"), value.shallow_clone())));
         let clock = Clock { logs: log::offsets(&self.run) };
         let none = BTreeMap::new();
         self.checkpoints.write(self.state.step, is_best, |folder| {
-            weights::save(&folder.join(MODEL), &weights::tensors(&self.vs), &none)?;
+            weights::save(&folder.join(MODEL), &weights::tensors(&self.network.vs), &none)?;
+            if let Some(discriminator) = &self.discriminator {
+                weights::save(&folder.join(DISCRIMINATOR), &weights::tensors(&discriminator.vs), &none)?;
+                weights::save(&folder.join(DISCRIMINATOR_OPTIMIZER), &discriminator.moments(), &none)?;
+            }
             if let Some(ema) = &self.ema {
                 weights::save(&folder.join(EMA), &ema.tensors(), &none)?;
             }
@@ -304,6 +375,14 @@ impl Trainer {
         let folder = self.run.join(&self.stage);
         self.checkpoints.chosen().ok_or_else(|| PipelineError::artifact(&folder, "no checkpoint was written"))
     }
+}
+
+fn not_finite(stage: &str, step: u64, what: &str) -> PipelineError {
+    let reason = format!(
+        "{what} is not finite: lower learning_rate, warm it up longer, or use precision = \"fp32\"; the last checkpoint is \
+         sound"
+    );
+    PipelineError::Training { stage: stage.to_owned(), step, reason }
 }
 
 /// The weights that a checkpoint holds for use: the averaged ones where there are any.
@@ -327,11 +406,11 @@ pub fn fingerprint(checkpoint: &Path) -> Result<String> {
     Ok(blake3::hash(&bytes).to_hex().to_string())
 }
 
-fn restore_optimizer(path: &Path, optimizer: &mut Optimizer, context: &Context) -> Result<Tensors> {
+fn restore_optimizer(path: &Path, network: &mut Player, context: &Context) -> Result<Tensors> {
     let mut moving = weights::read(path)?;
     let state = moving.remove(RNG).ok_or_else(|| PipelineError::artifact(path, "holds no random state"))?;
     rng::set_state(context.device, &state)?;
     let (counters, moments): (Tensors, Tensors) = moving.into_iter().partition(|(name, _)| name.starts_with(COUNTER));
-    optimizer.load_state(moments)?;
+    network.load_moments(moments)?;
     Ok(counters.into_iter().map(|(name, value)| (name[COUNTER.len()..].to_owned(), value)).collect())
 }
