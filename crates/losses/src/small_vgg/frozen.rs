@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
 use super::{halve, mean_over_space};
-use crate::LossError;
+use crate::{Features, LossError, Perceptual};
 
 const CLASSIFIER: [&str; 2] = ["classifier.weight", "classifier.bias"];
 
@@ -17,11 +17,16 @@ pub struct FrozenVgg {
     stages: Vec<Vec<(Tensor, Tensor)>>,
     /// Weight `[classes, width]` and bias `[classes]`.
     classifier: (Tensor, Tensor),
+    /// What the channels of every stage weigh in a distance: `[1, C, 1, 1]`.
+    weights: Vec<Tensor>,
 }
 
 impl FrozenVgg {
     pub(super) fn new(stages: Vec<Vec<(Tensor, Tensor)>>, classifier: (Tensor, Tensor)) -> Self {
-        Self { stages, classifier }
+        let share = 1.0 / stages.len() as f64;
+        let weights = stages.iter().filter_map(|stage| Some(stage.last()?.1.full_like(share).view([1, -1, 1, 1])));
+        let weights = weights.collect();
+        Self { stages, classifier, weights }
     }
 
     /// From named tensors, as [`tensors`](Self::tensors) gives them, in whatever precision they are kept.
@@ -57,7 +62,7 @@ impl FrozenVgg {
         if let Some(name) = left.keys().next() {
             return Err(LossError::Weights(format!("`{name}` does not belong to a small VGG, or a layer before it is missing")));
         }
-        let network = Self { stages, classifier: (weight, bias) };
+        let network = Self::new(stages, (weight, bias));
         network.check()?;
         Ok(network)
     }
@@ -103,27 +108,54 @@ impl FrozenVgg {
         self.classifier.0.size()[1]
     }
 
-    /// Images `[B, C, H, W]` in `[-1, 1]` to the output of every stage, `[B, widths[s], H / 2^s, W / 2^s]`.
-    pub fn features(&self, images: &Tensor) -> Vec<Tensor> {
-        let mut features: Vec<Tensor> = Vec::with_capacity(self.stages.len());
-        for stage in &self.stages {
-            let x = features.last().map_or_else(|| images.shallow_clone(), halve);
-            features.push(stage.iter().fold(x, |x, (weight, bias)| {
-                x.conv2d(weight, Some(bias), [1, 1], [1, 1], [1, 1], 1).relu_()
-            }));
-        }
-        features
+    /// The last features, averaged over the picture: `[B, C, H, W]` in `[-1, 1]` to `[B, width]`, f32.
+    ///
+    /// # Errors
+    /// [`LossError::Shape`] and [`LossError::Size`] for images that the network cannot take.
+    pub fn pooled(&self, images: &Tensor) -> Result<Tensor, LossError> {
+        let features = self.features(images)?;
+        let last = &features.maps()[self.stages.len() - 1];
+        Ok(mean_over_space(last).to_kind(Kind::Float))
     }
 
-    /// The last features, averaged over the picture: `[B, C, H, W]` in `[-1, 1]` to `[B, width]`, f32.
-    pub fn pooled(&self, images: &Tensor) -> Tensor {
-        let last = self.features(images).pop();
-        mean_over_space(&last.unwrap_or_else(|| images.shallow_clone())).to_kind(Kind::Float)
+    fn check_images(&self, images: &Tensor) -> Result<(), LossError> {
+        let (size, least) = (images.size(), 1 << (self.stages.len() - 1));
+        match size[..] {
+            [_, channels, height, width] if channels == self.in_channels() && height.min(width) >= least => Ok(()),
+            [_, channels, height, width] if channels == self.in_channels() => {
+                let network = format!("a small VGG of {} stages", self.stages.len());
+                Err(LossError::Size { height, width, network, least })
+            }
+            _ => {
+                let want = format!("[B, {}, H, W]", self.in_channels());
+                Err(LossError::Shape { what: "images", want, got: size })
+            }
+        }
     }
 
     /// Logits `[B, classes]` of pooled features `[B, width]`.
     pub fn classify(&self, pooled: &Tensor) -> Tensor {
         pooled.linear(&self.classifier.0, Some(&self.classifier.1))
+    }
+}
+
+impl Perceptual for FrozenVgg {
+    /// The output of every stage, `[B, widths[s], H / 2^s, W / 2^s]`.
+    fn features(&self, images: &Tensor) -> Result<Features, LossError> {
+        self.check_images(images)?;
+        let mut maps: Vec<Tensor> = Vec::with_capacity(self.stages.len());
+        for stage in &self.stages {
+            let x = maps.last().map_or_else(|| images.shallow_clone(), halve);
+            maps.push(stage.iter().fold(x, |x, (weight, bias)| {
+                x.conv2d(weight, Some(bias), [1, 1], [1, 1], [1, 1], 1).relu_()
+            }));
+        }
+        Ok(Features::new(maps))
+    }
+
+    /// All channels of a stage weigh alike, and all stages together 1.
+    fn weights(&self) -> &[Tensor] {
+        &self.weights
     }
 }
 
@@ -156,9 +188,9 @@ mod tests {
         let (network, images) = trained();
         let frozen = network.freeze();
         let frozen = FrozenVgg::from_tensors(&frozen.tensors(), Device::Cpu).unwrap();
-        let (want, got) = (network.logits(&images, false), frozen.classify(&frozen.pooled(&images)));
+        let (want, got) = (network.logits(&images, false), frozen.classify(&frozen.pooled(&images).unwrap()));
         assert!(got.allclose(&want, 1e-4, 1e-5, false), "{got} {want}");
-        let shapes: Vec<_> = frozen.features(&images).iter().map(Tensor::size).collect();
+        let shapes: Vec<_> = frozen.features(&images).unwrap().maps().iter().map(Tensor::size).collect();
         assert_eq!(shapes, [[16, 8, 8, 8], [16, 12, 4, 4]]);
         assert!(!got.requires_grad());
     }

@@ -1,0 +1,159 @@
+//! The discriminator's side of the game: what it is built of, when it plays, and what it loses.
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor, nn};
+
+use crate::{GanLoss, LeCam, LossError, MAX_ADAPTIVE_WEIGHT, PatchGan, PatchGanConfig, Ramp, r1};
+
+/// `[tokenizer.loss.adversarial]`: the discriminator, its loss, and how much the generator heeds it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdversarialConfig {
+    /// Factor on the adversarial term, on top of the adaptive weight: taming's `disc_weight`. Default 0.8.
+    pub weight: f64,
+    /// Whether the term is weighed by the ratio of the two gradients at the decoder's last layer
+    /// ([`adaptive_weight`](crate::adaptive_weight)); otherwise by `weight` alone. Default true.
+    pub adaptive: bool,
+    /// Bound of the adaptive weight. Default 1e4.
+    pub max_adaptive_weight: f64,
+    /// What both sides play for. Default `"hinge"`.
+    pub loss: GanLoss,
+    /// The first step of the game, counted from 0. Default 0.
+    pub start_step: u64,
+    /// Steps over which the generator's term rises to its full weight. Default 0.
+    pub ramp_steps: u64,
+    /// Weight of LeCam's regularisation; 0 for none. Default 0.
+    pub lecam_weight: f64,
+    /// Decay of LeCam's averages. Default 0.999.
+    pub lecam_decay: f64,
+    /// Weight γ of the R1 penalty; 0 for none. Default 0.
+    pub r1_weight: f64,
+    /// Steps between two R1 penalties, each of which then counts for all of them. Default 16.
+    pub r1_every: u64,
+    /// The network.
+    pub discriminator: PatchGanConfig,
+}
+
+impl Default for AdversarialConfig {
+    fn default() -> Self {
+        Self {
+            weight: 0.8,
+            adaptive: true,
+            max_adaptive_weight: MAX_ADAPTIVE_WEIGHT,
+            loss: GanLoss::default(),
+            start_step: 0,
+            ramp_steps: 0,
+            lecam_weight: 0.0,
+            lecam_decay: LeCam::DECAY,
+            r1_weight: 0.0,
+            r1_every: 16,
+            discriminator: PatchGanConfig::default(),
+        }
+    }
+}
+
+impl AdversarialConfig {
+    /// Looks at every value.
+    ///
+    /// # Errors
+    /// [`LossError::Config`] for the first value out of range.
+    pub fn validate(&self) -> Result<(), LossError> {
+        let weights = [
+            ("weight", self.weight),
+            ("max_adaptive_weight", self.max_adaptive_weight),
+            ("lecam_weight", self.lecam_weight),
+            ("r1_weight", self.r1_weight),
+        ];
+        if let Some((field, value)) = weights.into_iter().find(|(_, value)| !(value.is_finite() && *value >= 0.0)) {
+            return Err(LossError::Config { field, reason: format!("{value} must be 0 or more") });
+        }
+        if !(0.0..1.0).contains(&self.lecam_decay) {
+            let reason = format!("{} must be at least 0 and below 1", self.lecam_decay);
+            return Err(LossError::Config { field: "lecam_decay", reason });
+        }
+        if self.r1_every == 0 {
+            return Err(LossError::Config { field: "r1_every", reason: "must be at least 1".into() });
+        }
+        self.discriminator.validate()
+    }
+}
+
+/// A discriminator, its regularisation, and the rules of the game.
+#[derive(Debug)]
+pub struct Adversary {
+    config: AdversarialConfig,
+    discriminator: PatchGan,
+    lecam: Option<LeCam>,
+}
+
+/// What the discriminator loses on a batch.
+#[derive(Debug)]
+pub struct Loss {
+    /// The scalar to descend.
+    pub total: Tensor,
+    /// Logits of the real images, outside of any graph.
+    pub real_logits: Tensor,
+}
+
+impl Adversary {
+    /// For images of `in_channels` channels, with its variables at `vs`: those of [`PatchGan`], and `lecam`.
+    ///
+    /// # Errors
+    /// [`LossError::Config`] for the first value out of range.
+    pub fn new(vs: &nn::Path, in_channels: i64, config: &AdversarialConfig) -> Result<Self, LossError> {
+        config.validate()?;
+        let regularised = config.lecam_weight > 0.0;
+        Ok(Self {
+            discriminator: PatchGan::new(vs, in_channels, &config.discriminator)?,
+            lecam: regularised.then(|| LeCam::new(&(vs / "lecam"), config.lecam_decay)).transpose()?,
+            config: config.clone(),
+        })
+    }
+
+    /// The rules of the game.
+    pub fn config(&self) -> &AdversarialConfig {
+        &self.config
+    }
+
+    /// Whether the game has begun at `step`, counted from 0.
+    pub fn plays(&self, step: u64) -> bool {
+        step >= self.config.start_step
+    }
+
+    /// The factor on the generator's term at `step`, without the adaptive weight.
+    pub fn weight(&self, step: u64) -> f64 {
+        let Self { config: AdversarialConfig { weight, start_step, ramp_steps, .. }, .. } = *self;
+        weight * Ramp { start_step, ramp_steps }.factor(step)
+    }
+
+    /// Logits of a training batch `[B, C, H, W]` in `[-1, 1]`.
+    ///
+    /// # Errors
+    /// As [`PatchGan::forward`].
+    pub fn judge(&self, images: &Tensor) -> Result<Tensor, LossError> {
+        self.discriminator.forward(images, true)
+    }
+
+    /// What the discriminator loses on real images and on fakes that it has judged already.
+    ///
+    /// # Errors
+    /// As [`PatchGan::forward`].
+    pub fn loss(&self, images: &Tensor, fake_logits: &Tensor, step: u64) -> Result<Loss, LossError> {
+        let real_logits = self.judge(images)?;
+        let mut total = self.config.loss.discriminator(&real_logits, fake_logits);
+        if let Some(lecam) = &self.lecam {
+            total += lecam.loss(&real_logits, fake_logits) * self.config.lecam_weight;
+        }
+        if self.config.r1_weight > 0.0 && step.is_multiple_of(self.config.r1_every) {
+            total += r1(|images| self.judge(images), images)? * (self.config.r1_weight * self.config.r1_every as f64);
+        }
+        Ok(Loss { total, real_logits: real_logits.detach().to_kind(Kind::Float) })
+    }
+
+    /// Follows the logits of a whole step; only the training loop calls it.
+    pub fn update(&mut self, real_logits: &Tensor, fake_logits: &Tensor) {
+        if let Some(lecam) = &mut self.lecam {
+            lecam.update(real_logits, fake_logits);
+        }
+    }
+}

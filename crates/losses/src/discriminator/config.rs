@@ -1,0 +1,73 @@
+//! The settings of a PatchGAN discriminator.
+
+use serde::{Deserialize, Serialize};
+
+use crate::LossError;
+
+/// More channels than this are a typing error.
+const MOST_CHANNELS: i64 = 1 << 14;
+/// As many halvings leave one patch of an image of 3072 pixels.
+const MOST_LAYERS: i64 = 10;
+
+/// Normalisation in a discriminator.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NormKind {
+    /// Batch normalisation: taming's default.
+    #[default]
+    Batch,
+    /// A scale and a shift per channel that the first training batch sets: taming's `use_actnorm`.
+    Actnorm,
+    /// None, for batches or images so small that their statistics mean nothing.
+    None,
+}
+
+/// How a [`PatchGan`](crate::PatchGan) is built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PatchGanConfig {
+    /// Channels after the first convolution; each halving doubles them, up to 8 times as many. Default 64.
+    pub ndf: i64,
+    /// Halvings of the image, from 1 to 10: 3 judge patches of 70 by 70 pixels. Default 3.
+    pub n_layers: i64,
+    /// Normalisation after all convolutions but the first and the last; default `"batch"`.
+    pub norm: NormKind,
+}
+
+impl Default for PatchGanConfig {
+    fn default() -> Self {
+        Self { ndf: 64, n_layers: 3, norm: NormKind::default() }
+    }
+}
+
+impl PatchGanConfig {
+    /// Looks at every value.
+    ///
+    /// # Errors
+    /// [`LossError::Config`] for the first value out of range.
+    pub fn validate(&self) -> Result<(), LossError> {
+        check("ndf", self.ndf, MOST_CHANNELS)?;
+        check("n_layers", self.n_layers, MOST_LAYERS)
+    }
+
+    /// The shortest side of an image that leaves one logit.
+    pub fn least_size(&self) -> i64 {
+        3 << self.n_layers.clamp(0, MOST_LAYERS)
+    }
+
+    /// Channels after `halvings` of the image.
+    pub(super) fn width(&self, halvings: i64) -> i64 {
+        self.ndf << halvings.min(3)
+    }
+}
+
+pub(super) fn check_channels(channels: i64) -> Result<(), LossError> {
+    check("in_channels", channels, MOST_CHANNELS)
+}
+
+fn check(field: &'static str, value: i64, most: i64) -> Result<(), LossError> {
+    if (1..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(LossError::Config { field, reason: format!("{value} must be at least 1 and at most {most}") })
+}

@@ -1,0 +1,83 @@
+//! The arithmetic that all perceptual distances share.
+
+use tch::{Kind, Tensor};
+
+use super::Features;
+use crate::LossError;
+
+/// Keeps the length of a position's features above 0 (lpips' `normalize_tensor`).
+const EPSILON: f64 = 1e-10;
+
+/// The distances map by map, `[B, maps]` in fp32.
+pub(super) fn layer_distances(a: &Features, b: &Features, weights: &[Tensor]) -> Result<Tensor, LossError> {
+    let shapes = |features: &Features| features.maps().iter().map(Tensor::size).collect::<Vec<_>>();
+    let (ours, theirs) = (shapes(a), shapes(b));
+    if let Some((want, got)) = ours.iter().zip(&theirs).find(|(want, got)| want != got) {
+        return Err(LossError::Shape { what: "features to compare with", want: format!("{want:?}"), got: got.clone() });
+    }
+    if ours.len() != theirs.len() || ours.len() != weights.len() {
+        let want = format!("{} maps", weights.len());
+        return Err(LossError::Shape { what: "features", want, got: vec![ours.len() as i64, theirs.len() as i64] });
+    }
+    let pairs = a.maps().iter().zip(b.maps()).zip(weights);
+    let layers: Vec<_> = pairs.map(|((a, b), weights)| layer_distance(a, b, weights)).collect();
+    Ok(Tensor::f_stack(&layers, 1)?)
+}
+
+/// The weighted squared difference of unit vectors, averaged over positions: `[B]`.
+fn layer_distance(a: &Tensor, b: &Tensor, weights: &Tensor) -> Tensor {
+    let squares = (unit(a) - unit(b)).square().mean_dim([2i64, 3].as_slice(), true, Kind::Float);
+    (squares * weights).sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Float)
+}
+
+/// Every position's features at length 1, in fp32.
+///
+/// Where all features are 0, upstream's gradient is NaN (its square root has none there). This norm's gradient is 0 there,
+/// and ReLUs further back hold what comes past it.
+fn unit(map: &Tensor) -> Tensor {
+    let map = map.to_kind(Kind::Float);
+    let length = map.norm_scalaropt_dim(2, [1i64].as_slice(), true);
+    map / (length + EPSILON)
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    fn map(values: &[f32]) -> Tensor {
+        Tensor::from_slice(values).view([1, 2, 1, -1])
+    }
+
+    #[test]
+    fn unit_vectors_are_compared_position_by_position() {
+        // Two positions: (3, 4) against (4, 3), and (1, 0) against (2, 0).
+        let (a, b) = (map(&[3.0, 1.0, 4.0, 0.0]), map(&[4.0, 2.0, 3.0, 0.0]));
+        let weights = Tensor::from_slice(&[1.0f32, 2.0]).view([1, 2, 1, 1]);
+        let distance = layer_distance(&a, &b, &weights).double_value(&[0]);
+        assert!((distance - (0.04 + 2.0 * 0.04) / 2.0).abs() < 1e-6, "{distance}");
+    }
+
+    #[test]
+    fn dead_positions_have_a_finite_gradient() {
+        let dead = Tensor::zeros([1, 2, 1, 2], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        let weights = Tensor::ones([1, 2, 1, 1], (Kind::Float, Device::Cpu));
+        let distance = layer_distance(&dead.relu(), &map(&[1.0, 0.0, 2.0, 0.0]), &weights).sum(Kind::Float);
+        distance.backward();
+        assert_eq!(dead.grad(), dead.zeros_like());
+        assert!((distance.double_value(&[]) - 0.5).abs() < 1e-6);
+    }
+
+    #[test]
+    fn maps_that_differ_in_number_or_shape_are_refused() {
+        let maps = |count: usize, side: i64| {
+            Features::new((0..count).map(|_| Tensor::ones([1, 2, side, side], (Kind::Float, Device::Cpu))).collect())
+        };
+        let weights = [Tensor::ones([1, 2, 1, 1], (Kind::Float, Device::Cpu))];
+        let refuse = |a, b| layer_distances(&a, &b, &weights).unwrap_err().to_string();
+        let message = refuse(maps(1, 2), maps(1, 3));
+        assert_eq!(message, "features to compare with must have shape [1, 2, 2, 2], got [1, 2, 3, 3]");
+        assert_eq!(refuse(maps(1, 2), maps(2, 2)), "features must have shape 1 maps, got [1, 2]");
+    }
+}

@@ -1,0 +1,90 @@
+//! Distances between images as a network sees them.
+
+mod distance;
+mod lpips;
+mod state;
+mod vgg16;
+
+use std::fmt;
+
+use tch::Tensor;
+
+pub use lpips::Lpips;
+pub use state::lpips_state;
+pub use vgg16::Vgg16;
+
+use crate::LossError;
+use distance::layer_distances;
+
+/// Feature maps of a batch of images, finest first: `[B, C, H, W]` each, in the precision in which they were computed.
+#[derive(Debug)]
+pub struct Features(Vec<Tensor>);
+
+impl Features {
+    /// The maps of one batch, as a backbone gave them.
+    pub fn new(maps: Vec<Tensor>) -> Self {
+        Self(maps)
+    }
+
+    /// The maps, finest first.
+    pub fn maps(&self) -> &[Tensor] {
+        &self.0
+    }
+}
+
+/// A network whose feature maps tell how alike two images look: the sum over its maps of weighted squared differences,
+/// each position being scaled to length 1 (Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a
+/// Perceptual Metric", eq. 1).
+///
+/// A backbone says what its maps are and what their channels weigh; the distance is the same for all. Its weights take no
+/// gradient, so that maps of images that need none have no graph: compute those of the real images once, and measure
+/// against them with [`distance_to`](Self::distance_to).
+pub trait Perceptual: fmt::Debug + Send {
+    /// The feature maps of images.
+    ///
+    /// # Shapes
+    /// `[B, C, H, W]` in `[-1, 1]`.
+    ///
+    /// # Errors
+    /// [`LossError::Shape`] and [`LossError::Size`] for images that the network cannot take.
+    fn features(&self, images: &Tensor) -> Result<Features, LossError>;
+
+    /// What the channels of every map weigh: `[1, C, 1, 1]` each, in fp32 and not negative.
+    fn weights(&self) -> &[Tensor];
+
+    /// The distance of each image to that with features `reference`, map by map: `[B, maps]` in fp32.
+    ///
+    /// # Shapes
+    /// Images `[B, C, H, W]` in `[-1, 1]`, of the size of the others.
+    ///
+    /// # Errors
+    /// Those of [`features`](Self::features), and [`LossError::Shape`] for features of images of another shape.
+    fn per_layer_to(&self, images: &Tensor, reference: &Features) -> Result<Tensor, LossError> {
+        layer_distances(&self.features(images)?, reference, self.weights())
+    }
+
+    /// The distance of each image to that with features `reference`: `[B]` in fp32. As
+    /// [`per_layer_to`](Self::per_layer_to), whose sum it is.
+    ///
+    /// # Errors
+    /// Those of [`per_layer_to`](Self::per_layer_to).
+    fn distance_to(&self, images: &Tensor, reference: &Features) -> Result<Tensor, LossError> {
+        Ok(self.per_layer_to(images, reference)?.sum_dim_intlist([1i64].as_slice(), false, None))
+    }
+
+    /// The distance of each pair of images, map by map: `[B, maps]` in fp32.
+    ///
+    /// # Errors
+    /// Those of [`per_layer_to`](Self::per_layer_to).
+    fn per_layer(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, LossError> {
+        self.per_layer_to(a, &self.features(b)?)
+    }
+
+    /// The distance of each pair of images: `[B]` in fp32.
+    ///
+    /// # Errors
+    /// Those of [`per_layer_to`](Self::per_layer_to).
+    fn distance(&self, a: &Tensor, b: &Tensor) -> Result<Tensor, LossError> {
+        self.distance_to(a, &self.features(b)?)
+    }
+}
