@@ -17,8 +17,6 @@ pub(super) const SCALE: [f32; 3] = [0.458, 0.448, 0.450];
 /// `[1, 3, 1, 1]`. [`lpips_state`](super::lpips_state) finds them in the files that go about; until they are loaded, every
 /// distance is NaN. Put them in a `VarStore` of their own, apart from what is trained and saved.
 ///
-/// Where a position's features are all 0, upstream's gradient is NaN; here it is 0.
-///
 /// ```
 /// use tch::{Device, Kind, Tensor, nn};
 /// use vqkit_losses::{Lpips, Perceptual};
