@@ -1,6 +1,8 @@
 //! What a tokenizer is worth.
 #![doc = include_str!("../README.md")]
 
+mod frechet;
 mod pixels;
 
+pub use frechet::{Gaussian, frechet_distance};
 pub use pixels::PixelError;

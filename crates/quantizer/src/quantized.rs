@@ -3,6 +3,8 @@
 use tch::Tensor;
 use vqkit_torch::TokenGrid;
 
+use crate::QuantizeError;
+
 /// The result of [`Quantizer::quantize`](crate::Quantizer::quantize).
 #[derive(Debug)]
 pub struct Quantized {
@@ -14,6 +16,22 @@ pub struct Quantized {
     pub losses: QuantizerLosses,
     /// The mask `[B, *S]` that was given: [`update`](crate::Quantizer::update) leaves the same positions out.
     pub mask: Option<Tensor>,
+}
+
+impl Quantized {
+    /// This batch and the next as one, outside of any graph, with the losses of this one.
+    ///
+    /// # Errors
+    /// When the two are not of one quantizer.
+    pub fn join(self, next: &Self) -> Result<Self, QuantizeError> {
+        let cat = |one: &Tensor, other: &Tensor| Tensor::f_cat(&[one.detach(), other.detach()], 0);
+        let mask = match (&self.mask, &next.mask) {
+            (Some(one), Some(other)) => Some(cat(one, other)?),
+            _ => None,
+        };
+        let grid = TokenGrid::new(cat(&self.grid.indices, &next.grid.indices)?, self.grid.sizes.clone())?;
+        Ok(Self { codes: cat(&self.codes, &next.codes)?, grid, mask, losses: self.losses })
+    }
 }
 
 /// Scalars, f32; each term is a mean over elements, and zero where a member has no such term.

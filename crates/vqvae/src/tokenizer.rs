@@ -25,6 +25,28 @@ pub struct Reconstruction {
     pub levels: Vec<Quantized>,
 }
 
+impl Reconstruction {
+    /// One of several that were made one after the other, of parts of a batch, outside of any graph: what
+    /// [`Tokenizer::update`] takes. The losses are those of the first.
+    ///
+    /// # Errors
+    /// When there are none, or they are not one tokenizer's.
+    pub fn join(parts: Vec<Self>) -> Result<Self, TokenizerError> {
+        let mut parts = parts.into_iter();
+        let first = parts.next().ok_or(TokenizerError::Levels { want: 1, got: 0 })?;
+        parts.try_fold(first, |joined, part| {
+            let images = cat(&joined.images, &part.images);
+            let latents = joined.latents.iter().zip(&part.latents).map(|(one, other)| cat(one, other)).collect();
+            let levels = joined.levels.into_iter().zip(part.levels).map(|(one, other)| one.join(&other));
+            Ok(Self { images, latents, levels: levels.collect::<Result<_, _>>()? })
+        })
+    }
+}
+
+fn cat(one: &Tensor, other: &Tensor) -> Tensor {
+    Tensor::cat(&[one.detach(), other.detach()], 0)
+}
+
 /// Everything that an encoder's pass gives.
 struct Encoded {
     latents: Vec<Tensor>,
@@ -81,6 +103,16 @@ impl Tokenizer {
         Ok(Reconstruction { images: self.network.decode(&codes, is_training(mode)), latents, levels })
     }
 
+    /// As [`forward`](Self::forward), for training the decoder alone: encoder and codebooks are used as in evaluation, and
+    /// no gradient reaches them.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn forward_decoder(&self, images: &Tensor) -> Result<Reconstruction, TokenizerError> {
+        let Encoded { latents, levels, codes } = tch::no_grad(|| self.run_encoder(images, Mode::Eval))?;
+        Ok(Reconstruction { images: self.network.decode(&codes, true), latents, levels })
+    }
+
     /// Moves the codebooks toward a batch; only the training loop calls it.
     ///
     /// # Errors
@@ -127,6 +159,11 @@ impl Tokenizer {
     /// The sizes of the codebooks of every level, coarse first.
     pub fn sizes(&self) -> Vec<Vec<i64>> {
         self.quantizers.iter().map(|quantizer| quantizer.sizes()).collect()
+    }
+
+    /// What the names of the decoder's variables begin with, up to the first dot; all others are needed to encode.
+    pub fn decoder_parts(&self) -> &'static [&'static str] {
+        self.network.decoder_parts()
     }
 
     /// The weight of the decoder's last convolution, at which the pulls of two losses are compared

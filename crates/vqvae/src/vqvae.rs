@@ -169,6 +169,10 @@ impl Network for VqVae {
         vec![self.dim]
     }
 
+    fn decoder_parts(&self) -> &'static [&'static str] {
+        &["decoder"]
+    }
+
     fn last_layer(&self) -> &Tensor {
         self.decoder.last_layer()
     }

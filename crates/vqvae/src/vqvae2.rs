@@ -152,6 +152,10 @@ impl Network for VqVae2 {
         vec![self.embed_dim; 2]
     }
 
+    fn decoder_parts(&self) -> &'static [&'static str] {
+        &["decoder", "upsample_t"]
+    }
+
     fn last_layer(&self) -> &Tensor {
         self.decoder.last_layer()
     }

@@ -1,7 +1,9 @@
 //! The recipe: one TOML file that describes an experiment, validated once when it is loaded.
 
-mod classifier;
+mod features;
+mod loss;
 mod sections;
+mod tokenizer;
 mod train;
 
 use std::{fs, path::Path};
@@ -10,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Document, Section};
 use vqkit_data::DataConfig;
 use vqkit_priors::PriorConfig;
-use vqkit_quantizer::QuantizerConfig;
-use vqkit_vqvae::TokenizerConfig;
 
 pub use self::{
-    classifier::Classifier,
-    sections::{Condition, Evaluate, Loss, Precision, Sample},
+    features::{Classifier, Features},
+    loss::{Adversarial, Loss, LpipsConfig, OpponentTrain, PerceptualConfig, VggConfig},
+    sections::{Condition, Evaluate, Precision, Sample},
+    tokenizer::{Finetune, FinetunedPart, FreshOrRestored, Tokenizer},
     train::{OptimizerKind, Train},
 };
 use crate::error::{PipelineError, Result};
@@ -57,28 +59,6 @@ pub struct Head {
     /// Arithmetic of encoder, decoder and prior. Default `auto`.
     #[serde(default)]
     pub precision: Precision,
-}
-
-/// `[features]` with `[features.train]`: a small classifier, whose features judge pictures.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Features {
-    /// The network, and how its images are varied.
-    pub network: Classifier,
-    /// How it is trained.
-    pub train: Train,
-}
-
-/// `[tokenizer]` with `[tokenizer.quantizer]`, `[tokenizer.loss]` and `[tokenizer.train]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tokenizer {
-    /// The network.
-    pub network: TokenizerConfig,
-    /// What turns its latents into indices.
-    pub quantizer: QuantizerConfig,
-    /// What it is trained for.
-    pub loss: Loss,
-    /// How it is trained.
-    pub train: Train,
 }
 
 /// One `[[prior]]` with its `[prior.train]`.
@@ -183,48 +163,6 @@ impl Recipe {
         write()
             .and_then(|table| toml::to_string(&table))
             .map_err(|error| PipelineError::Usage(format!("the recipe has no TOML form: {error}")))
-    }
-}
-
-impl Features {
-    fn from_section(mut section: Section) -> Result<Self, ConfigError> {
-        let train = Train::from_section(&section.require("train")?)?;
-        let network: Classifier = section.read()?;
-        network.validate().map_err(|(key, reason)| section.error_at(key, &reason))?;
-        Ok(Self { network, train })
-    }
-
-    fn to_table(&self) -> Result<toml::Table, toml::ser::Error> {
-        let mut table = toml::Table::try_from(&self.network)?;
-        table.insert("train".into(), toml::Value::try_from(&self.train)?);
-        Ok(table)
-    }
-}
-
-impl Tokenizer {
-    fn from_section(mut section: Section) -> Result<Self, ConfigError> {
-        let quantizer_section = section.require("quantizer")?;
-        let loss = read_or_default::<Loss>(section.take("loss")?.as_ref())?;
-        let train = Train::from_section(&section.require("train")?)?;
-        let network: TokenizerConfig = section.read()?;
-        let quantizer: QuantizerConfig = quantizer_section.read()?;
-        network.validate().map_err(|error| match &error {
-            vqkit_vqvae::TokenizerError::Config { field, reason } => section.error_at(field, reason),
-            _ => section.error(&error.to_string()),
-        })?;
-        quantizer.validate().map_err(|error| match &error {
-            vqkit_quantizer::QuantizeError::Config { field, reason } => quantizer_section.error_at(field, reason),
-            _ => quantizer_section.error(&error.to_string()),
-        })?;
-        Ok(Self { network, quantizer, loss, train })
-    }
-
-    fn to_table(&self) -> Result<toml::Table, toml::ser::Error> {
-        let mut table = toml::Table::try_from(&self.network)?;
-        table.insert("quantizer".into(), toml::Value::try_from(&self.quantizer)?);
-        table.insert("loss".into(), toml::Value::try_from(self.loss)?);
-        table.insert("train".into(), toml::Value::try_from(&self.train)?);
-        Ok(table)
     }
 }
 

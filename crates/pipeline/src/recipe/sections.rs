@@ -1,7 +1,6 @@
 //! The small sections of a recipe.
 
 use serde::{Deserialize, Serialize};
-use vqkit_losses::Reconstruction;
 use vqkit_priors::Sampling;
 
 /// Arithmetic of encoder, decoder and prior; distances, losses and the optimizer are fp32 always.
@@ -15,15 +14,6 @@ pub enum Precision {
     Fp32,
     /// bfloat16 under autocast.
     Bf16,
-}
-
-/// `[tokenizer.loss]`: the terms beside the quantizer's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Loss {
-    /// The pixel term, `l2` or `l1`. Default `l2`.
-    #[serde(default)]
-    pub reconstruction: Reconstruction,
 }
 
 /// `[condition]`: what steers the priors.

@@ -12,6 +12,10 @@ pub struct Train {
     pub steps: u64,
     /// Samples a step.
     pub batch_size: usize,
+    /// Parts into which the samples of a step are split, one after the other, to save memory; the weights move once. Must
+    /// divide `batch_size`. Default 1.
+    #[serde(default = "Train::default_micro_batches")]
+    pub micro_batches: usize,
     /// What moves the weights. Default AdamW.
     #[serde(default)]
     pub optimizer: OptimizerKind,
@@ -61,6 +65,10 @@ pub enum OptimizerKind {
 }
 
 impl Train {
+    fn default_micro_batches() -> usize {
+        1
+    }
+
     fn default_betas() -> (f64, f64) {
         (0.9, 0.95)
     }
@@ -97,6 +105,7 @@ impl Train {
         let counts = [
             ("steps", self.steps),
             ("batch_size", self.batch_size as u64),
+            ("micro_batches", self.micro_batches as u64),
             ("log_every", self.log_every),
             ("evaluate_every", self.evaluate_every),
             ("evaluate_samples", self.evaluate_samples as u64),
@@ -105,6 +114,10 @@ impl Train {
         ];
         if let Some((key, _)) = counts.into_iter().find(|(_, value)| *value == 0) {
             return Err((key, "must be at least 1".into()));
+        }
+        if !self.batch_size.is_multiple_of(self.micro_batches) {
+            let reason = format!("{} does not divide batch_size = {}", self.micro_batches, self.batch_size);
+            return Err(("micro_batches", reason));
         }
         let positive = |value: f64| value.is_finite() && value > 0.0;
         let share = |value: f64| (0.0..1.0).contains(&value);

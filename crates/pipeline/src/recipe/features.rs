@@ -1,7 +1,34 @@
-//! `[features]`: the classifier, and how its images are varied.
+//! `[features]`: a small classifier, whose features judge pictures.
 
 use serde::{Deserialize, Serialize};
+use vqkit_config::{ConfigError, Section};
 use vqkit_losses::{LossError, SmallVggConfig};
+
+use super::Train;
+
+/// `[features]` with `[features.train]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Features {
+    /// The network, and how its images are varied.
+    pub network: Classifier,
+    /// How it is trained.
+    pub train: Train,
+}
+
+impl Features {
+    pub(super) fn from_section(mut section: Section) -> Result<Self, ConfigError> {
+        let train = Train::from_section(&section.require("train")?)?;
+        let network: Classifier = section.read()?;
+        network.validate().map_err(|(key, reason)| section.error_at(key, &reason))?;
+        Ok(Self { network, train })
+    }
+
+    pub(super) fn to_table(&self) -> Result<toml::Table, toml::ser::Error> {
+        let mut table = toml::Table::try_from(&self.network)?;
+        table.insert("train".into(), toml::Value::try_from(&self.train)?);
+        Ok(table)
+    }
+}
 
 /// The network of `[features]`, and how its images are varied.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,7 +58,7 @@ impl Classifier {
     }
 
     /// Whether every value is possible; else the key and what is wrong with it.
-    pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
+    fn validate(&self) -> Result<(), (&'static str, String)> {
         self.vgg().validate().map_err(|error| match error {
             LossError::Config { field, reason } => (field, reason),
             other => ("widths", other.to_string()),

@@ -1,0 +1,105 @@
+//! Training that goes on from the weights of another.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use tch::{Tensor, nn::VarStore};
+use vqkit_torch::weights;
+
+use crate::{
+    error::{PipelineError, Result},
+    recipe::{Finetune, FinetunedPart, FreshOrRestored},
+    run::Run,
+    train_tokenizer,
+    trainer::{self, DISCRIMINATOR, Tensors},
+};
+
+/// What taming's checkpoints put in front of the names of a discriminator.
+const THEIR_DISCRIMINATOR: &str = "loss.discriminator.";
+
+/// State of our quantizers that other implementations do not keep.
+const OURS_ALONE: [&str; 2] = ["age", "initted"];
+
+/// Puts another tokenizer's weights into `tokenizer` and, where the recipe says so, its discriminator's into
+/// `discriminator`; freezes what is not to be trained. `decoder`: what the names of the decoder's variables begin with.
+///
+/// # Errors
+/// When there is no such file, or its weights do not fit.
+pub fn begin(
+    config: &Finetune,
+    tokenizer: &mut VarStore,
+    decoder: &[&str],
+    discriminator: Option<&mut VarStore>,
+) -> Result<()> {
+    let source = Source::open(&config.from)?;
+    weights::assign(&completed(source.tokenizer, tokenizer), tokenizer)?;
+    if let (FreshOrRestored::Restored, Some(discriminator)) = (config.discriminator, discriminator) {
+        if source.discriminator.is_empty() {
+            return Err(PipelineError::artifact(&config.from, "holds no discriminator to restore"));
+        }
+        weights::assign(&completed(source.discriminator, discriminator), discriminator)?;
+    }
+    if config.train == FinetunedPart::Decoder {
+        let is_frozen = |name: &str| !decoder.iter().any(|part| name.starts_with(&format!("{part}.")));
+        for (_, variable) in weights::trainable(tokenizer).into_iter().filter(|(name, _)| is_frozen(name)) {
+            let _ = variable.set_requires_grad(false);
+        }
+    }
+    Ok(())
+}
+
+/// The weights of both players.
+struct Source {
+    tokenizer: Tensors,
+    discriminator: Tensors,
+}
+
+impl Source {
+    fn open(path: &Path) -> Result<Self> {
+        if path.is_file() {
+            return Ok(Self::of_file(weights::read_any(path)?));
+        }
+        let checkpoint = checkpoint_of(path)?;
+        let discriminator = checkpoint.join(DISCRIMINATOR);
+        Ok(Self {
+            tokenizer: weights::read(&trainer::weights_for_use(&checkpoint))?,
+            discriminator: if discriminator.is_file() { weights::read(&discriminator)? } else { Tensors::new() },
+        })
+    }
+
+    /// `loss.` is what a taming checkpoint holds beside the tokenizer.
+    fn of_file(state: Tensors) -> Self {
+        let (losses, tokenizer): (Tensors, Tensors) =
+            state.into_iter().partition(|(name, _)| name.starts_with("loss."));
+        let strip = |(name, value): (String, Tensor)| Some((name.strip_prefix(THEIR_DISCRIMINATOR)?.to_owned(), value));
+        Self { tokenizer, discriminator: losses.into_iter().filter_map(strip).collect() }
+    }
+}
+
+/// `path` itself, if it is a checkpoint, or that of the run that it is.
+fn checkpoint_of(path: &Path) -> Result<PathBuf> {
+    if trainer::weights_for_use(path).is_file() {
+        return Ok(path.to_owned());
+    }
+    if !path.exists() {
+        let path = path.display();
+        let message = format!("tokenizer.finetune.from: there is no {path}; give a run, a checkpoint or a file of weights");
+        return Err(PipelineError::Usage(message));
+    }
+    let run = Run::open(path)?;
+    Ok(path.join(&run.require(train_tokenizer::STAGE)?.path))
+}
+
+/// The state, with our own buffers as they stand in `vs` where it lacks them; a codebook that was loaded has begun.
+fn completed(mut state: Tensors, vs: &VarStore) -> BTreeMap<String, Tensor> {
+    for (name, variable) in weights::tensors(vs) {
+        let last = name.rsplit('.').next().unwrap_or_default();
+        if OURS_ALONE.contains(&last) && !state.contains_key(&name) {
+            let value = if last == "initted" { variable.ones_like() } else { variable };
+            state.insert(name, value);
+        }
+    }
+    state
+}

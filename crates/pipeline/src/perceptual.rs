@@ -1,0 +1,81 @@
+//! Networks that judge pictures: those that come with vqkit, a run's own, and LPIPS.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use tch::{Device, Tensor, nn::VarStore};
+use vqkit_losses::{FrozenVgg, Lpips, Perceptual, lpips_state};
+use vqkit_torch::weights;
+
+use crate::{
+    context::Context,
+    error::Result,
+    pretrained::{self, KnownFile},
+    recipe::{LpipsConfig, PerceptualConfig, VggConfig},
+    run::Run,
+    train_features,
+};
+
+/// The perceptual network of small recipes: `configs/features-cifar10.toml`.
+const FEATURES_CIFAR10: &[u8] = include_bytes!("../../../assets/features-cifar10.safetensors");
+
+/// The judge, which no loss uses: `configs/judge-cifar10.toml`.
+const JUDGE_CIFAR10: &[u8] = include_bytes!("../../../assets/judge-cifar10.safetensors");
+
+/// The network that a recipe asks for; `None`, with a warning, where its weights cannot be had and it may do without.
+///
+/// # Errors
+/// When the weights cannot be had, or are not those of such a network.
+pub fn load(config: &PerceptualConfig, run: &Run, context: &Context) -> Result<Option<Box<dyn Perceptual>>> {
+    match config {
+        PerceptualConfig::Vgg(config) => Ok(Some(Box::new(vgg(config, run, context.device)?))),
+        PerceptualConfig::Lpips(config) => match lpips(config, context.device) {
+            Ok(network) => Ok(Some(Box::new(network))),
+            Err(error) if config.optional => {
+                eprintln!("warning: training goes on without the perceptual loss: {error}");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// The judge of `fd_vgg_cifar10`.
+///
+/// # Errors
+/// When libtorch refuses.
+pub fn judge(device: Device) -> Result<FrozenVgg> {
+    embedded("judge-cifar10.safetensors", JUDGE_CIFAR10, device)
+}
+
+fn vgg(config: &VggConfig, run: &Run, device: Device) -> Result<FrozenVgg> {
+    match config.weights.as_str() {
+        "cifar10" => embedded("features-cifar10.safetensors", FEATURES_CIFAR10, device),
+        "run" => {
+            let output = run.require(train_features::STAGE)?;
+            Ok(FrozenVgg::from_tensors(&weights::read(&run.path().join(&output.path))?, device)?)
+        }
+        path => Ok(FrozenVgg::from_tensors(&weights::read(Path::new(path))?, device)?),
+    }
+}
+
+fn embedded(name: &str, bytes: &[u8], device: Device) -> Result<FrozenVgg> {
+    Ok(FrozenVgg::from_tensors(&weights::parse(Path::new(name), bytes)?, device)?)
+}
+
+fn lpips(config: &LpipsConfig, device: Device) -> Result<Lpips> {
+    let files: Vec<PathBuf> = match config.weights.is_empty() {
+        true => [KnownFile::Vgg16, KnownFile::LpipsHeads].map(pretrained::fetch).into_iter().collect::<Result<_>>()?,
+        false => config.weights.clone(),
+    };
+    let mut state: BTreeMap<String, Tensor> = BTreeMap::new();
+    for file in files {
+        state.extend(weights::read_any(&file)?);
+    }
+    let mut vs = VarStore::new(device);
+    let network = Lpips::new(&vs.root());
+    weights::assign(&lpips_state(state)?, &mut vs)?;
+    Ok(network)
+}

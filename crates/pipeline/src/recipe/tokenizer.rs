@@ -1,0 +1,98 @@
+//! `[tokenizer]`: network, quantizer, losses and training.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use vqkit_config::{ConfigError, Section};
+use vqkit_quantizer::{QuantizeError, QuantizerConfig};
+use vqkit_vqvae::{TokenizerConfig, TokenizerError};
+
+use super::{Loss, Train};
+
+/// `[tokenizer]` with `[tokenizer.quantizer]`, `[tokenizer.loss]`, `[tokenizer.train]` and perhaps `[tokenizer.finetune]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tokenizer {
+    /// The network.
+    pub network: TokenizerConfig,
+    /// What turns its latents into indices.
+    pub quantizer: QuantizerConfig,
+    /// What it is trained for.
+    pub loss: Loss,
+    /// How it is trained.
+    pub train: Train,
+    /// Whose weights it begins with; random ones where there is none.
+    pub finetune: Option<Finetune>,
+}
+
+/// `[tokenizer.finetune]`: training goes on from the weights of another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finetune {
+    /// A run, a checkpoint of one, or a file of weights with the field's names (safetensors or PyTorch's own).
+    pub from: PathBuf,
+    /// What is trained. Default `"all"`.
+    #[serde(default)]
+    pub train: FinetunedPart,
+    /// The discriminator to begin with. Default `"fresh"`.
+    #[serde(default)]
+    pub discriminator: FreshOrRestored,
+}
+
+/// What fine-tuning trains.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FinetunedPart {
+    /// Everything.
+    #[default]
+    All,
+    /// The decoder; the tokens of an image stay what they are.
+    Decoder,
+}
+
+/// Where the weights of a discriminator come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FreshOrRestored {
+    /// They are random.
+    #[default]
+    Fresh,
+    /// They come with the tokenizer's.
+    Restored,
+}
+
+impl Tokenizer {
+    pub(super) fn from_section(mut section: Section) -> Result<Self, ConfigError> {
+        let quantizer_section = section.require("quantizer")?;
+        let loss = section.take("loss")?.map(Loss::from_section).transpose()?.unwrap_or_default();
+        let train = Train::from_section(&section.require("train")?)?;
+        let finetune_section = section.take("finetune")?;
+        let finetune: Option<Finetune> = finetune_section.as_ref().map(Section::read).transpose()?;
+        let network: TokenizerConfig = section.read()?;
+        let quantizer: QuantizerConfig = quantizer_section.read()?;
+        network.validate().map_err(|error| match &error {
+            TokenizerError::Config { field, reason } => section.error_at(field, reason),
+            _ => section.error(&error.to_string()),
+        })?;
+        quantizer.validate().map_err(|error| match &error {
+            QuantizeError::Config { field, reason } => quantizer_section.error_at(field, reason),
+            _ => quantizer_section.error(&error.to_string()),
+        })?;
+        if let (Some(Finetune { discriminator: FreshOrRestored::Restored, .. }), Some(section), None) =
+            (&finetune, &finetune_section, &loss.adversarial)
+        {
+            return Err(section.error_at("discriminator", "there is none without [tokenizer.loss.adversarial]"));
+        }
+        Ok(Self { network, quantizer, loss, train, finetune })
+    }
+
+    pub(super) fn to_table(&self) -> Result<toml::Table, toml::ser::Error> {
+        let mut table = toml::Table::try_from(&self.network)?;
+        table.insert("quantizer".into(), toml::Value::try_from(&self.quantizer)?);
+        table.insert("loss".into(), self.loss.to_table()?.into());
+        table.insert("train".into(), toml::Value::try_from(&self.train)?);
+        if let Some(finetune) = &self.finetune {
+            table.insert("finetune".into(), toml::Value::try_from(finetune)?);
+        }
+        Ok(table)
+    }
+}

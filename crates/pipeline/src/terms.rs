@@ -1,0 +1,23 @@
+//! The terms of a step's loss, by name.
+
+use tch::Tensor;
+
+/// Scalars by name, in the order in which they first came; of a step in several parts, their mean.
+#[derive(Debug, Default)]
+pub struct Terms(Vec<(&'static str, Tensor)>);
+
+impl Terms {
+    /// Adds a part's term, which counts for `share` of the step.
+    pub fn add(&mut self, name: &'static str, value: &Tensor, share: f64) {
+        let part = value.detach() * share;
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum += part,
+            None => self.0.push((name, part)),
+        }
+    }
+
+    /// All terms as numbers; waits for the device.
+    pub fn figures(&self) -> Vec<(String, f64)> {
+        self.0.iter().map(|(name, value)| ((*name).to_owned(), value.double_value(&[]))).collect()
+    }
+}
