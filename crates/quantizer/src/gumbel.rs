@@ -12,6 +12,9 @@ use crate::registry::{check_codebook, check_dim, check_weight};
 use crate::temperature::check_temperature;
 use crate::{Anneal, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
+/// Wider codes are a typing error.
+const MOST_CHANNELS: i64 = 1 << 14;
+
 /// `type = "gumbel"`: the loss is `kl_weight * KL(softmax(logits) || uniform)`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,8 +57,9 @@ impl GumbelQuantizerConfig {
     /// [`QuantizeError::Config`] for the first value out of range.
     pub fn validate(&self) -> Result<(), QuantizeError> {
         check_codebook(self.codebook_size)?;
-        if let Some(dim) = self.embedding_dim.filter(|dim| *dim < 1) {
-            return Err(QuantizeError::Config { field: "embedding_dim", reason: format!("{dim} must be at least 1") });
+        if let Some(dim) = self.embedding_dim.filter(|dim| !(1..=MOST_CHANNELS).contains(dim)) {
+            let reason = format!("{dim} must be at least 1 and at most {MOST_CHANNELS}");
+            return Err(QuantizeError::Config { field: "embedding_dim", reason });
         }
         check_weight("kl_weight", self.kl_weight)?;
         check_temperature("temp_init", self.temp_init)?;
