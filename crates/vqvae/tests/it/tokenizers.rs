@@ -53,7 +53,7 @@ fn every_kind() -> Vec<Built> {
         }),
         TokenizerConfig::Vqgan(VqganConfig {
             ch: 32,
-            ch_mult: vec![1, 2],
+            ch_mult: vec![1, 1],
             num_res_blocks: 1,
             attn_resolutions: vec![SIZE / 2],
             resolution: SIZE,
