@@ -12,7 +12,7 @@ use vqkit_torch::weights;
 use crate::{
     context::Context,
     error::Result,
-    pretrained::{self, KnownFile},
+    pretrained,
     recipe::{LpipsConfig, PerceptualConfig, VggConfig},
     run::Run,
     train_features,
@@ -67,7 +67,10 @@ fn embedded(name: &str, bytes: &[u8], device: Device) -> Result<FrozenVgg> {
 
 fn lpips(config: &LpipsConfig, device: Device) -> Result<Lpips> {
     let files: Vec<PathBuf> = match config.weights.is_empty() {
-        true => [KnownFile::Vgg16, KnownFile::LpipsHeads].map(pretrained::fetch).into_iter().collect::<Result<_>>()?,
+        true => {
+            let fetched = ["vgg16", "lpips-vgg"].map(|name| pretrained::fetch(pretrained::find(name)?));
+            fetched.into_iter().collect::<Result<_>>()?
+        }
         false => config.weights.clone(),
     };
     let mut state: BTreeMap<String, Tensor> = BTreeMap::new();

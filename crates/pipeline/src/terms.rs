@@ -16,6 +16,11 @@ impl Terms {
         }
     }
 
+    /// All terms by name.
+    pub fn parts(&self) -> Vec<(&str, &Tensor)> {
+        self.0.iter().map(|(name, value)| (*name, value)).collect()
+    }
+
     /// All terms as numbers; waits for the device.
     pub fn figures(&self) -> Vec<(String, f64)> {
         self.0.iter().map(|(name, value)| ((*name).to_owned(), value.double_value(&[]))).collect()

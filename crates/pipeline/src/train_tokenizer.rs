@@ -1,20 +1,26 @@
-//! Stage `tokenizer`: encoder, codebook and decoder are trained together on images.
+//! Stage `tokenizer`: encoder, codebook and decoder are trained together on images, perhaps against a discriminator.
 
 use tch::{Kind, Tensor, nn::VarStore, no_grad};
 use vqkit_data::{Batch, Dataset};
+use vqkit_losses::{Adversary, Objective};
 use vqkit_metrics::PixelError;
 use vqkit_quantizer::Mode;
-use vqkit_vqvae::{Reconstruction, Tokenizer};
+use vqkit_vqvae::Tokenizer;
 
 use crate::{
     batches,
     context::Context,
-    error::Result,
+    error::{PipelineError, Result},
+    finetune,
     level_usage::LevelUsage,
+    perceptual,
     pictures::Picture,
-    recipe::{self, Recipe},
+    player::Player,
+    recipe::{self, FinetunedPart, Recipe},
     run::{Output, Run},
+    tokenizer_step::{Step, Taken},
     trainer::{self, Better, Trainer},
+    watch::Watch,
 };
 
 /// The stage's name, and its folder inside the run.
@@ -36,7 +42,31 @@ pub fn build(recipe: &Recipe, context: &Context) -> Result<(VarStore, Tokenizer)
     let config = recipe.tokenizer()?;
     let tokenizer = config.network.build(&vs.root(), channels, &config.quantizer)?;
     tokenizer.grid_shapes(recipe.data.image_size.into())?;
+    if tokenizer.out_channels() != channels {
+        let message = format!("tokenizer.out_ch is {}, the images have {channels} channels", tokenizer.out_channels());
+        return Err(PipelineError::Usage(message));
+    }
     Ok((vs, tokenizer))
+}
+
+/// Builds the discriminator of a recipe with random weights, where it has one.
+///
+/// # Errors
+/// When its configuration cannot be built, or the images are too small for it.
+pub fn build_adversary(recipe: &Recipe, context: &Context) -> Result<Option<(VarStore, Adversary)>> {
+    let Some(config) = &recipe.tokenizer()?.loss.adversarial else { return Ok(None) };
+    let least = config.game.discriminator.least_size();
+    if i64::from(recipe.data.image_size) < least {
+        let message = format!(
+            "tokenizer.loss.adversarial.discriminator.n_layers = {} needs images of at least {least} pixels, \
+             data.image_size is {}",
+            config.game.discriminator.n_layers, recipe.data.image_size
+        );
+        return Err(PipelineError::Usage(message));
+    }
+    let vs = VarStore::new(context.device);
+    let adversary = Adversary::new(&vs.root(), recipe.data.color.channels() as i64, &config.game)?;
+    Ok(Some((vs, adversary)))
 }
 
 /// Trains the tokenizer of `recipe`, or goes on where the run's last checkpoint stands.
@@ -45,37 +75,49 @@ pub fn build(recipe: &Recipe, context: &Context) -> Result<(VarStore, Tokenizer)
 /// When data or files cannot be read or written, the loss is not finite, or the user leaves.
 pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
     tch::manual_seed(recipe.head.seed as i64);
-    let (vs, mut tokenizer) = build(recipe, context)?;
     let config = recipe.tokenizer()?;
-    let mut trainer = Trainer::begin(run, STAGE, &config.train, vs, context)?;
+    let kind = context.kind(recipe.head.precision);
+    let objective = objective(config, kind, run, context)?;
+    let (mut tokenizer, mut adversary, mut trainer) = begin(run, recipe, context)?;
     let mut loader = batches::training(recipe, data, config.train.batch_size, trainer.samples())?;
     let mut usage = LevelUsage::restore(&tokenizer.sizes(), context.device, trainer.counters());
-    let kind = context.kind(recipe.head.precision);
+    let mut watch = Watch::restore(context.device, trainer.counters());
+    let decoder_alone = config.finetune.as_ref().is_some_and(|finetune| finetune.train == FinetunedPart::Decoder);
+    let step =
+        Step { context, kind, objective: &objective, decoder_alone, micro_batches: config.train.micro_batches };
 
     while !trainer.is_done() {
         let batch = batches::next(&mut loader)?;
         let images = context.images(&batch)?;
-        if trainer.is_fresh() {
+        if trainer.is_fresh() && config.finetune.is_none() {
             no_grad(|| tokenizer.initialize(&images))?;
         }
-        let mode = Mode::Train { step: trainer.step() };
-        let output = context.autocast(kind, || tokenizer.forward(&images, mode))?;
-        let losses = Losses::new(config, &output, &images);
-        trainer.descend(&losses.total, batch.position, &losses.named())?;
-        no_grad(|| tokenizer.update(&output))?;
+        let taken = step.take(&mut trainer, &tokenizer, adversary.as_ref(), &images)?;
+        trainer.step_weights(batch.position, taken.logits.is_some())?;
+        if !decoder_alone {
+            no_grad(|| tokenizer.update(&taken.reconstruction))?;
+        }
+        if let (Some(adversary), Some((real, fake))) = (&mut adversary, &taken.logits) {
+            adversary.update(real, fake);
+            watch.add(real, fake);
+        }
         trainer.average()?;
-        usage.add(output.levels.iter().map(|level| &level.grid))?;
+        usage.add(taken.reconstruction.levels.iter().map(|level| &level.grid))?;
 
         if trainer.logs_now() {
-            log(&mut trainer, &losses, &usage)?;
+            log(&mut trainer, &taken, &usage, &watch)?;
         }
         if epoch_ends(&batch, data) {
             warn_of_collapse(&trainer, &usage);
             usage.reset();
         }
-        trainer.set_counters(usage.save());
+        trainer.set_counters(usage.save().into_iter().chain(watch.save()).collect());
         let figure = match trainer.evaluates_now() {
-            true => Some((measure(&mut trainer, &tokenizer, recipe, data, context)?, Better::Higher)),
+            true => {
+                watch.warning().iter().for_each(|warning| trainer.note(&format!("warning: {warning}")));
+                let psnr_db = measure(&mut trainer, &tokenizer, recipe, data, context)?;
+                judged_by_pixels(config).then_some((psnr_db, Better::Higher))
+            }
             false => None,
         };
         trainer.end_step(figure)?;
@@ -85,47 +127,55 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
     Ok(Output { path: run.relative(&checkpoint), fingerprint: trainer::fingerprint(&checkpoint)? })
 }
 
-/// The terms of one step's loss; each a scalar.
-struct Losses {
-    reconstruction: Tensor,
-    codebook: Tensor,
-    commitment: Tensor,
-    total: Tensor,
+/// The networks of both players, new, from another's weights or from the run's last checkpoint.
+fn begin(run: &mut Run, recipe: &Recipe, context: &Context) -> Result<(Tokenizer, Option<Adversary>, Trainer)> {
+    let config = recipe.tokenizer()?;
+    let (mut vs, tokenizer) = build(recipe, context)?;
+    let (mut opponent_vs, adversary) = build_adversary(recipe, context)?.unzip();
+    if let Some(finetune) = &config.finetune {
+        finetune::begin(finetune, &mut vs, tokenizer.decoder_parts(), opponent_vs.as_mut())?;
+    }
+    let network = Player::new(vs, &config.train)?;
+    let opponent = match (opponent_vs, &config.loss.adversarial) {
+        (Some(vs), Some(adversarial)) => Some(Player::new(vs, &adversarial.train.beside(&config.train))?),
+        _ => None,
+    };
+    let trainer = Trainer::begin(run, STAGE, &config.train, network, opponent, context)?;
+    Ok((tokenizer, adversary, trainer))
 }
 
-impl Losses {
-    /// `||x - D(z_q)||²` and, summed over the levels, what the quantizers ask for.
-    fn new(config: &recipe::Tokenizer, output: &Reconstruction, images: &Tensor) -> Self {
-        let reconstruction = config.loss.reconstruction.loss(&output.images, images);
-        let sum = |term: fn(&vqkit_quantizer::QuantizerLosses) -> &Tensor| {
-            output
-                .levels
-                .iter()
-                .map(|level| term(&level.losses))
-                .fold(reconstruction.zeros_like(), |sum, term| sum + term)
-        };
-        let total = &reconstruction + sum(|losses| &losses.total);
-        Self {
-            codebook: sum(|losses| &losses.codebook),
-            commitment: sum(|losses| &losses.commitment),
-            reconstruction,
-            total,
-        }
-    }
-
-    fn named(&self) -> [(&'static str, &Tensor); 3] {
-        [("reconstruction", &self.reconstruction), ("codebook", &self.codebook), ("commitment", &self.commitment)]
-    }
+fn objective(config: &recipe::Tokenizer, kind: Kind, run: &Run, context: &Context) -> Result<Objective> {
+    let recipe::Loss { pixels, perceptual, .. } = &config.loss;
+    let network = match perceptual {
+        None => None,
+        Some(perceptual) => perceptual::load(perceptual, run, context)?.map(|network| (perceptual.weight(), network)),
+    };
+    Ok(Objective {
+        reconstruction: pixels.reconstruction,
+        reconstruction_weight: pixels.reconstruction_weight,
+        perceptual: network,
+        kind,
+    })
 }
 
-fn log(trainer: &mut Trainer, losses: &Losses, usage: &LevelUsage) -> Result<()> {
-    let terms = [("loss", &losses.total)].into_iter().chain(losses.named());
-    let mut figures: Vec<(String, f64)> = terms.map(|(name, term)| (name.into(), term.double_value(&[]))).collect();
+/// Whether PSNR tells which checkpoint is best; where other losses pull too, the last one is.
+fn judged_by_pixels(config: &recipe::Tokenizer) -> bool {
+    config.loss.perceptual.is_none() && config.loss.adversarial.is_none()
+}
+
+fn log(trainer: &mut Trainer, taken: &Taken, usage: &LevelUsage, watch: &Watch) -> Result<()> {
+    let mut figures = taken.terms.figures();
+    let mut shown = format!("{} {:.4}", figures[0].0, figures[0].1);
     for (level, usage) in usage.levels().iter().enumerate() {
         figures.push((format!("usage_{level}"), usage.usage()));
         figures.push((format!("perplexity_{level}"), usage.perplexity()));
     }
-    let shown = format!("loss {:.4}  codes in use {:.0} %", figures[0].1, usage.levels()[0].usage() * 100.0);
+    shown += &format!("  codes in use {:.0} %", usage.levels()[0].usage() * 100.0);
+    if taken.logits.is_some() {
+        let (real, fake) = watch.accuracies();
+        figures.extend([("real_accuracy".into(), real), ("fake_accuracy".into(), fake)]);
+        shown += &format!("  discriminator right on {:.0} / {:.0} %", real * 100.0, fake * 100.0);
+    }
     trainer.log(figures, &shown)
 }
 

@@ -385,14 +385,18 @@ fn not_finite(stage: &str, step: u64, what: &str) -> PipelineError {
     PipelineError::Training { stage: stage.to_owned(), step, reason }
 }
 
-/// The weights that a checkpoint holds for use: the averaged ones where there are any.
+/// The file of a checkpoint with its weights for use: the averaged ones where there are any.
+pub fn weights_for_use(checkpoint: &Path) -> PathBuf {
+    let averaged = checkpoint.join(EMA);
+    if averaged.is_file() { averaged } else { checkpoint.join(MODEL) }
+}
+
+/// Loads the weights that a checkpoint holds for use.
 ///
 /// # Errors
 /// When they do not fit the variables.
 pub fn load_for_use(checkpoint: &Path, vs: &mut VarStore) -> Result<()> {
-    let averaged = checkpoint.join(EMA);
-    let path = if averaged.is_file() { averaged } else { checkpoint.join(MODEL) };
-    Ok(weights::load(&path, vs)?)
+    Ok(weights::load(&weights_for_use(checkpoint), vs)?)
 }
 
 /// blake3 of the weights that a checkpoint holds for use.
@@ -400,8 +404,7 @@ pub fn load_for_use(checkpoint: &Path, vs: &mut VarStore) -> Result<()> {
 /// # Errors
 /// When they cannot be read.
 pub fn fingerprint(checkpoint: &Path) -> Result<String> {
-    let averaged = checkpoint.join(EMA);
-    let path = if averaged.is_file() { averaged } else { checkpoint.join(MODEL) };
+    let path = weights_for_use(checkpoint);
     let bytes = std::fs::read(&path).map_err(|source| PipelineError::io("read", &path, source))?;
     Ok(blake3::hash(&bytes).to_hex().to_string())
 }

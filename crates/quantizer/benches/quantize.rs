@@ -5,7 +5,8 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tch::{Cuda, Device, Kind, Tensor, nn};
 use vqkit_quantizer::{
-    EmaVectorQuantizerConfig, Mode, QuantizeError, Quantizer, QuantizerConfig, VectorQuantizerConfig,
+    EmaVectorQuantizerConfig, GumbelQuantizerConfig, Mode, QuantizeError, Quantizer, QuantizerConfig,
+    VectorQuantizerConfig,
 };
 
 /// Latents `[B, D, H, W]` that a tokenizer of 256-pixel images gives for one batch.
@@ -22,6 +23,7 @@ fn wait_for(device: Device) {
 fn build(kind: &str, size: i64, device: Device) -> Result<Box<dyn Quantizer>, QuantizeError> {
     let config = match kind {
         "vq" => QuantizerConfig::Vq(VectorQuantizerConfig { kmeans_init: false, ..VectorQuantizerConfig::new(size) }),
+        "gumbel" => QuantizerConfig::Gumbel(GumbelQuantizerConfig::new(size)),
         _ => {
             QuantizerConfig::Ema(EmaVectorQuantizerConfig { kmeans_init: false, ..EmaVectorQuantizerConfig::new(size) })
         }

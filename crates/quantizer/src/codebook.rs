@@ -127,13 +127,19 @@ impl Codebook {
 
     /// Codes `[B, D, *S]` of a grid with one codebook.
     pub fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
-        if grid.sizes != [self.size()] {
-            let want = format!("indices of one codebook of {} codes", self.size());
-            return Err(QuantizeError::Shape { what: "grid", want, got: grid.sizes.clone() });
-        }
-        grid.check_range()?;
-        Ok(self.codes(&grid.indices.select(1, 0), false).movedim_int(-1, 1))
+        lookup(&self.weight.detach(), grid)
     }
+}
+
+/// Rows of a table `[K, D]` as codes `[B, D, *S]` of a grid with one codebook.
+pub(crate) fn lookup(table: &Tensor, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
+    let size = table.size()[0];
+    if grid.sizes != [size] {
+        let want = format!("indices of one codebook of {size} codes");
+        return Err(QuantizeError::Shape { what: "grid", want, got: grid.sizes.clone() });
+    }
+    grid.check_range()?;
+    Ok(Tensor::embedding(table, &grid.indices.select(1, 0), -1, false, false).movedim_int(-1, 1))
 }
 
 /// A random order `[N]` of the points in which those of weight 1 come first, and their number (a scalar).

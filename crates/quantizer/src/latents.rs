@@ -23,11 +23,11 @@ impl Rows {
         Ok(Self { points, shape })
     }
 
-    /// Rows `[N, D]` back to `[B, D, *S]`.
+    /// Rows `[N, D']` of any width to `[B, D', *S]`.
     pub fn restore(&self, rows: &Tensor) -> Tensor {
         let mut shape = vec![self.shape[0]];
         shape.extend(&self.shape[2..]);
-        shape.push(self.shape[1]);
+        shape.push(rows.size()[1]);
         rows.view(shape.as_slice()).movedim_int(-1, 1)
     }
 

@@ -9,19 +9,23 @@ mod codebook;
 mod ema;
 mod error;
 mod gradient;
+mod gumbel;
 mod kmeans;
 mod latents;
 mod nearest;
 mod quantized;
 mod registry;
+mod temperature;
 mod usage;
 mod vq;
 
 pub use ema::{EmaVectorQuantizer, EmaVectorQuantizerConfig};
 pub use error::QuantizeError;
 pub use gradient::{GradientEstimate, rotation_trick, straight_through};
+pub use gumbel::{GumbelQuantizer, GumbelQuantizerConfig};
 pub use quantized::{Quantized, QuantizerLosses};
 pub use registry::QuantizerConfig;
+pub use temperature::{Anneal, AnnealCurve};
 pub use usage::{CodebookUsage, Usage};
 pub use vq::{VectorQuantizer, VectorQuantizerConfig};
 
@@ -49,7 +53,7 @@ pub trait Quantizer: fmt::Debug + Send {
     /// When the latents do not have the shape the quantizer was built for.
     fn initialize(&mut self, latents: &Tensor) -> Result<(), QuantizeError>;
 
-    /// Latents `[B, D, *S]` to codes alike, indices `[B, Q, *S]` and losses; changes nothing.
+    /// Latents `[B, D, *S]` to codes `[B, D', *S]`, indices `[B, Q, *S]` and losses; changes nothing.
     /// `mask` `[B, *S]`, bool: positions that are false are left out of losses and statistics.
     ///
     /// # Errors
@@ -62,7 +66,7 @@ pub trait Quantizer: fmt::Debug + Send {
     /// As [`Quantizer::quantize`].
     fn update(&mut self, latents: &Tensor, quantized: &Quantized) -> Result<(), QuantizeError>;
 
-    /// The codes `[B, D, *S]`, f32, of a grid, as `quantize` returned them.
+    /// The codes `[B, D', *S]`, f32, of a grid, as `quantize` returned them.
     ///
     /// Waits for the device once per codebook, to look at the range of the indices.
     ///
@@ -75,6 +79,11 @@ pub trait Quantizer: fmt::Debug + Send {
 
     /// Width `D` of the latents.
     fn dim(&self) -> i64;
+
+    /// Width `D'` of the codes; that of the latents, if a member does not say otherwise.
+    fn code_dim(&self) -> i64 {
+        self.dim()
+    }
 
     /// Codes that the last [`update`](Quantizer::update) replaced, bool `[K]`, where the codebook is trained by gradient:
     /// an optimizer's moments of these rows of `embedding.weight` belong to codes that are gone.

@@ -8,7 +8,7 @@ use crate::QuantizeError;
 /// The result of [`Quantizer::quantize`](crate::Quantizer::quantize).
 #[derive(Debug)]
 pub struct Quantized {
-    /// Codes `[B, D, *S]`, f32, with the gradient estimate of the member.
+    /// Codes `[B, D', *S]`, f32, with the gradient estimate of the member.
     pub codes: Tensor,
     /// Indices `[B, Q, *S]`.
     pub grid: TokenGrid,
@@ -41,6 +41,6 @@ pub struct QuantizerLosses {
     pub codebook: Tensor,
     /// `||z - sg[z_q]||²`, unweighted: moves only the encoder.
     pub commitment: Tensor,
-    /// The weighted sum, ready to be added to a reconstruction loss.
+    /// The weighted sum, with any term of a single member's own, ready to be added to a reconstruction loss.
     pub total: Tensor,
 }

@@ -2,7 +2,7 @@
 
 use tch::nn;
 
-use crate::{EmaVectorQuantizerConfig, QuantizeError, Quantizer, VectorQuantizerConfig};
+use crate::{EmaVectorQuantizerConfig, GumbelQuantizerConfig, QuantizeError, Quantizer, VectorQuantizerConfig};
 
 vqkit_config::tagged! {
     /// `[tokenizer.quantizer]` of a recipe.
@@ -11,6 +11,8 @@ vqkit_config::tagged! {
         "vq" => Vq(VectorQuantizerConfig),
         /// Codes that are moving averages.
         "ema" => Ema(EmaVectorQuantizerConfig),
+        /// Codes that are drawn in training.
+        "gumbel" => Gumbel(GumbelQuantizerConfig),
     }
     macro each_quantizer;
 }

@@ -45,7 +45,8 @@ pub(crate) fn check_downsampling(factor: i64) -> Result<(), TokenizerError> {
     Err(TokenizerError::Config { field: "downsampling", reason })
 }
 
-fn check_range(field: &'static str, value: i64, least: i64) -> Result<(), TokenizerError> {
+/// Refuses what is below `least` or beyond any use.
+pub(crate) fn check_range(field: &'static str, value: i64, least: i64) -> Result<(), TokenizerError> {
     if (least..=MOST).contains(&value) {
         return Ok(());
     }

@@ -41,6 +41,14 @@ pub enum TokenizerError {
         /// Grid of every level.
         got: Vec<Vec<i64>>,
     },
+    /// Codes of another width than the latents.
+    #[error("the quantizer's codes are {got} wide; the decoder takes them as wide as the latents, {want}")]
+    CodeWidth {
+        /// The width wanted.
+        want: i64,
+        /// The quantizer's.
+        got: i64,
+    },
     /// A key of the configuration.
     #[error("`{field}`: {reason}")]
     Config {

@@ -6,6 +6,7 @@ mod error;
 mod network;
 mod registry;
 mod tokenizer;
+mod vqgan;
 mod vqvae;
 mod vqvae2;
 
@@ -14,5 +15,6 @@ pub use error::TokenizerError;
 pub use network::{Network, Quantize};
 pub use registry::TokenizerConfig;
 pub use tokenizer::{Reconstruction, Tokenizer};
+pub use vqgan::VqganConfig;
 pub use vqvae::{Output, VqVaeConfig};
 pub use vqvae2::VqVae2Config;

@@ -13,20 +13,25 @@ pub type Quantize<'a> = dyn FnMut(usize, Tensor) -> Result<Tensor, TokenizerErro
 ///
 /// The encoder hands each level over to be quantized, so that a finer level can be computed from the coarser codes.
 pub trait Network: fmt::Debug + Send {
-    /// Images `[B, C, H, W]` to codes `[B, D, h, w]` of every level, coarse first; `train` is for normalisation.
+    /// Images `[B, C, H, W]` to codes `[B, D, h, w]` of every level, coarse first; `train` is for normalisation and dropout.
     ///
     /// # Errors
     /// Those of `quantize`.
     fn encode(&self, images: &Tensor, train: bool, quantize: &mut Quantize) -> Result<Vec<Tensor>, TokenizerError>;
 
-    /// Codes `[B, D, h, w]` of every level, coarse first, to images `[B, C, H, W]`.
+    /// Codes `[B, D, h, w]` of every level, coarse first, to images `[B, C', H, W]`.
     fn decode(&self, codes: &[Tensor], train: bool) -> Tensor;
 
     /// By how much each level is coarser than the image, coarse first.
     fn strides(&self) -> &[i64];
 
-    /// Channels of the images.
+    /// Channels `C` of the images.
     fn channels(&self) -> i64;
+
+    /// Channels `C'` of what the decoder gives; the images', if a member does not say otherwise.
+    fn out_channels(&self) -> i64 {
+        self.channels()
+    }
 
     /// Width `D` of every level's latents, coarse first.
     fn dims(&self) -> Vec<i64>;

@@ -3,7 +3,7 @@
 use tch::nn;
 use vqkit_quantizer::QuantizerConfig;
 
-use crate::{Tokenizer, TokenizerError, VqVae2Config, VqVaeConfig};
+use crate::{Tokenizer, TokenizerError, VqVae2Config, VqVaeConfig, VqganConfig};
 
 vqkit_config::tagged! {
     /// `[tokenizer]` of a recipe: the architecture.
@@ -12,6 +12,8 @@ vqkit_config::tagged! {
         "vqvae" => VqVae(VqVaeConfig),
         /// Two levels.
         "vqvae2" => VqVae2(VqVae2Config),
+        /// One level, with attention.
+        "vqgan" => Vqgan(VqganConfig),
     }
     macro each_tokenizer;
 }

@@ -58,14 +58,19 @@ impl Tokenizer {
     /// Gives every level of `network` a quantizer of its own, at the path of `vs` that `names` has for it, coarse first.
     ///
     /// # Errors
-    /// [`vqkit_quantizer::QuantizeError::Config`] when the quantizer cannot be built.
+    /// [`vqkit_quantizer::QuantizeError::Config`] when the quantizer cannot be built, and [`TokenizerError::CodeWidth`]
+    /// when its codes do not fit the decoder.
     pub fn new(
         network: Box<dyn Network>,
         vs: &nn::Path,
         quantizer: &QuantizerConfig,
         names: &[&str],
     ) -> Result<Self, TokenizerError> {
-        let build = |(dim, name): (i64, &&str)| quantizer.build(&(vs / *name), dim);
+        let build = |(want, name): (i64, &&str)| {
+            let built = quantizer.build(&(vs / *name), want)?;
+            let got = built.code_dim();
+            if got == want { Ok(built) } else { Err(TokenizerError::CodeWidth { want, got }) }
+        };
         let quantizers = network.dims().into_iter().zip(names).map(build).collect::<Result<_, _>>()?;
         Ok(Self { network, quantizers })
     }
@@ -164,6 +169,11 @@ impl Tokenizer {
     /// What the names of the decoder's variables begin with, up to the first dot; all others are needed to encode.
     pub fn decoder_parts(&self) -> &'static [&'static str] {
         self.network.decoder_parts()
+    }
+
+    /// Channels of what the decoder gives. Where they are not the images', no loss compares the two.
+    pub fn out_channels(&self) -> i64 {
+        self.network.out_channels()
     }
 
     /// The weight of the decoder's last convolution, at which the pulls of two losses are compared

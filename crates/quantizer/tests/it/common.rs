@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_quantizer::{
-    EmaVectorQuantizerConfig, GradientEstimate, Mode, Quantizer, QuantizerConfig, VectorQuantizerConfig,
+    EmaVectorQuantizerConfig, GradientEstimate, GumbelQuantizerConfig, Mode, Quantizer, QuantizerConfig,
+    VectorQuantizerConfig,
 };
 
 pub const TRAIN: Mode = Mode::Train { step: 0 };
@@ -26,11 +27,17 @@ impl Built {
     }
 }
 
-/// One configuration of every member.
-pub fn every_config(codebook_size: i64, revive_after: u64, gradient: GradientEstimate) -> Vec<QuantizerConfig> {
+/// One configuration of every member that keeps a table of codes near the latents.
+pub fn every_table(codebook_size: i64, revive_after: u64, gradient: GradientEstimate) -> Vec<QuantizerConfig> {
     let vq = VectorQuantizerConfig { revive_after, gradient, ..VectorQuantizerConfig::new(codebook_size) };
     let ema = EmaVectorQuantizerConfig { revive_after, gradient, ..EmaVectorQuantizerConfig::new(codebook_size) };
-    let all = vec![QuantizerConfig::Vq(vq), QuantizerConfig::Ema(ema)];
+    vec![QuantizerConfig::Vq(vq), QuantizerConfig::Ema(ema)]
+}
+
+/// One configuration of every member.
+pub fn every_config(codebook_size: i64) -> Vec<QuantizerConfig> {
+    let mut all = every_table(codebook_size, 0, GradientEstimate::default());
+    all.push(QuantizerConfig::Gumbel(GumbelQuantizerConfig::new(codebook_size)));
     assert_eq!(all.iter().map(QuantizerConfig::type_name).collect::<Vec<_>>(), QuantizerConfig::TYPES);
     all
 }
@@ -41,9 +48,17 @@ pub fn build(config: &QuantizerConfig, dim: i64) -> Built {
     Built { kind: config.type_name(), vs, quantizer }
 }
 
+/// One of every member that keeps a table of codes, started from `latents`.
+pub fn every_started_table(codebook_size: i64, revive_after: u64, latents: &Tensor) -> Vec<Built> {
+    start(&every_table(codebook_size, revive_after, GradientEstimate::default()), latents)
+}
+
 /// One of every member, started from `latents`.
-pub fn every_kind(codebook_size: i64, revive_after: u64, latents: &Tensor) -> Vec<Built> {
-    let configs = every_config(codebook_size, revive_after, GradientEstimate::StraightThrough);
+pub fn every_kind(codebook_size: i64, latents: &Tensor) -> Vec<Built> {
+    start(&every_config(codebook_size), latents)
+}
+
+fn start(configs: &[QuantizerConfig], latents: &Tensor) -> Vec<Built> {
     let start = |config: &QuantizerConfig| {
         let mut built = build(config, latents.size()[1]);
         built.quantizer.initialize(latents).unwrap();

@@ -1,9 +1,13 @@
-//! The crate from outside: what holds for every quantizer, and the golden.
+//! The crate from outside: what holds for every quantizer, and the goldens.
 
 #[cfg(test)]
 mod common;
 #[cfg(test)]
 mod golden_lucidrains_vq;
+#[cfg(test)]
+mod golden_taming_gumbel;
+#[cfg(test)]
+mod gumbel;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

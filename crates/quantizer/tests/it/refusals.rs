@@ -1,9 +1,10 @@
 //! What quantizers refuse, and how they say it.
 
-use crate::common::{build, every_config, every_kind, randn};
+use crate::common::{build, every_config, every_kind, every_table, randn};
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_quantizer::{
-    EmaVectorQuantizerConfig, GradientEstimate, Mode, QuantizeError, QuantizerConfig, Usage, VectorQuantizerConfig,
+    Anneal, AnnealCurve, EmaVectorQuantizerConfig, GradientEstimate, GumbelQuantizerConfig, Mode, QuantizeError,
+    QuantizerConfig, Usage, VectorQuantizerConfig,
 };
 use vqkit_torch::TokenGrid;
 
@@ -13,19 +14,25 @@ fn grid(indices: &[i64], size: i64) -> TokenGrid {
 
 #[test]
 fn latents_of_another_width_or_rank_are_refused() {
-    for config in every_config(4, 0, GradientEstimate::default()) {
-        let mut built = build(&config, 3);
+    for config in every_config(4) {
+        let built = build(&config, 3);
         let refuse = |latents: &Tensor| built.quantizer.quantize(latents, None, Mode::Eval).unwrap_err().to_string();
         assert_eq!(refuse(&randn(&[2, 5, 4])), "latents have 5 channels, the quantizer was built for 3");
         assert_eq!(refuse(&randn(&[2, 3])), "latents must have shape [B, 3, *S], got [2, 3]");
-        assert!(built.quantizer.initialize(&randn(&[0, 3, 4])).is_err());
+    }
+}
+
+#[test]
+fn a_codebook_does_not_start_from_nothing() {
+    for config in every_table(4, 0, GradientEstimate::default()) {
+        assert!(build(&config, 3).quantizer.initialize(&randn(&[0, 3, 4])).is_err());
     }
 }
 
 #[test]
 fn masks_of_another_shape_or_kind_are_refused() {
     let latents = randn(&[2, 3, 4]);
-    for built in every_kind(4, 0, &latents) {
+    for built in every_kind(4, &latents) {
         for mask in [Tensor::ones([2, 5], (Kind::Bool, Device::Cpu)), randn(&[2, 4])] {
             let error = built.quantizer.quantize(&latents, Some(&mask), Mode::Eval).unwrap_err();
             assert!(error.to_string().starts_with("mask must have shape [2, 4] and kind Bool"), "{error}");
@@ -35,7 +42,7 @@ fn masks_of_another_shape_or_kind_are_refused() {
 
 #[test]
 fn grids_of_another_codebook_are_refused() {
-    for built in every_kind(4, 0, &randn(&[2, 3, 4])) {
+    for built in every_kind(4, &randn(&[2, 3, 4])) {
         assert!(matches!(built.quantizer.lookup(&grid(&[0, 4], 4)), Err(QuantizeError::Tokens(_))));
         assert!(matches!(built.quantizer.lookup(&grid(&[0, 1], 5)), Err(QuantizeError::Shape { .. })));
     }
@@ -47,6 +54,8 @@ fn grids_of_another_codebook_are_refused() {
 fn values_out_of_range_name_their_key() {
     let vq = VectorQuantizerConfig::new(8);
     let ema = EmaVectorQuantizerConfig::new(8);
+    let gumbel = GumbelQuantizerConfig::new(8);
+    let anneal = |end, steps| Anneal { end, steps, curve: AnnealCurve::default() };
     let wrong = [
         ("codebook_size", QuantizerConfig::Vq(VectorQuantizerConfig { codebook_size: 1, ..vq.clone() })),
         ("codebook_weight", QuantizerConfig::Vq(VectorQuantizerConfig { codebook_weight: -1.0, ..vq.clone() })),
@@ -54,6 +63,12 @@ fn values_out_of_range_name_their_key() {
         ("codebook_size", QuantizerConfig::Ema(EmaVectorQuantizerConfig { codebook_size: i64::MAX, ..ema.clone() })),
         ("decay", QuantizerConfig::Ema(EmaVectorQuantizerConfig { decay: 1.0, ..ema.clone() })),
         ("eps", QuantizerConfig::Ema(EmaVectorQuantizerConfig { eps: 0.0, ..ema.clone() })),
+        ("codebook_size", QuantizerConfig::Gumbel(GumbelQuantizerConfig { codebook_size: 0, ..gumbel.clone() })),
+        ("embedding_dim", QuantizerConfig::Gumbel(GumbelQuantizerConfig { embedding_dim: Some(0), ..gumbel.clone() })),
+        ("kl_weight", QuantizerConfig::Gumbel(GumbelQuantizerConfig { kl_weight: -1.0, ..gumbel.clone() })),
+        ("temp_init", QuantizerConfig::Gumbel(GumbelQuantizerConfig { temp_init: 0.0, ..gumbel.clone() })),
+        ("anneal", QuantizerConfig::Gumbel(GumbelQuantizerConfig { anneal: Some(anneal(0.0, 10)), ..gumbel.clone() })),
+        ("anneal", QuantizerConfig::Gumbel(GumbelQuantizerConfig { anneal: Some(anneal(0.5, 0)), ..gumbel.clone() })),
     ];
     for (key, config) in wrong {
         let refused = config.build(&nn::VarStore::new(Device::Cpu).root(), 3).unwrap_err();
@@ -71,6 +86,10 @@ fn recipes_take_defaults_and_no_unknown_keys() {
     let config = read(r#"{"type": "vq", "codebook_size": 16, "gradient": "rotation"}"#).unwrap();
     let want = VectorQuantizerConfig { gradient: GradientEstimate::Rotation, ..VectorQuantizerConfig::new(16) };
     assert_eq!(config, QuantizerConfig::Vq(want));
+    let text = r#"{"type": "gumbel", "codebook_size": 16, "anneal": {"end": 0.1, "steps": 9, "curve": "exponential"}}"#;
+    let anneal = Some(Anneal { end: 0.1, steps: 9, curve: AnnealCurve::Exponential });
+    let want = GumbelQuantizerConfig { anneal, ..GumbelQuantizerConfig::new(16) };
+    assert_eq!(read(text).unwrap(), QuantizerConfig::Gumbel(want));
     assert!(read(r#"{"type": "vq", "codebook_size": 16, "decay": 0.9}"#).unwrap_err().to_string().contains("decay"));
     assert!(read(r#"{"type": "vqq", "codebook_size": 16}"#).unwrap_err().to_string().contains("vqq"));
 }

@@ -1,6 +1,6 @@
 //! What training sees: which gradient reaches what, what a step moves, and how codes are revived.
 
-use crate::common::{Built, TRAIN, build, every_config, every_kind, randn};
+use crate::common::{Built, TRAIN, build, every_started_table, every_table, randn};
 use tch::{Device, Kind, Tensor};
 use vqkit_quantizer::{GradientEstimate, Mode, Quantized};
 
@@ -37,7 +37,7 @@ fn send_away(built: &Built, code: i64) {
 #[test]
 fn the_codebook_term_moves_only_codes_and_the_commitment_term_only_the_encoder() {
     tch::manual_seed(1);
-    for built in every_kind(6, 0, &randn(&[4, 3, 5])) {
+    for built in every_started_table(6, 0, &randn(&[4, 3, 5])) {
         for (mode, codes_move) in [(TRAIN, built.kind == "vq"), (Mode::Frozen, false), (Mode::Eval, false)] {
             let (latents, table) = (randn(&[4, 3, 5]).set_requires_grad(true), built.variable("embedding.weight"));
             let losses = built.quantizer.quantize(&latents, None, mode).unwrap().losses;
@@ -61,7 +61,7 @@ fn the_codebook_term_moves_only_codes_and_the_commitment_term_only_the_encoder()
 fn the_total_is_the_weighted_sum() {
     tch::manual_seed(2);
     let latents = randn(&[2, 3, 4, 4]);
-    for built in every_kind(4, 0, &latents) {
+    for built in every_started_table(4, 0, &latents) {
         let losses = built.quantizer.quantize(&(&latents + 0.5), None, TRAIN).unwrap().losses;
         let want = &losses.codebook + &losses.commitment * 0.25;
         assert!(largest(&(want - &losses.total)) < 1e-6, "{}", built.kind);
@@ -73,7 +73,7 @@ fn the_total_is_the_weighted_sum() {
 fn straight_through_hands_the_gradient_of_the_codes_to_the_latents() {
     tch::manual_seed(3);
     let probe = randn(&[2, 3, 4, 4]);
-    for built in every_kind(5, 0, &randn(&[2, 3, 4, 4])) {
+    for built in every_started_table(5, 0, &randn(&[2, 3, 4, 4])) {
         let latents = randn(&[2, 3, 4, 4]).set_requires_grad(true);
         let codes = built.quantizer.quantize(&latents, None, TRAIN).unwrap().codes;
         sum(&(codes * &probe)).backward();
@@ -87,7 +87,7 @@ fn rotation_keeps_the_length_of_the_gradient_up_to_the_ratio_of_lengths() {
     tch::manual_seed(4);
     let probe = randn(&[2, 3, 4]);
     let norm = |x: &Tensor| x.square().sum_dim_intlist([1i64].as_slice(), false, Kind::Float).sqrt();
-    for config in every_config(5, 0, GradientEstimate::Rotation) {
+    for config in every_table(5, 0, GradientEstimate::Rotation) {
         let mut built = build(&config, 3);
         built.quantizer.initialize(&randn(&[2, 3, 4])).unwrap();
         let latents = randn(&[2, 3, 4]).set_requires_grad(true);
@@ -104,7 +104,7 @@ fn masked_positions_count_neither_in_losses_nor_in_statistics() {
     let (kept, junk) = (randn(&[1, 3, 6]), randn(&[1, 3, 6]) * 100.0);
     let both = Tensor::cat(&[&kept, &junk], 2);
     let mask = Tensor::arange(12, (Kind::Int64, Device::Cpu)).lt(6).unsqueeze(0);
-    for (mut masked, mut alone) in every_kind(4, 2, &kept).into_iter().zip(every_kind(4, 2, &kept)) {
+    for (mut masked, mut alone) in every_started_table(4, 2, &kept).into_iter().zip(every_started_table(4, 2, &kept)) {
         let start = masked.state();
         for (name, value) in start {
             tch::no_grad(|| alone.variable(&name).copy_(&value));
@@ -122,7 +122,7 @@ fn a_mask_that_keeps_nothing_moves_no_code_out_of_range() {
     tch::manual_seed(6);
     let latents = randn(&[2, 3, 4]);
     let nothing = Tensor::zeros([2, 4], (Kind::Bool, Device::Cpu));
-    for mut built in every_kind(4, 1, &latents) {
+    for mut built in every_started_table(4, 1, &latents) {
         let before = built.variable("embedding.weight").detach().copy();
         let quantized = step(&mut built, &latents, Some(&nothing));
         assert_eq!(quantized.losses.total.double_value(&[]), 0.0, "{}", built.kind);
@@ -134,7 +134,7 @@ fn a_mask_that_keeps_nothing_moves_no_code_out_of_range() {
 fn unused_codes_are_put_on_latents_of_the_batch_and_start_anew() {
     tch::manual_seed(7);
     let latents = randn(&[2, 3, 20]);
-    for mut built in every_kind(4, 3, &latents) {
+    for mut built in every_started_table(4, 3, &latents) {
         send_away(&built, 2);
         let far = |built: &Built| largest(&built.variable("embedding.weight").get(2)) > 500.0;
         for _ in 0..2 {
@@ -164,7 +164,7 @@ fn unused_codes_are_put_on_latents_of_the_batch_and_start_anew() {
 fn revival_never_happens_when_turned_off() {
     tch::manual_seed(8);
     let latents = randn(&[2, 3, 20]);
-    for mut built in every_kind(4, 0, &latents) {
+    for mut built in every_started_table(4, 0, &latents) {
         send_away(&built, 1);
         for _ in 0..5 {
             step(&mut built, &latents, None);
@@ -179,7 +179,7 @@ fn the_first_values_are_set_once() {
     let centres = Tensor::eye(6, (Kind::Float, Device::Cpu)) * 20.0;
     let labels = Tensor::arange(240, (Kind::Int64, Device::Cpu)).remainder(6);
     let latents = (centres.index_select(0, &labels) + randn(&[240, 6]) * 0.1).transpose(0, 1).unsqueeze(0);
-    for mut built in every_kind(6, 0, &latents) {
+    for mut built in every_started_table(6, 0, &latents) {
         let loss = built.quantizer.quantize(&latents, None, Mode::Eval).unwrap().losses.commitment;
         assert!(largest(&loss) < 0.02, "{}: k-means found other clusters", built.kind);
         let before = built.state();
@@ -192,7 +192,7 @@ fn the_first_values_are_set_once() {
 fn moving_averages_approach_the_mean_of_what_falls_to_a_code() {
     tch::manual_seed(10);
     let latents = randn(&[1, 2, 64]);
-    let mut built = every_kind(2, 0, &latents).remove(1);
+    let mut built = every_started_table(2, 0, &latents).remove(1);
     for _ in 0..1500 {
         step(&mut built, &latents, None);
     }
@@ -209,7 +209,7 @@ fn distances_stay_in_f32_under_autocast() {
     tch::manual_seed(11);
     // Neighbouring latents differ by less than bf16 can tell apart.
     let latents = (Tensor::arange(64, (Kind::Float, Device::Cpu)) * 1e-3 + 1.0).view([1, 1, 64]).repeat([1, 4, 1]);
-    for built in every_kind(64, 0, &latents) {
+    for built in every_started_table(64, 0, &latents) {
         let quantize = || built.quantizer.quantize(&latents, None, Mode::Eval).unwrap();
         let inside = vqkit_torch::autocast::with(Device::Cpu, Kind::BFloat16, quantize);
         let outside = quantize();

@@ -15,7 +15,7 @@ use tch::nn::VarStore;
 use tch::{Tensor, no_grad};
 
 pub use mismatch::{Difference, Mismatch};
-pub use read::{metadata, read};
+pub use read::{metadata, parse, read};
 pub use write::save;
 
 use crate::TorchError;

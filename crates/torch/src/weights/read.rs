@@ -26,7 +26,15 @@ const PICKLES: [&str; 6] = ["bin", "ckpt", "pickle", "pkl", "pt", "pth"];
 pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, TorchError> {
     let (mut bytes, mut file) = open(path)?;
     file.read_to_end(&mut bytes).map_err(TorchError::io("read", path))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| TorchError::file(path, error.to_string()))?;
+    parse(path, &bytes)
+}
+
+/// As [`read`], from the bytes of a file, which errors call `path`.
+///
+/// # Errors
+/// [`TorchError::File`] when they are not a sound safetensors file, or hold a kind that libtorch lacks.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, TorchError> {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| TorchError::file(path, error.to_string()))?;
     file.iter().map(|(name, view)| Ok((name.to_owned(), tensor(path, name, &view)?))).collect()
 }
 

@@ -5,6 +5,10 @@ mod golden_ritheshkumar_vqvae;
 #[cfg(test)]
 mod golden_rosinality_vqvae2;
 #[cfg(test)]
+mod golden_taming_vqgan;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod tokenizers;
+#[cfg(test)]
+mod vqgan;

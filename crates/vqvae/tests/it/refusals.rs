@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_quantizer::{Mode, QuantizerConfig, VectorQuantizerConfig};
 use vqkit_torch::TokenGrid;
-use vqkit_vqvae::{NormKind, Tokenizer, TokenizerConfig, TokenizerError, VqVae2Config, VqVaeConfig};
+use vqkit_vqvae::{NormKind, Tokenizer, TokenizerConfig, TokenizerError, VqVae2Config, VqVaeConfig, VqganConfig};
 
 fn quantizer() -> QuantizerConfig {
     QuantizerConfig::Vq(VectorQuantizerConfig::new(8))
@@ -53,6 +53,7 @@ fn tokens_that_do_not_belong_together_are_refused() {
 fn values_out_of_range_name_their_key() {
     let one = VqVaeConfig::new(8);
     let two = VqVae2Config::default();
+    let gan = VqganConfig::imagenet_f16();
     let wrong = [
         ("channels", TokenizerConfig::VqVae(VqVaeConfig::new(0))),
         ("fine_channels", TokenizerConfig::VqVae(VqVaeConfig { fine_channels: Some(-1), ..one.clone() })),
@@ -63,6 +64,20 @@ fn values_out_of_range_name_their_key() {
         ("embed_dim", TokenizerConfig::VqVae(VqVaeConfig { embed_dim: Some(0), ..one.clone() })),
         ("channels", TokenizerConfig::VqVae2(VqVae2Config { channels: 7, ..two.clone() })),
         ("embed_dim", TokenizerConfig::VqVae2(VqVae2Config { embed_dim: 1 << 40, ..two.clone() })),
+        ("ch", TokenizerConfig::Vqgan(VqganConfig { ch: 48, ..gan.clone() })),
+        ("ch", TokenizerConfig::Vqgan(VqganConfig { ch: 0, ..gan.clone() })),
+        ("ch_mult", TokenizerConfig::Vqgan(VqganConfig { ch_mult: vec![], ..gan.clone() })),
+        ("ch_mult", TokenizerConfig::Vqgan(VqganConfig { ch_mult: vec![1, i64::MAX], ..gan.clone() })),
+        ("num_res_blocks", TokenizerConfig::Vqgan(VqganConfig { num_res_blocks: 0, ..gan.clone() })),
+        ("resolution", TokenizerConfig::Vqgan(VqganConfig { resolution: 8, ..gan.clone() })),
+        ("attn_resolutions", TokenizerConfig::Vqgan(VqganConfig { attn_resolutions: vec![16, 24], ..gan.clone() })),
+        ("z_channels", TokenizerConfig::Vqgan(VqganConfig { z_channels: -4, ..gan.clone() })),
+        ("embed_dim", TokenizerConfig::Vqgan(VqganConfig { embed_dim: 0, ..gan.clone() })),
+        ("dropout", TokenizerConfig::Vqgan(VqganConfig { dropout: 1.0, ..gan.clone() })),
+        ("dropout", TokenizerConfig::Vqgan(VqganConfig { dropout: f64::NAN, ..gan.clone() })),
+        ("out_ch", TokenizerConfig::Vqgan(VqganConfig { out_ch: Some(0), ..gan.clone() })),
+        ("in_channels", TokenizerConfig::Vqgan(VqganConfig { in_channels: Some(1), ..gan.clone() })),
+        ("double_z", TokenizerConfig::Vqgan(VqganConfig { double_z: true, ..gan })),
     ];
     for (key, config) in wrong {
         let refused = config.build(&nn::VarStore::new(Device::Cpu).root(), 3, &quantizer()).unwrap_err();

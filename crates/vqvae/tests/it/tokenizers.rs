@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use tch::nn::{self, OptimizerConfig};
 use tch::{Device, Kind, Reduction, Tensor};
 use vqkit_quantizer::{EmaVectorQuantizerConfig, Mode, QuantizerConfig, VectorQuantizerConfig};
-use vqkit_vqvae::{NormKind, Reconstruction, Residual, Tokenizer, TokenizerConfig, VqVae2Config, VqVaeConfig};
+use vqkit_vqvae::{
+    NormKind, Reconstruction, Residual, Tokenizer, TokenizerConfig, VqVae2Config, VqVaeConfig, VqganConfig,
+};
 
 const SIZE: i64 = 32;
 const TRAIN: Mode = Mode::Train { step: 0 };
@@ -48,6 +50,16 @@ fn every_kind() -> Vec<Built> {
             latent_norm: NormKind::Batch,
             residual: Residual::Preactivated,
             ..two_levels
+        }),
+        TokenizerConfig::Vqgan(VqganConfig {
+            ch: 32,
+            ch_mult: vec![1, 1],
+            num_res_blocks: 1,
+            attn_resolutions: vec![SIZE / 2],
+            resolution: SIZE,
+            z_channels: 8,
+            embed_dim: 4,
+            ..VqganConfig::imagenet_f16()
         }),
     ];
     let quantizers =

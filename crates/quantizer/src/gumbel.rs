@@ -1,0 +1,259 @@
+//! Codes drawn by the Gumbel-softmax (Jang et al. 2017, "Categorical Reparameterization with Gumbel-Softmax"), as by
+//! `GumbelQuantize` of taming-transformers.
+
+use serde::{Deserialize, Serialize};
+use tch::nn::{self, Init};
+use tch::{Kind, Tensor};
+use vqkit_torch::{TokenGrid, autocast};
+
+use crate::codebook::lookup;
+use crate::latents::Rows;
+use crate::registry::{check_codebook, check_dim, check_weight};
+use crate::temperature::check_temperature;
+use crate::{Anneal, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
+
+/// Wider codes are a typing error.
+const MOST_CHANNELS: i64 = 1 << 14;
+
+/// `type = "gumbel"`: the loss is `kl_weight * KL(softmax(logits) || uniform)`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GumbelQuantizerConfig {
+    /// Number of codes K; at least 2.
+    pub codebook_size: i64,
+    /// Width D' of the codes; default that of the latents, which tokenizers ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding_dim: Option<i64>,
+    /// Whether training gives the code drawn, with the gradient of the mixture (default), or the mixture itself.
+    #[serde(default = "GumbelQuantizerConfig::default_straight_through")]
+    pub straight_through: bool,
+    /// Weight of the term that keeps all codes in use; default 5e-4, as upstream's.
+    #[serde(default = "GumbelQuantizerConfig::default_kl_weight")]
+    pub kl_weight: f64,
+    /// Temperature at the first step; default 1. The lower, the closer a mixture is to one code.
+    #[serde(default = "GumbelQuantizerConfig::default_temp_init")]
+    pub temp_init: f64,
+    /// How the temperature goes on from there; by default it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anneal: Option<Anneal>,
+}
+
+impl GumbelQuantizerConfig {
+    /// `codebook_size` codes, and everything else by default.
+    pub fn new(codebook_size: i64) -> Self {
+        Self {
+            codebook_size,
+            embedding_dim: None,
+            straight_through: Self::default_straight_through(),
+            kl_weight: Self::default_kl_weight(),
+            temp_init: Self::default_temp_init(),
+            anneal: None,
+        }
+    }
+
+    /// Looks at every value.
+    ///
+    /// # Errors
+    /// [`QuantizeError::Config`] for the first value out of range.
+    pub fn validate(&self) -> Result<(), QuantizeError> {
+        check_codebook(self.codebook_size)?;
+        if let Some(dim) = self.embedding_dim.filter(|dim| !(1..=MOST_CHANNELS).contains(dim)) {
+            let reason = format!("{dim} must be at least 1 and at most {MOST_CHANNELS}");
+            return Err(QuantizeError::Config { field: "embedding_dim", reason });
+        }
+        check_weight("kl_weight", self.kl_weight)?;
+        check_temperature("temp_init", self.temp_init)?;
+        self.anneal.as_ref().map_or(Ok(()), Anneal::validate)
+    }
+
+    /// Makes the quantizer for latents of width `dim`, with its variables at `vs` under upstream's names. They start as
+    /// PyTorch starts a convolution and an embedding.
+    ///
+    /// # Errors
+    /// As [`GumbelQuantizerConfig::validate`], and when `dim` is not positive.
+    pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<GumbelQuantizer, QuantizeError> {
+        self.validate()?;
+        check_dim(dim)?;
+        let (size, bound) = (self.codebook_size, 1.0 / (dim as f64).sqrt());
+        let (uniform, normal) = (Init::Uniform { lo: -bound, up: bound }, Init::Randn { mean: 0.0, stdev: 1.0 });
+        let (proj, embed) = (vs / "proj", vs / "embed");
+        Ok(GumbelQuantizer {
+            config: self.clone(),
+            weight: proj.var("weight", &[size, dim, 1, 1], uniform),
+            bias: proj.var("bias", &[size], uniform),
+            embed: embed.var("weight", &[size, self.embedding_dim.unwrap_or(dim)], normal),
+        })
+    }
+
+    /// The temperature of a training step, counted from 0.
+    pub fn temperature(&self, step: u64) -> f64 {
+        self.anneal.as_ref().map_or(self.temp_init, |anneal| anneal.temperature(self.temp_init, step))
+    }
+
+    fn default_straight_through() -> bool {
+        true
+    }
+
+    fn default_kl_weight() -> f64 {
+        5e-4
+    }
+
+    fn default_temp_init() -> f64 {
+        1.0
+    }
+}
+
+/// Logits of the codes by a 1×1 convolution, `proj.weight` `[K, D, 1, 1]` and `proj.bias`; the codes are `embed.weight`
+/// `[K, D']`.
+///
+/// Training draws the code of every position from the default random generator. Upstream draws in evaluation too; here
+/// [`Mode::Frozen`] and [`Mode::Eval`] take the likeliest code, so that an image always has the same tokens.
+#[derive(Debug)]
+pub struct GumbelQuantizer {
+    config: GumbelQuantizerConfig,
+    weight: Tensor,
+    bias: Tensor,
+    embed: Tensor,
+}
+
+/// What a pass is made with; `noise` is `[N, K]`.
+struct Pass {
+    noise: Option<Tensor>,
+    temperature: f64,
+    train: bool,
+}
+
+impl GumbelQuantizer {
+    /// Logits `[B, K, *S]`, f32, of latents `[B, D, *S]`.
+    ///
+    /// # Errors
+    /// When the latents do not have the shape the quantizer was built for.
+    pub fn logits(&self, latents: &Tensor) -> Result<Tensor, QuantizeError> {
+        let rows = Rows::of(latents, self.dim())?;
+        Ok(rows.restore(&autocast::disabled(latents.device(), || self.project(&rows.points, true))))
+    }
+
+    /// What [`Mode::Train`] gives for the draw `noise` `[B, K, *S]`, a sample of the standard Gumbel distribution, which
+    /// decides the codes: `argmax(logits + noise)`.
+    ///
+    /// # Errors
+    /// As [`Quantizer::quantize`], and when the noise has not the logits' shape.
+    pub fn quantize_with(
+        &self,
+        latents: &Tensor,
+        mask: Option<&Tensor>,
+        noise: &Tensor,
+        temperature: f64,
+    ) -> Result<Quantized, QuantizeError> {
+        let rows = Rows::of(latents, self.dim())?;
+        let mut want = latents.size();
+        want[1] = self.config.codebook_size;
+        if noise.size() != want {
+            return Err(QuantizeError::Shape { what: "noise", want: format!("{want:?}"), got: noise.size() });
+        }
+        let noise = Rows::of(noise, self.config.codebook_size)?.points;
+        self.pass(&rows, mask, &Pass { noise: Some(noise), temperature, train: true })
+    }
+
+    /// Everything in f32: in lower precision, likely codes tie.
+    fn pass(&self, rows: &Rows, mask: Option<&Tensor>, pass: &Pass) -> Result<Quantized, QuantizeError> {
+        let weights = rows.weights(mask)?;
+        autocast::disabled(rows.points.device(), || {
+            let logits = self.project(&rows.points, pass.train);
+            let (codes, indices) = self.choose(&logits, pass);
+            let total = divergence_from_uniform(&logits, weights.as_ref()) * self.config.kl_weight;
+            let absent = || Tensor::zeros([0i64; 0], (Kind::Float, total.device()));
+            Ok(Quantized {
+                codes: rows.restore(&codes),
+                grid: TokenGrid::new(rows.restore_indices(&indices), self.sizes())?,
+                losses: QuantizerLosses { codebook: absent(), commitment: absent(), total },
+                mask: mask.map(Tensor::shallow_clone),
+            })
+        })
+    }
+
+    /// Logits `[N, K]` of points `[N, D]`, with a gradient to the weights where `train`.
+    fn project(&self, points: &Tensor, train: bool) -> Tensor {
+        let [weight, bias] = [&self.weight, &self.bias].map(|variable| kept_still(variable, !train));
+        points.linear(&weight.flatten(1, -1), Some(bias))
+    }
+
+    /// Codes `[N, D']` and indices `[N]`.
+    fn choose(&self, logits: &Tensor, pass: &Pass) -> (Tensor, Tensor) {
+        let perturbed = pass.noise.as_ref().map_or_else(|| logits.shallow_clone(), |noise| logits + noise);
+        let indices = perturbed.argmax(-1, false);
+        let mix = |table: &Tensor| (&perturbed / pass.temperature).softmax(-1, Kind::Float).matmul(table);
+        if pass.train && !self.config.straight_through {
+            return (mix(&self.embed), indices);
+        }
+        let drawn = Tensor::embedding(&kept_still(&self.embed, !pass.train), &indices, -1, false, false);
+        if !logits.requires_grad() {
+            return (drawn, indices);
+        }
+        let mixture = mix(&self.embed.detach());
+        (drawn + (&mixture - mixture.detach()), indices)
+    }
+}
+
+impl Quantizer for GumbelQuantizer {
+    /// The weights keep the values that they were built with.
+    fn initialize(&mut self, latents: &Tensor) -> Result<(), QuantizeError> {
+        Rows::of(latents, self.dim()).map(drop)
+    }
+
+    /// In [`Mode::Frozen`] and [`Mode::Eval`] the latents get the gradient of a mixture at the last temperature.
+    fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError> {
+        let rows = Rows::of(latents, self.dim())?;
+        let pass = match mode {
+            Mode::Train { step } => {
+                let noise = gumbel(&[rows.points.size()[0], self.config.codebook_size], rows.points.device());
+                Pass { noise: Some(noise), temperature: self.config.temperature(step), train: true }
+            }
+            Mode::Frozen | Mode::Eval => {
+                Pass { noise: None, temperature: self.config.temperature(u64::MAX), train: false }
+            }
+        };
+        self.pass(&rows, mask, &pass)
+    }
+
+    /// Nothing: the optimizer moves every weight.
+    fn update(&mut self, _latents: &Tensor, _quantized: &Quantized) -> Result<(), QuantizeError> {
+        Ok(())
+    }
+
+    fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
+        lookup(&self.embed.detach(), grid)
+    }
+
+    fn sizes(&self) -> Vec<i64> {
+        vec![self.config.codebook_size]
+    }
+
+    fn dim(&self) -> i64 {
+        self.weight.size()[1]
+    }
+
+    fn code_dim(&self) -> i64 {
+        self.embed.size()[1]
+    }
+}
+
+fn kept_still(variable: &Tensor, still: bool) -> Tensor {
+    if still { variable.detach() } else { variable.shallow_clone() }
+}
+
+/// A sample of the standard Gumbel distribution: `-ln(e)` of exponential `e`.
+fn gumbel(shape: &[i64], device: tch::Device) -> Tensor {
+    -Tensor::empty(shape, (Kind::Float, device)).exponential_(1.0).log()
+}
+
+/// `KL(softmax(logits) || uniform)` of logits `[N, K]`: a mean over the positions of weight 1.
+fn divergence_from_uniform(logits: &Tensor, weights: Option<&Tensor>) -> Tensor {
+    let log_odds = logits.log_softmax(-1, Kind::Float);
+    let uniform = (logits.size()[1] as f64).ln();
+    let per_row = (log_odds.exp() * (log_odds + uniform)).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
+    match weights {
+        None => per_row.mean(Kind::Float),
+        Some(weights) => (per_row * weights).sum(Kind::Float) / weights.sum(Kind::Float).clamp_min(1.0),
+    }
+}

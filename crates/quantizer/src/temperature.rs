@@ -1,0 +1,73 @@
+//! The temperature of a softmax, by training step.
+
+use std::f64::consts::PI;
+
+use serde::{Deserialize, Serialize};
+
+use crate::QuantizeError;
+
+/// A fall of the temperature over the first steps of a training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Anneal {
+    /// Temperature at step `steps` and after; above 0.
+    pub end: f64,
+    /// Steps until then; at least 1.
+    pub steps: u64,
+    /// The way there; default `"cosine"`.
+    #[serde(default)]
+    pub curve: AnnealCurve,
+}
+
+/// The way from one temperature to another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AnnealCurve {
+    /// Half a cosine, as `LambdaWarmUpCosineScheduler` of taming-transformers goes after its warm-up.
+    #[default]
+    Cosine,
+    /// The same factor every step (Jang et al. 2017, section 4).
+    Exponential,
+}
+
+impl Anneal {
+    /// The temperature of a step, counted from 0, after `start` at the first.
+    pub(crate) fn temperature(&self, start: f64, step: u64) -> f64 {
+        let done = step.min(self.steps) as f64 / self.steps.max(1) as f64;
+        match self.curve {
+            AnnealCurve::Cosine => self.end + 0.5 * (start - self.end) * (1.0 + (PI * done).cos()),
+            AnnealCurve::Exponential => start * (self.end / start).powf(done),
+        }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), QuantizeError> {
+        check_temperature("anneal", self.end)?;
+        if self.steps > 0 {
+            return Ok(());
+        }
+        Err(QuantizeError::Config { field: "anneal", reason: "`steps` is 0; it takes at least 1".into() })
+    }
+}
+
+pub(crate) fn check_temperature(field: &'static str, temperature: f64) -> Result<(), QuantizeError> {
+    if temperature > 0.0 && temperature.is_finite() {
+        return Ok(());
+    }
+    let reason = format!("a temperature of {temperature}; it must be above 0 and finite");
+    Err(QuantizeError::Config { field, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_curves_lead_from_start_to_end_and_stay() {
+        for (curve, half) in [(AnnealCurve::Cosine, 0.625), (AnnealCurve::Exponential, 0.5)] {
+            let anneal = Anneal { end: 0.25, steps: 10, curve };
+            let temperatures = [0, 5, 10, 99].map(|step| anneal.temperature(1.0, step));
+            let near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-12;
+            assert!(temperatures.iter().zip(&[1.0, half, 0.25, 0.25]).all(near), "{curve:?}: {temperatures:?}");
+        }
+    }
+}

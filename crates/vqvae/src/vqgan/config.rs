@@ -1,0 +1,145 @@
+//! `type = "vqgan"` of a recipe, with the names of taming-transformers' `ddconfig`.
+
+use serde::{Deserialize, Serialize};
+
+use super::blocks::GROUPS;
+use crate::TokenizerError;
+use crate::config::{check_channels, check_range};
+
+/// `type = "vqgan"`: residual blocks and attention in the encoder and the decoder, one level of tokens.
+///
+/// Level `i` works at `resolution / 2^i` with `ch * ch_mult[i]` channels; the tokens lie on the last level's grid.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VqganConfig {
+    /// Channels that `ch_mult` multiplies; a multiple of 32, the number of groups of every normalisation.
+    pub ch: i64,
+    /// Widths of the levels in units of `ch`, fine first. Each level but the last halves the image.
+    pub ch_mult: Vec<i64>,
+    /// Residual blocks of a level of the encoder, at least 1; the decoder has one more.
+    pub num_res_blocks: i64,
+    /// The levels with attention, by their side in pixels at `resolution`; may be empty. The middle always has one.
+    pub attn_resolutions: Vec<i64>,
+    /// Side of the images in pixels by which `attn_resolutions` names levels. Images of other sizes have attention on the
+    /// same levels.
+    pub resolution: i64,
+    /// Channels of the encoder's output and of the decoder's input.
+    pub z_channels: i64,
+    /// Width D of the latents, which 1×1 convolutions make of `z_channels` and turn back.
+    pub embed_dim: i64,
+    /// Probability with which a value inside a residual block is dropped in training, in `[0, 1)`; default 0.
+    #[serde(default)]
+    pub dropout: f64,
+    /// Whether halvings and doublings are learned (default), or a mean over 2×2 and a repetition.
+    #[serde(default = "VqganConfig::default_resamp_with_conv")]
+    pub resamp_with_conv: bool,
+    /// Channels of the images, where the recipe says what it was written for; they have to be the data's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_channels: Option<i64>,
+    /// Channels of what the decoder gives; default the images'. A loss against the images takes no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_ch: Option<i64>,
+    /// Whether the encoder gives a mean and a variance; off, since a quantizer takes one vector a position.
+    #[serde(default)]
+    pub double_z: bool,
+}
+
+impl VqganConfig {
+    /// The published model of ImageNet with 16×16 tokens for 256×256 pixels (taming-transformers, `imagenet_vqgan.yaml`).
+    pub fn imagenet_f16() -> Self {
+        Self {
+            ch: 128,
+            ch_mult: vec![1, 1, 2, 2, 4],
+            num_res_blocks: 2,
+            attn_resolutions: vec![16],
+            resolution: 256,
+            z_channels: 256,
+            embed_dim: 256,
+            dropout: 0.0,
+            resamp_with_conv: Self::default_resamp_with_conv(),
+            in_channels: None,
+            out_ch: None,
+            double_z: false,
+        }
+    }
+
+    /// Looks at every value.
+    ///
+    /// # Errors
+    /// [`TokenizerError::Config`] for the first value out of range.
+    pub fn validate(&self) -> Result<(), TokenizerError> {
+        self.check_widths()?;
+        check_range("num_res_blocks", self.num_res_blocks, 1)?;
+        self.check_resolutions()?;
+        check_channels("z_channels", self.z_channels)?;
+        check_channels("embed_dim", self.embed_dim)?;
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(refuse("dropout", format!("{} must be at least 0 and below 1", self.dropout)));
+        }
+        self.in_channels.map_or(Ok(()), |channels| check_channels("in_channels", channels))?;
+        self.out_ch.map_or(Ok(()), |channels| check_channels("out_ch", channels))?;
+        if self.double_z {
+            return Err(refuse("double_z", "must be false: a quantizer takes one vector a position".into()));
+        }
+        Ok(())
+    }
+
+    /// Checks that images with `channels` channels are what the recipe was written for.
+    pub(super) fn check_images(&self, channels: i64) -> Result<(), TokenizerError> {
+        check_channels("in_channels", channels)?;
+        match self.in_channels {
+            Some(wanted) if wanted != channels => {
+                Err(refuse("in_channels", format!("{wanted}, but the images have {channels} channels")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Channels of every level, fine first.
+    pub(super) fn widths(&self) -> Vec<i64> {
+        self.ch_mult.iter().map(|factor| self.ch.saturating_mul(*factor)).collect()
+    }
+
+    /// Whether there is attention on a level.
+    pub(super) fn attends(&self, level: usize) -> bool {
+        self.attn_resolutions.contains(&(self.resolution >> level))
+    }
+
+    /// By how much the grid of tokens is coarser than the image.
+    pub(super) fn stride(&self) -> i64 {
+        1 << (self.ch_mult.len() - 1)
+    }
+
+    fn check_widths(&self) -> Result<(), TokenizerError> {
+        check_channels("ch", self.ch)?;
+        if self.ch % GROUPS != 0 {
+            let reason = format!("{} must be a multiple of {GROUPS}, the number of groups of a normalisation", self.ch);
+            return Err(refuse("ch", reason));
+        }
+        if !(1..=16).contains(&self.ch_mult.len()) {
+            return Err(refuse("ch_mult", format!("{} levels; it takes 1 to 16", self.ch_mult.len())));
+        }
+        self.ch_mult.iter().try_for_each(|factor| check_range("ch_mult", *factor, 1))?;
+        self.widths().into_iter().try_for_each(|width| check_channels("ch_mult", width))
+    }
+
+    /// Every resolution of `attn_resolutions` has to be a level's: one that is not would be left out without a word.
+    fn check_resolutions(&self) -> Result<(), TokenizerError> {
+        check_range("resolution", self.resolution, self.stride())?;
+        let levels: Vec<_> = (0..self.ch_mult.len()).map(|level| self.resolution >> level).collect();
+        match self.attn_resolutions.iter().find(|wanted| !levels.contains(wanted)) {
+            None => Ok(()),
+            Some(wanted) => {
+                Err(refuse("attn_resolutions", format!("no level works at {wanted}; they work at {levels:?}")))
+            }
+        }
+    }
+
+    fn default_resamp_with_conv() -> bool {
+        true
+    }
+}
+
+fn refuse(field: &'static str, reason: String) -> TokenizerError {
+    TokenizerError::Config { field, reason }
+}

@@ -1,0 +1,55 @@
+//! Images to the channels that `quant_conv` makes latents of.
+
+use tch::{Tensor, nn};
+
+use super::VqganConfig;
+use super::blocks::{Downsample, Level, LevelShape, Middle, conv, norm};
+
+/// A convolution, the levels fine first with a halving after each but the last, the middle, normalisation, a convolution.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    conv_in: nn::Conv2D,
+    down: Vec<(Level, Option<Downsample>)>,
+    mid: Middle,
+    norm_out: nn::GroupNorm,
+    conv_out: nn::Conv2D,
+}
+
+impl Encoder {
+    /// `config` is valid.
+    pub fn new(vs: &nn::Path, in_channels: i64, config: &VqganConfig) -> Self {
+        let widths = config.widths();
+        let last = widths.len() - 1;
+        let down = |level: usize| {
+            let vs = vs / "down" / level;
+            let shape = LevelShape {
+                channels_in: if level == 0 { config.ch } else { widths[level - 1] },
+                channels_out: widths[level],
+                blocks: config.num_res_blocks,
+                attends: config.attends(level),
+                dropout: config.dropout,
+            };
+            let halve = || Downsample::new(&(&vs / "downsample"), widths[level], config.resamp_with_conv);
+            (Level::new(&vs, shape), (level < last).then(halve))
+        };
+        Self {
+            conv_in: conv(vs / "conv_in", in_channels, config.ch, 3),
+            down: (0..=last).map(down).collect(),
+            mid: Middle::new(&(vs / "mid"), widths[last], config.dropout),
+            norm_out: norm(vs / "norm_out", widths[last]),
+            conv_out: conv(vs / "conv_out", widths[last], config.z_channels, 3),
+        }
+    }
+
+    /// `[B, C, H, W]` to `[B, z_channels, H / f, W / f]`; `f` divides both sides.
+    pub fn forward(&self, images: &Tensor, train: bool) -> Tensor {
+        let mut x = images.apply(&self.conv_in);
+        for (level, downsample) in &self.down {
+            x = level.forward(x, train);
+            if let Some(downsample) = downsample {
+                x = downsample.forward(&x);
+            }
+        }
+        self.mid.forward(&x, train).apply(&self.norm_out).silu().apply(&self.conv_out)
+    }
+}
