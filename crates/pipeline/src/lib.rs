@@ -16,6 +16,7 @@ mod load;
 mod log;
 mod optimizer;
 mod pictures;
+pub mod pretrained;
 mod progress;
 mod recipe;
 pub mod reconstruct;
