@@ -41,6 +41,32 @@ pub enum PipelineError {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// Weights that are known by name and cannot be had.
+    #[error("cannot fetch {name}: {reason}; fetch {url} (SHA-256 {sha256}) by other means and put it at {}", path.display())]
+    Fetch {
+        /// The name.
+        name: String,
+        /// What failed.
+        reason: String,
+        /// Where the file is published.
+        url: String,
+        /// Its checksum.
+        sha256: String,
+        /// Where it belongs.
+        path: PathBuf,
+    },
+    /// A file that is not the one published.
+    #[error("{}: SHA-256 {found} was found, {wanted} is published: {remedy}", path.display())]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// The checksum published.
+        wanted: String,
+        /// The checksum found.
+        found: String,
+        /// What to do.
+        remedy: String,
+    },
     /// Training went wrong.
     #[error("{stage}, step {step}: {reason}")]
     Training {

@@ -8,6 +8,7 @@ use vqkit_torch::{autograd, optim::clip_grad_norm, weights};
 use crate::{error::Result, optimizer::Optimizer, recipe::Train};
 
 /// A network in training, and what moves its weights.
+#[derive(Debug)]
 pub struct Player {
     /// The network's variables.
     pub vs: VarStore,

@@ -3,19 +3,14 @@
 use tch::{Kind, Tensor};
 use vqkit_losses::{Adversary, Objective};
 use vqkit_quantizer::{Mode, QuantizerLosses};
+use vqkit_torch::autocast;
 use vqkit_vqvae::{Reconstruction, Tokenizer};
 
-use crate::{
-    context::Context,
-    error::Result,
-    terms::Terms,
-    trainer::Trainer,
-};
+use crate::{error::Result, player::Player, terms::Terms};
 
 /// What is trained, and for what.
+#[derive(Debug)]
 pub struct Step<'a> {
-    /// Where it runs.
-    pub context: &'a Context,
     /// Arithmetic of the networks.
     pub kind: Kind,
     /// The losses on images.
@@ -27,6 +22,7 @@ pub struct Step<'a> {
 }
 
 /// What a step leaves behind for the codebooks, the log and the watch.
+#[derive(Debug)]
 pub struct Taken {
     /// The losses.
     pub terms: Terms,
@@ -37,7 +33,7 @@ pub struct Taken {
 }
 
 impl Step<'_> {
-    /// Runs the autoencoder once over `images` and leaves both players' gradients with the trainer.
+    /// Runs the autoencoder once over `images` and leaves both players their gradients; `step` is counted from 0.
     ///
     /// The discriminator judges the reconstruction once: that opinion steers the decoder and teaches the discriminator, which
     /// so learns from the reconstruction before the decoder's update. Parts of a batch count alike, so the gradients are
@@ -45,22 +41,25 @@ impl Step<'_> {
     /// has for itself.
     ///
     /// # Errors
-    /// When a term is not finite, a network cannot take the images, or libtorch refuses.
+    /// When a network cannot take the images, or libtorch refuses.
     pub fn take(
         &self,
-        trainer: &mut Trainer,
-        tokenizer: &Tokenizer,
-        adversary: Option<&Adversary>,
+        (tokenizer, network): (&Tokenizer, &mut Player),
+        mut opponent: Option<(&Adversary, &mut Player)>,
         images: &Tensor,
+        step: u64,
     ) -> Result<Taken> {
         let share = 1.0 / self.micro_batches as f64;
         let mut terms = Terms::default();
         let (mut reconstructions, mut real, mut fake) = (Vec::new(), Vec::new(), Vec::new());
-        trainer.begin_step();
+        network.zero_grad();
+        if let Some((_, player)) = &mut opponent {
+            player.zero_grad();
+        }
         for part in images.f_chunk(self.micro_batches as i64, 0)? {
-            let output = self.reconstruct(tokenizer, &part, trainer.step())?;
-            let opponent = adversary.map(|adversary| (adversary, trainer.step()));
-            let pull = self.objective.pull(&output.images, &part, tokenizer.last_layer(), opponent)?;
+            let output = self.reconstruct(tokenizer, &part, step)?;
+            let adversary = opponent.as_ref().map(|(adversary, _)| (*adversary, step));
+            let pull = self.objective.pull(&output.images, &part, tokenizer.last_layer(), adversary)?;
             terms.add("reconstruction", &pull.reconstruction, share);
             if let Some(perceptual) = &pull.perceptual {
                 terms.add("perceptual", perceptual, share);
@@ -76,12 +75,11 @@ impl Step<'_> {
             if codes.requires_grad() {
                 pulls.push((codes.shallow_clone(), codes.full_like(share)));
             }
-            trainer.backward(&pulls.iter().map(|(output, pull)| (output, pull)).collect::<Vec<_>>(), &terms.parts())?;
-            if let (Some(adversary), Some(fakes)) = (adversary, pull.fakes) {
-                let step = trainer.step();
+            network.backward(&pulls.iter().map(|(output, pull)| (output, pull)).collect::<Vec<_>>())?;
+            if let (Some((adversary, player)), Some(fakes)) = (&opponent, pull.fakes) {
                 let loss = self.objective.compute(&part, || adversary.loss(&part, &fakes.logits, step))?;
                 terms.add("discriminator", &loss.total, share);
-                trainer.backward_discriminator(&loss.total, share)?;
+                player.backward(&[(&loss.total, &loss.total.full_like(share))])?;
                 real.push(loss.real_logits);
                 fake.push(fakes.logits.detach().to_kind(Kind::Float));
             }
@@ -92,7 +90,7 @@ impl Step<'_> {
     }
 
     fn reconstruct(&self, tokenizer: &Tokenizer, images: &Tensor, step: u64) -> Result<Reconstruction> {
-        let output = self.context.autocast(self.kind, || match self.decoder_alone {
+        let output = autocast::with(images.device(), self.kind, || match self.decoder_alone {
             true => tokenizer.forward_decoder(images),
             false => tokenizer.forward(images, Mode::Train { step }),
         })?;

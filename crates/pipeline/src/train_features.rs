@@ -106,7 +106,7 @@ fn measure(
     context: &Context,
 ) -> Result<f64> {
     let wanted = recipe.features()?.train.evaluate_samples;
-    let accuracy = trainer.with_average(|| accuracy(recipe, data, wanted, context, |x| network.logits(x, false)))?;
+    let accuracy = trainer.with_average(|| accuracy(recipe, data, wanted, context, |x| Ok(network.logits(x, false))))?;
     trainer.log(
         vec![("held_out_accuracy_percent".into(), accuracy)],
         &format!("held-out accuracy {accuracy:.2} %"),
@@ -120,14 +120,14 @@ fn accuracy(
     data: &Dataset,
     wanted: usize,
     context: &Context,
-    logits: impl Fn(&Tensor) -> Tensor,
+    logits: impl Fn(&Tensor) -> Result<Tensor>,
 ) -> Result<f64> {
     let (mut right, mut seen) = (0.0, 0.0);
     for batch in batches::held_out(recipe, data, wanted)? {
         let batch = batch?;
         let classes = Tensor::f_from_slice(&batch.classes)?.to_device(context.device);
         let images = context.images(&batch)?;
-        right += no_grad(|| percent_right(&logits(&images), &classes)) * batch.classes.len() as f64;
+        right += percent_right(&no_grad(|| logits(&images))?, &classes) * batch.classes.len() as f64;
         seen += batch.classes.len() as f64;
     }
     Ok(right / seen)
@@ -140,7 +140,7 @@ fn freeze(path: &Path, checkpoint: &Path, recipe: &Recipe, data: &Dataset, conte
     let halved = |(name, tensor): (String, Tensor)| (name, tensor.to_device(tch::Device::Cpu).to_kind(Kind::BFloat16));
     let tensors: BTreeMap<String, Tensor> = network.freeze().tensors().into_iter().map(halved).collect();
     let frozen = FrozenVgg::from_tensors(&tensors, context.device)?;
-    let logits = |images: &Tensor| frozen.classify(&frozen.pooled(images));
+    let logits = |images: &Tensor| Ok(frozen.classify(&frozen.pooled(images)?));
     let accuracy = accuracy(recipe, data, data.held_out.len(), context, logits)?;
     let metadata = [
         ("kind", "small-vgg".to_owned()),

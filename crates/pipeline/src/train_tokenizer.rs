@@ -83,8 +83,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
     let mut usage = LevelUsage::restore(&tokenizer.sizes(), context.device, trainer.counters());
     let mut watch = Watch::restore(context.device, trainer.counters());
     let decoder_alone = config.finetune.as_ref().is_some_and(|finetune| finetune.train == FinetunedPart::Decoder);
-    let step =
-        Step { context, kind, objective: &objective, decoder_alone, micro_batches: config.train.micro_batches };
+    let step = Step { kind, objective: &objective, decoder_alone, micro_batches: config.train.micro_batches };
 
     while !trainer.is_done() {
         let batch = batches::next(&mut loader)?;
@@ -92,7 +91,10 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
         if trainer.is_fresh() && config.finetune.is_none() {
             no_grad(|| tokenizer.initialize(&images))?;
         }
-        let taken = step.take(&mut trainer, &tokenizer, adversary.as_ref(), &images)?;
+        let now = trainer.step();
+        let (network, opponent) = trainer.players();
+        let taken = step.take((&tokenizer, network), adversary.as_ref().zip(opponent), &images, now)?;
+        trainer.check_terms(&taken.terms.parts())?;
         trainer.step_weights(batch.position, taken.logits.is_some())?;
         if !decoder_alone {
             no_grad(|| tokenizer.update(&taken.reconstruction))?;

@@ -179,33 +179,22 @@ impl Trainer {
         self.state.step.is_multiple_of(every) || self.is_done()
     }
 
-    /// Begins a step: drops the gradients of the last one.
-    pub fn begin_step(&mut self) {
-        self.network.zero_grad();
-        if let Some(discriminator) = &mut self.discriminator {
-            discriminator.zero_grad();
+    /// The network and its opponent, to be given gradients.
+    pub fn players(&mut self) -> (&mut Player, Option<&mut Player>) {
+        (&mut self.network, self.discriminator.as_mut())
+    }
+
+    /// Looks at the terms of a step.
+    ///
+    /// # Errors
+    /// [`PipelineError::Training`] that names the first that is NaN or infinite.
+    pub fn check_terms(&self, terms: &[(&str, &Tensor)]) -> Result<()> {
+        if !self.looks_now() {
+            return Ok(());
         }
-    }
-
-    /// Adds the gradients of outputs, each with its pull, to those of the network's weights; `terms` are looked at, and
-    /// named if one is not finite.
-    ///
-    /// # Errors
-    /// [`PipelineError::Training`] when a term is NaN or infinite; when libtorch refuses.
-    pub fn backward(&mut self, outputs: &[(&Tensor, &Tensor)], terms: &[(&str, &Tensor)]) -> Result<()> {
-        self.check_terms(terms)?;
-        self.network.backward(outputs)
-    }
-
-    /// Adds the gradient of `share` of the discriminator's loss to those of its weights.
-    ///
-    /// # Errors
-    /// As [`Trainer::backward`].
-    pub fn backward_discriminator(&mut self, loss: &Tensor, share: f64) -> Result<()> {
-        self.check_terms(&[("discriminator", loss)])?;
-        match &self.discriminator {
-            Some(discriminator) => discriminator.backward(&[(loss, &loss.full_like(share))]),
+        match terms.iter().find(|(_, term)| !is_finite(term)) {
             None => Ok(()),
+            Some((name, _)) => Err(not_finite(&self.stage, self.state.step + 1, &format!("the loss `{name}`"))),
         }
     }
 
@@ -239,10 +228,11 @@ impl Trainer {
     /// One step down the gradient of `loss`, whose `name` appears if it is not finite.
     ///
     /// # Errors
-    /// As [`Trainer::backward`] and [`Trainer::step_weights`].
+    /// As [`Trainer::check_terms`] and [`Trainer::step_weights`].
     pub fn descend(&mut self, name: &str, loss: &Tensor, samples: u64) -> Result<()> {
-        self.begin_step();
-        self.backward(&[(loss, &loss.ones_like())], &[(name, loss)])?;
+        self.check_terms(&[(name, loss)])?;
+        self.network.zero_grad();
+        self.network.backward(&[(loss, &loss.ones_like())])?;
         self.step_weights(samples, false)
     }
 
@@ -261,16 +251,6 @@ impl Trainer {
     /// On a GPU only the steps that are logged wait for it.
     fn looks_now(&self) -> bool {
         !self.network.vs.device().is_cuda() || (self.state.step + 1).is_multiple_of(self.train.log_every)
-    }
-
-    fn check_terms(&self, terms: &[(&str, &Tensor)]) -> Result<()> {
-        if !self.looks_now() {
-            return Ok(());
-        }
-        match terms.iter().find(|(_, term)| !is_finite(term)) {
-            None => Ok(()),
-            Some((name, _)) => Err(not_finite(&self.stage, self.state.step + 1, &format!("the loss `{name}`"))),
-        }
     }
 
     /// Logs figures of the step just done, with the norm of its gradients, and shows `shown` beside the bar.

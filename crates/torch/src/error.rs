@@ -33,7 +33,7 @@ pub enum TorchError {
     /// Tensors that are not the ones wanted; lists every difference.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
-    /// A file that is no sound safetensors file, or that does not fit.
+    /// A file that is no sound file of weights, or that does not fit.
     #[error("{}: {reason}", path.display())]
     File {
         /// The file.

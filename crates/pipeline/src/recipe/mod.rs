@@ -15,7 +15,7 @@ use vqkit_priors::PriorConfig;
 
 pub use self::{
     features::{Classifier, Features},
-    loss::{Adversarial, Loss, LpipsConfig, OpponentTrain, PerceptualConfig, VggConfig},
+    loss::{Loss, LpipsConfig, PerceptualConfig, VggConfig},
     sections::{Condition, Evaluate, Precision, Sample},
     tokenizer::{Finetune, FinetunedPart, FreshOrRestored, Tokenizer},
     train::{OptimizerKind, Train},

@@ -1,11 +1,14 @@
 //! Named tensors in safetensors files, and a loader that takes nothing but what the model asks for.
 //!
+//! [`read`] reads such a file, [`read_torch`] one of PyTorch's own without running it, [`read_any`] either.
 //! `VarStore::load` of tch broadcasts shapes and changes kinds without a word; [`load`] lists what differs and changes
 //! nothing.
 
+mod any;
 mod kinds;
 mod mismatch;
 mod read;
+mod torch_file;
 mod write;
 
 use std::collections::{BTreeMap, HashSet};
@@ -14,8 +17,10 @@ use std::path::Path;
 use tch::nn::VarStore;
 use tch::{Tensor, no_grad};
 
+pub use any::read_any;
 pub use mismatch::{Difference, Mismatch};
 pub use read::{metadata, parse, read};
+pub use torch_file::read_torch;
 pub use write::save;
 
 use crate::TorchError;

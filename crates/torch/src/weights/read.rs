@@ -22,7 +22,8 @@ const PICKLES: [&str; 6] = ["bin", "ckpt", "pickle", "pkl", "pt", "pth"];
 ///
 /// # Errors
 /// [`TorchError::File`] when it is not a sound safetensors file, or holds a kind that libtorch lacks;
-/// [`TorchError::Io`] when it cannot be read. Pickles are refused: reading one can run code.
+/// [`TorchError::Io`] when it cannot be read. Pickles are refused; [`read_torch`](super::read_torch) reads
+/// PyTorch's.
 pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, TorchError> {
     let (mut bytes, mut file) = open(path)?;
     file.read_to_end(&mut bytes).map_err(TorchError::io("read", path))?;
@@ -83,7 +84,7 @@ fn open(path: &Path) -> Result<(Vec<u8>, File), TorchError> {
 fn refuse(path: &Path, reason: String) -> TorchError {
     let suffix = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let pickle = if PICKLES.contains(&suffix.as_str()) {
-        "; if it is a pickle, it is refused, since reading one can run code: convert it to safetensors"
+        "; if it is a pickle, it is refused, since reading one can run code: import it, or convert it to safetensors"
     } else {
         ""
     };

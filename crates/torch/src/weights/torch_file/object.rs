@@ -1,0 +1,192 @@
+//! The objects of a pickle: the few classes and functions that a state dict is made of, and none other.
+
+use std::io::BufRead;
+use std::rc::Rc;
+
+use tch::Kind;
+
+use super::node::{Id, Node, Storage, View};
+use super::opcode::*;
+use super::pickle::Machine;
+
+/// libtorch's own limit.
+const MAX_DIMENSIONS: usize = 64;
+/// The longest path of a class or function.
+const MAX_PATH: usize = 1000;
+
+const STORAGES: [(&str, Kind); 10] = [
+    ("BoolStorage", Kind::Bool),
+    ("ByteStorage", Kind::Uint8),
+    ("CharStorage", Kind::Int8),
+    ("ShortStorage", Kind::Int16),
+    ("IntStorage", Kind::Int),
+    ("LongStorage", Kind::Int64),
+    ("HalfStorage", Kind::Half),
+    ("BFloat16Storage", Kind::BFloat16),
+    ("FloatStorage", Kind::Float),
+    ("DoubleStorage", Kind::Double),
+];
+
+impl<R: BufRead> Machine<'_, R> {
+    pub fn object(&mut self, code: u8) -> Result<(), String> {
+        match code {
+            GLOBAL => {
+                let (module, name) = (self.input.line()?, self.input.line()?);
+                self.push(Node::Global(format!("{module}.{name}").into()))
+            }
+            STACK_GLOBAL => self.stack_global(),
+            BUILD => self.pop().map(drop),
+            PERSID => {
+                self.input.line()?;
+                self.push(Node::Opaque("persistent id".into()))
+            }
+            BINPERSID => self.persistent(),
+            _ => self.call(code),
+        }
+    }
+
+    fn stack_global(&mut self) -> Result<(), String> {
+        let names = self.popped(2)?;
+        let (module, name) = (self.nodes.text(names[0])?, self.nodes.text(names[1])?);
+        if module.len() + name.len() > MAX_PATH {
+            return Err(format!("its pickle names a class with more than {MAX_PATH} characters"));
+        }
+        let path = format!("{module}.{name}").into();
+        self.push(Node::Global(path))
+    }
+
+    fn call(&mut self, code: u8) -> Result<(), String> {
+        let (callee, arguments) = match code {
+            INST => {
+                let (module, name) = (self.input.line()?, self.input.line()?);
+                (self.nodes.push(Node::Global(format!("{module}.{name}").into())), self.marked()?)
+            }
+            OBJ => {
+                let mut items = self.marked()?;
+                if items.is_empty() {
+                    return Err("its pickle is broken: it makes an object of no class".into());
+                }
+                (items.remove(0), items)
+            }
+            _ => {
+                if code == NEWOBJ_EX {
+                    self.pop()?;
+                }
+                let [callee, arguments] = self.popped(2)?[..] else { return Ok(()) };
+                let arguments = match self.nodes.get(arguments) {
+                    Node::Opaque(_) => Vec::new(),
+                    _ => self.nodes.sequence(arguments)?.to_vec(),
+                };
+                (callee, arguments)
+            }
+        };
+        self.charge(arguments.len())?;
+        match self.nodes.get(callee) {
+            Node::Global(path) => {
+                let path = path.clone();
+                self.known(path, &arguments)
+            }
+            Node::Opaque(path) => {
+                let path = path.clone();
+                self.push(Node::Opaque(path))
+            }
+            _ => Err("its pickle is broken: it calls what is no function".into()),
+        }
+    }
+
+    /// The calls that are understood; any other leaves only its name.
+    fn known(&mut self, path: Rc<str>, arguments: &[Id]) -> Result<(), String> {
+        match (&*path, arguments) {
+            ("collections.OrderedDict", []) | ("collections.defaultdict", _) => self.push(Node::Dict(Vec::new())),
+            ("collections.OrderedDict", [items]) => self.dict_of(*items),
+            (
+                "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2",
+                [storage, offset, size, stride, ..],
+            ) => self.view(*storage, *offset, *size, *stride),
+            ("torch._utils._rebuild_parameter" | "torch._utils._rebuild_parameter_with_state", [data, ..])
+            | ("torch.Size", [data]) => {
+                self.push_known(*data);
+                Ok(())
+            }
+            _ => self.push(Node::Opaque(path)),
+        }
+    }
+
+    /// An ordered dict of Python 2 gets its items as a list of pairs.
+    fn dict_of(&mut self, items: Id) -> Result<(), String> {
+        let items = self.nodes.sequence(items)?.to_vec();
+        self.charge(items.len())?;
+        let pair = |item: Id| match self.nodes.sequence(item)? {
+            [key, value] => Ok((*key, *value)),
+            _ => Err("its pickle is broken: an item of a dict is no pair".to_owned()),
+        };
+        let pairs = items.into_iter().map(pair).collect::<Result<_, _>>()?;
+        self.push(Node::Dict(pairs))
+    }
+
+    fn view(&mut self, storage: Id, offset: Id, size: Id, stride: Id) -> Result<(), String> {
+        let node = match self.nodes.get(storage) {
+            Node::Storage(storage) => Node::View(Rc::new(View {
+                storage: storage.clone(),
+                offset: self.nodes.count(offset)?,
+                size: self.lengths(size)?,
+                stride: self.lengths(stride)?,
+            })),
+            Node::Opaque(kind) => Node::Opaque(kind.clone()),
+            _ => return Err("its pickle is broken: a tensor has no storage".into()),
+        };
+        self.push(node)
+    }
+
+    fn lengths(&self, id: Id) -> Result<Vec<i64>, String> {
+        let items = self.nodes.sequence(id)?;
+        if items.len() > MAX_DIMENSIONS {
+            return Err(format!("a tensor has {} dimensions, at most {MAX_DIMENSIONS} are possible", items.len()));
+        }
+        let length = |id: &Id| {
+            let length = self.nodes.count(*id)?;
+            i64::try_from(length).map_err(|_| format!("a tensor has the impossible length {length}"))
+        };
+        items.iter().map(length).collect()
+    }
+
+    /// `("storage", class, key, location, elements)`, in the legacy format also a view: `(key, offset, elements)` or None;
+    /// `("module", class, …)` in the legacy format.
+    fn persistent(&mut self) -> Result<(), String> {
+        let id = self.pop()?;
+        let (class, key, total, view) = match *self.nodes.sequence(id)? {
+            [tag, class, ..] if &**self.nodes.text(tag)? == "module" => {
+                self.push_known(class);
+                return Ok(());
+            }
+            [_, class, key, _, total] => (class, key, total, None),
+            [_, class, key, _, total, view] => (class, key, total, Some(view)),
+            _ => return Err("its pickle is broken: a storage is described in another way than PyTorch does".into()),
+        };
+        let Node::Global(class) = self.nodes.get(class) else {
+            return Err("its pickle is broken: a storage has no class".into());
+        };
+        let name = class.strip_prefix("torch.").map_or("", |name| name.trim_start_matches("cuda."));
+        let Some((_, kind)) = STORAGES.iter().find(|(known, _)| *known == name) else {
+            let class = class.clone();
+            return self.push(Node::Opaque(class));
+        };
+        let (key, total) = (self.nodes.text(key)?.clone(), self.nodes.count(total)?);
+        let (start, length) = self.part(view, total)?;
+        self.push(Node::Storage(Rc::new(Storage { key, kind: *kind, total, start, length })))
+    }
+
+    fn part(&self, view: Option<Id>, total: u64) -> Result<(u64, u64), String> {
+        let Some(view) = view.filter(|view| !matches!(self.nodes.get(*view), Node::None)) else {
+            return Ok((0, total));
+        };
+        let [_, start, length] = *self.nodes.sequence(view)? else {
+            return Err("its pickle is broken: a part of a storage is no (key, offset, elements)".into());
+        };
+        let (start, length) = (self.nodes.count(start)?, self.nodes.count(length)?);
+        match start.checked_add(length) {
+            Some(end) if end <= total => Ok((start, length)),
+            _ => Err(format!("a part of a storage, {length} elements from {start}, leaves its {total} elements")),
+        }
+    }
+}
