@@ -174,7 +174,8 @@ fn claims_are_compared_with_the_file() {
         (b"ctorch.jit\nModule\n)\x81".to_vec(), "`torch.jit.Module`"),
         (b"}U\x0astate_dictcos\nsystem\nU\x02ls\x85Rs".to_vec(), "`state_dict` asks to call `os.system`"),
     ];
-    for (object, reason) in cases {
+    let twice = [&one_tensor(float, 2, 0, 2, 1)[..], &one_tensor(float, 2, 0, 2, 1)[1..]].concat();
+    for (object, reason) in cases.into_iter().chain([(twice, "two of its tensors are called `w`")]) {
         let message = refusal(&legacy(&object));
         assert!(message.contains(reason), "{reason}: {message}");
     }

@@ -1,6 +1,7 @@
 //! From what a pickle describes to names and tensors.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::rc::Rc;
 
 use super::node::{Id, Node, Nodes, View};
@@ -29,9 +30,12 @@ pub fn views(pickle: &Pickle, file_length: u64) -> Result<BTreeMap<String, Rc<Vi
             match nodes.get(*value) {
                 Node::Dict(dict) => open.push((name, dict)),
                 Node::View(view) => {
-                    if views.insert(name.clone(), view.clone()).is_some() {
-                        return Err(format!("two of its tensors are called `{name}`"));
-                    }
+                    match views.entry(name) {
+                        Entry::Vacant(entry) => entry.insert(view.clone()),
+                        Entry::Occupied(entry) => {
+                            return Err(format!("two of its tensors are called `{}`", entry.key()));
+                        }
+                    };
                 }
                 Node::Opaque(path) if is_tensor(path) => {
                     return Err(format!("`{name}` is made with `{path}`, a kind of tensor that is not read"));
