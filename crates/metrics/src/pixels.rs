@@ -17,7 +17,7 @@ impl PixelError {
     /// # Shapes
     /// Both `[B, C, H, W]`, in `[-1, 1]`; values outside are clamped.
     pub fn add(&mut self, reconstructions: &Tensor, images: &Tensor) {
-        let difference = to_8_bits(reconstructions) - to_8_bits(images);
+        let difference = Self::to_8_bits(reconstructions) - Self::to_8_bits(images);
         self.squared += difference.square().sum(Kind::Double).double_value(&[]);
         self.elements += images.numel() as i64;
     }
@@ -31,11 +31,11 @@ impl PixelError {
     pub fn psnr_db(&self) -> f64 {
         10.0 * (255.0f64.powi(2) / self.mse()).log10()
     }
-}
 
-/// `[-1, 1]` to the integers `0..=255`, still as floats.
-fn to_8_bits(images: &Tensor) -> Tensor {
-    ((images.to_kind(Kind::Float).clamp(-1.0, 1.0) + 1.0) * 127.5).round()
+    /// `[-1, 1]` to the integers `0..=255`, still as floats; what lies outside is clamped.
+    pub fn to_8_bits(images: &Tensor) -> Tensor {
+        ((images.to_kind(Kind::Float).clamp(-1.0, 1.0) + 1.0) * 127.5).round()
+    }
 }
 
 #[cfg(test)]

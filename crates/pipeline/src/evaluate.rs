@@ -5,7 +5,6 @@ use std::fmt;
 use serde::Serialize;
 use tch::no_grad;
 use vqkit_data::Dataset;
-use vqkit_metrics::PixelError;
 use vqkit_quantizer::Mode;
 
 use crate::{
@@ -18,6 +17,7 @@ use crate::{
     load,
     pictures::Picture,
     recipe::Recipe,
+    reconstruction_error::ReconstructionError,
     report,
     run::{Output, Run},
     train_prior, train_tokenizer,
@@ -35,6 +35,9 @@ pub struct Metrics {
     pub reconstruction_mse: f64,
     /// PSNR of that error, in dB.
     pub reconstruction_psnr_db: f64,
+    /// Fréchet distance of the features of a small classifier of CIFAR-10 (`assets/judge-cifar10.safetensors`), images against
+    /// reconstructions; never to be compared with a FID. Of colour images only.
+    pub reconstruction_fd_vgg_cifar10: Option<f64>,
     /// Every level of tokens, coarse first.
     pub levels: Vec<LevelMetrics>,
 }
@@ -143,18 +146,25 @@ pub fn measure(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) ->
         tokenizer: run.require(train_tokenizer::STAGE)?.fingerprint.clone(),
     };
     let metrics =
-        Metrics { protocol, reconstruction_mse: error.mse(), reconstruction_psnr_db: error.psnr_db(), levels };
+        Metrics {
+            protocol,
+            reconstruction_mse: error.pixels.mse(),
+            reconstruction_psnr_db: error.pixels.psnr_db(),
+            reconstruction_fd_vgg_cifar10: error.fd_vgg_cifar10(),
+            levels,
+        };
     Ok((metrics, picture))
 }
 
-fn reconstruction(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<(PixelError, Picture)> {
+fn reconstruction(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<(ReconstructionError, Picture)> {
     let tokenizer = load::tokenizer(run, recipe, context)?;
     let kind = context.kind(recipe.head.precision);
-    let (mut error, mut picture) = (PixelError::default(), None);
+    let mut error = ReconstructionError::new(recipe.data.color.channels() as i64, context.device)?;
+    let mut picture = None;
     for batch in batches::held_out(recipe, data, data.held_out.len())? {
         let images = context.images(&batch?)?;
         let output = no_grad(|| context.autocast(kind, || tokenizer.forward(&images, Mode::Eval)))?;
-        error.add(&output.images, &images);
+        error.add(&output.images, &images)?;
         picture.get_or_insert_with(|| train_tokenizer::beside(&images, &output.images));
     }
     let picture = picture.ok_or_else(|| PipelineError::Usage("nothing is held out".into()))?;
@@ -166,6 +176,9 @@ impl fmt::Display for Metrics {
         let (images, mse, psnr_db) =
             (self.protocol.held_out_images, self.reconstruction_mse, self.reconstruction_psnr_db);
         writeln!(out, "{images} held-out images: mean squared error {mse:.2}, PSNR {psnr_db:.2} dB")?;
+        if let Some(distance) = self.reconstruction_fd_vgg_cifar10 {
+            writeln!(out, "Fréchet distance of the judge's features (fd_vgg_cifar10) {distance:.4}")?;
+        }
         for (index, level) in self.levels.iter().enumerate() {
             let (positions, codes, usage) = (level.positions, level.codes, level.usage * 100.0);
             write!(out, "level {index}: {positions} tokens of {codes} codes, {usage:.1} % in use, ")?;

@@ -23,6 +23,7 @@ pub mod pretrained;
 mod progress;
 mod recipe;
 pub mod reconstruct;
+mod reconstruction_error;
 mod report;
 mod run;
 pub mod sample;

@@ -38,6 +38,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
     while !trainer.is_done() {
         let batch = batches::next(&mut loader)?;
         let images = shifted(&context.images(&batch)?, features.network.shift);
+        let images = erased(images, features.network.cutout);
         let classes = Tensor::f_from_slice(&batch.classes)?.to_device(context.device);
         let logits = context.autocast(kind, || network.logits(&images, true)).to_kind(Kind::Float);
         let smoothing = features.network.label_smoothing;
@@ -91,6 +92,24 @@ fn shifted(images: &Tensor, most: i64) -> Tensor {
     };
     let rows = (0..batch).map(|index| cut(index).permute([1, 2, 0]));
     Tensor::stack(&rows.collect::<Vec<_>>(), 0).permute([0, 3, 1, 2])
+}
+
+/// Every image of `[B, C, H, W]` with a grey square of this side, as much of it as falls into the image.
+fn erased(images: Tensor, side: i64) -> Tensor {
+    if side == 0 {
+        return images;
+    }
+    let (batch, _, height, width) = images.size4().unwrap_or_default();
+    let centres = Tensor::rand([batch, 2], (Kind::Float, tch::Device::Cpu));
+    for index in 0..batch {
+        let span = |axis: i64, length: i64| {
+            let start = (centres.double_value(&[index, axis]) * length as f64) as i64 - side / 2;
+            (start.max(0), (start + side).min(length) - start.max(0))
+        };
+        let ((top, rows), (left, columns)) = (span(0, height), span(1, width));
+        let _ = images.get(index).narrow(1, top, rows).narrow(2, left, columns).zero_();
+    }
+    images
 }
 
 fn percent_right(logits: &Tensor, classes: &Tensor) -> f64 {
@@ -177,5 +196,15 @@ mod tests {
         }
         assert!(found >= 2, "every image is one of the possible cuts");
         assert_eq!(shifted(&images, 0), images);
+    }
+
+    #[test]
+    fn a_square_of_every_image_is_grey() {
+        tch::manual_seed(4);
+        let erased = erased(Tensor::ones([20, 3, 9, 9], (Kind::Float, tch::Device::Cpu)), 4);
+        for image in erased.split(1, 0) {
+            let grey = image.eq(0.0).sum(Kind::Int64).int64_value(&[]);
+            assert!((3 * 4..=3 * 16).contains(&grey) && grey % 3 == 0, "{grey}");
+        }
     }
 }

@@ -3,7 +3,6 @@
 use tch::{Kind, Tensor, nn::VarStore, no_grad};
 use vqkit_data::{Batch, Dataset};
 use vqkit_losses::{Adversary, Objective};
-use vqkit_metrics::PixelError;
 use vqkit_quantizer::Mode;
 use vqkit_vqvae::Tokenizer;
 
@@ -17,6 +16,7 @@ use crate::{
     pictures::Picture,
     player::Player,
     recipe::{self, FinetunedPart, Recipe},
+    reconstruction_error::ReconstructionError,
     run::{Output, Run},
     tokenizer_step::{Step, Taken},
     trainer::{self, Better, Trainer},
@@ -181,7 +181,7 @@ fn log(trainer: &mut Trainer, taken: &Taken, usage: &LevelUsage, watch: &Watch) 
     trainer.log(figures, &shown)
 }
 
-/// PSNR on held-out images, with the averaged weights; logs it and a picture.
+/// PSNR on held-out images, with the averaged weights; logs it, the distance of the judge's features and a picture.
 fn measure(
     trainer: &mut Trainer,
     tokenizer: &Tokenizer,
@@ -190,18 +190,21 @@ fn measure(
     context: &Context,
 ) -> Result<f64> {
     let wanted = recipe.tokenizer()?.train.evaluate_samples;
-    let (psnr_db, picture) = trainer.with_average(|| {
-        let mut error = PixelError::default();
+    let (error, picture) = trainer.with_average(|| {
+        let mut error = ReconstructionError::new(recipe.data.color.channels() as i64, context.device)?;
         let mut picture = None;
         for batch in batches::held_out(recipe, data, wanted)? {
             let images = context.images(&batch?)?;
             let reconstructions = no_grad(|| tokenizer.forward(&images, Mode::Eval))?.images;
-            error.add(&reconstructions, &images);
+            error.add(&reconstructions, &images)?;
             picture.get_or_insert_with(|| beside(&images, &reconstructions));
         }
-        Ok((error.psnr_db(), picture))
+        Ok((error, picture))
     })?;
-    trainer.log(vec![("held_out_psnr_db".into(), psnr_db)], &format!("held-out PSNR {psnr_db:.2} dB"))?;
+    let psnr_db = error.pixels.psnr_db();
+    let mut figures = vec![("held_out_psnr_db".into(), psnr_db)];
+    figures.extend(error.fd_vgg_cifar10().map(|distance| ("held_out_fd_vgg_cifar10".into(), distance)));
+    trainer.log(figures, &format!("held-out PSNR {psnr_db:.2} dB"))?;
     if let Some(picture) = picture {
         trainer.log_picture("reconstructions", &picture)?;
     }

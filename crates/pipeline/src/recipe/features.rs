@@ -42,6 +42,9 @@ pub struct Classifier {
     /// Each training image is moved by up to so many pixels each way, its edges mirrored. Default 0.
     #[serde(default)]
     pub shift: i64,
+    /// Side of the square, somewhere in each training image, that is made grey (DeVries and Taylor 2017). Default 0.
+    #[serde(default)]
+    pub cutout: i64,
     /// Share of the target that all classes have in common. Default 0.
     #[serde(default)]
     pub label_smoothing: f64,
@@ -63,8 +66,10 @@ impl Classifier {
             LossError::Config { field, reason } => (field, reason),
             other => ("widths", other.to_string()),
         })?;
-        if !(0..=64).contains(&self.shift) {
-            return Err(("shift", format!("must be at least 0 and at most 64, found {}", self.shift)));
+        for (key, pixels) in [("shift", self.shift), ("cutout", self.cutout)] {
+            if !(0..=64).contains(&pixels) {
+                return Err((key, format!("must be at least 0 and at most 64, found {pixels}")));
+            }
         }
         if !(0.0..1.0).contains(&self.label_smoothing) {
             return Err(("label_smoothing", format!("must be in [0, 1), found {}", self.label_smoothing)));
