@@ -91,5 +91,6 @@ fn temporary_name(path: &Path) -> PathBuf {
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+    let named = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(named.unwrap_or(Path::new(".")))?.sync_all()
 }
