@@ -66,11 +66,6 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
 
 fn build(recipe: &Recipe, data: &Dataset, context: &Context) -> Result<(VarStore, SmallVgg)> {
     let network = recipe.features()?.network.vgg();
-    let (size, smallest) = (i64::from(recipe.data.image_size), network.smallest_image());
-    if size < smallest {
-        let reason = format!("features.widths has stages for images of {smallest} pixels, data.image_size is {size}");
-        return Err(PipelineError::Usage(reason));
-    }
     let vs = VarStore::new(context.device);
     let (channels, classes) = (recipe.data.color.channels() as i64, data.train.num_classes() as i64);
     let network = SmallVgg::new(&vs.root(), channels, classes, &network)?;

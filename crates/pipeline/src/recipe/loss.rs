@@ -141,14 +141,23 @@ impl Default for Loss {
 }
 
 impl Loss {
-    pub(super) fn from_section(mut section: Section) -> Result<Self, ConfigError> {
+    /// `image_size`: that of the recipe's data; `trains_features`: whether the recipe has `[features]`.
+    pub(super) fn from_section(
+        mut section: Section,
+        image_size: u32,
+        trains_features: bool,
+    ) -> Result<Self, ConfigError> {
         let perceptual_section = section.take("perceptual")?;
-        let adversarial = section.take("adversarial")?.map(Adversarial::from_section).transpose()?;
+        let adversarial = section.take("adversarial")?;
+        let adversarial = adversarial.map(|section| Adversarial::from_section(section, image_size)).transpose()?;
         let pixels: Pixels = section.read()?;
         check_weight(&section, "reconstruction_weight", pixels.reconstruction_weight)?;
         let perceptual: Option<PerceptualConfig> = perceptual_section.as_ref().map(Section::read).transpose()?;
         if let (Some(perceptual), Some(section)) = (&perceptual, &perceptual_section) {
             check_weight(section, "weight", perceptual.weight())?;
+            if matches!(perceptual, PerceptualConfig::Vgg(VggConfig { weights, .. }) if weights == "run" && !trains_features) {
+                return Err(section.error_at("weights", "\"run\" takes the network of [features], and there is none"));
+            }
         }
         Ok(Self { pixels, perceptual, adversarial })
     }
@@ -168,13 +177,18 @@ impl Loss {
 }
 
 impl Adversarial {
-    fn from_section(mut section: Section) -> Result<Self, ConfigError> {
+    fn from_section(mut section: Section, image_size: u32) -> Result<Self, ConfigError> {
         let train_section = section.take("train")?;
         let game: AdversarialConfig = section.read()?;
         game.validate().map_err(|error| match &error {
             LossError::Config { field, reason } => section.error_at(field, reason),
             _ => section.error(&error.to_string()),
         })?;
+        let (n_layers, least) = (game.discriminator.n_layers, game.discriminator.least_size());
+        if i64::from(image_size) < least {
+            let reason = format!("{n_layers} needs images of at least {least} pixels, data.image_size is {image_size}");
+            return Err(section.error_at("discriminator.n_layers", &reason));
+        }
         let train: OpponentTrain = train_section.as_ref().map_or_else(|| Ok(OpponentTrain::default()), Section::read)?;
         let share = |value: f64| (0.0..1.0).contains(&value);
         if let Some(section) = &train_section {

@@ -61,9 +61,15 @@ pub enum FreshOrRestored {
 }
 
 impl Tokenizer {
-    pub(super) fn from_section(mut section: Section) -> Result<Self, ConfigError> {
+    /// `image_size`: that of the recipe's data; `trains_features`: whether the recipe has `[features]`.
+    pub(super) fn from_section(
+        mut section: Section,
+        image_size: u32,
+        trains_features: bool,
+    ) -> Result<Self, ConfigError> {
         let quantizer_section = section.require("quantizer")?;
-        let loss = section.take("loss")?.map(Loss::from_section).transpose()?.unwrap_or_default();
+        let loss = section.take("loss")?.map(|loss| Loss::from_section(loss, image_size, trains_features));
+        let loss = loss.transpose()?.unwrap_or_default();
         let train = Train::from_section(&section.require("train")?)?;
         let finetune_section = section.take("finetune")?;
         let finetune: Option<Finetune> = finetune_section.as_ref().map(Section::read).transpose()?;
