@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use tch::{Tensor, nn::VarStore};
-use vqkit_torch::weights;
+use vqkit_torch::{
+    TorchError,
+    weights::{self, Mismatch},
+};
 
 use crate::{
     error::{PipelineError, Result},
@@ -26,14 +29,20 @@ const OURS_ALONE: [&str; 4] = ["age", "initted", "ema_real", "ema_fake"];
 /// When there is no such file, or its weights do not fit.
 pub fn begin(config: &Finetune, tokenizer: &mut VarStore, discriminator: Option<&mut VarStore>) -> Result<()> {
     let source = Source::open(&config.from)?;
-    weights::assign(&completed(source.tokenizer, tokenizer), tokenizer)?;
+    assign(&config.from, source.tokenizer, tokenizer)?;
     if let (FreshOrRestored::Restored, Some(discriminator)) = (config.discriminator, discriminator) {
         if source.discriminator.is_empty() {
             return Err(PipelineError::artifact(&config.from, "holds no discriminator to restore"));
         }
-        weights::assign(&completed(source.discriminator, discriminator), discriminator)?;
+        assign(&config.from, source.discriminator, discriminator)?;
     }
     Ok(())
+}
+
+fn assign(from: &Path, state: Tensors, vs: &mut VarStore) -> Result<()> {
+    let state = completed(state, vs);
+    Mismatch::check(&from.display().to_string(), &weights::tensors(vs), &state).map_err(TorchError::from)?;
+    Ok(weights::assign(&state, vs)?)
 }
 
 /// Freezes what is not to be trained. `decoder`: what the names of the decoder's variables begin with.

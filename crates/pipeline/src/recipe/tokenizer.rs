@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Section};
+use vqkit_data::DataConfig;
 use vqkit_quantizer::{QuantizeError, QuantizerConfig};
 use vqkit_vqvae::{TokenizerConfig, TokenizerError};
 
@@ -61,14 +62,14 @@ pub enum FreshOrRestored {
 }
 
 impl Tokenizer {
-    /// `image_size`: that of the recipe's data; `trains_features`: whether the recipe has `[features]`.
+    /// `data`: the recipe's; `trains_features`: whether the recipe has `[features]`.
     pub(super) fn from_section(
         mut section: Section,
-        image_size: u32,
+        data: &DataConfig,
         trains_features: bool,
     ) -> Result<Self, ConfigError> {
         let quantizer_section = section.require("quantizer")?;
-        let loss = section.take("loss")?.map(|loss| Loss::from_section(loss, image_size, trains_features));
+        let loss = section.take("loss")?.map(|loss| Loss::from_section(loss, data, trains_features));
         let loss = loss.transpose()?.unwrap_or_default();
         let train = Train::from_section(&section.require("train")?)?;
         let finetune_section = section.take("finetune")?;

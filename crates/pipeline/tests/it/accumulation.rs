@@ -3,7 +3,7 @@
 use tch::{Kind, no_grad};
 use vqkit_pipeline::Player;
 
-use crate::game::{Game, Named, difference, gradients, variables};
+use crate::game::{Game, Named, difference, gradients, seeded, variables};
 
 /// Of the largest value: sums in fp32 in another order.
 const ROUNDING: f64 = 1e-5;
@@ -23,8 +23,7 @@ struct Left {
 fn step(overrides: &[&str], micro_batches: usize) -> Left {
     let mut game = Game::new(overrides);
     let taken = game.take(micro_batches, 0);
-    tch::manual_seed(11);
-    no_grad(|| game.tokenizer.update(&taken.reconstruction)).unwrap();
+    seeded(11, || no_grad(|| game.tokenizer.update(&taken.reconstruction))).unwrap();
     let (real, fake) = taken.logits.as_ref().unwrap();
     game.adversary.update(real, fake);
     let players = [&game.network, &game.opponent];

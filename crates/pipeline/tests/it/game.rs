@@ -1,6 +1,9 @@
 //! A small VQGAN and its discriminator, with random weights, and images for them.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use tch::{Device, Kind, Tensor, nn::VarStore};
 use vqkit_losses::{Adversary, Objective, SmallVgg, SmallVggConfig};
@@ -54,9 +57,18 @@ pub const PERCEPTUAL_WEIGHT: f64 = 0.3;
 /// Tensors by name.
 pub type Named = BTreeMap<String, Tensor>;
 
+/// libtorch's random numbers are drawn from one stream, which all tests share.
+static STREAM: Mutex<()> = Mutex::new(());
+
+/// Does `work` with the stream to itself, from its beginning.
+pub fn seeded<T>(seed: i64, work: impl FnOnce() -> T) -> T {
+    let _alone = STREAM.lock().unwrap_or_else(PoisonError::into_inner);
+    tch::manual_seed(seed);
+    work()
+}
+
 /// Both players and what they play for.
 pub struct Game {
-    pub recipe: Recipe,
     pub tokenizer: Tokenizer,
     pub network: Player,
     pub adversary: Adversary,
@@ -68,7 +80,10 @@ pub struct Game {
 impl Game {
     /// The recipe's game with these overrides; the same weights and images every time.
     pub fn new(overrides: &[&str]) -> Self {
-        tch::manual_seed(3);
+        seeded(3, || Self::draw(overrides))
+    }
+
+    fn draw(overrides: &[&str]) -> Self {
         let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
         let recipe = Recipe::parse("game", RECIPE, &overrides).unwrap();
         let config = recipe.tokenizer().unwrap();
@@ -93,7 +108,6 @@ impl Game {
             tokenizer,
             adversary,
             images,
-            recipe,
         }
     }
 

@@ -7,7 +7,7 @@ use tch::Kind;
 use vqkit_pipeline::{Context, Interrupt, Recipe, Run, stages};
 use vqkit_torch::weights;
 
-use crate::game::{Game, RECIPE, gradients};
+use crate::game::{Game, RECIPE, gradients, seeded};
 
 /// Mean relative difference of the smoothed curves of the pixel term. Measured: 0.5 to 2 %.
 const CLOSE: f64 = 0.06;
@@ -22,7 +22,7 @@ fn curve(precision: &str, folder: &Path) -> Vec<f64> {
         "tokenizer.quantizer.type=ema".into(),
         "tokenizer.quantizer.kmeans_init=true".into(),
         format!("{adversarial}.start_step=30"),
-        "tokenizer.loss.perceptual={ type = \"vgg\", weight = 0.3 }".into(),
+        "tokenizer.train.learning_rate=3e-3".into(),
         "tokenizer.train.log_every=1".into(),
     ];
     let recipe = Recipe::parse("game", RECIPE, &overrides).unwrap();
@@ -30,7 +30,7 @@ fn curve(precision: &str, folder: &Path) -> Vec<f64> {
     let call = context.call(recipe.head.precision, recipe.head.seed);
     assert_eq!(call.precision, precision);
     let mut run = Run::create(folder, &recipe, call).unwrap();
-    stages::run(&mut run, &recipe, Some("tokenizer"), &context).unwrap();
+    seeded(0, || stages::run(&mut run, &recipe, Some("tokenizer"), &context)).unwrap();
     let log = std::fs::read_to_string(folder.join("log.jsonl")).unwrap();
     let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     lines.filter_map(|line| line["reconstruction"].as_f64()).collect()
