@@ -17,7 +17,8 @@ fn resume(recipe: &str, run: &Path) {
 fn both_players_are_in_a_checkpoint_and_the_game_in_the_log() {
     let run = shared_game();
     let files: Vec<String> = content(&run.join("tokenizer/last")).into_keys().collect();
-    let both = ["discriminator-optimizer", "discriminator", "ema", "model", "optimizer"].map(|name| format!("{name}.safetensors"));
+    let both = ["discriminator-optimizer", "discriminator", "ema", "model", "optimizer"]
+        .map(|name| format!("{name}.safetensors"));
     assert_eq!(files, both.into_iter().chain(["state.json".into()]).collect::<Vec<_>>());
     let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
     let steps_of = |key: &str| -> Vec<u64> {
@@ -81,7 +82,10 @@ fn actnorm_remembers_that_it_was_set() {
     kill(child);
     succeed(&[&["train", &recipe, "--run", text(&run), "--resume"], &every_step[..]].concat());
     assert!(last(&run) == last(&alone));
-    assert_eq!(weights(&alone.join("tokenizer/last/discriminator.safetensors"))["main.3.initialized"].int64_value(&[]), 1);
+    assert_eq!(
+        weights(&alone.join("tokenizer/last/discriminator.safetensors"))["main.3.initialized"].int64_value(&[]),
+        1
+    );
 }
 
 /// Expects the game to stop with one message that names all of these; gives the run.
@@ -113,7 +117,8 @@ fn a_discriminator_gone_wild_is_reported_and_the_last_checkpoint_is_sound() {
     let on = folder.path().join("on");
     let from = format!("tokenizer.finetune.from={}", text(&run.join("tokenizer/last")));
     let recipe = recipe(folder.path(), GAME);
-    let few = ["--set", &from, "--set", "tokenizer.finetune.discriminator=restored", "--set", "tokenizer.train.steps=2"];
+    let few =
+        ["--set", &from, "--set", "tokenizer.finetune.discriminator=restored", "--set", "tokenizer.train.steps=2"];
     succeed(&[&["train", &recipe, "--run", text(&on)], &TOKENIZER[..], &few].concat());
 }
 

@@ -25,7 +25,10 @@ checkpoint_every = 5
 "#;
 
 fn with_features() -> String {
-    format!("{}{FEATURES}", GAME.replace("weights = \"cifar10\"", "weights = \"run\"").replace("steps = 24", "steps = 8"))
+    format!(
+        "{}{FEATURES}",
+        GAME.replace("weights = \"cifar10\"", "weights = \"run\"").replace("steps = 24", "steps = 8")
+    )
 }
 
 fn metadata(path: &Path) -> std::collections::HashMap<String, String> {
@@ -72,7 +75,8 @@ fn the_runs_own_network_is_another_judge_than_the_one_that_ships() {
     let own = with_features();
     let shipped = own.replace("weights = \"run\"", "weights = \"cifar10\"");
     let [own, shipped] = [(&folders[0], own), (&folders[1], shipped)].map(|(folder, recipe)| {
-        let run = train(folder.path(), &recipe, &["--set", "features.train.steps=5", "--set", "tokenizer.train.steps=4"]);
+        let run =
+            train(folder.path(), &recipe, &["--set", "features.train.steps=5", "--set", "tokenizer.train.steps=4"]);
         assert!(run.join("report/metrics.json").is_file());
         let model = weights(&run.join("tokenizer/last/model.safetensors"));
         (weights(&run.join("features/backbone.safetensors")), model)

@@ -127,7 +127,8 @@ fn a_mistake_in_a_game_is_named_with_its_line() {
     check("checkpoint_every = 4", &with("micro_batches = 2"), "features.train.micro_batches");
     check("checkpoint_every = 4", &with("epochs = 2"), "features.train.epochs");
     let features_alone = |keys: &str| format!("keep = 9\n{}", features.replace("widths = [8]", keys) + "# end");
-    for (keys, key) in [("shifts = 1", "shifts"), ("widths = [8, 8, 8, 8, 8, 8]", "widths"), ("widths = []", "widths")] {
+    for (keys, key) in [("shifts = 1", "shifts"), ("widths = [8, 8, 8, 8, 8, 8]", "widths"), ("widths = []", "widths")]
+    {
         let recipe = recipe(folder.path(), &GAME.replacen("checkpoint_every = 4", &features_alone(keys), 1));
         let line = 1 + std::fs::read_to_string(&recipe).unwrap().lines().position(|line| line == keys).unwrap();
         let message = fail(&["train", &recipe, "--run", text(&run)], &[2]);

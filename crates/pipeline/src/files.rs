@@ -91,5 +91,7 @@ fn temporary_name(path: &Path) -> PathBuf {
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+    let here = Path::new(".");
+    let parent = path.parent().map(|parent| if parent.as_os_str().is_empty() { here } else { parent });
+    parent.map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }

@@ -89,7 +89,8 @@ fn checkpoint_of(path: &Path) -> Result<PathBuf> {
     }
     if !path.exists() {
         let path = path.display();
-        let message = format!("tokenizer.finetune.from: there is no {path}; give a run, a checkpoint or a file of weights");
+        let message =
+            format!("tokenizer.finetune.from: there is no {path}; give a run, a checkpoint or a file of weights");
         return Err(PipelineError::Usage(message));
     }
     let run = Run::open(path)?;

@@ -101,11 +101,9 @@ fn measure(
     context: &Context,
 ) -> Result<f64> {
     let wanted = recipe.features()?.train.evaluate_samples;
-    let accuracy = trainer.with_average(|| accuracy(recipe, data, wanted, context, |x| Ok(network.logits(x, false))))?;
-    trainer.log(
-        vec![("held_out_accuracy_percent".into(), accuracy)],
-        &format!("held-out accuracy {accuracy:.2} %"),
-    )?;
+    let accuracy =
+        trainer.with_average(|| accuracy(recipe, data, wanted, context, |x| Ok(network.logits(x, false))))?;
+    trainer.log(vec![("held_out_accuracy_percent".into(), accuracy)], &format!("held-out accuracy {accuracy:.2} %"))?;
     Ok(accuracy)
 }
 

@@ -262,7 +262,8 @@ impl Trainer {
         if self.logs_now() {
             let opponent = self.discriminator.as_mut();
             let norms = [("gradient_norm", Some(&mut self.network)), ("discriminator_gradient_norm", opponent)];
-            let norm = |(name, player): (&str, Option<&mut Player>)| Some((name.to_owned(), player?.take_gradient_norm()?));
+            let norm =
+                |(name, player): (&str, Option<&mut Player>)| Some((name.to_owned(), player?.take_gradient_norm()?));
             figures.extend(norms.into_iter().filter_map(norm));
         }
         self.log.figures(self.state.step, &figures)
@@ -287,7 +288,8 @@ impl Trainer {
     /// When libtorch refuses, or `measure` fails.
     pub fn with_average<T>(&mut self, measure: impl FnOnce() -> Result<T>) -> Result<T> {
         let Some(ema) = &self.ema else { return measure() };
-        let trained = weights::tensors(&self.network.vs).into_iter().map(|(name, value)| (name, value.copy())).collect();
+        let trained =
+            weights::tensors(&self.network.vs).into_iter().map(|(name, value)| (name, value.copy())).collect();
         ema.copy_to(&mut self.network.vs)?;
         let measured = measure();
         weights::assign(&trained, &mut self.network.vs)?;

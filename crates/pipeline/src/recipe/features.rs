@@ -24,7 +24,8 @@ impl Features {
         let least = network.vgg().smallest_image();
         if i64::from(image_size) < least {
             let stages = network.widths.len();
-            let reason = format!("{stages} stages need images of at least {least} pixels, data.image_size is {image_size}");
+            let reason =
+                format!("{stages} stages need images of at least {least} pixels, data.image_size is {image_size}");
             return Err(section.error_at("widths", &reason));
         }
         Ok(Self { network, train })

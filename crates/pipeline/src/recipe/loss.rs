@@ -208,7 +208,8 @@ impl Adversarial {
             let reason = format!("{n_layers} needs images of at least {least} pixels, data.image_size is {image_size}");
             return Err(section.error_at("discriminator.n_layers", &reason));
         }
-        let train: OpponentTrain = train_section.as_ref().map_or_else(|| Ok(OpponentTrain::default()), Section::read)?;
+        let train: OpponentTrain =
+            train_section.as_ref().map_or_else(|| Ok(OpponentTrain::default()), Section::read)?;
         let share = |value: f64| (0.0..1.0).contains(&value);
         if let Some(section) = &train_section {
             if let Some(rate) = train.learning_rate.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {

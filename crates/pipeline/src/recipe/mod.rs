@@ -114,9 +114,8 @@ impl Recipe {
         let data: DataConfig = data_section.read()?;
         data.validate().map_err(|error| data_error(&data_section, &error))?;
         let features = features_section.map(|section| Features::from_section(section, data.image_size)).transpose()?;
-        let tokenizer = tokenizer_section
-            .map(|section| Tokenizer::from_section(section, &data, features.is_some()))
-            .transpose()?;
+        let tokenizer =
+            tokenizer_section.map(|section| Tokenizer::from_section(section, &data, features.is_some())).transpose()?;
         let priors = prior_sections.into_iter().map(Prior::from_section).collect::<Result<_, _>>()?;
         let sample = read_or_default::<Sample>(sample_section.as_ref())?;
         if let (Err((key, reason)), Some(section)) = (sample.validate(), &sample_section) {

@@ -106,7 +106,9 @@ impl Train {
         let train = Self::from_section(section)?;
         match train.micro_batches {
             1 => Ok(train),
-            found => Err(section.error_at("micro_batches", &format!("{found} parts; only a tokenizer's batches are split"))),
+            found => {
+                Err(section.error_at("micro_batches", &format!("{found} parts; only a tokenizer's batches are split")))
+            }
         }
     }
 

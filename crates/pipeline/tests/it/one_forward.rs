@@ -62,7 +62,8 @@ fn discriminator_loss(game: &Game, fakes: &Tensor, step: u64) -> Tensor {
     if config.lecam_weight > 0.0 {
         let averages = game.opponent.vs.variables();
         let [ema_real, ema_fake] = ["lecam.ema_real", "lecam.ema_fake"].map(|name| averages[name].double_value(&[]));
-        let lecam = (real - ema_fake).relu().square().mean(Kind::Float) + (ema_real - fake).relu().square().mean(Kind::Float);
+        let lecam =
+            (real - ema_fake).relu().square().mean(Kind::Float) + (ema_real - fake).relu().square().mean(Kind::Float);
         loss += lecam * config.lecam_weight;
     }
     if config.r1_weight > 0.0 && step % config.r1_every == 0 {

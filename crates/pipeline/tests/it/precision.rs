@@ -9,19 +9,25 @@ use vqkit_torch::weights;
 
 use crate::game::{Game, RECIPE, gradients, seeded};
 
-/// Mean relative difference of the smoothed curves of the pixel term. Measured: 0.5 to 2 %.
-const CLOSE: f64 = 0.06;
+/// Mean relative difference of the smoothed curves of the pixel term; three seeds gave 4 to 6 %.
+const CLOSE: f64 = 0.1;
 /// Steps of the moving average.
 const SMOOTHED: usize = 10;
+const STEPS: usize = 40;
 
-/// Trains the game's tokenizer in this precision, and gives its pixel term by step.
+/// Trains the game's tokenizer in this precision, on two images, and gives its pixel term by step.
 fn curve(precision: &str, folder: &Path) -> Vec<f64> {
     let adversarial = "tokenizer.loss.adversarial";
     let overrides = [
         format!("precision={precision}"),
         "tokenizer.quantizer.type=ema".into(),
         "tokenizer.quantizer.kmeans_init=true".into(),
-        format!("{adversarial}.start_step=30"),
+        format!("{adversarial}.start_step=25"),
+        "data.source.count=2".into(),
+        "data.source.held_out_count=2".into(),
+        format!("tokenizer.train.steps={STEPS}"),
+        "tokenizer.train.batch_size=2".into(),
+        "tokenizer.train.optimizer=muon".into(),
         "tokenizer.train.learning_rate=3e-3".into(),
         "tokenizer.train.log_every=1".into(),
     ];
@@ -49,11 +55,13 @@ fn apart(one: &[f64], other: &[f64]) -> f64 {
 fn bf16_learns_as_fp32_does_and_keeps_its_state_in_fp32() {
     let folder = tempfile::tempdir().unwrap();
     let [full, low] = ["fp32", "bf16"].map(|precision| curve(precision, &folder.path().join(precision)));
-    assert_eq!((full.len(), low.len()), (60, 60));
-    assert!(smooth(&full)[50] < 0.8 * full[0], "fp32 learns: {full:?}");
+    assert_eq!((full.len(), low.len()), (STEPS, STEPS));
+    for curve in [&full, &low] {
+        let smoothed = smooth(curve);
+        assert!(smoothed[smoothed.len() - 1] < 0.5 * smoothed[0], "it learns: {curve:?}");
+    }
     assert_ne!(full, low);
     let apart = apart(&low, &full);
-    println!("apart {apart}");
     assert!(apart < CLOSE, "the curves are {apart} apart: {full:?} {low:?}");
     for precision in ["fp32", "bf16"] {
         let last = folder.path().join(precision).join("tokenizer/last");
