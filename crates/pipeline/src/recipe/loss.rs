@@ -10,7 +10,7 @@ use vqkit_losses::{AdversarialConfig, LossError, Reconstruction};
 use super::{OptimizerKind, Train};
 
 /// `[tokenizer.loss]`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Loss {
     /// The pixel term.
     pub pixels: Pixels,
@@ -150,12 +150,6 @@ impl OpponentTrain {
             weight_decay: 0.0,
             ..tokenizer.clone()
         }
-    }
-}
-
-impl Default for Loss {
-    fn default() -> Self {
-        Self { pixels: Pixels::default(), perceptual: None, adversarial: None }
     }
 }
 

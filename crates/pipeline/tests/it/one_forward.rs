@@ -66,7 +66,7 @@ fn discriminator_loss(game: &Game, fakes: &Tensor, step: u64) -> Tensor {
             (real - ema_fake).relu().square().mean(Kind::Float) + (ema_real - fake).relu().square().mean(Kind::Float);
         loss += lecam * config.lecam_weight;
     }
-    if config.r1_weight > 0.0 && step % config.r1_every == 0 {
+    if config.r1_weight > 0.0 && step.is_multiple_of(config.r1_every) {
         let images = game.images.detach().set_requires_grad(true);
         let sum = game.adversary.judge(&images).unwrap().sum(Kind::Float);
         let slope = Tensor::run_backward(&[&sum], &[&images], true, true).remove(0);
