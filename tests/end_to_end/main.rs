@@ -1,7 +1,13 @@
 //! The `vqkit` binary from the outside: whole runs, killed runs, wrong recipes, broken files.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+mod adversarial;
 mod broken_files;
 mod determinism;
+mod features;
+mod finetune;
+mod processes;
 mod recipes;
 mod resume;
 mod vqkit;

@@ -19,3 +19,112 @@ fn every_recipe_can_be_built_and_reads_back_as_it_was_resolved() {
     }
     assert!(recipes >= 3);
 }
+
+/// The sections of a game, none of whose values is the default.
+const GAME: &str = r#"
+name = "everything"
+seed = 3
+precision = "bf16"
+
+[data]
+image_size = 32
+[data.source]
+type = "shapes"
+count = 96
+held_out_count = 16
+
+[features]
+widths = [8, 12]
+convolutions = 1
+shift = 2
+label_smoothing = 0.1
+[features.train]
+steps = 30
+batch_size = 16
+optimizer = "muon"
+learning_rate = 3e-3
+ema_decay = 0.9
+
+[tokenizer]
+type = "vqgan"
+ch = 32
+ch_mult = [1, 2]
+num_res_blocks = 1
+attn_resolutions = [16]
+resolution = 32
+z_channels = 8
+embed_dim = 4
+dropout = 0.1
+resamp_with_conv = false
+in_channels = 3
+out_ch = 3
+[tokenizer.quantizer]
+type = "vq"
+codebook_size = 16
+[tokenizer.loss]
+reconstruction = "l1"
+reconstruction_weight = 2.0
+[tokenizer.loss.perceptual]
+type = "vgg"
+weight = 0.5
+weights = "run"
+[tokenizer.loss.adversarial]
+weight = 0.5
+adaptive = false
+max_adaptive_weight = 10.0
+loss = "non-saturating"
+start_step = 12
+ramp_steps = 4
+lecam_weight = 0.01
+lecam_decay = 0.9
+r1_weight = 0.1
+r1_every = 4
+[tokenizer.loss.adversarial.discriminator]
+ndf = 8
+n_layers = 2
+norm = "actnorm"
+[tokenizer.loss.adversarial.train]
+optimizer = "muon"
+learning_rate = 1e-4
+betas = [0.4, 0.8]
+[tokenizer.train]
+steps = 24
+batch_size = 8
+micro_batches = 2
+learning_rate = 1e-3
+[tokenizer.finetune]
+from = "runs/other"
+train = "decoder"
+discriminator = "restored"
+"#;
+
+const LPIPS: &str = r#"type = "lpips"
+weight = 0.5
+weights = ["vgg16.pth", "vgg.pth"]
+optional = true
+"#;
+
+#[test]
+fn what_a_recipe_says_of_a_game_is_kept() {
+    let lpips = GAME.replace("type = \"vgg\"\nweight = 0.5\nweights = \"run\"\n", LPIPS);
+    assert_ne!(lpips, GAME);
+    for text in [GAME, &lpips] {
+        let recipe = Recipe::parse("recipe", text, &[]).unwrap();
+        let resolved = recipe.to_toml().unwrap();
+        assert_eq!(recipe, Recipe::parse("resolved", &resolved, &[]).unwrap());
+        let written: toml::Table = toml::from_str(text).unwrap();
+        let kept: toml::Table = toml::from_str(&resolved).unwrap();
+        assert_kept(&written, &kept, "");
+    }
+}
+
+/// Every value of `written` stands in `kept`.
+fn assert_kept(written: &toml::Table, kept: &toml::Table, path: &str) {
+    for (key, value) in written {
+        let path = format!("{path}.{key}");
+        match (value, kept.get(key)) {
+            (toml::Value::Table(written), Some(toml::Value::Table(kept))) => assert_kept(written, kept, &path),
+            (written, kept) => assert_eq!(Some(written), kept, "{path}"),
+        }
+    }
+}

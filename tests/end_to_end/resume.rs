@@ -2,26 +2,14 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use crate::vqkit::{SMALL, assert_same, fail, recipe, run as call, shared_run, stderr, succeed, text, vqkit};
-
-fn start(recipe: &str, run: &Path) -> Child {
-    let mut command = vqkit(&["train", recipe, "--run", text(run), "--resume"]);
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts")
-}
-
-/// Waits until `path` exists or the process has ended.
-fn wait_for(path: &Path, child: &mut Child) {
-    let patience = Instant::now() + Duration::from_secs(120);
-    while !path.exists() && child.try_wait().expect("a child").is_none() {
-        assert!(Instant::now() < patience, "{} never came", path.display());
-        thread::sleep(Duration::from_millis(2));
-    }
-}
+use crate::{
+    processes::{interrupt, kill, start, wait_for},
+    vqkit::{SMALL, assert_same, fail, recipe, run as call, shared_run, stderr, succeed, text},
+};
 
 /// Checkpoints whose appearance the killer waits for: in the first stage, at its end, and in the prior's.
 fn moments(run: &Path) -> Vec<PathBuf> {
@@ -35,11 +23,10 @@ fn killed_again_and_again_it_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (recipe, run) = (recipe(folder.path(), SMALL), folder.path().join("run"));
     for (index, moment) in moments(&run).into_iter().enumerate() {
-        let mut child = start(&recipe, &run);
+        let mut child = start(&recipe, &run, &[]);
         wait_for(&moment, &mut child);
         thread::sleep(Duration::from_millis(7 * index as u64));
-        child.kill().expect("a child");
-        child.wait().expect("a child");
+        kill(child);
     }
     succeed(&["train", &recipe, "--run", text(&run), "--resume"]);
     assert_same(shared_run(), &run);
@@ -50,11 +37,9 @@ fn interrupted_it_writes_a_checkpoint_and_leaves_with_130() {
     let folder = tempfile::tempdir().unwrap();
     let (recipe, run) = (recipe(folder.path(), SMALL), folder.path().join("run"));
     let long = ["--set", "tokenizer.train.steps=100000", "--set", "tokenizer.train.checkpoint_every=100000"];
-    let mut command = vqkit(&[&["train", &recipe, "--run", text(&run)], &long[..]].concat());
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let mut child = start(&recipe, &run, &long);
     wait_for(&run.join("tokenizer/checkpoint-0000020"), &mut child);
-    let signalled = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
-    assert!(signalled.success());
+    interrupt(&child);
     let output = child.wait_with_output().expect("a child");
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert!(stderr(&output).contains("--resume"), "{}", stderr(&output));
@@ -66,9 +51,9 @@ fn interrupted_it_writes_a_checkpoint_and_leaves_with_130() {
 fn an_interrupted_run_goes_on_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let (recipe, run) = (recipe(folder.path(), SMALL), folder.path().join("run"));
-    let mut child = start(&recipe, &run);
+    let mut child = start(&recipe, &run, &[]);
     wait_for(&run.join("tokenizer/checkpoint-0000010"), &mut child);
-    Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    interrupt(&child);
     child.wait().expect("a child");
     succeed(&["train", &recipe, "--run", text(&run), "--resume"]);
     let weights = |run: &Path| std::fs::read(run.join("prior/0/last/model.safetensors")).unwrap();
@@ -92,12 +77,10 @@ fn a_second_trainer_is_refused_while_the_first_works() {
     let folder = tempfile::tempdir().unwrap();
     let (recipe, run) = (recipe(folder.path(), SMALL), folder.path().join("run"));
     let long = ["--set", "tokenizer.train.steps=100000"];
-    let mut command = vqkit(&[&["train", &recipe, "--run", text(&run)], &long[..]].concat());
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts");
+    let mut child = start(&recipe, &run, &long);
     wait_for(&run.join("tokenizer/checkpoint-0000005"), &mut child);
     let message = fail(&[&["train", &recipe, "--run", text(&run), "--resume"], &long[..]].concat(), &[1]);
-    child.kill().expect("a child");
-    child.wait().expect("a child");
+    kill(child);
     assert!(message.contains("another process"), "{message}");
 }
 

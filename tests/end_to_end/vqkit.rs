@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tch::Tensor;
 use tempfile::TempDir;
 
 /// A whole experiment that takes seconds: shapes of 24 pixels, 16 codes, a handful of steps.
@@ -64,6 +65,62 @@ checkpoint_every = 5
 count = 9
 "#;
 
+/// A VQGAN of 24-pixel shapes with everything that a game has; its discriminator sets in half-way.
+pub const GAME: &str = r#"
+name = "game"
+seed = 7
+
+[data]
+image_size = 24
+[data.source]
+type = "shapes"
+count = 96
+held_out_count = 16
+max_objects = 1
+
+[tokenizer]
+type = "vqgan"
+ch = 32
+ch_mult = [1, 1]
+num_res_blocks = 1
+attn_resolutions = []
+resolution = 24
+z_channels = 8
+embed_dim = 8
+dropout = 0.1
+[tokenizer.quantizer]
+type = "vq"
+codebook_size = 16
+revive_after = 5
+[tokenizer.loss]
+reconstruction = "l1"
+[tokenizer.loss.perceptual]
+type = "vgg"
+weights = "cifar10"
+[tokenizer.loss.adversarial]
+start_step = 12
+ramp_steps = 4
+lecam_weight = 0.01
+r1_weight = 0.1
+r1_every = 4
+[tokenizer.loss.adversarial.discriminator]
+ndf = 8
+n_layers = 2
+norm = "batch"
+[tokenizer.loss.adversarial.train]
+learning_rate = 1e-3
+[tokenizer.train]
+steps = 24
+batch_size = 8
+micro_batches = 2
+learning_rate = 1e-3
+ema_decay = 0.9
+log_every = 4
+evaluate_every = 12
+evaluate_samples = 16
+checkpoint_every = 4
+"#;
+
 /// A call of the binary on one thread.
 pub fn vqkit(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vqkit"));
@@ -110,8 +167,13 @@ pub fn recipe(folder: &Path, text: &str) -> String {
 
 /// Trains the small recipe into `folder/run`.
 pub fn train_small(folder: &Path) -> PathBuf {
+    train(folder, SMALL, &[])
+}
+
+/// Trains a recipe into `folder/run`, with further arguments.
+pub fn train(folder: &Path, of: &str, arguments: &[&str]) -> PathBuf {
     let run = folder.join("run");
-    succeed(&["train", &recipe(folder, SMALL), "--run", text(&run)]);
+    succeed(&[&["train", &recipe(folder, of), "--run", text(&run)], arguments].concat());
     run
 }
 
@@ -129,6 +191,22 @@ pub fn shared_run() -> &'static Path {
         (folder, run)
     });
     path
+}
+
+/// A run of the game's tokenizer that tests share; they only read it.
+pub fn shared_game() -> &'static Path {
+    static RUN: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, path) = RUN.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let run = train(folder.path(), GAME, &["--stage", "tokenizer"]);
+        (folder, run)
+    });
+    path
+}
+
+/// The tensors of a file of weights.
+pub fn weights(path: &Path) -> BTreeMap<String, Tensor> {
+    vqkit_torch::weights::read(path).expect("a file of weights")
 }
 
 /// Every file below a folder, apart from times and durations: `clock.json`, the events (which carry wall times), the

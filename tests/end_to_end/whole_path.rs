@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::vqkit::{fail, shared_run, succeed, text};
+use crate::vqkit::{SMALL, fail, recipe, shared_run, stderr, succeed, text, vqkit};
 
 #[test]
 fn a_run_holds_everything_it_promises() {
@@ -32,6 +32,17 @@ fn a_run_holds_everything_it_promises() {
     }
     let resolved = fs::read_to_string(run.join("recipe.toml")).unwrap();
     assert!(resolved.contains("clip_norm = 1.0"), "defaults are written out:\n{resolved}");
+}
+
+#[test]
+fn a_run_may_be_named_without_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe(folder.path(), SMALL);
+    let few = ["--stage", "tokenizer", "--set", "tokenizer.train.steps=1"];
+    let mut command = vqkit(&[&["train", &recipe, "--run", "plain"], &few[..]].concat());
+    let output = command.current_dir(folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(folder.path().join("plain/tokenizer/last/model.safetensors").is_file());
 }
 
 #[test]

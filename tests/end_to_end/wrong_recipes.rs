@@ -1,6 +1,8 @@
 //! Every wrong recipe gives one clear message, and nothing is written.
 
-use crate::vqkit::{SMALL, fail, recipe, text};
+use std::process::Output;
+
+use crate::vqkit::{GAME, SMALL, fail, recipe, stderr, text, vqkit};
 
 /// Overrides of the small recipe, and what the message must name.
 const WRONG: &[(&str, &[&str])] = &[
@@ -32,11 +34,44 @@ const WRONG: &[(&str, &[&str])] = &[
     ("condition.klass=true", &["klass", "class"]),
 ];
 
+/// Overrides of the game's recipe, and what the message must name.
+const WRONG_GAMES: &[(&str, &[&str])] = &[
+    ("tokenizer.loss.perceptual.wieght=1.0", &["tokenizer.loss.perceptual.wieght", "weight"]),
+    ("tokenizer.loss.perceptual.weight=-1.0", &["tokenizer.loss.perceptual.weight", "-1"]),
+    ("tokenizer.loss.perceptual.type=vgg19", &["tokenizer.loss.perceptual.type", "vgg19", "lpips"]),
+    ("tokenizer.loss.perceptual.weights=run", &["tokenizer.loss.perceptual.weights", "[features]"]),
+    ("tokenizer.loss.adversarial.start=3", &["tokenizer.loss.adversarial.start", "start_step"]),
+    ("tokenizer.loss.adversarial.loss=wasserstein", &["tokenizer.loss.adversarial.loss", "wasserstein", "hinge"]),
+    ("tokenizer.loss.adversarial.lecam_decay=1.0", &["tokenizer.loss.adversarial.lecam_decay", "1"]),
+    ("tokenizer.loss.adversarial.discriminator.nlayers=3", &["adversarial.discriminator.nlayers", "n_layers"]),
+    ("tokenizer.loss.adversarial.discriminator.ndf=0", &["adversarial.discriminator.ndf", "0"]),
+    ("tokenizer.loss.adversarial.discriminator.n_layers=4", &["adversarial.discriminator.n_layers", "48", "24"]),
+    ("tokenizer.loss.adversarial.discriminator.norm=group", &["adversarial.discriminator.norm", "group", "actnorm"]),
+    ("tokenizer.loss.adversarial.train.steps=3", &["adversarial.train.steps", "learning_rate"]),
+    ("tokenizer.loss.adversarial.train.learning_rate=0.0", &["adversarial.train.learning_rate", "0"]),
+    ("tokenizer.loss.adversarial.train.betas=[0.5, 1.0]", &["adversarial.train.betas", "1.0"]),
+    ("tokenizer.finetune={ from = \"x\", part = \"all\" }", &["tokenizer.finetune.part", "train"]),
+    ("tokenizer.finetune={ train = \"all\" }", &["tokenizer.finetune", "from"]),
+    ("tokenizer.finetune={ from = \"x\", train = \"encoder\" }", &["tokenizer.finetune.train", "encoder", "decoder"]),
+    ("tokenizer.train.micro_batches=3", &["tokenizer.train.micro_batches", "3", "batch_size = 8"]),
+    ("tokenizer.train.micro_batches=0", &["tokenizer.train.micro_batches", "at least 1"]),
+    ("data.color=gray", &["tokenizer.loss.perceptual.type", "3 channels", "data.color"]),
+];
+
 #[test]
 fn a_wrong_key_or_value_is_named() {
+    check(SMALL, WRONG);
+}
+
+#[test]
+fn a_wrong_key_or_value_of_a_game_is_named() {
+    check(GAME, WRONG_GAMES);
+}
+
+fn check(of: &str, wrong: &[(&str, &[&str])]) {
     let folder = tempfile::tempdir().unwrap();
-    let (recipe, run) = (recipe(folder.path(), SMALL), folder.path().join("run"));
-    for (assignment, named) in WRONG {
+    let (recipe, run) = (recipe(folder.path(), of), folder.path().join("run"));
+    for (assignment, named) in wrong {
         let message = fail(&["train", &recipe, "--run", text(&run), "--set", assignment], &[1, 2]);
         for name in *named {
             assert!(message.contains(name), "`{assignment}` should name `{name}`: {message}");
@@ -60,6 +95,95 @@ fn a_mistake_in_the_file_is_named_with_its_line() {
     check("[data.source]", "[data.sauce]", "data.sauce");
     check("[tokenizer]", "[tokeniser]", "recipe.toml:13: tokeniser: unknown key or section");
     check("seed = 7", "seed = = 7", "recipe.toml:3");
+    check("weight_decay = 0.01", "micro_batches = 2", "prior.0.train.micro_batches");
+}
+
+#[test]
+fn a_mistake_in_a_game_is_named_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let check = |from: &str, to: &str, key: &str| {
+        assert!(GAME.contains(from));
+        let wrong = GAME.replacen(from, to, 1);
+        let last = to.lines().last().unwrap();
+        let line = 1 + wrong.lines().collect::<Vec<_>>().iter().rposition(|line| *line == last).unwrap();
+        let recipe = recipe(folder.path(), &wrong);
+        let message = fail(&["train", &recipe, "--run", text(&run)], &[2]);
+        assert!(message.contains(&format!("recipe.toml:{line}: {key}")), "line {line}, {key}: {message}");
+        assert!(!run.exists(), "{key}");
+    };
+    let game = "tokenizer.loss.adversarial";
+    check("weights = \"cifar10\"", "wieghts = 3", "tokenizer.loss.perceptual.wieghts");
+    check("weights = \"cifar10\"", "weights = \"run\"", "tokenizer.loss.perceptual.weights");
+    check("ramp_steps = 4", "ramp = 4", &format!("{game}.ramp"));
+    check("r1_every = 4", "r1_every = 0", &format!("{game}.r1_every"));
+    check("ndf = 8", "ndff = 8", &format!("{game}.discriminator.ndff"));
+    check("n_layers = 2", "n_layers = 4", &format!("{game}.discriminator.n_layers"));
+    check("learning_rate = 1e-3\n", "learning_rate = -2e-3\n", &format!("{game}.train.learning_rate"));
+    check("learning_rate = 1e-3\n", "clip = 1\n", &format!("{game}.train.clip"));
+    check("micro_batches = 2", "micro_batches = 3", "tokenizer.train.micro_batches");
+    let features = "[features]\nwidths = [8]\n[features.train]\nsteps = 1\nbatch_size = 4\nlearning_rate = 1e-3\n";
+    let with = |more: &str| format!("keep = 9\n{features}{more}");
+    check("checkpoint_every = 4", &with("micro_batches = 2"), "features.train.micro_batches");
+    check("checkpoint_every = 4", &with("epochs = 2"), "features.train.epochs");
+    let features_alone = |keys: &str| format!("keep = 9\n{}", features.replace("widths = [8]", keys) + "# end");
+    for (keys, key) in [("shifts = 1", "shifts"), ("widths = [8, 8, 8, 8, 8, 8]", "widths"), ("widths = []", "widths")]
+    {
+        let recipe = recipe(folder.path(), &GAME.replacen("checkpoint_every = 4", &features_alone(keys), 1));
+        let line = 1 + std::fs::read_to_string(&recipe).unwrap().lines().position(|line| line == keys).unwrap();
+        let message = fail(&["train", &recipe, "--run", text(&run)], &[2]);
+        assert!(message.contains(&format!("recipe.toml:{line}: features.{key}")), "{message}");
+    }
+    let restored = "keep = 9\n[tokenizer.finetune]\nfrom = \"x\"\ndiscriminator = \"restored\"";
+    let plain = SMALL.replacen("checkpoint_every = 5\n", &format!("{restored}\n"), 1);
+    let line = 1 + plain.lines().position(|line| line == "discriminator = \"restored\"").unwrap();
+    let message = fail(&["train", &recipe(folder.path(), &plain), "--run", text(&run)], &[2]);
+    assert!(message.contains(&format!("recipe.toml:{line}: tokenizer.finetune.discriminator")), "{message}");
+    assert!(message.contains("[tokenizer.loss.adversarial]"), "{message}");
+}
+
+#[test]
+fn features_need_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let images = crate::vqkit::shared_run().join("samples");
+    let source = format!("type = \"folder\"\ntrain = \"{}\"", text(&images));
+    let shapes = "type = \"shapes\"\ncount = 96\nheld_out_count = 16\nmax_objects = 1";
+    assert!(GAME.contains(shapes));
+    let features = "\n[features]\nwidths = [8]\n[features.train]\nsteps = 1\nbatch_size = 4\nlearning_rate = 1e-3\n";
+    let recipe = recipe(folder.path(), &(GAME.replace(shapes, &source) + features));
+    let message = fail(&["train", &recipe, "--run", text(&run)], &[1, 2]);
+    assert!(message.contains("class"), "{message}");
+}
+
+/// The game with LPIPS, whose weights are not there and must not be fetched.
+fn train_with_lpips(folder: &std::path::Path, optional: bool) -> Output {
+    let lpips = format!("type = \"lpips\"\noptional = {optional}");
+    let recipe = recipe(folder, &GAME.replace("type = \"vgg\"\nweights = \"cifar10\"", &lpips));
+    let run = folder.join("run");
+    let few = ["--stage", "tokenizer", "--set", "tokenizer.train.steps=2", "--set", "tokenizer.train.log_every=1"];
+    let mut command = vqkit(&[&["train", &recipe, "--run", text(&run)], &few[..]].concat());
+    command.env("VQKIT_OFFLINE", "1").env("XDG_CACHE_HOME", folder);
+    command.output().expect("the binary starts")
+}
+
+#[test]
+fn lpips_without_its_weights_says_what_to_put_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = train_with_lpips(folder.path(), false);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let at = text(folder.path());
+    for named in ["VQKIT_OFFLINE", "https://download.pytorch.org/models/vgg16-397923af.pth", "397923af8e79", at] {
+        assert!(said.contains(named), "{named}: {said}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let output = train_with_lpips(folder.path(), true);
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("warning: training goes on without the perceptual loss") && said.contains("vgg16"), "{said}");
+    let log = std::fs::read_to_string(folder.path().join("run/log.jsonl")).unwrap();
+    assert!(log.contains("reconstruction") && !log.contains("perceptual"), "{log}");
 }
 
 #[test]

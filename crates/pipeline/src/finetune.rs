@@ -1,12 +1,12 @@
 //! Training that goes on from the weights of another.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use tch::{Tensor, nn::VarStore};
-use vqkit_torch::weights;
+use vqkit_torch::{
+    TorchError,
+    weights::{self, Mismatch},
+};
 
 use crate::{
     error::{PipelineError, Result},
@@ -19,35 +19,39 @@ use crate::{
 /// What taming's checkpoints put in front of the names of a discriminator.
 const THEIR_DISCRIMINATOR: &str = "loss.discriminator.";
 
-/// State of our quantizers that other implementations do not keep.
-const OURS_ALONE: [&str; 2] = ["age", "initted"];
+/// State of our quantizers and of LeCam that other implementations do not keep.
+const OURS_ALONE: [&str; 4] = ["age", "initted", "ema_real", "ema_fake"];
 
 /// Puts another tokenizer's weights into `tokenizer` and, where the recipe says so, its discriminator's into
-/// `discriminator`; freezes what is not to be trained. `decoder`: what the names of the decoder's variables begin with.
+/// `discriminator`.
 ///
 /// # Errors
 /// When there is no such file, or its weights do not fit.
-pub fn begin(
-    config: &Finetune,
-    tokenizer: &mut VarStore,
-    decoder: &[&str],
-    discriminator: Option<&mut VarStore>,
-) -> Result<()> {
+pub fn begin(config: &Finetune, tokenizer: &mut VarStore, discriminator: Option<&mut VarStore>) -> Result<()> {
     let source = Source::open(&config.from)?;
-    weights::assign(&completed(source.tokenizer, tokenizer), tokenizer)?;
+    assign(&config.from, source.tokenizer, tokenizer)?;
     if let (FreshOrRestored::Restored, Some(discriminator)) = (config.discriminator, discriminator) {
         if source.discriminator.is_empty() {
             return Err(PipelineError::artifact(&config.from, "holds no discriminator to restore"));
         }
-        weights::assign(&completed(source.discriminator, discriminator), discriminator)?;
-    }
-    if config.train == FinetunedPart::Decoder {
-        let is_frozen = |name: &str| !decoder.iter().any(|part| name.starts_with(&format!("{part}.")));
-        for (_, variable) in weights::trainable(tokenizer).into_iter().filter(|(name, _)| is_frozen(name)) {
-            let _ = variable.set_requires_grad(false);
-        }
+        assign(&config.from, source.discriminator, discriminator)?;
     }
     Ok(())
+}
+
+fn assign(from: &Path, state: Tensors, vs: &mut VarStore) -> Result<()> {
+    let state = completed(state, vs);
+    Mismatch::check(&from.display().to_string(), &weights::tensors(vs), &state).map_err(TorchError::from)?;
+    Ok(weights::assign(&state, vs)?)
+}
+
+/// Freezes what is not to be trained. `decoder`: what the names of the decoder's variables begin with.
+pub fn freeze(config: &Finetune, tokenizer: &VarStore, decoder: &[&str]) {
+    let decodes = |name: &str| decoder.iter().any(|part| name.starts_with(&format!("{part}.")));
+    let is_frozen = |name: &str| config.train == FinetunedPart::Decoder && !decodes(name);
+    for (_, variable) in weights::trainable(tokenizer).into_iter().filter(|(name, _)| is_frozen(name)) {
+        let _ = variable.set_requires_grad(false);
+    }
 }
 
 /// The weights of both players.
@@ -85,21 +89,23 @@ fn checkpoint_of(path: &Path) -> Result<PathBuf> {
     }
     if !path.exists() {
         let path = path.display();
-        let message = format!("tokenizer.finetune.from: there is no {path}; give a run, a checkpoint or a file of weights");
+        let message =
+            format!("tokenizer.finetune.from: there is no {path}; give a run, a checkpoint or a file of weights");
         return Err(PipelineError::Usage(message));
     }
     let run = Run::open(path)?;
     Ok(path.join(&run.require(train_tokenizer::STAGE)?.path))
 }
 
-/// The state, with our own buffers as they stand in `vs` where it lacks them; a codebook that was loaded has begun.
-fn completed(mut state: Tensors, vs: &VarStore) -> BTreeMap<String, Tensor> {
-    for (name, variable) in weights::tensors(vs) {
-        let last = name.rsplit('.').next().unwrap_or_default();
-        if OURS_ALONE.contains(&last) && !state.contains_key(&name) {
-            let value = if last == "initted" { variable.ones_like() } else { variable };
-            state.insert(name, value);
-        }
+/// The state with just those of our own buffers that `vs` has: as they stand there where the state lacks them. A codebook
+/// that was loaded has begun.
+fn completed(mut state: Tensors, vs: &VarStore) -> Tensors {
+    let variables = weights::tensors(vs);
+    let is_ours = |name: &str| name.rsplit('.').next().is_some_and(|last| OURS_ALONE.contains(&last));
+    state.retain(|name, _| !is_ours(name) || variables.contains_key(name));
+    for (name, variable) in variables.into_iter().filter(|(name, _)| is_ours(name)) {
+        let begun = name.ends_with("initted");
+        state.entry(name).or_insert_with(|| if begun { variable.ones_like() } else { variable });
     }
     state
 }

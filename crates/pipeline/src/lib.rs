@@ -41,8 +41,10 @@ mod watch;
 pub use context::Context;
 pub use error::{PipelineError, Result};
 pub use interrupt::Interrupt;
-pub use recipe::{Classifier, Condition, Evaluate, Features, Head, Loss, Precision, Prior, Recipe, Sample, Tokenizer, Train};
 pub use player::Player;
+pub use recipe::{
+    Classifier, Condition, Evaluate, Features, Head, Loss, Precision, Prior, Recipe, Sample, Tokenizer, Train,
+};
 pub use run::{Call, Output, Record, Run, StageRecord};
 pub use terms::Terms;
 pub use token_file::{TokenHeader, TokenSet};

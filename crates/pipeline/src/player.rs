@@ -70,6 +70,11 @@ impl Player {
         self.gradient_norm.as_ref().map(|norm| norm.double_value(&[]))
     }
 
+    /// As [`gradient_norm`](Self::gradient_norm), once after every step.
+    pub fn take_gradient_norm(&mut self) -> Option<f64> {
+        self.gradient_norm.take().map(|norm| norm.double_value(&[]))
+    }
+
     /// The first weight whose gradient is not finite.
     pub fn broken_gradient(&self) -> Option<&str> {
         let broken = |value: &Tensor| value.grad().defined() && !is_finite(&value.grad());

@@ -101,5 +101,7 @@ impl Step<'_> {
 /// A term of the quantizers' losses, summed over the levels.
 fn sum(output: &Reconstruction, term: fn(&QuantizerLosses) -> &Tensor) -> Tensor {
     let terms = output.levels.iter().map(|level| term(&level.losses).shallow_clone());
-    terms.reduce(|sum, term| sum + term).unwrap_or_else(|| Tensor::zeros([0i64; 0], (Kind::Float, output.images.device())))
+    terms
+        .reduce(|sum, term| sum + term)
+        .unwrap_or_else(|| Tensor::zeros([0i64; 0], (Kind::Float, output.images.device())))
 }

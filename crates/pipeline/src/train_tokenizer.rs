@@ -8,6 +8,7 @@ use vqkit_vqvae::Tokenizer;
 
 use crate::{
     batches,
+    checkpoint::Checkpoints,
     context::Context,
     error::{PipelineError, Result},
     finetune,
@@ -52,18 +53,9 @@ pub fn build(recipe: &Recipe, context: &Context) -> Result<(VarStore, Tokenizer)
 /// Builds the discriminator of a recipe with random weights, where it has one.
 ///
 /// # Errors
-/// When its configuration cannot be built, or the images are too small for it.
+/// When its configuration cannot be built.
 pub fn build_adversary(recipe: &Recipe, context: &Context) -> Result<Option<(VarStore, Adversary)>> {
     let Some(config) = &recipe.tokenizer()?.loss.adversarial else { return Ok(None) };
-    let least = config.game.discriminator.least_size();
-    if i64::from(recipe.data.image_size) < least {
-        let message = format!(
-            "tokenizer.loss.adversarial.discriminator.n_layers = {} needs images of at least {least} pixels, \
-             data.image_size is {}",
-            config.game.discriminator.n_layers, recipe.data.image_size
-        );
-        return Err(PipelineError::Usage(message));
-    }
     let vs = VarStore::new(context.device);
     let adversary = Adversary::new(&vs.root(), recipe.data.color.channels() as i64, &config.game)?;
     Ok(Some((vs, adversary)))
@@ -77,7 +69,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
     tch::manual_seed(recipe.head.seed as i64);
     let config = recipe.tokenizer()?;
     let kind = context.kind(recipe.head.precision);
-    let objective = objective(config, kind, run, context)?;
+    let objective = objective(recipe, kind, run, context)?;
     let (mut tokenizer, mut adversary, mut trainer) = begin(run, recipe, context)?;
     let mut loader = batches::training(recipe, data, config.train.batch_size, trainer.samples())?;
     let mut usage = LevelUsage::restore(&tokenizer.sizes(), context.device, trainer.counters());
@@ -135,7 +127,10 @@ fn begin(run: &mut Run, recipe: &Recipe, context: &Context) -> Result<(Tokenizer
     let (mut vs, tokenizer) = build(recipe, context)?;
     let (mut opponent_vs, adversary) = build_adversary(recipe, context)?.unzip();
     if let Some(finetune) = &config.finetune {
-        finetune::begin(finetune, &mut vs, tokenizer.decoder_parts(), opponent_vs.as_mut())?;
+        if Checkpoints::open(&run.folder(STAGE), config.train.keep)?.last().is_none() {
+            finetune::begin(finetune, &mut vs, opponent_vs.as_mut())?;
+        }
+        finetune::freeze(finetune, &vs, tokenizer.decoder_parts());
     }
     let network = Player::new(vs, &config.train)?;
     let opponent = match (opponent_vs, &config.loss.adversarial) {
@@ -146,8 +141,8 @@ fn begin(run: &mut Run, recipe: &Recipe, context: &Context) -> Result<(Tokenizer
     Ok((tokenizer, adversary, trainer))
 }
 
-fn objective(config: &recipe::Tokenizer, kind: Kind, run: &Run, context: &Context) -> Result<Objective> {
-    let recipe::Loss { pixels, perceptual, .. } = &config.loss;
+fn objective(recipe: &Recipe, kind: Kind, run: &Run, context: &Context) -> Result<Objective> {
+    let recipe::Loss { pixels, perceptual, .. } = &recipe.tokenizer()?.loss;
     let network = match perceptual {
         None => None,
         Some(perceptual) => perceptual::load(perceptual, run, context)?.map(|network| (perceptual.weight(), network)),

@@ -253,15 +253,17 @@ impl Trainer {
         !self.network.vs.device().is_cuda() || (self.state.step + 1).is_multiple_of(self.train.log_every)
     }
 
-    /// Logs figures of the step just done, with the norm of its gradients, and shows `shown` beside the bar.
+    /// Logs figures of the step just done, the first of them with the norm of its gradients, and shows `shown` beside the bar.
     ///
     /// # Errors
     /// When a log cannot be written.
     pub fn log(&mut self, mut figures: Vec<(String, f64)>, shown: &str) -> Result<()> {
         self.progress.say(shown);
         if self.logs_now() {
-            let norms = [("gradient_norm", Some(&self.network)), ("discriminator_gradient_norm", self.discriminator.as_ref())];
-            let norm = |(name, player): (&str, Option<&Player>)| Some((name.to_owned(), player?.gradient_norm()?));
+            let opponent = self.discriminator.as_mut();
+            let norms = [("gradient_norm", Some(&mut self.network)), ("discriminator_gradient_norm", opponent)];
+            let norm =
+                |(name, player): (&str, Option<&mut Player>)| Some((name.to_owned(), player?.take_gradient_norm()?));
             figures.extend(norms.into_iter().filter_map(norm));
         }
         self.log.figures(self.state.step, &figures)
@@ -286,7 +288,8 @@ impl Trainer {
     /// When libtorch refuses, or `measure` fails.
     pub fn with_average<T>(&mut self, measure: impl FnOnce() -> Result<T>) -> Result<T> {
         let Some(ema) = &self.ema else { return measure() };
-        let trained = weights::tensors(&self.network.vs).into_iter().map(|(name, value)| (name, value.copy())).collect();
+        let trained =
+            weights::tensors(&self.network.vs).into_iter().map(|(name, value)| (name, value.copy())).collect();
         ema.copy_to(&mut self.network.vs)?;
         let measured = measure();
         weights::assign(&trained, &mut self.network.vs)?;

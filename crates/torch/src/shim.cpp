@@ -132,7 +132,8 @@ Message vqkit_clear_gradients(Tensors parameters, size_t count) {
     });
 }
 
-// Scales all gradients by min(1, max_norm / (norm + 1e-6)); `norm` receives their global 2-norm, on their device.
+// Scales all gradients by min(1, max_norm / (norm + 1e-6)), or not at all where that is NaN; `norm` receives their global
+// 2-norm, on their device.
 Message vqkit_clip_gradients(Tensors parameters, size_t count, double max_norm, at::Tensor** norm) {
     return guarded([&] {
         at::NoGradGuard no_grad;
@@ -144,7 +145,7 @@ Message vqkit_clip_gradients(Tensors parameters, size_t count, double max_norm, 
             return;
         }
         const at::Tensor total = at::stack(at::_foreach_norm(gradients, 2)).norm();
-        const at::Tensor scale = (max_norm / (total + 1e-6)).clamp_max(1.0);
+        const at::Tensor scale = (max_norm / (total + 1e-6)).clamp_max(1.0).nan_to_num(1.0);
         // To read a number of the CPU is no wait, and where nothing is clipped it saves a pass over all gradients.
         if (!scale.is_cpu() || scale.item<double>() != 1.0) at::_foreach_mul_(gradients, scale);
         *norm = new at::Tensor(total);

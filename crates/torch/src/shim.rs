@@ -138,15 +138,7 @@ pub fn backward(outputs: &[(&Tensor, &Tensor)], inputs: &[&Tensor]) -> Result<()
     let (outputs, pulls): (Vec<&Tensor>, Vec<&Tensor>) = outputs.iter().copied().unzip();
     let [outputs, pulls, inputs] = [&outputs, &pulls, &inputs.to_vec()].map(|list| pointers(list));
     // SAFETY: lists of valid tensors, which outlive the call.
-    check(unsafe {
-        vqkit_backward(
-            outputs.as_ptr(),
-            pulls.as_ptr(),
-            outputs.len(),
-            inputs.as_ptr(),
-            inputs.len(),
-        )
-    })
+    check(unsafe { vqkit_backward(outputs.as_ptr(), pulls.as_ptr(), outputs.len(), inputs.as_ptr(), inputs.len()) })
 }
 
 /// Drops the gradients of all parameters.

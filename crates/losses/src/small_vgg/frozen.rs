@@ -60,7 +60,9 @@ impl FrozenVgg {
             return Err(LossError::Weights(format!("a small VGG's classifier is missing: {}", CLASSIFIER.join(", "))));
         };
         if let Some(name) = left.keys().next() {
-            return Err(LossError::Weights(format!("`{name}` does not belong to a small VGG, or a layer before it is missing")));
+            return Err(LossError::Weights(format!(
+                "`{name}` does not belong to a small VGG, or a layer before it is missing"
+            )));
         }
         let network = Self::new(stages, (weight, bias));
         network.check()?;
@@ -146,9 +148,11 @@ impl Perceptual for FrozenVgg {
         let mut maps: Vec<Tensor> = Vec::with_capacity(self.stages.len());
         for stage in &self.stages {
             let x = maps.last().map_or_else(|| images.shallow_clone(), halve);
-            maps.push(stage.iter().fold(x, |x, (weight, bias)| {
-                x.conv2d(weight, Some(bias), [1, 1], [1, 1], [1, 1], 1).relu_()
-            }));
+            maps.push(
+                stage
+                    .iter()
+                    .fold(x, |x, (weight, bias)| x.conv2d(weight, Some(bias), [1, 1], [1, 1], [1, 1], 1).relu_()),
+            );
         }
         Ok(Features::new(maps))
     }

@@ -86,10 +86,7 @@ impl SmallVgg {
             let conv = nn::ConvConfig { padding: 1, bias: false, ..Default::default() };
             let norm = nn::BatchNormConfig { ws_init: nn::Init::Const(1.0), ..Default::default() };
             let from = std::mem::replace(&mut before, width);
-            (
-                nn::conv2d(&path / "conv", from, width, 3, conv),
-                nn::batch_norm2d(&path / "norm", width, norm),
-            )
+            (nn::conv2d(&path / "conv", from, width, 3, conv), nn::batch_norm2d(&path / "norm", width, norm))
         };
         let stages = config.widths.iter().enumerate().map(|(stage, &width)| {
             (0..config.convolutions).map(|index| layer(vs / "stages" / stage / index, width)).collect()

@@ -16,10 +16,18 @@ pub struct Features {
 }
 
 impl Features {
-    pub(super) fn from_section(mut section: Section) -> Result<Self, ConfigError> {
-        let train = Train::from_section(&section.require("train")?)?;
+    /// `image_size`: that of the recipe's data.
+    pub(super) fn from_section(mut section: Section, image_size: u32) -> Result<Self, ConfigError> {
+        let train = Train::from_unsplit_section(&section.require("train")?)?;
         let network: Classifier = section.read()?;
         network.validate().map_err(|(key, reason)| section.error_at(key, &reason))?;
+        let least = network.vgg().smallest_image();
+        if i64::from(image_size) < least {
+            let stages = network.widths.len();
+            let reason =
+                format!("{stages} stages need images of at least {least} pixels, data.image_size is {image_size}");
+            return Err(section.error_at("widths", &reason));
+        }
         Ok(Self { network, train })
     }
 

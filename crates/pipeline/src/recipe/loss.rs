@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Section};
+use vqkit_data::DataConfig;
 use vqkit_losses::{AdversarialConfig, LossError, Reconstruction};
 
 use super::{OptimizerKind, Train};
 
 /// `[tokenizer.loss]`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Loss {
     /// The pixel term.
     pub pixels: Pixels,
@@ -91,6 +92,24 @@ impl PerceptualConfig {
             Self::Vgg(VggConfig { weight, .. }) | Self::Lpips(LpipsConfig { weight, .. }) => *weight,
         }
     }
+
+    /// Whether there is such a network, and it takes these images; else the key and what is wrong with it.
+    fn check(&self, data: &DataConfig, trains_features: bool) -> Result<(), (&'static str, String)> {
+        let weights = match self {
+            Self::Vgg(VggConfig { weights, .. }) => Some(weights.as_str()),
+            Self::Lpips(_) => None,
+        };
+        let channels = data.color.channels();
+        match weights {
+            Some("run") if !trains_features => {
+                Err(("weights", "\"run\" is the network of [features], and there is none".into()))
+            }
+            Some("cifar10") | None if channels != 3 => {
+                Err(("type", format!("the network takes pictures of 3 channels, those of data.color have {channels}")))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// `[tokenizer.loss.adversarial]` with `[tokenizer.loss.adversarial.train]`.
@@ -134,21 +153,22 @@ impl OpponentTrain {
     }
 }
 
-impl Default for Loss {
-    fn default() -> Self {
-        Self { pixels: Pixels::default(), perceptual: None, adversarial: None }
-    }
-}
-
 impl Loss {
-    pub(super) fn from_section(mut section: Section) -> Result<Self, ConfigError> {
+    /// `data`: the recipe's; `trains_features`: whether the recipe has `[features]`.
+    pub(super) fn from_section(
+        mut section: Section,
+        data: &DataConfig,
+        trains_features: bool,
+    ) -> Result<Self, ConfigError> {
         let perceptual_section = section.take("perceptual")?;
-        let adversarial = section.take("adversarial")?.map(Adversarial::from_section).transpose()?;
+        let adversarial = section.take("adversarial")?;
+        let adversarial = adversarial.map(|section| Adversarial::from_section(section, data.image_size)).transpose()?;
         let pixels: Pixels = section.read()?;
         check_weight(&section, "reconstruction_weight", pixels.reconstruction_weight)?;
         let perceptual: Option<PerceptualConfig> = perceptual_section.as_ref().map(Section::read).transpose()?;
         if let (Some(perceptual), Some(section)) = (&perceptual, &perceptual_section) {
             check_weight(section, "weight", perceptual.weight())?;
+            perceptual.check(data, trains_features).map_err(|(key, reason)| section.error_at(key, &reason))?;
         }
         Ok(Self { pixels, perceptual, adversarial })
     }
@@ -168,14 +188,22 @@ impl Loss {
 }
 
 impl Adversarial {
-    fn from_section(mut section: Section) -> Result<Self, ConfigError> {
+    fn from_section(mut section: Section, image_size: u32) -> Result<Self, ConfigError> {
         let train_section = section.take("train")?;
         let game: AdversarialConfig = section.read()?;
-        game.validate().map_err(|error| match &error {
-            LossError::Config { field, reason } => section.error_at(field, reason),
+        let refuse = |error: LossError, below: &str| match &error {
+            LossError::Config { field, reason } => section.error_at(&format!("{below}{field}"), reason),
             _ => section.error(&error.to_string()),
-        })?;
-        let train: OpponentTrain = train_section.as_ref().map_or_else(|| Ok(OpponentTrain::default()), Section::read)?;
+        };
+        game.discriminator.validate().map_err(|error| refuse(error, "discriminator."))?;
+        game.validate().map_err(|error| refuse(error, ""))?;
+        let (n_layers, least) = (game.discriminator.n_layers, game.discriminator.least_size());
+        if i64::from(image_size) < least {
+            let reason = format!("{n_layers} needs images of at least {least} pixels, data.image_size is {image_size}");
+            return Err(section.error_at("discriminator.n_layers", &reason));
+        }
+        let train: OpponentTrain =
+            train_section.as_ref().map_or_else(|| Ok(OpponentTrain::default()), Section::read)?;
         let share = |value: f64| (0.0..1.0).contains(&value);
         if let Some(section) = &train_section {
             if let Some(rate) = train.learning_rate.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {

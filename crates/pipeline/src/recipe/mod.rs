@@ -113,8 +113,9 @@ impl Recipe {
 
         let data: DataConfig = data_section.read()?;
         data.validate().map_err(|error| data_error(&data_section, &error))?;
-        let features = features_section.map(Features::from_section).transpose()?;
-        let tokenizer = tokenizer_section.map(Tokenizer::from_section).transpose()?;
+        let features = features_section.map(|section| Features::from_section(section, data.image_size)).transpose()?;
+        let tokenizer =
+            tokenizer_section.map(|section| Tokenizer::from_section(section, &data, features.is_some())).transpose()?;
         let priors = prior_sections.into_iter().map(Prior::from_section).collect::<Result<_, _>>()?;
         let sample = read_or_default::<Sample>(sample_section.as_ref())?;
         if let (Err((key, reason)), Some(section)) = (sample.validate(), &sample_section) {
@@ -168,7 +169,7 @@ impl Recipe {
 
 impl Prior {
     fn from_section(mut section: Section) -> Result<Self, ConfigError> {
-        let train = Train::from_section(&section.require("train")?)?;
+        let train = Train::from_unsplit_section(&section.require("train")?)?;
         let network: PriorConfig = section.read()?;
         network.validate().map_err(|error| match &error {
             vqkit_priors::PriorError::Config { field, reason } => section.error_at(field, reason),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Section};
+use vqkit_data::DataConfig;
 use vqkit_quantizer::{QuantizeError, QuantizerConfig};
 use vqkit_vqvae::{TokenizerConfig, TokenizerError};
 
@@ -61,9 +62,15 @@ pub enum FreshOrRestored {
 }
 
 impl Tokenizer {
-    pub(super) fn from_section(mut section: Section) -> Result<Self, ConfigError> {
+    /// `data`: the recipe's; `trains_features`: whether the recipe has `[features]`.
+    pub(super) fn from_section(
+        mut section: Section,
+        data: &DataConfig,
+        trains_features: bool,
+    ) -> Result<Self, ConfigError> {
         let quantizer_section = section.require("quantizer")?;
-        let loss = section.take("loss")?.map(Loss::from_section).transpose()?.unwrap_or_default();
+        let loss = section.take("loss")?.map(|loss| Loss::from_section(loss, data, trains_features));
+        let loss = loss.transpose()?.unwrap_or_default();
         let train = Train::from_section(&section.require("train")?)?;
         let finetune_section = section.take("finetune")?;
         let finetune: Option<Finetune> = finetune_section.as_ref().map(Section::read).transpose()?;

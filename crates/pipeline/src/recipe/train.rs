@@ -12,8 +12,8 @@ pub struct Train {
     pub steps: u64,
     /// Samples a step.
     pub batch_size: usize,
-    /// Parts into which the samples of a step are split, one after the other, to save memory; the weights move once. Must
-    /// divide `batch_size`. Default 1.
+    /// Parts into which the samples of a tokenizer's step are split, one after the other, to save memory; the weights move
+    /// once. Must divide `batch_size`. Default 1, and no other for anything else than a tokenizer.
     #[serde(default = "Train::default_micro_batches")]
     pub micro_batches: usize,
     /// What moves the weights. Default AdamW.
@@ -98,6 +98,17 @@ impl Train {
         match train.validate() {
             Ok(()) => Ok(train),
             Err((key, reason)) => Err(section.error_at(key, &reason)),
+        }
+    }
+
+    /// As [`from_section`](Self::from_section), for a loop that takes its batches whole.
+    pub(super) fn from_unsplit_section(section: &Section) -> Result<Self, ConfigError> {
+        let train = Self::from_section(section)?;
+        match train.micro_batches {
+            1 => Ok(train),
+            found => {
+                Err(section.error_at("micro_batches", &format!("{found} parts; only a tokenizer's batches are split")))
+            }
         }
     }
 

@@ -7,7 +7,8 @@ use crate::{TorchError, shim};
 /// Scales the gradients of `parameters` by `min(1, max_norm / (norm + 1e-6))`, where `norm` is the 2-norm of them all
 /// together, and returns that norm from before, `[]`, on their device.
 ///
-/// As `torch.nn.utils.clip_grad_norm_`. It never waits for the device: read the returned norm only where you log it.
+/// As `torch.nn.utils.clip_grad_norm_`, except that a norm of NaN leaves the gradients as they are: it does not spread, and
+/// the tensor where it arose can still be found. It never waits for the device: read the returned norm only where you log it.
 /// An infinite `max_norm` only measures. Parameters without a gradient are passed over; all gradients have to lie on one
 /// device.
 ///
@@ -53,6 +54,21 @@ mod tests {
         let norm = clip_grad_norm(&[parameter(), weight.shallow_clone()], f64::INFINITY).unwrap();
         assert!((norm.double_value(&[]) - 12.0_f64.sqrt()).abs() < 1e-6);
         assert_eq!(weight.grad(), Tensor::from_slice(&[2.0_f32; 3]));
+    }
+
+    #[test]
+    fn a_gradient_of_nan_does_not_spread() {
+        for limit in [1.0, f64::INFINITY] {
+            let [broken, sound] = [f64::NAN, 3.0].map(|slope| {
+                let weight = parameter();
+                (&weight * slope).sum(Kind::Float).backward();
+                weight
+            });
+            let norm = clip_grad_norm(&[sound.shallow_clone(), broken.shallow_clone()], limit).unwrap();
+            assert!(norm.double_value(&[]).is_nan());
+            assert_eq!(sound.grad(), Tensor::from_slice(&[3.0_f32; 3]));
+            assert_eq!(broken.grad().isnan().all().int64_value(&[]), 1);
+        }
     }
 
     #[test]

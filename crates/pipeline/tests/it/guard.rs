@@ -1,0 +1,44 @@
+//! Values that are not finite are found and named.
+
+use tch::no_grad;
+
+use crate::game::Game;
+
+fn poke(name: &str, value: f64, game: &Game) {
+    let variable = &game.network.vs.variables()[name];
+    let _ = no_grad(|| variable.view([-1]).narrow(0, 0, 1).fill_(value));
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_is_named() {
+    let mut game = Game::new(&[]);
+    assert_eq!(game.network.broken_gradient(), None, "without gradients none is broken");
+    game.take(1, 0);
+    assert_eq!(game.network.broken_gradient(), None);
+    let _ = game.network.vs.variables()["decoder.conv_out.weight"].grad().view([-1]).narrow(0, 5, 1).fill_(f64::NAN);
+    assert_eq!(game.network.broken_gradient(), Some("decoder.conv_out.weight"));
+    assert_eq!(game.opponent.broken_gradient(), None);
+    game.network.clip().unwrap();
+    assert!(game.network.gradient_norm().unwrap().is_nan());
+    game.network.zero_grad();
+    assert_eq!(game.network.broken_gradient(), None);
+}
+
+#[test]
+fn a_weight_or_buffer_that_is_not_finite_is_named() {
+    for (name, value) in [("encoder.conv_in.bias", f64::NAN), ("quantize.age", f64::INFINITY)] {
+        let game = Game::new(&[]);
+        assert_eq!(game.network.broken_weight(), None);
+        poke(name, value, &game);
+        assert_eq!(game.network.broken_weight().as_deref(), Some(name));
+    }
+}
+
+#[test]
+fn a_broken_weight_shows_in_the_terms_of_the_step() {
+    let mut game = Game::new(&[]);
+    poke("decoder.conv_out.bias", f64::NAN, &game);
+    let terms = game.take(1, 0).terms.figures();
+    let (name, value) = &terms[0];
+    assert!(name == "reconstruction" && value.is_nan(), "{terms:?}");
+}
