@@ -95,8 +95,7 @@ class Training:
         ]
 
     def step(self, images, kind):
-        """Both turns; returns the two losses."""
-        losses = []
+        """Both turns; returns the discriminator's loss."""
         for mover, other, optimizer, loss_of in self.turns:
             other.requires_grad_(False)
             mover.requires_grad_(True)
@@ -109,8 +108,8 @@ class Training:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            losses.append(loss.item())
-        return losses
+            value = loss.item()
+        return value
 
     def generator_loss(self, _images, reconstruction, nll, codebook):
         generator = -self.discriminator(reconstruction).mean()
@@ -146,10 +145,10 @@ def main():
     training = Training()
     images = torch.rand(options.batch, 3, options.size, options.size) * 2.0 - 1.0
     for _ in range(WARM_UP):
-        losses = training.step(images, options.precision)
+        loss = training.step(images, options.precision)
     start, steps = time.perf_counter(), 0
     while time.perf_counter() - start < options.seconds:
-        losses = training.step(images, options.precision)
+        loss = training.step(images, options.precision)
         steps += 1
     rate = steps / (time.perf_counter() - start)
     figures = {
@@ -160,7 +159,7 @@ def main():
         "precision": options.precision,
         "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
         "discriminator_parameters": sum(parameter.numel() for parameter in training.discriminator.parameters()),
-        "losses": losses,
+        "discriminator_loss": loss,
         "peak_bytes": peak_bytes(),
     }
     print(json.dumps(figures))

@@ -6,7 +6,7 @@
 use std::{error::Error, time::Instant};
 
 use serde_json::json;
-use tch::{Device, Kind, Tensor, no_grad, nn::VarStore};
+use tch::{Device, Kind, Tensor, nn::VarStore, no_grad};
 use vqkit_losses::{Adversary, Lpips, Objective};
 use vqkit_pipeline::{Context, Interrupt, Player, Recipe, Step, Tokenizer};
 use vqkit_torch::{memory, weights};
@@ -20,6 +20,7 @@ name = "vqgan-step"
 image_size = 32
 [data.source]
 type = "shapes"
+count = 8
 [tokenizer]
 type = "vqgan"
 ch = 32
@@ -83,7 +84,7 @@ struct Training {
 impl Training {
     fn new(config: &Tokenizer, kind: Kind) -> Result<Self, Box<dyn Error>> {
         let game = config.loss.adversarial.as_ref().ok_or("the recipe has a discriminator")?;
-        let [vs, opponent_vs] = [(), ()].map(|()| VarStore::new(Device::Cpu));
+        let (vs, opponent_vs) = (VarStore::new(Device::Cpu), VarStore::new(Device::Cpu));
         let tokenizer = config.network.build(&vs.root(), 3, &config.quantizer)?;
         let adversary = Adversary::new(&opponent_vs.root(), 3, &game.game)?;
         Ok(Self {
@@ -100,8 +101,8 @@ impl Training {
         })
     }
 
-    /// A step as the training takes it, without the clipping of gradients, which the peer has not; gives the two losses.
-    fn step(&mut self, images: &Tensor, now: u64) -> Result<[f64; 2], Box<dyn Error>> {
+    /// A step as the training takes it, without the clipping of gradients, which the peer has not; gives the discriminator's loss.
+    fn step(&mut self, images: &Tensor, now: u64) -> Result<f64, Box<dyn Error>> {
         let Self { tokenizer, network, adversary, opponent, objective } = self;
         let step = Step { kind: objective.kind, objective, decoder_alone: false, micro_batches: 1 };
         let taken = step.take((tokenizer, network), Some((adversary, opponent)), images, now)?;
@@ -112,8 +113,7 @@ impl Training {
             adversary.update(real, fake);
         }
         let figures = taken.terms.figures();
-        let figure = |name| figures.iter().find(|(found, _)| found == name).map_or(f64::NAN, |(_, figure)| *figure);
-        Ok(["generator", "discriminator"].map(figure))
+        Ok(figures.iter().find(|(name, _)| name == "discriminator").map_or(f64::NAN, |(_, loss)| *loss))
     }
 }
 
@@ -122,7 +122,10 @@ fn random_lpips() -> Lpips {
     let vs = VarStore::new(Device::Cpu);
     let network = Lpips::new(&vs.root());
     for (name, mut weight) in weights::tensors(&vs).into_iter().filter(|(name, _)| !name.starts_with("scaling_layer")) {
-        let deviation = if name.ends_with("bias") { 0.0 } else { (2.0 / (weight.numel() as f64 / weight.size()[1] as f64)).sqrt() };
+        let deviation = match weight.size()[..] {
+            [channels_out, _, height, width] => (2.0 / (channels_out * height * width) as f64).sqrt(),
+            _ => 0.0,
+        };
         let _ = no_grad(|| weight.normal_(0.0, deviation));
         if name.starts_with("lin") {
             let _ = weight.abs_();
@@ -143,13 +146,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut training = Training::new(recipe.tokenizer()?, context.kind(recipe.head.precision))?;
     // Channels last, as the training lays its batches out.
     let images = Tensor::rand([batch, size, size, 3], (Kind::Float, Device::Cpu)).permute([0, 3, 1, 2]) * 2.0 - 1.0;
-    let mut losses = [f64::NAN; 2];
+    let mut loss = f64::NAN;
     for now in 0..WARM_UP {
-        losses = training.step(&images, now)?;
+        loss = training.step(&images, now)?;
     }
     let (start, mut now) = (Instant::now(), WARM_UP);
     while start.elapsed().as_secs_f64() < seconds {
-        losses = training.step(&images, now)?;
+        loss = training.step(&images, now)?;
         now += 1;
     }
     let steps = now - WARM_UP;
@@ -163,7 +166,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "precision": precision,
             "parameters": count(&training.network),
             "discriminator_parameters": count(&training.opponent),
-            "losses": losses,
+            "discriminator_loss": loss,
             "peak_bytes": memory::process_peak_bytes(),
         })
     );
