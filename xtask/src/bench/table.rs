@@ -93,7 +93,10 @@ mod tests {
     fn the_median_counts_and_the_range_is_shown() {
         let text = text(&outcomes());
         let row = text.lines().nth(1).unwrap();
-        assert!(row.contains("2.50") && row.contains("2.00 – 4.00") && row.contains(" 0.75 ") && row.ends_with('3'), "{row}");
+        assert!(
+            row.contains("2.50") && row.contains("2.00 – 4.00") && row.contains(" 0.75 ") && row.ends_with('3'),
+            "{row}"
+        );
         assert!(text.lines().nth(2).unwrap().contains("skipped: it needs data"));
         assert_eq!(median(&[1.0, 2.0, 4.0, 8.0]), 3.0);
     }
