@@ -1,4 +1,4 @@
-//! How much memory tensors take on a CUDA device.
+//! How much memory tensors take on a CUDA device, and the process on the CPU.
 
 use tch::Device;
 
@@ -23,6 +23,13 @@ pub fn reset_peak(device: Device) -> Result<(), TorchError> {
     cuda_index(device).map_or(Ok(()), shim::reset_cuda_peak)
 }
 
+/// The most bytes of the machine's memory that this process ever held at once (its resident set); `None` where the system
+/// cannot say.
+pub fn process_peak_bytes() -> Option<u64> {
+    let bytes = shim::process_peak_bytes().ok()?;
+    u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)
+}
+
 fn cuda_index(device: Device) -> Option<i32> {
     if device.is_cuda() { shim::number(device) } else { None }
 }
@@ -35,6 +42,15 @@ mod tests {
     fn the_cpu_is_not_counted() {
         assert_eq!(peak_bytes(Device::Cpu).unwrap(), None);
         reset_peak(Device::Cpu).unwrap();
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn the_peak_of_the_process_grows_by_what_is_touched() {
+        const BYTES: usize = 256 << 20;
+        let before = process_peak_bytes().unwrap();
+        let touched = std::hint::black_box(vec![1u8; BYTES]);
+        assert!(process_peak_bytes().unwrap() >= before.max(touched.len() as u64));
     }
 
     #[test]

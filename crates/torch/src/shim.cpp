@@ -20,6 +20,7 @@
 
 #if defined(__linux__) || defined(__APPLE__)
 #include <dlfcn.h>
+#include <sys/resource.h>
 #endif
 
 namespace {
@@ -236,6 +237,20 @@ Message vqkit_cuda_peak_bytes(int32_t device, int64_t* bytes) {
 Message vqkit_cuda_reset_peak(int32_t device) {
     return guarded([&] {
         at::getDeviceAllocator(at::kCUDA)->resetPeakStats(static_cast<c10::DeviceIndex>(device));
+    });
+}
+
+// The most bytes of memory that this process ever held; 0 where the system cannot say.
+Message vqkit_process_peak_bytes(int64_t* bytes) {
+    return guarded([&] {
+        *bytes = 0;
+#if defined(__linux__) || defined(__APPLE__)
+        rusage usage;
+        if (getrusage(RUSAGE_SELF, &usage) == 0) *bytes = usage.ru_maxrss;
+#endif
+#if defined(__linux__)
+        *bytes *= 1024;
+#endif
     });
 }
 

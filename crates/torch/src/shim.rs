@@ -62,6 +62,7 @@ unsafe extern "C" {
     fn vqkit_deterministic_get(on: *mut bool) -> Message;
     fn vqkit_cuda_peak_bytes(device: i32, bytes: *mut i64) -> Message;
     fn vqkit_cuda_reset_peak(device: i32) -> Message;
+    fn vqkit_process_peak_bytes(bytes: *mut i64) -> Message;
     fn vqkit_cuda_has_bf16(device: i32, has: *mut bool) -> Message;
 }
 
@@ -227,6 +228,14 @@ pub fn cuda_peak_bytes(device: i32) -> Result<i64, TorchError> {
 pub fn reset_cuda_peak(device: i32) -> Result<(), TorchError> {
     // SAFETY: a plain number.
     check(unsafe { vqkit_cuda_reset_peak(device) })
+}
+
+/// The most bytes of memory that this process ever held; 0 where the system cannot say.
+pub fn process_peak_bytes() -> Result<i64, TorchError> {
+    let mut bytes = 0;
+    // SAFETY: `bytes` is a living place of its type.
+    check(unsafe { vqkit_process_peak_bytes(&mut bytes) })?;
+    Ok(bytes)
 }
 
 /// Whether a CUDA device computes in bfloat16 natively.

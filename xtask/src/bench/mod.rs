@@ -80,12 +80,30 @@ fn compare(options: &Options) -> Result<()> {
 
 /// Why a pair cannot run here, if it cannot.
 fn missing(pair: &Pair) -> Option<String> {
+    if pair.needs_bf16 && !has_bf16() {
+        return Some("the processor does not multiply in bfloat16 (AVX512-BF16, or bf16 on ARM)".into());
+    }
     let file = pair.data?;
     match data() {
         Some(folder) if folder.join(file).is_file() => None,
         Some(folder) => Some(format!("{} has no {file}", folder.display())),
         None => Some(format!("it needs {file}: set VQKIT_DATA to the folder that holds it")),
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_bf16() -> bool {
+    std::is_x86_feature_detected!("avx512bf16")
+}
+
+#[cfg(target_arch = "aarch64")]
+fn has_bf16() -> bool {
+    std::arch::is_aarch64_feature_detected!("bf16")
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn has_bf16() -> bool {
+    false
 }
 
 /// The folder of data sets: what VQKIT_DATA names, else `data` in the checkout, else beside it as the tests look for it.

@@ -21,6 +21,10 @@ pub struct Pair {
     pub threads: &'static str,
     /// A file below the folder of data sets, the first argument of either side.
     pub data: Option<&'static str>,
+    /// What either side is told beside its threads.
+    pub arguments: &'static [&'static str],
+    /// Whether it runs only where the processor multiplies in bfloat16.
+    pub needs_bf16: bool,
 }
 
 /// A new pair is one entry here, an example in its crate and a script in `benches/peers`.
@@ -34,6 +38,8 @@ pub const PAIRS: &[Pair] = &[
         peer: Some("loader.py"),
         threads: "--workers",
         data: Some("clothing128-train.tar"),
+        arguments: &[],
+        needs_bf16: false,
     },
     Pair {
         name: "pixelcnn-sampling",
@@ -44,8 +50,35 @@ pub const PAIRS: &[Pair] = &[
         peer: None,
         threads: "--threads",
         data: None,
+        arguments: &[],
+        needs_bf16: false,
     },
+    vqgan_step("vqgan-step-32", &["--size", "32", "--batch", "8"]),
+    vqgan_step("vqgan-step-64", &["--size", "64", "--batch", "8"]),
+    vqgan_step("vqgan-step-128", &["--size", "128", "--batch", "4"]),
+    in_bf16(vqgan_step("vqgan-step-32-bf16", &["--size", "32", "--batch", "8", "--precision", "bf16"])),
+    in_bf16(vqgan_step("vqgan-step-64-bf16", &["--size", "64", "--batch", "8", "--precision", "bf16"])),
+    in_bf16(vqgan_step("vqgan-step-128-bf16", &["--size", "128", "--batch", "4", "--precision", "bf16"])),
 ];
+
+const fn vqgan_step(name: &'static str, arguments: &'static [&'static str]) -> Pair {
+    Pair {
+        name,
+        about: "a training step of a VQGAN with LPIPS and discriminator; taming's procedure with two optimizers",
+        package: "vqkit-pipeline",
+        example: "vqgan_step",
+        figure: "steps_per_second",
+        peer: Some("vqgan_step.py"),
+        threads: "--threads",
+        data: None,
+        arguments,
+        needs_bf16: false,
+    }
+}
+
+const fn in_bf16(pair: Pair) -> Pair {
+    Pair { needs_bf16: true, ..pair }
+}
 
 /// The pairs of these names, in their order; all where none is named.
 pub fn chosen(names: &[String]) -> Result<Vec<&'static Pair>> {
@@ -80,7 +113,8 @@ mod tests {
             let krate = pair.package.strip_prefix("vqkit-").unwrap_or(pair.package);
             let example = root().join(format!("crates/{krate}/examples/{}.rs", pair.example));
             let text = std::fs::read_to_string(&example).unwrap_or_default();
-            for word in [pair.figure, pair.threads] {
+            let options = pair.arguments.iter().copied().filter(|argument| argument.starts_with("--"));
+            for word in [pair.figure, pair.threads].into_iter().chain(options) {
                 assert!(text.contains(word), "{}: there is no `{word}` in {}", pair.name, example.display());
             }
             if let Some(peer) = pair.peer {

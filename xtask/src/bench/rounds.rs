@@ -21,6 +21,14 @@ pub struct Round {
     pub ratio: f64,
 }
 
+impl Round {
+    /// The peak memory of our side over the peer's, where both report it.
+    pub fn memory_ratio(&self) -> Option<f64> {
+        let peak = |figures: &Value| figure(figures, "peak_bytes").ok();
+        Some(peak(&self.ours)? / peak(self.theirs.as_ref()?)?)
+    }
+}
+
 /// Builds our side, installs the peer's, and runs `count` rounds.
 pub fn run(pair: &Pair, count: u32, threads: u32, data: Option<&Path>) -> Result<Vec<Round>> {
     let example = ["--release", "--package", pair.package, "--example", pair.example];
@@ -29,7 +37,7 @@ pub fn run(pair: &Pair, count: u32, threads: u32, data: Option<&Path>) -> Result
     let argument = pair.data.and_then(|file| Some(data?.join(file)));
     let prepare = |mut command: Command| {
         let threads = threads.to_string();
-        command.args(&argument).args([pair.threads, &threads]).env("OMP_NUM_THREADS", threads);
+        command.args(&argument).args(pair.arguments).args([pair.threads, &threads]).env("OMP_NUM_THREADS", threads);
         command
     };
     let ours = || {
@@ -112,6 +120,15 @@ mod tests {
         let rounds: Vec<Round> = (0..2).map(|number| round(pair, number, &ours, &theirs).unwrap()).collect();
         assert_eq!(*order.borrow(), "otto");
         assert!(rounds.iter().all(|round| round.ratio == 3.0));
+    }
+
+    #[test]
+    fn memory_is_compared_where_both_report_it() {
+        let round = |ours, theirs| Round { ours, theirs, ratio: 1.0 }.memory_ratio();
+        let peak = |bytes: u64| json!({ "peak_bytes": bytes });
+        assert_eq!(round(peak(300), Some(peak(400))), Some(0.75));
+        assert_eq!(round(peak(300), None), None);
+        assert_eq!(round(json!({ "peak_bytes": null }), Some(peak(400))), None);
     }
 
     #[test]

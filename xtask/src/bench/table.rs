@@ -5,15 +5,18 @@ use std::thread::available_parallelism;
 use serde_json::{Value, json};
 
 use super::Outcome;
+use super::rounds::Round;
 
 /// The table, one pair to a line.
 pub fn text(outcomes: &[Outcome]) -> String {
-    let head = format!("{:<20} {:>10} {:>18} {:>7}", "pair", "ratio", "range", "rounds");
+    let head = format!("{:<20} {:>10} {:>18} {:>7} {:>7}", "pair", "ratio", "range", "memory", "rounds");
     let rows = outcomes.iter().map(|outcome| match &outcome.rounds {
         Ok(rounds) => {
             let ratios = sorted(rounds.iter().map(|round| round.ratio));
             let range = format!("{:.2} – {:.2}", ratios[0], ratios[ratios.len() - 1]);
-            format!("{:<20} {:>10.2} {range:>18} {:>7}", outcome.pair.name, median(&ratios), ratios.len())
+            let memory = memory_ratio(rounds).map_or_else(String::new, |ratio| format!("{ratio:.2}"));
+            let ratio = median(&ratios);
+            format!("{:<20} {ratio:>10.2} {range:>18} {memory:>7} {:>7}", outcome.pair.name, ratios.len())
         }
         Err(reason) => format!("{:<20} skipped: {reason}", outcome.pair.name),
     });
@@ -36,14 +39,21 @@ fn pair(outcome: &Outcome) -> Value {
     match &outcome.rounds {
         Ok(rounds) => {
             let ratio = median(&sorted(rounds.iter().map(|round| round.ratio)));
+            let memory = memory_ratio(rounds);
             let rounds: Vec<Value> = rounds
                 .iter()
                 .map(|round| json!({ "ours": round.ours, "theirs": round.theirs, "ratio": round.ratio }))
                 .collect();
-            json!({ "name": outcome.pair.name, "median_ratio": ratio, "rounds": rounds })
+            json!({ "name": outcome.pair.name, "median_ratio": ratio, "median_memory_ratio": memory, "rounds": rounds })
         }
         Err(reason) => json!({ "name": outcome.pair.name, "skipped": reason }),
     }
+}
+
+/// The median of our peak memory over the peer's, where both sides report it.
+fn memory_ratio(rounds: &[Round]) -> Option<f64> {
+    let ratios = sorted(rounds.iter().filter_map(Round::memory_ratio));
+    (!ratios.is_empty()).then(|| median(&ratios))
 }
 
 fn sorted(ratios: impl Iterator<Item = f64>) -> Vec<f64> {
@@ -69,10 +79,10 @@ fn processor() -> Option<String> {
 mod tests {
     use super::*;
     use crate::bench::pairs::PAIRS;
-    use crate::bench::rounds::Round;
 
     fn outcomes() -> Vec<Outcome> {
-        let round = |ratio| Round { ours: json!({ "rate": ratio }), theirs: Some(json!({ "rate": 1.0 })), ratio };
+        let figures = |rate: f64, peak: u64| json!({ "rate": rate, "peak_bytes": peak });
+        let round = |ratio| Round { ours: figures(ratio, 3), theirs: Some(figures(1.0, 4)), ratio };
         vec![
             Outcome { pair: &PAIRS[0], rounds: Ok(vec![round(4.0), round(2.0), round(2.5)]) },
             Outcome { pair: &PAIRS[1], rounds: Err("it needs data".into()) },
@@ -83,7 +93,10 @@ mod tests {
     fn the_median_counts_and_the_range_is_shown() {
         let text = text(&outcomes());
         let row = text.lines().nth(1).unwrap();
-        assert!(row.contains("2.50") && row.contains("2.00 – 4.00") && row.ends_with('3'), "{row}");
+        assert!(
+            row.contains("2.50") && row.contains("2.00 – 4.00") && row.contains(" 0.75 ") && row.ends_with('3'),
+            "{row}"
+        );
         assert!(text.lines().nth(2).unwrap().contains("skipped: it needs data"));
         assert_eq!(median(&[1.0, 2.0, 4.0, 8.0]), 3.0);
     }
@@ -92,6 +105,7 @@ mod tests {
     fn every_round_is_in_the_json() {
         let json: Value = serde_json::from_str(&json(&outcomes(), 2)).unwrap();
         assert_eq!(json["pairs"][0]["median_ratio"], 2.5);
+        assert_eq!(json["pairs"][0]["median_memory_ratio"], 0.75);
         assert_eq!(json["pairs"][0]["rounds"].as_array().unwrap().len(), 3);
         assert_eq!(json["pairs"][1]["skipped"], "it needs data");
     }

@@ -75,7 +75,9 @@ impl Vgg16 {
 
 impl Convolution {
     fn new(vs: &Path, channels_in: i64, channels_out: i64) -> Self {
-        let weight = unset(vs, "weight", &[channels_out, channels_in, 3, 3]);
+        // The channels of a tap side by side: of images laid out so, convolutions would else copy the weights every time.
+        let laid_out = Tensor::full([channels_out, 3, 3, channels_in], f64::NAN, (Kind::Float, vs.device()));
+        let weight = vs.add("weight", laid_out.permute([0, 3, 1, 2]), false);
         Self { weight, bias: unset(vs, "bias", &[channels_out]) }
     }
 
