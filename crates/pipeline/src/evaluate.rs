@@ -145,18 +145,22 @@ pub fn measure(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) ->
         device: run.record().call.device.clone(),
         tokenizer: run.require(train_tokenizer::STAGE)?.fingerprint.clone(),
     };
-    let metrics =
-        Metrics {
-            protocol,
-            reconstruction_mse: error.pixels.mse(),
-            reconstruction_psnr_db: error.pixels.psnr_db(),
-            reconstruction_fd_vgg_cifar10: error.fd_vgg_cifar10(),
-            levels,
-        };
+    let metrics = Metrics {
+        protocol,
+        reconstruction_mse: error.pixels.mse(),
+        reconstruction_psnr_db: error.pixels.psnr_db(),
+        reconstruction_fd_vgg_cifar10: error.fd_vgg_cifar10(),
+        levels,
+    };
     Ok((metrics, picture))
 }
 
-fn reconstruction(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<(ReconstructionError, Picture)> {
+fn reconstruction(
+    run: &Run,
+    recipe: &Recipe,
+    data: &Dataset,
+    context: &Context,
+) -> Result<(ReconstructionError, Picture)> {
     let tokenizer = load::tokenizer(run, recipe, context)?;
     let kind = context.kind(recipe.head.precision);
     let mut error = ReconstructionError::new(recipe.data.color.channels() as i64, context.device)?;
