@@ -72,19 +72,17 @@ impl Objective {
     ) -> Result<Pull, LossError> {
         let leaf = reconstruction.detach().to_kind(Kind::Float).set_requires_grad(true);
         let pixels = self.reconstruction.loss(&leaf, images);
-        let mut total = &pixels * self.reconstruction_weight;
-        let perceptual = match &self.perceptual {
-            None => None,
-            Some((weight, network)) => {
-                let distance = self.compute(images, || {
-                    let real = no_grad(|| network.features(images))?;
-                    Ok(network.distance_to(&leaf, &real)?.mean(Kind::Float))
-                })?;
-                total += &distance * *weight;
-                Some(distance)
-            }
-        };
-        let mut gradient = slope(&total, &leaf, Graph::Free)?.to_kind(reconstruction.kind());
+        let mut gradient = slope(&pixels, &leaf, Graph::Free)? * self.reconstruction_weight;
+        let mut perceptual = None;
+        if let Some((weight, network)) = &self.perceptual {
+            let (distance, of_distance) = self.compute(images, || {
+                let real = no_grad(|| network.features(images))?;
+                network.slope_to(&leaf, &real)
+            })?;
+            gradient += of_distance * *weight;
+            perceptual = Some(distance);
+        }
+        let mut gradient = gradient.to_kind(reconstruction.kind());
         let playing = adversary.filter(|(adversary, step)| adversary.plays(*step));
         let fakes = match playing {
             None => None,
@@ -104,7 +102,6 @@ impl Objective {
                 Some(Fakes { logits, generator: generator.detach(), weight })
             }
         };
-        let perceptual = perceptual.map(|distance| distance.detach());
         Ok(Pull { gradient, reconstruction: pixels.detach(), perceptual, fakes })
     }
 

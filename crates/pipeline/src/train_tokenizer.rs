@@ -8,7 +8,6 @@ use vqkit_vqvae::Tokenizer;
 
 use crate::{
     batches,
-    checkpoint::Checkpoints,
     context::Context,
     error::{PipelineError, Result},
     finetune,
@@ -127,7 +126,7 @@ fn begin(run: &mut Run, recipe: &Recipe, context: &Context) -> Result<(Tokenizer
     let (mut vs, tokenizer) = build(recipe, context)?;
     let (mut opponent_vs, adversary) = build_adversary(recipe, context)?.unzip();
     if let Some(finetune) = &config.finetune {
-        if Checkpoints::open(&run.folder(STAGE), config.train.keep)?.last().is_none() {
+        if trainer::is_new(run, STAGE, &config.train)? {
             finetune::begin(finetune, &mut vs, opponent_vs.as_mut())?;
         }
         finetune::freeze(finetune, &vs, tokenizer.decoder_parts());

@@ -368,6 +368,14 @@ fn not_finite(stage: &str, step: u64, what: &str) -> PipelineError {
     PipelineError::Training { stage: stage.to_owned(), step, reason }
 }
 
+/// Whether a stage has no checkpoint yet to go on from.
+///
+/// # Errors
+/// When its folder cannot be made.
+pub fn is_new(run: &Run, stage: &str, train: &Train) -> Result<bool> {
+    Ok(Checkpoints::open(&run.folder(stage), train.keep)?.last().is_none())
+}
+
 /// The file of a checkpoint with its weights for use: the averaged ones where there are any.
 pub fn weights_for_use(checkpoint: &Path) -> PathBuf {
     let averaged = checkpoint.join(EMA);

@@ -1,6 +1,6 @@
 //! The arithmetic that all perceptual distances share.
 
-use tch::{Kind, Tensor};
+use tch::{Kind, Tensor, no_grad};
 
 use super::Features;
 use crate::LossError;
@@ -10,6 +10,23 @@ const EPSILON: f64 = 1e-10;
 
 /// The distances map by map, `[B, maps]` in fp32.
 pub(super) fn layer_distances(a: &Features, b: &Features, weights: &[Tensor]) -> Result<Tensor, LossError> {
+    check(a, b, weights)?;
+    let pairs = a.maps().iter().zip(b.maps()).zip(weights);
+    let layers: Vec<_> = pairs.map(|((a, b), weights)| layer_distance(a, b, weights)).collect();
+    Ok(Tensor::f_stack(&layers, 1)?)
+}
+
+/// The mean distance of a batch, a scalar, and its gradients with respect to the maps of `a`, in their kinds; no graph is
+/// built for it.
+pub(super) fn layer_slopes(a: &Features, b: &Features, weights: &[Tensor]) -> Result<(Tensor, Vec<Tensor>), LossError> {
+    check(a, b, weights)?;
+    let pairs = a.maps().iter().zip(b.maps()).zip(weights);
+    let layers = no_grad(|| pairs.map(|((a, b), weights)| layer_slope(a, b, weights)).collect::<Vec<_>>());
+    let (distances, slopes): (Vec<Tensor>, Vec<Tensor>) = layers.into_iter().unzip();
+    Ok((Tensor::f_stack(&distances, 0)?.sum(Kind::Float), slopes))
+}
+
+fn check(a: &Features, b: &Features, weights: &[Tensor]) -> Result<(), LossError> {
     let shapes = |features: &Features| features.maps().iter().map(Tensor::size).collect::<Vec<_>>();
     let (ours, theirs) = (shapes(a), shapes(b));
     if let Some((want, got)) = ours.iter().zip(&theirs).find(|(want, got)| want != got) {
@@ -19,15 +36,32 @@ pub(super) fn layer_distances(a: &Features, b: &Features, weights: &[Tensor]) ->
         let want = format!("{} maps", weights.len());
         return Err(LossError::Shape { what: "features", want, got: vec![ours.len() as i64, theirs.len() as i64] });
     }
-    let pairs = a.maps().iter().zip(b.maps()).zip(weights);
-    let layers: Vec<_> = pairs.map(|((a, b), weights)| layer_distance(a, b, weights)).collect();
-    Ok(Tensor::f_stack(&layers, 1)?)
+    Ok(())
 }
 
 /// The weighted squared difference of unit vectors, averaged over positions: `[B]`.
 fn layer_distance(a: &Tensor, b: &Tensor, weights: &Tensor) -> Tensor {
     let squares = (unit(a) - unit(b)).square().mean_dim([2i64, 3].as_slice(), true, Kind::Float);
     (squares * weights).sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Float)
+}
+
+/// [`layer_distance`], averaged over the batch, and its gradient with respect to `a`.
+///
+/// With the length `n` of a position's features, `u = a / (n + ε)` and `g = ∂d/∂u`, the gradient is
+/// `(g - u (u·g) (n + ε) / n) / (n + ε)`. Written out, it takes a third of the passes over memory that a recorded graph takes.
+fn layer_slope(a: &Tensor, b: &Tensor, weights: &Tensor) -> (Tensor, Tensor) {
+    let (kind, batch, positions) = (a.kind(), a.size()[0], a.size()[2] * a.size()[3]);
+    let channels = [1i64];
+    let length = a.to_kind(Kind::Float).norm_scalaropt_dim(2, channels.as_slice(), true);
+    let longer = &length + EPSILON;
+    let u = a.to_kind(Kind::Float) / &longer;
+    let mut g = &u - unit(b);
+    let distance = (g.square() * weights).sum(Kind::Float) / (batch * positions) as f64;
+    g *= weights * (2.0 / (batch * positions) as f64);
+    let along = (&u * &g).sum_dim_intlist(channels.as_slice(), true, Kind::Float) * (&longer / &length).nan_to_num(0.0, 0.0, 0.0);
+    let mut slope = g - u * along;
+    slope /= longer;
+    (distance, slope.to_kind(kind))
 }
 
 /// Every position's features at length 1, in fp32.
@@ -57,6 +91,21 @@ mod tests {
         let weights = Tensor::from_slice(&[1.0f32, 2.0]).view([1, 2, 1, 1]);
         let distance = layer_distance(&a, &b, &weights).double_value(&[0]);
         assert!((distance - (0.04 + 2.0 * 0.04) / 2.0).abs() < 1e-6, "{distance}");
+    }
+
+    #[test]
+    fn slopes_written_out_are_those_of_the_graph() {
+        tch::manual_seed(7);
+        let random = || (Tensor::randn([3, 5, 4, 6], (Kind::Float, Device::Cpu)) - 0.3).relu();
+        let weights = [Tensor::rand([1, 5, 1, 1], (Kind::Float, Device::Cpu))];
+        let (a, b) = (random().set_requires_grad(true), Features::new(vec![random()]));
+        let maps = Features::new(vec![a.shallow_clone()]);
+        let (distance, slopes) = layer_slopes(&maps, &b, &weights).unwrap();
+        let plain = layer_distances(&maps, &b, &weights).unwrap().sum(Kind::Float) / 3.0;
+        plain.backward();
+        assert!((distance - plain).abs().double_value(&[]) < 1e-6);
+        let worst = (&slopes[0] - a.grad()).abs().max().double_value(&[]);
+        assert!(worst < 1e-5 * a.grad().abs().max().double_value(&[]), "{worst}");
     }
 
     #[test]

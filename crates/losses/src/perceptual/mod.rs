@@ -7,14 +7,15 @@ mod vgg16;
 
 use std::fmt;
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
+use vqkit_torch::autograd::{Graph, grad};
 
 pub use lpips::Lpips;
 pub use state::lpips_state;
 pub use vgg16::Vgg16;
 
 use crate::LossError;
-use distance::layer_distances;
+use distance::{layer_distances, layer_slopes};
 
 /// Feature maps of a batch of images, finest first: `[B, C, H, W]` each, in the precision in which they were computed.
 #[derive(Debug)]
@@ -70,6 +71,19 @@ pub trait Perceptual: fmt::Debug + Send {
     /// Those of [`per_layer_to`](Self::per_layer_to).
     fn distance_to(&self, images: &Tensor, reference: &Features) -> Result<Tensor, LossError> {
         Ok(self.per_layer_to(images, reference)?.sum_dim_intlist([1i64].as_slice(), false, None))
+    }
+
+    /// The mean distance of `images` to those with features `reference`, a scalar, and its gradient at `images`, `[B, C, H, W]`
+    /// in fp32: what [`distance_to`](Self::distance_to) and a pass back give, with less memory moved.
+    ///
+    /// # Errors
+    /// Those of [`distance_to`](Self::distance_to).
+    fn slope_to(&self, images: &Tensor, reference: &Features) -> Result<(Tensor, Tensor), LossError> {
+        let leaf = images.detach().to_kind(Kind::Float).set_requires_grad(true);
+        let features = self.features(&leaf)?;
+        let (distance, slopes) = layer_slopes(&features, reference, self.weights())?;
+        let outputs: Vec<_> = features.maps().iter().zip(&slopes).collect();
+        Ok((distance, grad(&outputs, &[&leaf], Graph::Free)?.remove(0)))
     }
 
     /// The distance of each pair of images, map by map: `[B, maps]` in fp32.

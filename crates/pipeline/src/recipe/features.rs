@@ -1,5 +1,7 @@
 //! `[features]`: a small classifier, whose features judge pictures.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Section};
 use vqkit_losses::{LossError, SmallVggConfig};
@@ -42,6 +44,9 @@ impl Features {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Classifier {
+    /// A checkpoint of such a classifier to begin with; random weights by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
     /// Channels of each stage, from full resolution on.
     pub widths: Vec<i64>,
     /// Convolutions of a stage. Default 2.
