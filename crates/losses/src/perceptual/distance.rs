@@ -58,7 +58,8 @@ fn layer_slope(a: &Tensor, b: &Tensor, weights: &Tensor) -> (Tensor, Tensor) {
     let mut g = &u - unit(b);
     let distance = (g.square() * weights).sum(Kind::Float) / (batch * positions) as f64;
     g *= weights * (2.0 / (batch * positions) as f64);
-    let along = (&u * &g).sum_dim_intlist(channels.as_slice(), true, Kind::Float) * (&longer / &length).nan_to_num(0.0, 0.0, 0.0);
+    let along = (&u * &g).sum_dim_intlist(channels.as_slice(), true, Kind::Float)
+        * (&longer / &length).nan_to_num(0.0, 0.0, 0.0);
     let mut slope = g - u * along;
     slope /= longer;
     (distance, slope.to_kind(kind))
