@@ -31,10 +31,10 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
     tch::manual_seed(recipe.head.seed as i64);
     let features = recipe.features()?;
     let (mut vs, network) = build(recipe, data, context)?;
-    if let Some(checkpoint) = &features.network.from {
-        if trainer::is_new(run, STAGE, &features.train)? {
-            trainer::load_for_use(checkpoint, &mut vs)?;
-        }
+    if let Some(checkpoint) = &features.network.from
+        && trainer::is_new(run, STAGE, &features.train)?
+    {
+        trainer::load_for_use(checkpoint, &mut vs)?;
     }
     let mut trainer = Trainer::begin(run, STAGE, &features.train, Player::new(vs, &features.train)?, None, context)?;
     let mut loader = batches::training(recipe, data, features.train.batch_size, trainer.samples())?;
