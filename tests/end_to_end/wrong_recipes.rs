@@ -56,6 +56,11 @@ const WRONG_GAMES: &[(&str, &[&str])] = &[
     ("tokenizer.train.micro_batches=3", &["tokenizer.train.micro_batches", "3", "batch_size = 8"]),
     ("tokenizer.train.micro_batches=0", &["tokenizer.train.micro_batches", "at least 1"]),
     ("data.color=gray", &["tokenizer.loss.perceptual.type", "3 channels", "data.color"]),
+    ("tokenizer.loss.perceptual.weights=no-such.safetensors", &["tokenizer.loss.perceptual.weights", "no-such"]),
+    (
+        "features={ widths = [8], shift = 24, train = { steps = 1, batch_size = 4, learning_rate = 1e-3 } }",
+        &["features.shift", "below data.image_size = 24"],
+    ),
 ];
 
 #[test]
@@ -184,6 +189,17 @@ fn lpips_without_its_weights_says_what_to_put_where() {
     assert!(said.contains("warning: training goes on without the perceptual loss") && said.contains("vgg16"), "{said}");
     let log = std::fs::read_to_string(folder.path().join("run/log.jsonl")).unwrap();
     assert!(log.contains("reconstruction") && !log.contains("perceptual"), "{log}");
+}
+
+#[test]
+fn images_too_small_for_the_perceptual_network_are_refused_before_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let (recipe, run) = (recipe(folder.path(), GAME), folder.path().join("run"));
+    let lpips = "tokenizer.loss.perceptual={ type = \"lpips\" }";
+    let set = ["--set", "data.image_size=12", "--set", lpips];
+    let message = fail(&[&["train", &recipe, "--run", text(&run)], &set[..]].concat(), &[2]);
+    assert!(message.contains("at least 16 pixels") && message.contains("data.image_size is 12"), "{message}");
+    assert!(!run.exists());
 }
 
 #[test]

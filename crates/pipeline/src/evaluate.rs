@@ -17,10 +17,11 @@ use crate::{
     load,
     pictures::Picture,
     recipe::Recipe,
+    recognised::Recognised,
     reconstruction_error::ReconstructionError,
     report,
     run::{Output, Run},
-    train_prior, train_tokenizer,
+    sample, train_prior, train_tokenizer,
 };
 
 /// The stage's name, and its folder inside the run.
@@ -38,6 +39,8 @@ pub struct Metrics {
     /// Fréchet distance of the features of a small classifier of CIFAR-10 (`assets/judge-cifar10.safetensors`), images against
     /// reconstructions; never to be compared with a FID. Of colour images only.
     pub reconstruction_fd_vgg_cifar10: Option<f64>,
+    /// Samples of the run that the judge takes for the class for which they were drawn; where it knows their classes.
+    pub samples_recognised: Option<Recognised>,
     /// Every level of tokens, coarse first.
     pub levels: Vec<LevelMetrics>,
 }
@@ -150,6 +153,7 @@ pub fn measure(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) ->
         reconstruction_mse: error.pixels.mse(),
         reconstruction_psnr_db: error.pixels.psnr_db(),
         reconstruction_fd_vgg_cifar10: error.fd_vgg_cifar10(),
+        samples_recognised: Recognised::of(&sample::drawn_for_a_class(run)?, context.device)?,
         levels,
     };
     Ok((metrics, picture))
@@ -163,7 +167,7 @@ fn reconstruction(
 ) -> Result<(ReconstructionError, Picture)> {
     let tokenizer = load::tokenizer(run, recipe, context)?;
     let kind = context.kind(recipe.head.precision);
-    let mut error = ReconstructionError::new(recipe.data.color.channels() as i64, context.device)?;
+    let mut error = ReconstructionError::new(&recipe.data, context.device)?;
     let mut picture = None;
     for batch in batches::held_out(recipe, data, data.held_out.len())? {
         let images = context.images(&batch?)?;
@@ -182,6 +186,10 @@ impl fmt::Display for Metrics {
         writeln!(out, "{images} held-out images: mean squared error {mse:.2}, PSNR {psnr_db:.2} dB")?;
         if let Some(distance) = self.reconstruction_fd_vgg_cifar10 {
             writeln!(out, "Fréchet distance of the judge's features (fd_vgg_cifar10) {distance:.4}")?;
+        }
+        if let Some(recognised) = self.samples_recognised {
+            let (Recognised { samples, right }, percent) = (recognised, recognised.percent());
+            writeln!(out, "the judge takes {right} of {samples} samples ({percent:.0} %) for the class they were drawn for")?;
         }
         for (index, level) in self.levels.iter().enumerate() {
             let (positions, codes, usage) = (level.positions, level.codes, level.usage * 100.0);

@@ -22,6 +22,7 @@ mod player;
 pub mod pretrained;
 mod progress;
 mod recipe;
+mod recognised;
 pub mod reconstruct;
 mod reconstruction_error;
 mod report;
@@ -45,6 +46,7 @@ pub use player::Player;
 pub use recipe::{
     Classifier, Condition, Evaluate, Features, Head, Loss, Precision, Prior, Recipe, Sample, Tokenizer, Train,
 };
+pub use recognised::Recognised;
 pub use run::{Call, Output, Record, Run, StageRecord};
 pub use terms::Terms;
 pub use token_file::{TokenHeader, TokenSet};

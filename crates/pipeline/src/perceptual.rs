@@ -5,24 +5,48 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use safetensors::SafeTensors;
 use tch::{Device, Tensor, nn::VarStore};
+use vqkit_data::DataConfig;
 use vqkit_losses::{FrozenVgg, Lpips, Perceptual, lpips_state};
 use vqkit_torch::weights;
 
 use crate::{
     context::Context,
-    error::Result,
+    error::{PipelineError, Result},
     pretrained,
     recipe::{LpipsConfig, PerceptualConfig, VggConfig},
     run::Run,
     train_features,
 };
 
+/// What recipes call the perceptual network that comes with vqkit.
+const SHIPPED: &str = "cifar10";
+
 /// The perceptual network of small recipes: `configs/features-cifar10.toml`.
 const FEATURES_CIFAR10: &[u8] = include_bytes!("../../../assets/features-cifar10.safetensors");
 
 /// The judge, which no loss uses: `configs/judge-cifar10.toml`.
 const JUDGE_CIFAR10: &[u8] = include_bytes!("../../../assets/judge-cifar10.safetensors");
+
+/// Whether the network that a recipe asks for takes its images; one that is not trained yet, or lies in a file, says so later.
+///
+/// # Errors
+/// [`PipelineError::Usage`] where the images are too small.
+pub fn check(config: &PerceptualConfig, data: &DataConfig) -> Result<()> {
+    let least = match config {
+        PerceptualConfig::Lpips(_) => Lpips::LEAST_SIZE,
+        PerceptualConfig::Vgg(config) if config.weights == SHIPPED => shipped(Device::Cpu)?.least_size(),
+        PerceptualConfig::Vgg(_) => 1,
+    };
+    match i64::from(data.image_size) < least {
+        false => Ok(()),
+        true => Err(PipelineError::Usage(format!(
+            "tokenizer.loss.perceptual needs images of at least {least} pixels, data.image_size is {}",
+            data.image_size
+        ))),
+    }
+}
 
 /// The network that a recipe asks for; `None`, with a warning, where its weights cannot be had and it may do without.
 ///
@@ -33,7 +57,7 @@ pub fn load(config: &PerceptualConfig, run: &Run, context: &Context) -> Result<O
         PerceptualConfig::Vgg(config) => Ok(Some(Box::new(vgg(config, run, context.device)?))),
         PerceptualConfig::Lpips(config) => match lpips(config, context.device) {
             Ok(network) => Ok(Some(Box::new(network))),
-            Err(error) if config.optional => {
+            Err(error @ PipelineError::Fetch { .. }) if config.optional => {
                 eprintln!("warning: training goes on without the perceptual loss: {error}");
                 Ok(None)
             }
@@ -50,15 +74,31 @@ pub fn judge(device: Device) -> Result<FrozenVgg> {
     embedded("judge-cifar10.safetensors", JUDGE_CIFAR10, device)
 }
 
+/// The classes that the judge knows, in the order of its logits.
+///
+/// # Errors
+/// When its header cannot be read.
+pub fn judged_classes() -> Result<Vec<String>> {
+    let refuse = |reason: String| PipelineError::artifact(Path::new("judge-cifar10.safetensors"), reason);
+    let (_, header) = SafeTensors::read_metadata(JUDGE_CIFAR10).map_err(|error| refuse(error.to_string()))?;
+    let classes = header.metadata().as_ref().and_then(|metadata| metadata.get("classes"));
+    let classes = classes.ok_or_else(|| refuse("says nothing of its classes".into()))?;
+    Ok(classes.split(',').map(str::to_owned).collect())
+}
+
 fn vgg(config: &VggConfig, run: &Run, device: Device) -> Result<FrozenVgg> {
     match config.weights.as_str() {
-        "cifar10" => embedded("features-cifar10.safetensors", FEATURES_CIFAR10, device),
+        SHIPPED => shipped(device),
         "run" => {
             let output = run.require(train_features::STAGE)?;
             Ok(FrozenVgg::from_tensors(&weights::read(&run.path().join(&output.path))?, device)?)
         }
         path => Ok(FrozenVgg::from_tensors(&weights::read(Path::new(path))?, device)?),
     }
+}
+
+fn shipped(device: Device) -> Result<FrozenVgg> {
+    embedded("features-cifar10.safetensors", FEATURES_CIFAR10, device)
 }
 
 fn embedded(name: &str, bytes: &[u8], device: Device) -> Result<FrozenVgg> {

@@ -29,6 +29,22 @@ impl Picture {
         (0..images.size()[0]).map(|index| Self::from_hwc(&rgb.get(index), width as u32, height as u32)).collect()
     }
 
+    /// Reads a PNG file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no picture.
+    pub fn read(path: &Path) -> Result<Self> {
+        let picture = image::open(path).map_err(|error| PipelineError::artifact(path, error.to_string()))?;
+        Ok(Self(picture.to_rgb8()))
+    }
+
+    /// `[1, 3, H, W]` in `[-1, 1]`.
+    pub fn to_tensor(&self) -> Tensor {
+        let (width, height) = self.size();
+        let pixels = Tensor::from_slice(self.0.as_raw()).view([1, height.into(), width.into(), 3]);
+        pixels.permute([0, 3, 1, 2]).to_kind(Kind::Float) / 127.5 - 1.0
+    }
+
     fn from_hwc(pixels: &Tensor, width: u32, height: u32) -> Self {
         let mut data = vec![0u8; pixels.numel()];
         pixels.copy_data(&mut data, pixels.numel());

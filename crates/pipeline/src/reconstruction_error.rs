@@ -1,6 +1,7 @@
 //! How far reconstructions are from their images: in pixels, and as a set in the eyes of the judge.
 
 use tch::{Device, Tensor};
+use vqkit_data::DataConfig;
 use vqkit_losses::FrozenVgg;
 use vqkit_metrics::{Gaussian, PixelError};
 
@@ -23,13 +24,14 @@ struct Judged {
 }
 
 impl ReconstructionError {
-    /// Nothing gathered yet, of images with so many channels: the judge sees three.
+    /// Nothing gathered yet, of the images that `data` asks for: the judge looks at those in colour that reach its last stage.
     ///
     /// # Errors
     /// When libtorch refuses.
-    pub fn new(channels: i64, device: Device) -> Result<Self> {
+    pub fn new(data: &DataConfig, device: Device) -> Result<Self> {
         let judge = perceptual::judge(device)?;
-        let judged = (judge.in_channels() == channels).then(|| Judged {
+        let in_colour = judge.in_channels() == data.color.channels() as i64;
+        let judged = (in_colour && i64::from(data.image_size) >= judge.least_size()).then(|| Judged {
             images: Gaussian::new(judge.width()),
             reconstructions: Gaussian::new(judge.width()),
             judge,
@@ -55,7 +57,7 @@ impl ReconstructionError {
     }
 
     /// Fréchet distance between the judge's features of images and of reconstructions; `None` where the images are not in
-    /// colour, or too few to have a covariance.
+    /// colour, too small, or too few to have a covariance.
     pub fn fd_vgg_cifar10(&self) -> Option<f64> {
         let judged = self.judged.as_ref().filter(|judged| judged.images.count() > 1)?;
         Some(judged.images.frechet_distance(&judged.reconstructions))

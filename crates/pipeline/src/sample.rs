@@ -1,8 +1,8 @@
 //! Stage `samples`: the priors write tokens, level by level, and the decoder paints them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
 use vqkit_priors::{Condition, Prior, Sampling};
 use vqkit_torch::Tokens;
@@ -45,12 +45,29 @@ struct Record<'r> {
 }
 
 /// One picture of `samples.json`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct SampleRecord {
     file: String,
     /// Its noise is a function of the seed and this number.
     sample: u64,
     class: Option<String>,
+}
+
+/// The pictures of the run's `samples/` that were drawn for a class, each with it.
+///
+/// # Errors
+/// When `samples.json` is there and cannot be read.
+pub fn drawn_for_a_class(run: &Run) -> Result<Vec<(PathBuf, String)>> {
+    #[derive(Deserialize)]
+    struct Drawn {
+        samples: Vec<SampleRecord>,
+    }
+    let folder = run.folder(STAGE);
+    if run.output(STAGE).is_none() {
+        return Ok(Vec::new());
+    }
+    let drawn: Drawn = files::read_json(&folder.join("samples.json"))?;
+    Ok(drawn.samples.into_iter().filter_map(|sample| Some((folder.join(sample.file), sample.class?))).collect())
 }
 
 /// Draws the pictures that the recipe asks for into the run's `samples/`.

@@ -6,7 +6,7 @@ use crate::{
     context::Context,
     encode,
     error::{PipelineError, Result},
-    evaluate,
+    evaluate, perceptual,
     recipe::Recipe,
     run::{Output, Run},
     sample, train_features, train_prior, train_tokenizer,
@@ -88,6 +88,10 @@ pub fn check(recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<(
         return Ok(());
     }
     let (_, tokenizer) = train_tokenizer::build(recipe, context)?;
+    train_tokenizer::build_adversary(recipe, context)?;
+    if let Some(config) = &recipe.tokenizer()?.loss.perceptual {
+        perceptual::check(config, &recipe.data)?;
+    }
     let levels = tokenizer.sizes().len();
     match recipe.priors.len() {
         0 => Ok(()),
@@ -95,6 +99,17 @@ pub fn check(recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<(
         found => Err(PipelineError::Usage(format!(
             "the tokenizer has {levels} levels of tokens, the recipe {found} [[prior]]"
         ))),
+    }
+}
+
+/// Whether the files with weights that a new run begins with are there.
+///
+/// # Errors
+/// [`PipelineError::Usage`] that names the key and the first that is not.
+pub fn check_files(recipe: &Recipe) -> Result<()> {
+    match recipe.files().into_iter().find(|(_, path)| !path.exists()) {
+        None => Ok(()),
+        Some((key, path)) => Err(PipelineError::Usage(format!("{key}: there is no {}", path.display()))),
     }
 }
 

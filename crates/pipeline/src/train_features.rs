@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use tch::{Kind, Reduction, Tensor, nn::VarStore, no_grad};
+use tch::{Device, Kind, Reduction, Tensor, nn::VarStore, no_grad};
 use vqkit_data::Dataset;
 use vqkit_losses::{FrozenVgg, SmallVgg};
 use vqkit_torch::weights;
@@ -85,7 +85,8 @@ fn shifted(images: &Tensor, most: i64) -> Tensor {
     }
     let (batch, _, height, width) = images.size4().unwrap_or_default();
     let padded = images.reflection_pad2d([most; 4]);
-    let offsets = Tensor::randint(2 * most + 1, [batch, 2], (Kind::Int64, tch::Device::Cpu));
+    // From the generator of the images' device, which is the one that a checkpoint keeps.
+    let offsets = Tensor::randint(2 * most + 1, [batch, 2], (Kind::Int64, images.device())).to_device(Device::Cpu);
     let cut = |index: i64| {
         let at = |axis| offsets.int64_value(&[index, axis]);
         padded.get(index).narrow(1, at(0), height).narrow(2, at(1), width)
@@ -100,7 +101,7 @@ fn erased(images: Tensor, side: i64) -> Tensor {
         return images;
     }
     let (batch, _, height, width) = images.size4().unwrap_or_default();
-    let centres = Tensor::rand([batch, 2], (Kind::Float, tch::Device::Cpu));
+    let centres = Tensor::rand([batch, 2], (Kind::Float, images.device())).to_device(Device::Cpu);
     for index in 0..batch {
         let span = |axis: i64, length: i64| {
             let start = (centres.double_value(&[index, axis]) * length as f64) as i64 - side / 2;
@@ -154,7 +155,7 @@ fn accuracy(
 fn freeze(path: &Path, checkpoint: &Path, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<()> {
     let (mut vs, network) = build(recipe, data, context)?;
     trainer::load_for_use(checkpoint, &mut vs)?;
-    let halved = |(name, tensor): (String, Tensor)| (name, tensor.to_device(tch::Device::Cpu).to_kind(Kind::BFloat16));
+    let halved = |(name, tensor): (String, Tensor)| (name, tensor.to_device(Device::Cpu).to_kind(Kind::BFloat16));
     let tensors: BTreeMap<String, Tensor> = network.freeze().tensors().into_iter().map(halved).collect();
     let frozen = FrozenVgg::from_tensors(&tensors, context.device)?;
     let logits = |images: &Tensor| Ok(frozen.classify(&frozen.pooled(images)?));
@@ -180,7 +181,7 @@ mod tests {
     #[test]
     fn a_shift_moves_whole_images_and_mirrors_their_edges() {
         tch::manual_seed(2);
-        let images = Tensor::arange(32, (Kind::Float, tch::Device::Cpu)).view([2, 1, 4, 4]);
+        let images = Tensor::arange(32, (Kind::Float, Device::Cpu)).view([2, 1, 4, 4]);
         let moved = shifted(&images, 2);
         assert_eq!(moved.size(), images.size());
         assert_ne!(moved, images);
@@ -199,7 +200,7 @@ mod tests {
     #[test]
     fn a_square_of_every_image_is_grey() {
         tch::manual_seed(4);
-        let erased = erased(Tensor::ones([20, 3, 9, 9], (Kind::Float, tch::Device::Cpu)), 4);
+        let erased = erased(Tensor::ones([20, 3, 9, 9], (Kind::Float, Device::Cpu)), 4);
         for image in erased.split(1, 0) {
             let grey = image.eq(0.0).sum(Kind::Int64).int64_value(&[]);
             assert!((3 * 4..=3 * 16).contains(&grey) && grey % 3 == 0, "{grey}");

@@ -29,7 +29,7 @@ pub const STAGE: &str = "tokenizer";
 /// Originals above reconstructions in the logged picture.
 const SHOWN: usize = 8;
 
-/// Share of used codes under which an epoch is called a collapse.
+/// Share of used codes under which a codebook is said to collapse.
 const COLLAPSED: f64 = 0.1;
 
 /// Builds the tokenizer of a recipe with random weights.
@@ -100,8 +100,11 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
         if trainer.logs_now() {
             log(&mut trainer, &taken, &usage, &watch)?;
         }
-        if epoch_ends(&batch, data) {
+        let epoch_ends = epoch_ends(&batch, data);
+        if epoch_ends || trainer.evaluates_now() {
             warn_of_collapse(&trainer, &usage);
+        }
+        if epoch_ends {
             usage.reset();
         }
         trainer.set_counters(usage.save().into_iter().chain(watch.save()).collect());
@@ -185,7 +188,7 @@ fn measure(
 ) -> Result<f64> {
     let wanted = recipe.tokenizer()?.train.evaluate_samples;
     let (error, picture) = trainer.with_average(|| {
-        let mut error = ReconstructionError::new(recipe.data.color.channels() as i64, context.device)?;
+        let mut error = ReconstructionError::new(&recipe.data, context.device)?;
         let mut picture = None;
         for batch in batches::held_out(recipe, data, wanted)? {
             let images = context.images(&batch?)?;
@@ -219,9 +222,9 @@ fn epoch_ends(batch: &Batch, data: &Dataset) -> bool {
 
 fn warn_of_collapse(trainer: &Trainer, usage: &LevelUsage) {
     for (level, usage) in usage.levels().iter().enumerate() {
-        if usage.usage() < COLLAPSED {
+        if usage.is_collapsed(COLLAPSED) {
             trainer.note(&format!(
-                "warning: codebook {level} collapses: {:.1} % of its codes were used in the last epoch. Turn k-means \
+                "warning: codebook {level} collapses: {:.1} % of its codes were used in this epoch. Turn k-means \
                  initialisation and revival on, use fewer codes, or lower the learning rate",
                 usage.usage() * 100.0
             ));

@@ -57,6 +57,13 @@ impl Usage {
         self.mean(CodebookUsage::usage)
     }
 
+    /// Whether fewer than `least` of the codes of some codebook were used, although it was asked for as many tokens as it has
+    /// codes, or more.
+    pub fn is_collapsed(&self, least: f64) -> bool {
+        let judged = self.codebooks.iter().filter(|codebook| codebook.tokens() >= codebook.counts.size()[0]);
+        judged.into_iter().any(|codebook| codebook.usage() < least)
+    }
+
     /// Perplexity, mean over the codebooks.
     pub fn perplexity(&self) -> f64 {
         self.mean(CodebookUsage::perplexity)
@@ -89,6 +96,11 @@ impl CodebookUsage {
         &self.counts
     }
 
+    /// Tokens counted.
+    pub fn tokens(&self) -> i64 {
+        self.counts.sum(Kind::Int64).int64_value(&[])
+    }
+
     /// Share of codes used at least once.
     pub fn usage(&self) -> f64 {
         self.counts.gt(0).to_kind(Kind::Double).mean(Kind::Double).double_value(&[])
@@ -104,5 +116,24 @@ impl CodebookUsage {
     /// `exp` of the entropy: the number of codes that would be as hard to tell apart if all were equally frequent.
     pub fn perplexity(&self) -> f64 {
         self.entropy().exp()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(indices: &[i64]) -> Usage {
+        let mut usage = Usage::new(&[8], Device::Cpu);
+        let indices = Tensor::from_slice(indices).view([1, 1, -1]);
+        usage.add(&TokenGrid::new(indices, vec![8]).unwrap()).unwrap();
+        usage
+    }
+
+    #[test]
+    fn a_collapse_is_called_once_there_are_as_many_tokens_as_codes() {
+        assert!(!after(&[3; 7]).is_collapsed(0.2));
+        assert!(after(&[3; 8]).is_collapsed(0.2));
+        assert!(!after(&[3, 3, 3, 3, 3, 3, 3, 5]).is_collapsed(0.2));
     }
 }

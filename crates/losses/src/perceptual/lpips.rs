@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor, nn};
 
-use super::vgg16::{CHANNELS, unset};
+use super::vgg16::{CHANNELS, LEAST_SIZE, unset};
 use super::{Features, Perceptual, Vgg16};
 use crate::LossError;
 
@@ -41,6 +41,9 @@ pub struct Lpips {
 }
 
 impl Lpips {
+    /// The shortest side of images that it takes.
+    pub const LEAST_SIZE: i64 = LEAST_SIZE;
+
     /// A network to be loaded, with its variables at `vs`.
     pub fn new(vs: &nn::Path) -> Self {
         let head = |(k, channels): (usize, &i64)| {

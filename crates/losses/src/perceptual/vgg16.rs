@@ -9,7 +9,7 @@ use crate::LossError;
 /// Convolutions in each of the five slices, all but the first of which open with a 2 by 2 maximum.
 const CONVOLUTIONS: [i64; 5] = [2, 2, 3, 3, 3];
 /// Four halvings leave one position.
-const LEAST_SIZE: i64 = 16;
+pub(super) const LEAST_SIZE: i64 = 16;
 
 /// Channels of the five feature maps.
 pub(super) const CHANNELS: [i64; 5] = [64, 128, 256, 512, 512];

@@ -105,6 +105,11 @@ impl FrozenVgg {
         self.stages[0][0].0.size()[1]
     }
 
+    /// The shortest side that reaches the last stage.
+    pub fn least_size(&self) -> i64 {
+        1 << (self.stages.len() - 1)
+    }
+
     /// Width of [`pooled`](Self::pooled).
     pub fn width(&self) -> i64 {
         self.classifier.0.size()[1]
@@ -121,7 +126,7 @@ impl FrozenVgg {
     }
 
     fn check_images(&self, images: &Tensor) -> Result<(), LossError> {
-        let (size, least) = (images.size(), 1 << (self.stages.len() - 1));
+        let (size, least) = (images.size(), self.least_size());
         match size[..] {
             [_, channels, height, width] if channels == self.in_channels() && height.min(width) >= least => Ok(()),
             [_, channels, height, width] if channels == self.in_channels() => {

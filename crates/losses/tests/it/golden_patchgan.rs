@@ -141,10 +141,11 @@ impl Upstream {
         let judged = self.build();
         let judgement = loss.discriminator(&judged.train(&self.real), &judged.train(&self.fake));
         let codebook = golden.input("codebook_loss") * self.number("codebook_weight");
-        let pixels = &reconstruction * self.number("pixelloss_weight");
-        for (when, step) in [("before", start_step - 1), ("after", start_step)] {
-            let factor = ramp.factor(step) * self.number("disc_factor");
-            golden.close(&format!("ae_loss_{when}"), &(&pixels + &weight * &adversarial * factor + &codebook));
+        let before = start_step.checked_sub(1).map_or(0.0, |step| ramp.factor(step));
+        for (when, ramped) in [("before", before), ("after", ramp.factor(start_step))] {
+            let factor = ramped * self.number("disc_factor");
+            // Upstream keeps `pixelloss_weight` and multiplies nothing by it.
+            golden.close(&format!("ae_loss_{when}"), &(&reconstruction + &weight * &adversarial * factor + &codebook));
             golden.close(&format!("disc_loss_{when}"), &(&judgement * factor));
         }
     }

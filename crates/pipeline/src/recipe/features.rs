@@ -30,6 +30,10 @@ impl Features {
                 format!("{stages} stages need images of at least {least} pixels, data.image_size is {image_size}");
             return Err(section.error_at("widths", &reason));
         }
+        if network.shift >= i64::from(image_size) {
+            let reason = format!("must be below data.image_size = {image_size}, found {}", network.shift);
+            return Err(section.error_at("shift", &reason));
+        }
         Ok(Self { network, train })
     }
 
@@ -80,8 +84,8 @@ impl Classifier {
             other => ("widths", other.to_string()),
         })?;
         for (key, pixels) in [("shift", self.shift), ("cutout", self.cutout)] {
-            if !(0..=64).contains(&pixels) {
-                return Err((key, format!("must be at least 0 and at most 64, found {pixels}")));
+            if pixels < 0 {
+                return Err((key, format!("must be 0 or more, found {pixels}")));
             }
         }
         if !(0.0..1.0).contains(&self.label_smoothing) {

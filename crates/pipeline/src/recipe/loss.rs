@@ -1,6 +1,6 @@
 //! `[tokenizer.loss]`: what a tokenizer is trained for, beside the quantizer's own terms.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Section};
@@ -70,7 +70,8 @@ pub struct LpipsConfig {
     /// safetensors or PyTorch's own. Default none: both are fetched, once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub weights: Vec<PathBuf>,
-    /// Whether training goes on without the term where the weights cannot be had. Default false.
+    /// Whether training goes on without the term where the weights are not there and cannot be fetched; every start, also
+    /// with `--resume`, tries anew. Default false.
     #[serde(default)]
     pub optional: bool,
 }
@@ -93,6 +94,15 @@ impl PerceptualConfig {
         }
     }
 
+    /// Files that hold its weights.
+    pub(super) fn files(&self) -> Vec<&Path> {
+        match self {
+            Self::Vgg(VggConfig { weights, .. }) if weights == "cifar10" || weights == "run" => Vec::new(),
+            Self::Vgg(VggConfig { weights, .. }) => vec![Path::new(weights)],
+            Self::Lpips(LpipsConfig { weights, .. }) => weights.iter().map(PathBuf::as_path).collect(),
+        }
+    }
+
     /// Whether there is such a network, and it takes these images; else the key and what is wrong with it.
     fn check(&self, data: &DataConfig, trains_features: bool) -> Result<(), (&'static str, String)> {
         let weights = match self {
@@ -104,7 +114,7 @@ impl PerceptualConfig {
             Some("run") if !trains_features => {
                 Err(("weights", "\"run\" is the network of [features], and there is none".into()))
             }
-            Some("cifar10") | None if channels != 3 => {
+            Some("cifar10") if channels != 3 => {
                 Err(("type", format!("the network takes pictures of 3 channels, those of data.color have {channels}")))
             }
             _ => Ok(()),

@@ -140,6 +140,19 @@ impl Recipe {
         self.tokenizer.as_ref().ok_or_else(|| PipelineError::Usage("the recipe has no [tokenizer]".into()))
     }
 
+    /// Files and folders with weights that training begins with, and the keys that name them.
+    pub fn files(&self) -> Vec<(&'static str, &Path)> {
+        let classifier = self.features.iter().filter_map(|features| features.network.from.as_deref());
+        let mut files: Vec<_> = classifier.map(|path| ("features.from", path)).collect();
+        if let Some(tokenizer) = &self.tokenizer {
+            let finetune = tokenizer.finetune.iter().map(|finetune| finetune.from.as_path());
+            files.extend(finetune.map(|path| ("tokenizer.finetune.from", path)));
+            let perceptual = tokenizer.loss.perceptual.iter().flat_map(PerceptualConfig::files);
+            files.extend(perceptual.map(|path| ("tokenizer.loss.perceptual.weights", path)));
+        }
+        files
+    }
+
     /// The resolved recipe as TOML, every default written out; reading it gives the same recipe.
     ///
     /// # Errors

@@ -42,13 +42,17 @@ impl Convention {
     }
 }
 
-/// Upstream's `ddconfig` is ours, but for `embed_dim`, which stands beside it.
+/// Upstream's `ddconfig` is ours, but for `embed_dim`, which stands beside it, and resolutions that no level has, which
+/// upstream passes over and ours refuses.
 fn network(golden: &Golden) -> VqganConfig {
     let config = &golden.config()["config"];
     assert!(config["remap"].is_null());
     let mut own = config["ddconfig"].clone();
     own["embed_dim"] = config["embed_dim"].clone();
-    serde_json::from_value(own).unwrap()
+    let mut network: VqganConfig = serde_json::from_value(own).unwrap();
+    let levels: Vec<i64> = (0..network.ch_mult.len()).map(|level| network.resolution >> level).collect();
+    network.attn_resolutions.retain(|side| levels.contains(side));
+    network
 }
 
 fn in_channels(golden: &Golden) -> i64 {

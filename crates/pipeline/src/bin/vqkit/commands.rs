@@ -33,7 +33,10 @@ fn train(verb: Train, context: &Context) -> Result<()> {
     stages::check(&recipe, verb.stage.as_deref(), context)?;
     let mut run = match verb.resume && path.exists() {
         true => Run::resume(&path, &recipe, call)?,
-        false => Run::create(&path, &recipe, call)?,
+        false => {
+            stages::check_files(&recipe)?;
+            Run::create(&path, &recipe, call)?
+        }
     };
     eprintln!("run {} on {}, {} threads", path.display(), run.record().call.device, run.record().call.threads);
     stages::run(&mut run, &recipe, verb.stage.as_deref(), context)?;
