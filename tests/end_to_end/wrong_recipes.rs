@@ -196,7 +196,8 @@ fn images_too_small_for_the_perceptual_network_are_refused_before_training() {
     let folder = tempfile::tempdir().unwrap();
     let (recipe, run) = (recipe(folder.path(), GAME), folder.path().join("run"));
     let lpips = "tokenizer.loss.perceptual={ type = \"lpips\" }";
-    let set = ["--set", "data.image_size=12", "--set", lpips];
+    let folder_of_images = "data.source={ type = \"folder\", train = \"nowhere\" }";
+    let set = ["--set", folder_of_images, "--set", "data.image_size=12", "--set", lpips];
     let message = fail(&[&["train", &recipe, "--run", text(&run)], &set[..]].concat(), &[2]);
     assert!(message.contains("at least 16 pixels") && message.contains("data.image_size is 12"), "{message}");
     assert!(!run.exists());

@@ -97,12 +97,11 @@ fn values_are_dropped_in_training_only() {
 }
 
 #[test]
-fn images_with_channels_last_stay_so_and_give_the_same() {
+fn the_layout_of_images_makes_no_difference() {
     let (_vs, tokenizer) = build(&small(), 3);
     let images = random(&[2, 3, 32, 32]);
     let last = images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
     let [of_first, of_last] = [&images, &last].map(|images| tokenizer.forward(images, Mode::Eval).unwrap());
-    assert_eq!(of_last.latents[0].stride(), [4 * 64, 1, 4 * 8, 4]);
     assert!(of_last.latents[0].allclose(&of_first.latents[0], 1e-4, 1e-5, false));
 }
 
