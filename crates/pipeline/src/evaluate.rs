@@ -189,7 +189,10 @@ impl fmt::Display for Metrics {
         }
         if let Some(recognised) = self.samples_recognised {
             let (Recognised { samples, right }, percent) = (recognised, recognised.percent());
-            writeln!(out, "the judge takes {right} of {samples} samples ({percent:.0} %) for the class they were drawn for")?;
+            writeln!(
+                out,
+                "the judge takes {right} of {samples} samples ({percent:.0} %) for the class they were drawn for"
+            )?;
         }
         for (index, level) in self.levels.iter().enumerate() {
             let (positions, codes, usage) = (level.positions, level.codes, level.usage * 100.0);

@@ -10,6 +10,10 @@ use super::pairs::Pair;
 use super::venv;
 use crate::cargo::{cargo, display, root, run as run_command};
 
+/// What `.cargo/config.toml` sets for our programs: the peer runs as its users start it.
+const OUR_SETTINGS: [&str; 4] =
+    ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"];
+
 /// One round of a pair.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Round {
@@ -48,6 +52,7 @@ pub fn run(pair: &Pair, count: u32, threads: u32, data: Option<&Path>) -> Result
     let theirs = || match (&python, pair.peer) {
         (Some(python), Some(peer)) => {
             let mut command = Command::new(python);
+            OUR_SETTINGS.iter().for_each(|name| drop(command.env_remove(name)));
             command.arg(root().join("benches/peers").join(peer));
             figures(prepare(command)).map(Some)
         }

@@ -14,12 +14,21 @@ use vqkit_pipeline::PipelineError;
 
 use crate::arguments::Arguments;
 
-/// How OpenMP's threads wait for the next loop: they spin for some tens of microseconds, which is longer than a network
-/// takes from one operation to the next, and then sleep.
-const WAITING: [(&str, &str); 2] = [("OMP_WAIT_POLICY", "passive"), ("GOMP_SPINCOUNT", "10000")];
+/// What OpenMP and glibc's allocator read before `main`.
+///
+/// OpenMP's threads wait for the next loop by spinning for some tens of microseconds, which is longer than a network takes from
+/// one operation to the next, and then sleep. The allocator keeps the memory of tensors that are gone for the next ones, which a
+/// step asks for again and again, and does not have the system clear every page anew; 32 MiB is the largest threshold that
+/// every glibc takes.
+const SETTINGS: [(&str, &str); 4] = [
+    ("OMP_WAIT_POLICY", "passive"),
+    ("GOMP_SPINCOUNT", "10000"),
+    ("MALLOC_MMAP_THRESHOLD_", "33554432"),
+    ("MALLOC_TRIM_THRESHOLD_", "8589934592"),
+];
 
 fn main() -> ExitCode {
-    spin_briefly_while_waiting();
+    start_anew_with_settings();
     let arguments = Arguments::parse();
     match commands::run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -30,17 +39,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// Starts the program anew with [`WAITING`] in its environment, unless the user chose otherwise.
+/// Starts the program anew with [`SETTINGS`] in its environment, unless the user chose one of them.
 ///
-/// By default these threads spin for milliseconds and take the cores from the threads that decode images: on a busy machine
-/// a training step took thirty times as long. Sleeping at once costs a third of the speed where cores are free. OpenMP reads
-/// the variables when it is loaded, before `main`, so they cannot be set from here for this process.
-fn spin_briefly_while_waiting() {
-    if WAITING.iter().any(|(name, _)| env::var_os(name).is_some()) {
+/// By default OpenMP's threads spin for milliseconds and take the cores from the threads that decode images: on a busy machine
+/// a training step took thirty times as long. Sleeping at once costs a third of the speed where cores are free. The variables
+/// are read before `main`, so they cannot be set from here for this process.
+fn start_anew_with_settings() {
+    if SETTINGS.iter().any(|(name, _)| env::var_os(name).is_some()) {
         return;
     }
     if let Ok(program) = env::current_exe() {
-        let error = Command::new(program).args(env::args_os().skip(1)).envs(WAITING).exec();
+        let error = Command::new(program).args(env::args_os().skip(1)).envs(SETTINGS).exec();
         eprintln!("warning: training may be slower than it could be: the program cannot start itself anew: {error}");
     }
 }
