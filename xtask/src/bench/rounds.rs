@@ -52,7 +52,9 @@ pub fn run(pair: &Pair, count: u32, threads: u32, data: Option<&Path>) -> Result
     let theirs = || match (&python, pair.peer) {
         (Some(python), Some(peer)) => {
             let mut command = Command::new(python);
-            OUR_SETTINGS.iter().for_each(|name| drop(command.env_remove(name)));
+            for name in OUR_SETTINGS {
+                command.env_remove(name);
+            }
             command.arg(root().join("benches/peers").join(peer));
             figures(prepare(command)).map(Some)
         }
