@@ -60,8 +60,8 @@ impl Usage {
     /// Whether fewer than `least` of the codes of some codebook were used, although it was asked for as many tokens as it has
     /// codes, or more.
     pub fn is_collapsed(&self, least: f64) -> bool {
-        let judged = self.codebooks.iter().filter(|codebook| codebook.tokens() >= codebook.counts.size()[0]);
-        judged.into_iter().any(|codebook| codebook.usage() < least)
+        let mut judged = self.codebooks.iter().filter(|codebook| codebook.tokens() >= codebook.counts.size()[0]);
+        judged.any(|codebook| codebook.usage() < least)
     }
 
     /// Perplexity, mean over the codebooks.
