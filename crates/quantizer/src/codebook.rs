@@ -3,10 +3,10 @@
 use tch::{Kind, Tensor, nn};
 use vqkit_torch::TokenGrid;
 
-use crate::QuantizeError;
 use crate::kmeans::{Clusters, kmeans};
 use crate::latents::Rows;
 use crate::nearest::nearest;
+use crate::{CodebookView, QuantizeError};
 
 /// Codes `[K, D]` and the state that goes with them, all of it in the `VarStore`.
 #[derive(Debug)]
@@ -123,6 +123,11 @@ impl Codebook {
         let revival = Revival { dead, replacements };
         revival.renew(&mut self.age, &young);
         Some(revival)
+    }
+
+    /// The codes and their ages.
+    pub fn view(&self) -> CodebookView {
+        CodebookView { codes: self.weight.detach(), ages: Some(self.age.shallow_clone()) }
     }
 
     /// Codes `[B, D, *S]` of a grid with one codebook.

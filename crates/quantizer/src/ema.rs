@@ -8,7 +8,7 @@ use crate::codebook::{Codebook, CodebookConfig, Revival};
 use crate::kmeans::totals;
 use crate::latents::mean_squared_error;
 use crate::registry::{self, check_codebook, check_weight};
-use crate::{GradientEstimate, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
+use crate::{CodebookView, GradientEstimate, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
 /// `type = "ema"`: the loss is `commitment_weight * ||z - sg[z_q]||²`; the codes move outside the optimizer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -175,6 +175,10 @@ impl Quantizer for EmaVectorQuantizer {
 
     fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
         self.codebook.lookup(grid)
+    }
+
+    fn codebooks(&self) -> Vec<CodebookView> {
+        vec![self.codebook.view()]
     }
 
     fn sizes(&self) -> Vec<i64> {

@@ -10,7 +10,7 @@ use crate::codebook::lookup;
 use crate::latents::Rows;
 use crate::registry::{check_codebook, check_dim, check_weight};
 use crate::temperature::check_temperature;
-use crate::{Anneal, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
+use crate::{Anneal, CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
 /// Wider codes are a typing error.
 const MOST_CHANNELS: i64 = 1 << 14;
@@ -223,6 +223,10 @@ impl Quantizer for GumbelQuantizer {
 
     fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
         lookup(&self.embed.detach(), grid)
+    }
+
+    fn codebooks(&self) -> Vec<CodebookView> {
+        vec![CodebookView { codes: self.embed.detach(), ages: None }]
     }
 
     fn sizes(&self) -> Vec<i64> {

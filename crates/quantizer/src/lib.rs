@@ -23,7 +23,7 @@ pub use ema::{EmaVectorQuantizer, EmaVectorQuantizerConfig};
 pub use error::QuantizeError;
 pub use gradient::{GradientEstimate, rotation_trick, straight_through};
 pub use gumbel::{GumbelQuantizer, GumbelQuantizerConfig};
-pub use quantized::{Quantized, QuantizerLosses};
+pub use quantized::{CodebookView, Quantized, QuantizerLosses};
 pub use registry::QuantizerConfig;
 pub use temperature::{Anneal, AnnealCurve};
 pub use usage::{CodebookUsage, Usage};
@@ -73,6 +73,9 @@ pub trait Quantizer: fmt::Debug + Send {
     /// # Errors
     /// When the grid was not written by a quantizer of these sizes.
     fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError>;
+
+    /// The codes of each of the `Q` codebooks, to look at their health; a member that keeps no table makes it for this call.
+    fn codebooks(&self) -> Vec<CodebookView>;
 
     /// The number of codes `K` of each of the `Q` codebooks.
     fn sizes(&self) -> Vec<i64>;

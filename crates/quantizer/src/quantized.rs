@@ -1,4 +1,4 @@
-//! What a quantizer answers: codes, tokens and losses.
+//! What a quantizer answers: codes, tokens and losses; and its codebooks, to look at.
 
 use tch::Tensor;
 use vqkit_torch::TokenGrid;
@@ -43,4 +43,13 @@ pub struct QuantizerLosses {
     pub commitment: Tensor,
     /// The weighted sum, with any term of a single member's own, ready to be added to a reconstruction loss.
     pub total: Tensor,
+}
+
+/// One codebook as it is now, outside of any graph.
+#[derive(Debug)]
+pub struct CodebookView {
+    /// What [`lookup`](crate::Quantizer::lookup) would give for each index, before any projection, `[K, D]`, f32.
+    pub codes: Tensor,
+    /// Updates since each code was last used, `[K]`, f32, where the member keeps count.
+    pub ages: Option<Tensor>,
 }

@@ -8,7 +8,7 @@ use crate::codebook::{Codebook, CodebookConfig};
 use crate::kmeans::counts;
 use crate::latents::mean_squared_error;
 use crate::registry::{self, check_codebook, check_weight};
-use crate::{GradientEstimate, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
+use crate::{CodebookView, GradientEstimate, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
 /// `type = "vq"`: the loss is `codebook_weight * ||sg[z] - z_q||² + commitment_weight * ||z - sg[z_q]||²`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -124,6 +124,10 @@ impl Quantizer for VectorQuantizer {
 
     fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
         self.codebook.lookup(grid)
+    }
+
+    fn codebooks(&self) -> Vec<CodebookView> {
+        vec![self.codebook.view()]
     }
 
     fn sizes(&self) -> Vec<i64> {
