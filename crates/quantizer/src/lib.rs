@@ -81,6 +81,21 @@ pub trait Quantizer: fmt::Debug + Send {
     /// When the latents or the mask do not have the shape the quantizer was built for.
     fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError>;
 
+    /// As [`quantize`](Quantizer::quantize), of sequences: latents `[B, L, D]` and mask `[B, L]` to codes `[B, L, D']` and indices
+    /// `[B, Q, L]`. [`update`](Quantizer::update) takes `latents.transpose(1, 2)` with it.
+    ///
+    /// # Errors
+    /// As [`Quantizer::quantize`].
+    fn quantize_sequence(
+        &self,
+        latents: &Tensor,
+        mask: Option<&Tensor>,
+        mode: Mode,
+    ) -> Result<Quantized, QuantizeError> {
+        let quantized = self.quantize(&channel_first(latents)?, mask, mode)?;
+        Ok(Quantized { codes: quantized.codes.transpose(1, 2), ..quantized })
+    }
+
     /// Moves the codebook toward this batch; only the training loop calls it, after `quantize` of the same latents.
     ///
     /// # Errors
@@ -108,4 +123,12 @@ pub trait Quantizer: fmt::Debug + Send {
     fn code_dim(&self) -> i64 {
         self.dim()
     }
+}
+
+/// Sequences `[B, L, D]` as `[B, D, L]`.
+fn channel_first(latents: &Tensor) -> Result<Tensor, QuantizeError> {
+    if latents.dim() == 3 {
+        return Ok(latents.transpose(1, 2));
+    }
+    Err(QuantizeError::Shape { what: "latents", want: "[B, L, D]".into(), got: latents.size() })
 }

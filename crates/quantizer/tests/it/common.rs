@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_quantizer::{
     BinarySphericalQuantizerConfig, EmaVectorQuantizerConfig, FiniteScalarQuantizerConfig, GradientEstimate,
-    GumbelQuantizerConfig, IndexBackpropagationQuantizerConfig, LookupFreeQuantizerConfig, Mode,
+    GumbelQuantizerConfig, IndexBackpropagationQuantizerConfig, LookupFreeQuantizerConfig, Metric, Mode,
     ProductQuantizerConfig, Quantizer, QuantizerConfig, ResidualQuantizerConfig, SimVectorQuantizerConfig,
     VectorQuantizerConfig,
 };
@@ -34,6 +34,16 @@ pub fn every_table(codebook_size: i64, revive_after: u64, gradient: GradientEsti
     let vq = VectorQuantizerConfig { revive_after, gradient, ..VectorQuantizerConfig::new(codebook_size) };
     let ema = EmaVectorQuantizerConfig { revive_after, gradient, ..EmaVectorQuantizerConfig::new(codebook_size) };
     vec![QuantizerConfig::Vq(vq), QuantizerConfig::Ema(ema)]
+}
+
+/// The same tables, compared by another metric.
+pub fn with_metric(tables: &[QuantizerConfig], metric: Metric) -> Vec<QuantizerConfig> {
+    let change = |config: &QuantizerConfig| match config {
+        QuantizerConfig::Vq(vq) => QuantizerConfig::Vq(VectorQuantizerConfig { metric, ..vq.clone() }),
+        QuantizerConfig::Ema(ema) => QuantizerConfig::Ema(EmaVectorQuantizerConfig { metric, ..ema.clone() }),
+        other => panic!("{} has no metric", other.type_name()),
+    };
+    tables.iter().map(change).collect()
 }
 
 /// One configuration of every member.
@@ -72,7 +82,7 @@ pub fn every_kind(codebook_size: i64, latents: &Tensor) -> Vec<Built> {
     start(&every_config(codebook_size), latents)
 }
 
-fn start(configs: &[QuantizerConfig], latents: &Tensor) -> Vec<Built> {
+pub fn start(configs: &[QuantizerConfig], latents: &Tensor) -> Vec<Built> {
     let start = |config: &QuantizerConfig| {
         let mut built = build(config, latents.size()[1]);
         built.quantizer.initialize(latents).unwrap();

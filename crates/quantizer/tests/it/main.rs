@@ -19,6 +19,8 @@ mod golden_taming_gumbel;
 #[cfg(test)]
 mod gumbel;
 #[cfg(test)]
+mod members;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod refusals;

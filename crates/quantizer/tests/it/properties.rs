@@ -1,9 +1,13 @@
 //! What holds for every quantizer.
 
-use crate::common::{TRAIN, every_kind, every_started_table, randn};
+use crate::common::{TRAIN, build, every_kind, every_started_table, every_table, randn, start, with_metric};
 use proptest::prelude::*;
-use tch::{Kind, Tensor};
-use vqkit_quantizer::Mode;
+use tch::{Device, Kind, Tensor};
+use vqkit_quantizer::{
+    BinarySphericalQuantizerConfig, FiniteScalarQuantizerConfig, GradientEstimate, LookupFreeQuantizerConfig, Metric,
+    Mode, QuantizerConfig,
+};
+use vqkit_torch::TokenGrid;
 
 const MODES: [Mode; 3] = [Mode::Frozen, Mode::Eval, TRAIN];
 
@@ -38,9 +42,37 @@ proptest! {
     fn tables_give_the_nearest_codes(shape in shapes(), codebook_size in 2..24i64, seed in any::<u32>()) {
         tch::manual_seed(i64::from(seed));
         let latents = randn(&shape);
-        for built in every_started_table(codebook_size, 0, &latents) {
-            let codes = built.quantizer.quantize(&latents, None, Mode::Eval).unwrap().codes;
-            prop_assert!(excess_distance(&latents, &codes, &built.variable("embedding.weight")) < 1e-5);
+        for metric in [Metric::Euclidean, Metric::Cosine] {
+            for built in start(&with_metric(&every_table(codebook_size, 0, GradientEstimate::default()), metric), &latents) {
+                let codes = built.quantizer.quantize(&latents, None, Mode::Eval).unwrap().codes;
+                let compared = if metric == Metric::Cosine { unit(&latents) } else { latents.shallow_clone() };
+                let table = built.quantizer.codebooks().remove(0).codes;
+                prop_assert!(excess_distance(&compared, &codes, &table) < 1e-5, "{} {:?}", built.kind, metric);
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_a_batch_does_not_matter(shape in shapes(), seed in any::<u32>()) {
+        tch::manual_seed(i64::from(seed));
+        let latents = randn(&shape);
+        let order = Tensor::randperm(shape[0], (Kind::Int64, Device::Cpu));
+        for built in every_kind(8, &latents) {
+            let plain = built.quantizer.quantize(&latents, None, Mode::Eval).unwrap();
+            let mixed = built.quantizer.quantize(&latents.index_select(0, &order), None, Mode::Eval).unwrap();
+            prop_assert_eq!(plain.grid.indices.index_select(0, &order), mixed.grid.indices, "{}", built.kind);
+            prop_assert!(plain.codes.index_select(0, &order).allclose(&mixed.codes, 1e-5, 1e-6, false), "{}", built.kind);
+        }
+    }
+
+    #[test]
+    fn sequences_are_latents_with_the_axes_the_other_way(batch in 1..4i64, dim in 1..9i64, length in 1..9i64) {
+        let latents = randn(&[batch, dim, length]);
+        for built in every_kind(8, &latents) {
+            let grid = built.quantizer.quantize(&latents, None, Mode::Eval).unwrap();
+            let sequence = built.quantizer.quantize_sequence(&latents.transpose(1, 2), None, Mode::Eval).unwrap();
+            prop_assert_eq!(grid.codes.transpose(1, 2), sequence.codes, "{}", built.kind);
+            prop_assert_eq!(grid.grid.indices, sequence.grid.indices, "{}", built.kind);
         }
     }
 
@@ -69,4 +101,62 @@ fn excess_distance(latents: &Tensor, codes: &Tensor, table: &Tensor) -> f64 {
     let (points, chosen) = (rows(latents), rows(codes));
     let all = squares(points.unsqueeze(1) - table.detach().to_kind(Kind::Double).unsqueeze(0));
     (squares(points - chosen) - all.amin([-1], false)).max().double_value(&[])
+}
+
+/// Latents `[B, D, *S]` of length 1.
+fn unit(latents: &Tensor) -> Tensor {
+    latents / latents.square().sum_dim_intlist([1i64].as_slice(), true, Kind::Float).sqrt()
+}
+
+/// All indices of one codebook as a grid `[1, 1, K]`.
+fn all_indices(size: i64) -> TokenGrid {
+    TokenGrid::new(Tensor::arange(size, (Kind::Int64, Device::Cpu)).view([1, 1, -1]), vec![size]).unwrap()
+}
+
+#[test]
+fn indices_of_finite_scalars_come_back_over_the_whole_range() {
+    for levels in [&[2][..], &[3, 2], &[8, 5, 5, 5], &[8, 8, 8, 5, 5, 5], &[256, 256, 256]] {
+        for preserve_symmetry in [false, true] {
+            let config = FiniteScalarQuantizerConfig { levels: levels.to_vec(), preserve_symmetry };
+            let vs = tch::nn::VarStore::new(Device::Cpu);
+            let quantizer = config.build(&vs.root(), levels.len() as i64).unwrap();
+            let grid = all_indices(levels.iter().product());
+            let codes = vqkit_quantizer::Quantizer::lookup(&quantizer, &grid).unwrap();
+            assert_eq!(quantizer.codes_to_indices(&codes).unwrap().indices, grid.indices, "{levels:?}");
+            assert!(codes.abs().max().double_value(&[]) <= 1.0 + 1e-6, "{levels:?}");
+        }
+    }
+}
+
+#[test]
+fn indices_of_signs_come_back_over_the_whole_range() {
+    for bits in [1, 2, 10, 18] {
+        let lfq = LookupFreeQuantizerConfig::new(1 << bits);
+        let bsq = BinarySphericalQuantizerConfig(lfq.clone());
+        for config in [QuantizerConfig::LookupFree(lfq), QuantizerConfig::BinarySpherical(bsq)] {
+            let quantizer = build(&config, bits).quantizer;
+            let grid = all_indices(1 << bits);
+            let codes = quantizer.lookup(&grid).unwrap();
+            // The entropy of 2^18 codes over as many points is not asked for here.
+            let again = quantizer.quantize(&codes.narrow(2, (1 << bits) - 2, 2), None, Mode::Eval).unwrap();
+            assert_eq!(again.grid.indices, grid.indices.narrow(2, (1 << bits) - 2, 2), "{}", config.type_name());
+        }
+    }
+}
+
+#[test]
+fn every_code_is_reached() {
+    tch::manual_seed(1);
+    let spread = randn(&[1, 3, 8000]) * 4.0;
+    for built in every_kind(8, &spread) {
+        let seen = built.quantizer.quantize(&spread, None, Mode::Eval).unwrap().grid.indices;
+        for (q, size) in built.quantizer.sizes().into_iter().enumerate() {
+            let codes = built.quantizer.codebooks().remove(q).codes;
+            let distinct = codes.unique_dim(0, true, false, false).0.size()[0];
+            let used = seen.select(1, q as i64).flatten(0, -1).bincount(None::<&Tensor>, size).gt(0).sum(Kind::Int64);
+            // A choice by the largest product or logit passes codes over that others surpass in every direction.
+            let wanted = if matches!(built.kind, "gumbel" | "ibq") { 2 } else { distinct };
+            assert!(used.int64_value(&[]) >= wanted, "{}: {used} of {size} codes", built.kind);
+        }
+    }
 }
