@@ -7,6 +7,19 @@ use crate::{LookupFreeQuantizer, LookupFreeQuantizerConfig, QuantizeError};
 
 /// `type = "bsq"`: latents are brought to length 1, and every channel becomes `±1/sqrt(log2(K))`, so that codes have length 1
 /// too. Keys and loss are those of [`LookupFreeQuantizerConfig`].
+///
+/// ```
+/// use tch::{Device, Kind, Tensor, nn};
+/// use vqkit_quantizer::{BinarySphericalQuantizerConfig, Mode, Quantizer};
+///
+/// let vs = nn::VarStore::new(Device::Cpu);
+/// let quantizer = BinarySphericalQuantizerConfig::new(1 << 8).build(&vs.root(), 8)?;
+/// let latents = Tensor::randn([2, 8, 4, 4], (Kind::Float, Device::Cpu));
+/// let quantized = quantizer.quantize(&latents, None, Mode::Eval)?;
+/// let lengths = quantized.codes.square().sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
+/// assert!(lengths.allclose(&lengths.ones_like(), 1e-5, 1e-5, false));
+/// # Ok::<(), vqkit_quantizer::QuantizeError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BinarySphericalQuantizerConfig(

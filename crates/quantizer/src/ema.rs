@@ -11,6 +11,20 @@ use crate::registry::{self, check_codebook, check_weight};
 use crate::{CodebookView, GradientEstimate, Metric, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
 /// `type = "ema"`: the loss is `commitment_weight * ||z - sg[z_q]||²`; the codes move outside the optimizer.
+///
+/// ```
+/// use tch::{Device, Kind, Tensor, nn};
+/// use vqkit_quantizer::{EmaVectorQuantizerConfig, Mode, Quantizer};
+///
+/// let vs = nn::VarStore::new(Device::Cpu);
+/// let mut quantizer = EmaVectorQuantizerConfig::new(64).build(&vs.root(), 8)?;
+/// let latents = Tensor::randn([2, 8, 4, 4], (Kind::Float, Device::Cpu));
+/// quantizer.initialize(&latents)?;
+/// let quantized = quantizer.quantize(&latents, None, Mode::Train { step: 0 })?;
+/// quantizer.update(&latents, &quantized)?;
+/// assert_eq!(quantized.grid.indices.size(), [2, 1, 4, 4]);
+/// # Ok::<(), vqkit_quantizer::QuantizeError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmaVectorQuantizerConfig {

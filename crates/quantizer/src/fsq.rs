@@ -15,6 +15,19 @@ use crate::{CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLo
 const MARGIN: f64 = 1e-3;
 
 /// `type = "fsq"`: every channel is rounded to one of a few levels; there is no codebook, and no loss.
+///
+/// ```
+/// use tch::{Device, Kind, Tensor, nn};
+/// use vqkit_quantizer::{FiniteScalarQuantizerConfig, Mode, Quantizer};
+///
+/// let vs = nn::VarStore::new(Device::Cpu);
+/// let quantizer = FiniteScalarQuantizerConfig::new(&[8, 5, 5, 5]).build(&vs.root(), 8)?;
+/// let latents = Tensor::randn([2, 8, 4, 4], (Kind::Float, Device::Cpu));
+/// let quantized = quantizer.quantize(&latents, None, Mode::Eval)?;
+/// assert_eq!(quantized.grid.sizes, [1000]);
+/// assert_eq!(quantizer.level_indices(&quantized.grid)?.size(), [2, 4, 4, 4]);
+/// # Ok::<(), vqkit_quantizer::QuantizeError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FiniteScalarQuantizerConfig {

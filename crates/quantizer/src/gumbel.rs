@@ -15,6 +15,21 @@ use crate::temperature::check_temperature;
 use crate::{Anneal, CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
 /// `type = "gumbel"`: the loss is `kl_weight * KL(softmax(logits) || uniform)`.
+///
+/// ```
+/// use tch::{Device, Kind, Tensor, nn};
+/// use vqkit_quantizer::{Anneal, AnnealCurve, GumbelQuantizerConfig, Mode, Quantizer};
+///
+/// let vs = nn::VarStore::new(Device::Cpu);
+/// let anneal = Some(Anneal { end: 1.0 / 16.0, steps: 10_000, curve: AnnealCurve::Cosine });
+/// let config = GumbelQuantizerConfig { anneal, ..GumbelQuantizerConfig::new(64) };
+/// let quantizer = config.build(&vs.root(), 8)?;
+/// let latents = Tensor::randn([2, 8, 4, 4], (Kind::Float, Device::Cpu));
+/// let quantized = quantizer.quantize(&latents, None, Mode::Train { step: 5_000 })?;
+/// assert_eq!(quantized.codes.size(), [2, 8, 4, 4]);
+/// assert!(config.temperature(5_000) < 0.6);
+/// # Ok::<(), vqkit_quantizer::QuantizeError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GumbelQuantizerConfig {

@@ -21,6 +21,18 @@ use crate::{CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLo
 /// ```
 ///
 /// where the gradient of the first term goes through the soft choices too.
+///
+/// ```
+/// use tch::{Device, Kind, Tensor, nn};
+/// use vqkit_quantizer::{IndexBackpropagationQuantizerConfig, Mode, Quantizer};
+///
+/// let vs = nn::VarStore::new(Device::Cpu);
+/// let quantizer = IndexBackpropagationQuantizerConfig::new(64).build(&vs.root(), 8)?;
+/// let latents = Tensor::randn([2, 8, 4, 4], (Kind::Float, Device::Cpu));
+/// let quantized = quantizer.quantize(&latents, None, Mode::Train { step: 0 })?;
+/// assert_eq!(quantized.grid.indices.size(), [2, 1, 4, 4]);
+/// # Ok::<(), vqkit_quantizer::QuantizeError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IndexBackpropagationQuantizerConfig {

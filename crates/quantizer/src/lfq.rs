@@ -15,6 +15,18 @@ use crate::{Anneal, CodebookView, Mode, QuantizeError, Quantized, Quantizer, Qua
 
 /// `type = "lfq"`: every channel becomes `1` or `-1`, its sign; the loss is
 /// `entropy_weight * (H(p) - diversity_gamma * H(mean p)) + commitment_weight * ||z - sg[z_q]||²`.
+///
+/// ```
+/// use tch::{Device, Kind, Tensor, nn};
+/// use vqkit_quantizer::{LookupFreeQuantizerConfig, Mode, Quantizer};
+///
+/// let vs = nn::VarStore::new(Device::Cpu);
+/// let quantizer = LookupFreeQuantizerConfig::new(1 << 8).build(&vs.root(), 8)?;
+/// let latents = Tensor::randn([2, 8, 4, 4], (Kind::Float, Device::Cpu));
+/// let quantized = quantizer.quantize(&latents, None, Mode::Eval)?;
+/// assert_eq!(quantized.codes, latents.sign());
+/// # Ok::<(), vqkit_quantizer::QuantizeError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LookupFreeQuantizerConfig {

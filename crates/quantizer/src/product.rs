@@ -15,6 +15,20 @@ use crate::{CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerCo
 const MOST_GROUPS: i64 = 64;
 
 /// `type = "product"`: the channels of a latent are cut into groups; the losses are the means of the groups'.
+///
+/// ```
+/// use tch::{Device, Kind, Tensor, nn};
+/// use vqkit_quantizer::{EmaVectorQuantizerConfig, Mode, ProductQuantizerConfig, Quantizer, QuantizerConfig};
+///
+/// let vs = nn::VarStore::new(Device::Cpu);
+/// let group = QuantizerConfig::Ema(EmaVectorQuantizerConfig::new(16));
+/// let mut quantizer = ProductQuantizerConfig::new(2, group).build(&vs.root(), 8)?;
+/// let latents = Tensor::randn([2, 8, 4, 4], (Kind::Float, Device::Cpu));
+/// quantizer.initialize(&latents)?;
+/// let quantized = quantizer.quantize(&latents, None, Mode::Train { step: 0 })?;
+/// assert_eq!(quantized.grid.sizes, [16, 16]);
+/// # Ok::<(), vqkit_quantizer::QuantizeError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProductQuantizerConfig {

@@ -14,6 +14,20 @@ use crate::{CodebookView, GradientEstimate, Mode, QuantizeError, Quantized, Quan
 const MOST_LEVELS: i64 = 64;
 
 /// `type = "residual"`: each level quantizes what those before it left over; the losses are the sums of the levels'.
+///
+/// ```
+/// use tch::{Device, Kind, Tensor, nn};
+/// use vqkit_quantizer::{EmaVectorQuantizerConfig, Mode, Quantizer, QuantizerConfig, ResidualQuantizerConfig};
+///
+/// let vs = nn::VarStore::new(Device::Cpu);
+/// let level = QuantizerConfig::Ema(EmaVectorQuantizerConfig::new(16));
+/// let mut quantizer = ResidualQuantizerConfig::new(4, level).build(&vs.root(), 8)?;
+/// let latents = Tensor::randn([2, 8, 4, 4], (Kind::Float, Device::Cpu));
+/// quantizer.initialize(&latents)?;
+/// let quantized = quantizer.quantize(&latents, None, Mode::Train { step: 0 })?;
+/// assert_eq!(quantized.grid.indices.size(), [2, 4, 4, 4]);
+/// # Ok::<(), vqkit_quantizer::QuantizeError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResidualQuantizerConfig {

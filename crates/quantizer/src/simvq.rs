@@ -13,6 +13,19 @@ use crate::registry::{self, check_codebook, check_dim, check_weight, check_width
 use crate::{CodebookView, GradientEstimate, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
 /// `type = "simvq"`: the loss is `codebook_weight * ||sg[z] - z_q||² + commitment_weight * ||z - sg[z_q]||²`.
+///
+/// ```
+/// use tch::{Device, Kind, Tensor, nn};
+/// use vqkit_quantizer::{Mode, Quantizer, SimVectorQuantizerConfig};
+///
+/// let vs = nn::VarStore::new(Device::Cpu);
+/// let quantizer = SimVectorQuantizerConfig::new(64).build(&vs.root(), 8)?;
+/// let latents = Tensor::randn([2, 8, 4, 4], (Kind::Float, Device::Cpu));
+/// let quantized = quantizer.quantize(&latents, None, Mode::Train { step: 0 })?;
+/// quantized.losses.total.backward();
+/// assert!(!vs.variables()["frozen_codebook"].grad().defined());
+/// # Ok::<(), vqkit_quantizer::QuantizeError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SimVectorQuantizerConfig {

@@ -14,6 +14,21 @@ use crate::{CodebookView, GradientEstimate, Metric, Mode, QuantizeError, Quantiz
 
 /// `type = "vq"`: the loss is `codebook_weight * ||sg[z] - z_q||² + commitment_weight * ||z - sg[z_q]||²`,
 /// and perhaps an entropy term.
+///
+/// ```
+/// use tch::{Device, Kind, Tensor, nn};
+/// use vqkit_quantizer::{Metric, Mode, Quantizer, VectorQuantizerConfig};
+///
+/// let vs = nn::VarStore::new(Device::Cpu);
+/// let config = VectorQuantizerConfig { metric: Metric::Cosine, ..VectorQuantizerConfig::new(64) };
+/// let mut quantizer = config.build(&vs.root(), 8)?;
+/// let latents = Tensor::randn([2, 8, 4, 4], (Kind::Float, Device::Cpu));
+/// quantizer.initialize(&latents)?;
+/// let quantized = quantizer.quantize(&latents, None, Mode::Train { step: 0 })?;
+/// quantized.losses.total.backward();
+/// assert!(vs.variables()["embedding.weight"].grad().defined());
+/// # Ok::<(), vqkit_quantizer::QuantizeError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VectorQuantizerConfig {
