@@ -6,7 +6,8 @@ use vqkit_torch::TokenGrid;
 use crate::kmeans::{Clusters, kmeans};
 use crate::latents::Rows;
 use crate::nearest::nearest;
-use crate::{CodebookView, QuantizeError};
+use crate::sampling::sample;
+use crate::{CodebookView, Metric, Mode, QuantizeError};
 
 /// Codes `[K, D]` and the state that goes with them, all of it in the `VarStore`.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct Codebook {
     age: Tensor,
     /// `initted` `[1]`: 1 once the codebook has its first values.
     initted: Tensor,
+    metric: Metric,
+    sample_temperature: f64,
     kmeans_init: bool,
     revive_after: u64,
 }
@@ -25,6 +28,8 @@ pub(crate) struct Codebook {
 pub(crate) struct CodebookConfig {
     pub size: i64,
     pub dim: i64,
+    pub metric: Metric,
+    pub sample_temperature: f64,
     pub kmeans_init: bool,
     pub revive_after: u64,
     /// Whether the codes are trained by gradient.
@@ -51,13 +56,15 @@ impl Revival {
 impl Codebook {
     /// Codes start uniform in `±1/K`, as in the authors' own implementation, until [`Codebook::initialize`].
     pub fn new(vs: &nn::Path, config: &CodebookConfig) -> Self {
-        let CodebookConfig { size, dim, kmeans_init, revive_after, trainable } = *config;
+        let CodebookConfig { size, dim, metric, sample_temperature, kmeans_init, revive_after, trainable } = *config;
         let unit = Tensor::rand([size, dim], (Kind::Float, vs.device()));
         let weight = (vs / "embedding").add("weight", (unit * 2.0 - 1.0) / size as f64, trainable);
         Self {
             weight,
             age: vs.zeros_no_train("age", &[size]),
             initted: vs.zeros_no_train("initted", &[1]),
+            metric,
+            sample_temperature,
             kmeans_init,
             revive_after,
         }
@@ -71,20 +78,22 @@ impl Codebook {
         self.weight.size()[1]
     }
 
-    /// Rows of latents, checked against this codebook.
+    /// Rows of latents, checked against this codebook, as they are compared with its codes.
     pub fn rows(&self, latents: &Tensor) -> Result<Rows, QuantizeError> {
-        Rows::of(latents, self.dim())
+        Ok(Rows::of(latents, self.dim())?.map(|points| self.metric.apply(points)))
     }
 
-    /// Index `[N]` of the nearest code to each point `[N, D]`.
-    pub fn assign(&self, points: &Tensor) -> Result<Tensor, QuantizeError> {
-        Ok(nearest(points, &self.weight)?.indices)
+    /// The codes `[K, D]` as they are compared and given out, with a gradient to the table where `trainable`.
+    pub fn table(&self, trainable: bool) -> Tensor {
+        self.metric.apply(&if trainable { self.weight.shallow_clone() } else { self.weight.detach() })
     }
 
-    /// Codes `[.., D]` of indices `[..]`, with a gradient to the table where `trainable`.
-    pub fn codes(&self, indices: &Tensor, trainable: bool) -> Tensor {
-        let table = if trainable { self.weight.shallow_clone() } else { self.weight.detach() };
-        Tensor::embedding(&table, indices, -1, false, false)
+    /// The code `[N]` of each point `[N, D]`: the nearest of `table`, or in training perhaps another near one.
+    pub fn assign(&self, points: &Tensor, table: &Tensor, mode: Mode) -> Result<Tensor, QuantizeError> {
+        if self.sample_temperature > 0.0 && matches!(mode, Mode::Train { .. }) {
+            return sample(points, table, self.sample_temperature);
+        }
+        Ok(nearest(points, table)?.indices)
     }
 
     /// Sets the codes from a first batch, once; gives back the clusters that they were set to.
@@ -93,7 +102,7 @@ impl Codebook {
         if self.initted.double_value(&[0]) > 0.0 {
             return Ok(None);
         }
-        let clusters = if self.kmeans_init { Some(kmeans(&rows.points, self.size())?) } else { None };
+        let clusters = if self.kmeans_init { Some(kmeans(&rows.points, self.size(), self.metric)?) } else { None };
         tch::no_grad(|| {
             if let Some(Clusters { centres, .. }) = &clusters {
                 self.weight.copy_(centres);
@@ -127,12 +136,12 @@ impl Codebook {
 
     /// The codes and their ages.
     pub fn view(&self) -> CodebookView {
-        CodebookView { codes: self.weight.detach(), ages: Some(self.age.shallow_clone()) }
+        CodebookView { codes: self.table(false), ages: Some(self.age.shallow_clone()) }
     }
 
     /// Codes `[B, D, *S]` of a grid with one codebook.
     pub fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
-        lookup(&self.weight.detach(), grid)
+        lookup(&self.table(false), grid)
     }
 }
 

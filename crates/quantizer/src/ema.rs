@@ -8,7 +8,7 @@ use crate::codebook::{Codebook, CodebookConfig, Revival};
 use crate::kmeans::totals;
 use crate::latents::mean_squared_error;
 use crate::registry::{self, check_codebook, check_weight};
-use crate::{CodebookView, GradientEstimate, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
+use crate::{CodebookView, GradientEstimate, Metric, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
 /// `type = "ema"`: the loss is `commitment_weight * ||z - sg[z_q]||²`; the codes move outside the optimizer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,9 @@ use crate::{CodebookView, GradientEstimate, Mode, QuantizeError, Quantized, Quan
 pub struct EmaVectorQuantizerConfig {
     /// Number of codes K; at least 2.
     pub codebook_size: i64,
+    /// What latents and codes are compared by; default `"euclidean"`.
+    #[serde(default)]
+    pub metric: Metric,
     /// How much of the averages each step keeps, at least 0 and below 1; default 0.99, as in the paper.
     #[serde(default = "registry::decay")]
     pub decay: f64,
@@ -34,6 +37,9 @@ pub struct EmaVectorQuantizerConfig {
     /// How the decoder's gradient reaches the encoder; default `"straight-through"`.
     #[serde(default)]
     pub gradient: GradientEstimate,
+    /// In training, draw codes with the chances `softmax(-||z - e||² / sample_temperature)`; default 0, the nearest code always.
+    #[serde(default)]
+    pub sample_temperature: f64,
 }
 
 impl EmaVectorQuantizerConfig {
@@ -41,12 +47,14 @@ impl EmaVectorQuantizerConfig {
     pub fn new(codebook_size: i64) -> Self {
         Self {
             codebook_size,
+            metric: Metric::default(),
             decay: registry::decay(),
             eps: registry::eps(),
             commitment_weight: registry::commitment_weight(),
             kmeans_init: registry::kmeans_init(),
             revive_after: registry::revive_after(),
             gradient: GradientEstimate::default(),
+            sample_temperature: 0.0,
         }
     }
 
@@ -57,6 +65,7 @@ impl EmaVectorQuantizerConfig {
     pub fn validate(&self) -> Result<(), QuantizeError> {
         check_codebook(self.codebook_size)?;
         check_weight("commitment_weight", self.commitment_weight)?;
+        check_weight("sample_temperature", self.sample_temperature)?;
         if !(0.0..1.0).contains(&self.decay) {
             let reason = format!("{} must be at least 0 and below 1", self.decay);
             return Err(QuantizeError::Config { field: "decay", reason });
@@ -79,6 +88,8 @@ impl EmaVectorQuantizerConfig {
             &CodebookConfig {
                 size: self.codebook_size,
                 dim,
+                metric: self.metric,
+                sample_temperature: self.sample_temperature,
                 kmeans_init: self.kmeans_init,
                 revive_after: self.revive_after,
                 trainable: false,
@@ -100,7 +111,7 @@ impl EmaVectorQuantizerConfig {
 /// codes        <- embed_avg / smoothed
 /// ```
 ///
-/// as in vector-quantize-pytorch and rosinality's VQ-VAE-2. A new codebook counts each code once. A revived code starts
+/// as in vector-quantize-pytorch (with the cosine metric, of latents of length 1, and codes brought to length 1) and rosinality's VQ-VAE-2. A new codebook counts each code once. A revived code starts
 /// again with `cluster_size = 1` and `embed_avg` at its latent.
 #[derive(Debug)]
 pub struct EmaVectorQuantizer {
@@ -121,7 +132,8 @@ impl EmaVectorQuantizer {
         let total = cluster_size.sum(Kind::Float);
         let smoothing = self.config.eps * self.codebook.size() as f64;
         let smoothed = (&cluster_size + self.config.eps) / (&total + smoothing) * &total;
-        self.codebook.weight.copy_(&(&embed_avg / smoothed.unsqueeze(-1)));
+        let codes = self.config.metric.apply(&(&embed_avg / smoothed.unsqueeze(-1)));
+        self.codebook.weight.copy_(&codes);
         self.cluster_size.copy_(&cluster_size);
         self.embed_avg.copy_(&embed_avg);
         counts
@@ -145,17 +157,19 @@ impl Quantizer for EmaVectorQuantizer {
         Ok(())
     }
 
-    fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, _mode: Mode) -> Result<Quantized, QuantizeError> {
+    fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError> {
         let rows = self.codebook.rows(latents)?;
         let weights = rows.weights(mask)?;
-        let indices = self.codebook.assign(&rows.points)?;
-        let codes = self.codebook.codes(&indices, false);
+        let table = self.codebook.table(false);
+        let indices = self.codebook.assign(&rows.points, &table, mode)?;
+        let codes = Tensor::embedding(&table, &indices, -1, false, false);
         let commitment = mean_squared_error(&rows.points, &codes, weights.as_ref());
         let total = &commitment * self.config.commitment_weight;
+        let none = QuantizerLosses::none(total.device());
         Ok(Quantized {
-            codes: rows.restore(&self.config.gradient.apply(&codes, &rows.points)),
+            codes: rows.restore(&self.config.gradient.apply(&codes, &rows.points)?),
             grid: TokenGrid::new(rows.restore_indices(&indices), self.sizes())?,
-            losses: QuantizerLosses { codebook: commitment.detach().zeros_like(), commitment, total },
+            losses: QuantizerLosses { commitment, total, ..none },
             mask: mask.map(Tensor::shallow_clone),
         })
     }

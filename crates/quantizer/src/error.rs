@@ -35,5 +35,11 @@ pub enum QuantizeError {
     Tokens(#[from] vqkit_torch::TokenError),
     /// libtorch refused.
     #[error(transparent)]
-    Torch(#[from] tch::TchError),
+    Torch(#[from] vqkit_torch::TorchError),
+}
+
+impl From<tch::TchError> for QuantizeError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(error.into())
+    }
 }

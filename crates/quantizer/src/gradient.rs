@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
+use vqkit_torch::autograd::own_function;
+
+use crate::QuantizeError;
 
 /// Estimates of the gradient with respect to the latents.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +19,7 @@ pub enum GradientEstimate {
 
 impl GradientEstimate {
     /// Codes `[N, D]` with a gradient to the latents `[N, D]`.
-    pub(crate) fn apply(self, codes: &Tensor, latents: &Tensor) -> Tensor {
+    pub(crate) fn apply(self, codes: &Tensor, latents: &Tensor) -> Result<Tensor, QuantizeError> {
         match self {
             Self::StraightThrough => straight_through(codes, latents),
             Self::Rotation => rotation_trick(codes, latents),
@@ -28,35 +31,54 @@ impl GradientEstimate {
 ///
 /// Both have the same shape; nothing flows to `codes`.
 ///
+/// # Errors
+/// When libtorch refuses.
+///
 /// ```
 /// use tch::Tensor;
 ///
 /// let latents = Tensor::from_slice(&[0.4f32, 1.7]).set_requires_grad(true);
 /// let codes = Tensor::from_slice(&[0.0f32, 2.0]);
-/// let out = vqkit_quantizer::straight_through(&codes, &latents);
+/// let out = vqkit_quantizer::straight_through(&codes, &latents)?;
 /// assert_eq!(out, codes);
 /// out.sum(tch::Kind::Float).backward();
 /// assert_eq!(latents.grad(), Tensor::from_slice(&[1.0f32, 1.0]));
+/// # Ok::<(), vqkit_quantizer::QuantizeError>(())
 /// ```
-pub fn straight_through(codes: &Tensor, latents: &Tensor) -> Tensor {
-    if latents.requires_grad() { codes.detach() + (latents - latents.detach()) } else { codes.detach() }
+pub fn straight_through(codes: &Tensor, latents: &Tensor) -> Result<Tensor, QuantizeError> {
+    with_gradient(codes, latents, |pull| pull.shallow_clone())
 }
 
-/// The value of `codes`, up to rounding, as the latents turned and scaled by constants (Fifty et al. 2024, section 4.2).
+/// The value of `codes`, exactly, with the gradient of the latents turned and scaled by constants (Fifty et al. 2024,
+/// section 4.2).
 ///
-/// Both are `[N, D]`. With `u` and `q` the directions of latent and code and `w` that of `u + q`, a latent `z` becomes
-/// `(||e|| / ||z||) (z - 2 w wᵀz + 2 q uᵀz)`, in which everything but the last factors `z` is constant.
-pub fn rotation_trick(codes: &Tensor, latents: &Tensor) -> Tensor {
-    if !latents.requires_grad() {
-        return codes.detach();
-    }
+/// Both are `[N, D]`; nothing flows to `codes`. With `u` and `q` the directions of latent and code and `w` that of `u + q`,
+/// the code is `(||e|| / ||z||) (z - 2 w wᵀz + 2 q uᵀz)` of the latent `z`; everything but the last factors `z` counts as
+/// constant.
+///
+/// # Errors
+/// When libtorch refuses.
+pub fn rotation_trick(codes: &Tensor, latents: &Tensor) -> Result<Tensor, QuantizeError> {
     let (code, latent) = (codes.detach(), latents.detach());
-    let (code_norm, latent_norm) = (norm(&code), norm(&latent));
-    let (u, q) = (&latent / &latent_norm, &code / &code_norm);
-    let sum = &u + &q;
-    let w = &sum / norm(&sum);
-    let turned = latents - 2.0 * &w * dot(latents, &w) + 2.0 * &q * dot(latents, &u);
-    turned * (code_norm / latent_norm)
+    with_gradient(codes, latents, move |pull| {
+        let (code_norm, latent_norm) = (norm(&code), norm(&latent));
+        let (u, q) = (&latent / &latent_norm, &code / &code_norm);
+        let sum = &u + &q;
+        let w = &sum / norm(&sum);
+        let turned = pull - 2.0 * &w * dot(pull, &w) + 2.0 * &u * dot(pull, &q);
+        turned * (code_norm / latent_norm)
+    })
+}
+
+/// The value of `codes`, and `backward` of the pull on it as the gradient of `latents`.
+fn with_gradient(
+    codes: &Tensor,
+    latents: &Tensor,
+    backward: impl Fn(&Tensor) -> Tensor + Send + 'static,
+) -> Result<Tensor, QuantizeError> {
+    let output =
+        own_function(&[latents], vec![codes.detach()], move |pulls| Ok(vec![pulls[0].as_ref().map(&backward)]));
+    Ok(output?.remove(0))
 }
 
 /// Lengths `[N, 1]`, kept off zero.
@@ -80,8 +102,8 @@ mod tests {
         let random = || Tensor::randn([40, 6], (Kind::Float, Device::Cpu)).set_requires_grad(true);
         for estimate in [GradientEstimate::StraightThrough, GradientEstimate::Rotation] {
             let (codes, latents) = (random(), random());
-            let out = estimate.apply(&codes, &latents);
-            assert!(out.allclose(&codes, 1e-4, 1e-5, false), "{estimate:?}");
+            let out = estimate.apply(&codes, &latents).unwrap();
+            assert_eq!(out, codes.detach(), "{estimate:?}");
             out.square().sum(Kind::Float).backward();
             assert!(latents.grad().defined() && !codes.grad().defined(), "{estimate:?}");
         }
@@ -93,7 +115,7 @@ mod tests {
         let latents = Tensor::from_slice2(&[[1.0f32, 0.0], [1.0, 0.0]]).set_requires_grad(true);
         let codes = Tensor::from_slice2(&[[0.0f32, 2.0], [0.0, 2.0]]);
         let probe = Tensor::from_slice2(&[[0.0f32, 1.0], [1.0, 0.0]]);
-        (rotation_trick(&codes, &latents) * probe).sum(Kind::Float).backward();
+        (rotation_trick(&codes, &latents).unwrap() * probe).sum(Kind::Float).backward();
         let want = Tensor::from_slice2(&[[2.0f32, 0.0], [0.0, -2.0]]);
         assert!(latents.grad().allclose(&want, 1e-5, 1e-6, false), "{}", latents.grad());
     }
@@ -101,7 +123,7 @@ mod tests {
     #[test]
     fn a_latent_of_zero_gives_a_finite_gradient() {
         let latents = Tensor::zeros([1, 3], (Kind::Float, Device::Cpu)).set_requires_grad(true);
-        rotation_trick(&Tensor::from_slice2(&[[1.0f32, 2.0, 3.0]]), &latents).sum(Kind::Float).backward();
+        rotation_trick(&Tensor::from_slice2(&[[1.0f32, 2.0, 3.0]]), &latents).unwrap().sum(Kind::Float).backward();
         assert!(bool::try_from(latents.grad().isfinite().all()).unwrap());
     }
 }

@@ -9,6 +9,7 @@ use vqkit_torch::{TokenGrid, autocast};
 use crate::codebook::lookup;
 use crate::latents::Rows;
 use crate::registry::{check_codebook, check_dim, check_weight};
+use crate::soft::{Affinity, Mixture, Noise, Question, soft};
 use crate::temperature::check_temperature;
 use crate::{Anneal, CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
@@ -116,9 +117,9 @@ pub struct GumbelQuantizer {
     embed: Tensor,
 }
 
-/// What a pass is made with; `noise` is `[N, K]`.
-struct Pass {
-    noise: Option<Tensor>,
+/// What a pass is made with.
+struct Pass<'a> {
+    noise: Noise<'a>,
     temperature: f64,
     train: bool,
 }
@@ -130,7 +131,9 @@ impl GumbelQuantizer {
     /// When the latents do not have the shape the quantizer was built for.
     pub fn logits(&self, latents: &Tensor) -> Result<Tensor, QuantizeError> {
         let rows = Rows::of(latents, self.dim())?;
-        Ok(rows.restore(&autocast::disabled(latents.device(), || self.project(&rows.points, true))))
+        let parameters = self.parameters(true);
+        let logits = || Affinity::Linear.logits(&rows.points, &parameters);
+        Ok(rows.restore(&autocast::disabled(latents.device(), logits)))
     }
 
     /// What [`Mode::Train`] gives for the draw `noise` `[B, K, *S]`, a sample of the standard Gumbel distribution, which
@@ -152,46 +155,56 @@ impl GumbelQuantizer {
             return Err(QuantizeError::Shape { what: "noise", want: format!("{want:?}"), got: noise.size() });
         }
         let noise = Rows::of(noise, self.config.codebook_size)?.points;
-        self.pass(&rows, mask, &Pass { noise: Some(noise), temperature, train: true })
+        self.pass(&rows, mask, &Pass { noise: Noise::Given(&noise), temperature, train: true })
     }
 
-    /// Everything in f32: in lower precision, likely codes tie.
     fn pass(&self, rows: &Rows, mask: Option<&Tensor>, pass: &Pass) -> Result<Quantized, QuantizeError> {
         let weights = rows.weights(mask)?;
-        autocast::disabled(rows.points.device(), || {
-            let logits = self.project(&rows.points, pass.train);
-            let (codes, indices) = self.choose(&logits, pass);
-            let total = divergence_from_uniform(&logits, weights.as_ref()) * self.config.kl_weight;
-            let absent = || Tensor::zeros([0i64; 0], (Kind::Float, total.device()));
-            Ok(Quantized {
-                codes: rows.restore(&codes),
-                grid: TokenGrid::new(rows.restore_indices(&indices), self.sizes())?,
-                losses: QuantizerLosses { codebook: absent(), commitment: absent(), total },
-                mask: mask.map(Tensor::shallow_clone),
-            })
+        let [weight, bias] = self.parameters(pass.train);
+        let mixes = pass.train && !self.config.straight_through;
+        let table = if mixes { self.embed.shallow_clone() } else { self.embed.detach() };
+        let mixture = || Mixture { table: &table, temperature: pass.temperature, noise: pass.noise };
+        let asked = Question {
+            affinity: Affinity::Linear,
+            parameters: &[&weight, &bias],
+            weights: weights.as_ref(),
+            entropy_temperature: 1.0,
+            mixture: (pass.train || rows.points.requires_grad()).then(mixture),
+        };
+        let found = soft(&rows.points, &asked)?;
+        let codes = match found.mixture {
+            Some(mixture) if mixes => mixture,
+            mixture => self.drawn(&found.indices, mixture, pass.train),
+        };
+        // KL(p || uniform) = ln K - H(p), and nothing where no position counts.
+        let uniform = (self.config.codebook_size as f64).ln();
+        let divergence = match &weights {
+            None => uniform - found.sample_entropy,
+            Some(weights) => weights.sum(Kind::Float).clamp_max(1.0) * uniform - found.sample_entropy,
+        };
+        Ok(Quantized {
+            codes: rows.restore(&codes),
+            grid: TokenGrid::new(rows.restore_indices(&found.indices), self.sizes())?,
+            losses: QuantizerLosses {
+                total: divergence * self.config.kl_weight,
+                ..QuantizerLosses::none(rows.points.device())
+            },
+            mask: mask.map(Tensor::shallow_clone),
         })
     }
 
-    /// Logits `[N, K]` of points `[N, D]`, with a gradient to the weights where `train`.
-    fn project(&self, points: &Tensor, train: bool) -> Tensor {
-        let [weight, bias] = [&self.weight, &self.bias].map(|variable| kept_still(variable, !train));
-        points.linear(&weight.flatten(1, -1), Some(bias))
+    /// `proj.weight` `[K, D]` and `proj.bias` `[K]`, with a gradient where `train`.
+    fn parameters(&self, train: bool) -> [Tensor; 2] {
+        [self.weight.flatten(1, -1), self.bias.shallow_clone()].map(|variable| kept_still(&variable, !train))
     }
 
-    /// Codes `[N, D']` and indices `[N]`.
-    fn choose(&self, logits: &Tensor, pass: &Pass) -> (Tensor, Tensor) {
-        let perturbed = pass.noise.as_ref().map_or_else(|| logits.shallow_clone(), |noise| logits + noise);
-        let indices = perturbed.argmax(-1, false);
-        let mix = |table: &Tensor| (&perturbed / pass.temperature).softmax(-1, Kind::Float).matmul(table);
-        if pass.train && !self.config.straight_through {
-            return (mix(&self.embed), indices);
+    /// The codes `[N, D']` of indices `[N]`, with the gradient of the mixture to the logits, where there is one.
+    fn drawn(&self, indices: &Tensor, mixture: Option<Tensor>, train: bool) -> Tensor {
+        let drawn = Tensor::embedding(&kept_still(&self.embed, !train), indices, -1, false, false);
+        match mixture {
+            Some(mixture) => drawn + (&mixture - mixture.detach()),
+            None => drawn,
         }
-        let drawn = Tensor::embedding(&kept_still(&self.embed, !pass.train), &indices, -1, false, false);
-        if !logits.requires_grad() {
-            return (drawn, indices);
-        }
-        let mixture = mix(&self.embed.detach());
-        (drawn + (&mixture - mixture.detach()), indices)
     }
 }
 
@@ -206,11 +219,10 @@ impl Quantizer for GumbelQuantizer {
         let rows = Rows::of(latents, self.dim())?;
         let pass = match mode {
             Mode::Train { step } => {
-                let noise = gumbel(&[rows.points.size()[0], self.config.codebook_size], rows.points.device());
-                Pass { noise: Some(noise), temperature: self.config.temperature(step), train: true }
+                Pass { noise: Noise::Drawn, temperature: self.config.temperature(step), train: true }
             }
             Mode::Frozen | Mode::Eval => {
-                Pass { noise: None, temperature: self.config.temperature(u64::MAX), train: false }
+                Pass { noise: Noise::None, temperature: self.config.temperature(u64::MAX), train: false }
             }
         };
         self.pass(&rows, mask, &pass)
@@ -244,20 +256,4 @@ impl Quantizer for GumbelQuantizer {
 
 fn kept_still(variable: &Tensor, still: bool) -> Tensor {
     if still { variable.detach() } else { variable.shallow_clone() }
-}
-
-/// A sample of the standard Gumbel distribution: `-ln(e)` of exponential `e`.
-fn gumbel(shape: &[i64], device: tch::Device) -> Tensor {
-    -Tensor::empty(shape, (Kind::Float, device)).exponential_(1.0).log()
-}
-
-/// `KL(softmax(logits) || uniform)` of logits `[N, K]`: a mean over the positions of weight 1.
-fn divergence_from_uniform(logits: &Tensor, weights: Option<&Tensor>) -> Tensor {
-    let log_odds = logits.log_softmax(-1, Kind::Float);
-    let uniform = (logits.size()[1] as f64).ln();
-    let per_row = (log_odds.exp() * (log_odds + uniform)).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
-    match weights {
-        None => per_row.mean(Kind::Float),
-        Some(weights) => (per_row * weights).sum(Kind::Float) / weights.sum(Kind::Float).clamp_min(1.0),
-    }
 }

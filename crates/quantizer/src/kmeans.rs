@@ -2,8 +2,8 @@
 
 use tch::{Kind, Tensor};
 
-use crate::QuantizeError;
 use crate::nearest::nearest;
+use crate::{Metric, QuantizeError};
 
 /// Rounds of seeding: up to this many clusters, it is exactly that of k-means++.
 const SEEDING_ROUNDS: i64 = 64;
@@ -20,10 +20,10 @@ pub(crate) struct Clusters {
     pub sizes: Tensor,
 }
 
-/// Clusters points `[N, D]`, f32; where there are fewer points than clusters, points are repeated.
+/// Clusters points `[N, D]`, f32, given as `metric` compares them (its centres are such points too); where there are fewer points than clusters, points are repeated.
 ///
 /// Draws from the default generator of the points' device.
-pub(crate) fn kmeans(points: &Tensor, clusters: i64) -> Result<Clusters, QuantizeError> {
+pub(crate) fn kmeans(points: &Tensor, clusters: i64, metric: Metric) -> Result<Clusters, QuantizeError> {
     tch::no_grad(|| {
         let points = points.detach();
         let count = points.size()[0];
@@ -36,7 +36,7 @@ pub(crate) fn kmeans(points: &Tensor, clusters: i64) -> Result<Clusters, Quantiz
         for _ in 0..LLOYD_STEPS {
             let (sums, sizes) = totals(&points, &nearest(&points, &centres)?.indices, clusters, None);
             let means = sums / sizes.clamp_min(1.0).unsqueeze(-1);
-            centres = means.where_self(&sizes.gt(0.0).unsqueeze(-1), &centres);
+            centres = metric.apply(&means.where_self(&sizes.gt(0.0).unsqueeze(-1), &centres));
         }
         let (_, sizes) = totals(&points, &nearest(&points, &centres)?.indices, clusters, None);
         Ok(Clusters { centres, sizes })
@@ -105,7 +105,7 @@ mod tests {
             let truth = Tensor::eye(12, F32) * 10.0;
             let labels = Tensor::randint(12, [600], (Kind::Int64, Device::Cpu));
             let points = truth.index_select(0, &labels) + Tensor::randn([600, 12], F32) * 0.1;
-            let found = kmeans(&points, 12).unwrap();
+            let found = kmeans(&points, 12, Metric::Euclidean).unwrap();
             let nearest = nearest(&truth, &found.centres).unwrap();
             assert!(f64::try_from(nearest.distances.max()).unwrap() < 0.05, "seed {seed}");
             assert_eq!(f64::try_from(found.sizes.sum(Kind::Float)).unwrap(), 600.0);
@@ -116,14 +116,14 @@ mod tests {
     fn fewer_points_than_clusters_are_repeated() {
         tch::manual_seed(4);
         let points = Tensor::randn([3, 2], F32);
-        let found = kmeans(&points, 10).unwrap();
+        let found = kmeans(&points, 10, Metric::Euclidean).unwrap();
         assert_eq!(found.centres.size(), [10, 2]);
         assert!(f64::try_from(nearest(&found.centres, &points).unwrap().distances.max()).unwrap() < 1e-9);
     }
 
     #[test]
     fn no_points_are_an_error() {
-        assert!(kmeans(&Tensor::zeros([0, 2], F32), 4).is_err());
+        assert!(kmeans(&Tensor::zeros([0, 2], F32), 4, Metric::Euclidean).is_err());
     }
 
     #[test]

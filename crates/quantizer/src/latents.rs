@@ -23,6 +23,11 @@ impl Rows {
         Ok(Self { points, shape })
     }
 
+    /// The same positions with other points `[N, D']`.
+    pub fn map(self, change: impl FnOnce(&Tensor) -> Tensor) -> Self {
+        Self { points: change(&self.points), shape: self.shape }
+    }
+
     /// Rows `[N, D']` of any width to `[B, D', *S]`.
     pub fn restore(&self, rows: &Tensor) -> Tensor {
         let mut shape = vec![self.shape[0]];

@@ -1,6 +1,6 @@
 //! What a quantizer answers: codes, tokens and losses; and its codebooks, to look at.
 
-use tch::Tensor;
+use tch::{Device, Kind, Tensor};
 use vqkit_torch::TokenGrid;
 
 use crate::QuantizeError;
@@ -41,8 +41,18 @@ pub struct QuantizerLosses {
     pub codebook: Tensor,
     /// `||z - sg[z_q]||²`, unweighted: moves only the encoder.
     pub commitment: Tensor,
+    /// How unsure the choice of codes is, less how many codes are chosen, in nats, unweighted.
+    pub entropy: Tensor,
     /// The weighted sum, with any term of a single member's own, ready to be added to a reconstruction loss.
     pub total: Tensor,
+}
+
+impl QuantizerLosses {
+    /// No term at all.
+    pub(crate) fn none(device: Device) -> Self {
+        let zero = || Tensor::zeros([0i64; 0], (Kind::Float, device));
+        Self { codebook: zero(), commitment: zero(), entropy: zero(), total: zero() }
+    }
 }
 
 /// One codebook as it is now, outside of any graph.

@@ -47,6 +47,10 @@ pub(crate) fn decay() -> f64 {
     0.99
 }
 
+pub(crate) fn entropy_temperature() -> f64 {
+    0.01
+}
+
 pub(crate) fn eps() -> f64 {
     1e-5
 }

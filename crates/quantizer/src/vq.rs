@@ -8,20 +8,33 @@ use crate::codebook::{Codebook, CodebookConfig};
 use crate::kmeans::counts;
 use crate::latents::mean_squared_error;
 use crate::registry::{self, check_codebook, check_weight};
-use crate::{CodebookView, GradientEstimate, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
+use crate::soft::{Affinity, Question, soft};
+use crate::temperature::check_temperature;
+use crate::{CodebookView, GradientEstimate, Metric, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
-/// `type = "vq"`: the loss is `codebook_weight * ||sg[z] - z_q||² + commitment_weight * ||z - sg[z_q]||²`.
+/// `type = "vq"`: the loss is `codebook_weight * ||sg[z] - z_q||² + commitment_weight * ||z - sg[z_q]||²`,
+/// and perhaps an entropy term.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VectorQuantizerConfig {
     /// Number of codes K; at least 2.
     pub codebook_size: i64,
+    /// What latents and codes are compared by; default `"euclidean"`.
+    #[serde(default)]
+    pub metric: Metric,
     /// Weight of the term that moves the codes to the latents; default 1, as in equation 3 of the paper.
     #[serde(default = "registry::codebook_weight")]
     pub codebook_weight: f64,
     /// Weight of the term that holds the latents to their codes; default 0.25, the paper's beta.
     #[serde(default = "registry::commitment_weight")]
     pub commitment_weight: f64,
+    /// Weight of `H(p) - H(mean p)`, in nats, of the soft choices `p = softmax(-||z - e||² / entropy_temperature)`: small where
+    /// each choice is sure and all codes are chosen (LlamaGen's `entropy_loss_ratio`); default 0.
+    #[serde(default)]
+    pub entropy_weight: f64,
+    /// Temperature of the soft choices; default 0.01, as LlamaGen's.
+    #[serde(default = "registry::entropy_temperature")]
+    pub entropy_temperature: f64,
     /// Whether the codes start as the k-means of the first batch; default true.
     #[serde(default = "registry::kmeans_init")]
     pub kmeans_init: bool,
@@ -31,6 +44,9 @@ pub struct VectorQuantizerConfig {
     /// How the decoder's gradient reaches the encoder; default `"straight-through"`.
     #[serde(default)]
     pub gradient: GradientEstimate,
+    /// In training, draw codes with the chances `softmax(-||z - e||² / sample_temperature)`; default 0, the nearest code always.
+    #[serde(default)]
+    pub sample_temperature: f64,
 }
 
 impl VectorQuantizerConfig {
@@ -38,11 +54,15 @@ impl VectorQuantizerConfig {
     pub fn new(codebook_size: i64) -> Self {
         Self {
             codebook_size,
+            metric: Metric::default(),
             codebook_weight: registry::codebook_weight(),
             commitment_weight: registry::commitment_weight(),
+            entropy_weight: 0.0,
+            entropy_temperature: registry::entropy_temperature(),
             kmeans_init: registry::kmeans_init(),
             revive_after: registry::revive_after(),
             gradient: GradientEstimate::default(),
+            sample_temperature: 0.0,
         }
     }
 
@@ -53,7 +73,10 @@ impl VectorQuantizerConfig {
     pub fn validate(&self) -> Result<(), QuantizeError> {
         check_codebook(self.codebook_size)?;
         check_weight("codebook_weight", self.codebook_weight)?;
-        check_weight("commitment_weight", self.commitment_weight)
+        check_weight("commitment_weight", self.commitment_weight)?;
+        check_weight("entropy_weight", self.entropy_weight)?;
+        check_temperature("entropy_temperature", self.entropy_temperature)?;
+        check_weight("sample_temperature", self.sample_temperature)
     }
 
     /// Makes the quantizer for latents of width `dim`, with its codes and its state at `vs`.
@@ -68,6 +91,8 @@ impl VectorQuantizerConfig {
             &CodebookConfig {
                 size: self.codebook_size,
                 dim,
+                metric: self.metric,
+                sample_temperature: self.sample_temperature,
                 kmeans_init: self.kmeans_init,
                 revive_after: self.revive_after,
                 trainable: true,
@@ -85,6 +110,35 @@ pub struct VectorQuantizer {
     revived: Option<Tensor>,
 }
 
+impl VectorQuantizer {
+    fn losses(
+        &self,
+        points: &Tensor,
+        codes: &Tensor,
+        table: &Tensor,
+        weights: Option<&Tensor>,
+    ) -> Result<QuantizerLosses, QuantizeError> {
+        let VectorQuantizerConfig { codebook_weight, commitment_weight, entropy_weight, .. } = self.config;
+        let codebook = mean_squared_error(codes, &points.detach(), weights);
+        let commitment = mean_squared_error(points, &codes.detach(), weights);
+        let total = &codebook * codebook_weight + &commitment * commitment_weight;
+        if entropy_weight == 0.0 {
+            let entropy = total.detach().zeros_like();
+            return Ok(QuantizerLosses { codebook, commitment, entropy, total });
+        }
+        let question = Question {
+            affinity: Affinity::Distance,
+            parameters: &[table],
+            weights,
+            entropy_temperature: self.config.entropy_temperature,
+            mixture: None,
+        };
+        let entropy = soft(points, &question)?.entropy_loss();
+        let total = total + &entropy * entropy_weight;
+        Ok(QuantizerLosses { codebook, commitment, entropy, total })
+    }
+}
+
 impl Quantizer for VectorQuantizer {
     fn initialize(&mut self, latents: &Tensor) -> Result<(), QuantizeError> {
         self.codebook.initialize(latents).map(|_| ())
@@ -93,15 +147,13 @@ impl Quantizer for VectorQuantizer {
     fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError> {
         let rows = self.codebook.rows(latents)?;
         let weights = rows.weights(mask)?;
-        let indices = self.codebook.assign(&rows.points)?;
-        let codes = self.codebook.codes(&indices, matches!(mode, Mode::Train { .. }));
-        let codebook = mean_squared_error(&codes, &rows.points.detach(), weights.as_ref());
-        let commitment = mean_squared_error(&rows.points, &codes.detach(), weights.as_ref());
-        let total = &codebook * self.config.codebook_weight + &commitment * self.config.commitment_weight;
+        let table = self.codebook.table(matches!(mode, Mode::Train { .. }));
+        let indices = self.codebook.assign(&rows.points, &table, mode)?;
+        let codes = Tensor::embedding(&table, &indices, -1, false, false);
         Ok(Quantized {
-            codes: rows.restore(&self.config.gradient.apply(&codes, &rows.points)),
+            codes: rows.restore(&self.config.gradient.apply(&codes, &rows.points)?),
             grid: TokenGrid::new(rows.restore_indices(&indices), self.sizes())?,
-            losses: QuantizerLosses { codebook, commitment, total },
+            losses: self.losses(&rows.points, &codes, &table, weights.as_ref())?,
             mask: mask.map(Tensor::shallow_clone),
         })
     }

@@ -7,6 +7,9 @@ use tch::Tensor;
 
 use crate::{TorchError, shim};
 
+/// What a backward pass of one's own takes and gives: one entry for each output or input, `None` where nothing flows.
+pub type Flow = Vec<Option<Tensor>>;
+
 /// What becomes of the graph behind the outputs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Graph {
@@ -60,4 +63,154 @@ pub fn grad(outputs: &[(&Tensor, &Tensor)], inputs: &[&Tensor], graph: Graph) ->
 /// As [`grad`].
 pub fn backward(outputs: &[(&Tensor, &Tensor)], inputs: &[&Tensor]) -> Result<(), TorchError> {
     shim::backward(outputs, inputs)
+}
+
+/// `outputs`, as functions of `inputs` whose gradients `backward` computes from the pulls on the outputs.
+///
+/// The outputs are values without a graph of their own; integers among them stay constants. `backward` gives one gradient
+/// for each input, of its shape. It runs without a graph and may be called from another thread; it must not hold on to the
+/// outputs that this returns. Where no gradient would flow, the outputs come back as they are and `backward` is dropped.
+///
+/// ```
+/// use tch::{Kind, Tensor};
+/// use vqkit_torch::autograd::own_function;
+///
+/// let x = Tensor::from_slice(&[1.4f32, -0.6]).set_requires_grad(true);
+/// let rounded = tch::no_grad(|| x.round());
+/// let outputs = own_function(&[&x], vec![rounded], |pulls| Ok(vec![pulls[0].as_ref().map(Tensor::shallow_clone)]))?;
+/// outputs[0].sum(Kind::Float).backward();
+/// assert_eq!(x.grad(), Tensor::from_slice(&[1.0f32, 1.0]));
+/// # Ok::<(), vqkit_torch::TorchError>(())
+/// ```
+///
+/// # Errors
+/// When libtorch refuses. What `backward` returns as an error fails the way back through these outputs.
+pub fn own_function(
+    inputs: &[&Tensor],
+    outputs: Vec<Tensor>,
+    backward: impl Fn(&[Option<Tensor>]) -> Result<Flow, TorchError> + Send + 'static,
+) -> Result<Vec<Tensor>, TorchError> {
+    let outputs: Vec<Tensor> = outputs.iter().map(Tensor::detach).collect();
+    if shim::takes_gradient(inputs) {
+        let backward = move |pulls: &[Option<Tensor>]| tch::no_grad(|| backward(pulls));
+        shim::own_function(inputs, &outputs, Box::new(backward))?;
+    }
+    Ok(outputs)
+}
+
+/// Runs `work` on the inputs without a graph, and once more, with one, on the way back: memory for time
+/// (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
+///
+/// `work` must give the same outputs for the same inputs, and those of floating point must depend on every input that takes a
+/// gradient.
+///
+/// ```
+/// use tch::{Kind, Tensor};
+/// use vqkit_torch::autograd::checkpoint;
+///
+/// let x = Tensor::from_slice(&[1.0f32, 2.0]).set_requires_grad(true);
+/// let outputs = checkpoint(&[&x], |inputs| Ok(vec![inputs[0].exp().square()]))?;
+/// outputs[0].sum(Kind::Float).backward();
+/// assert!(x.grad().allclose(&((&x * 2.0).exp() * 2.0), 1e-6, 1e-6, false));
+/// # Ok::<(), vqkit_torch::TorchError>(())
+/// ```
+///
+/// # Errors
+/// Those of `work`, and when libtorch refuses.
+pub fn checkpoint(
+    inputs: &[&Tensor],
+    work: impl Fn(&[Tensor]) -> Result<Vec<Tensor>, TorchError> + Send + 'static,
+) -> Result<Vec<Tensor>, TorchError> {
+    if !shim::takes_gradient(inputs) {
+        return work(&inputs.iter().map(|input| input.shallow_clone()).collect::<Vec<_>>());
+    }
+    let takes: Vec<bool> = inputs.iter().map(|input| input.requires_grad()).collect();
+    let held: Vec<Tensor> = inputs.iter().map(|input| input.detach()).collect();
+    let outputs = tch::no_grad(|| work(&held))?;
+    own_function(inputs, outputs, move |pulls| {
+        let leaf = |(value, &takes): (&Tensor, &bool)| value.detach().set_requires_grad(takes);
+        let leaves: Vec<Tensor> = held.iter().zip(&takes).map(leaf).collect();
+        let outputs = tch::with_grad(|| work(&leaves))?;
+        let pulled = outputs.iter().zip(pulls).filter_map(|(output, pull)| Some((output, pull.as_ref()?)));
+        let pulled: Vec<_> = pulled.filter(|(output, _)| output.requires_grad()).collect();
+        let wanted: Vec<&Tensor> = leaves.iter().filter(|leaf| leaf.requires_grad()).collect();
+        let mut gradients = grad(&pulled, &wanted, Graph::Free)?.into_iter();
+        Ok(takes.iter().map(|takes| if *takes { gradients.next() } else { None }).collect())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind};
+
+    fn random(shape: &[i64]) -> Tensor {
+        Tensor::randn(shape, (Kind::Float, Device::Cpu)).set_requires_grad(true)
+    }
+
+    /// Two outputs and an integer one, of two inputs.
+    fn work(inputs: &[Tensor]) -> Result<Vec<Tensor>, TorchError> {
+        let product = inputs[0].matmul(&inputs[1]);
+        Ok(vec![product.softmax(-1, Kind::Float), product.argmax(-1, false), product.square().sum(Kind::Float)])
+    }
+
+    #[test]
+    fn a_checkpoint_gives_the_values_and_gradients_of_the_plain_way() {
+        tch::manual_seed(1);
+        let (a, b) = (random(&[3, 4]), random(&[4, 5]));
+        let gradients = |outputs: Vec<Tensor>| {
+            let pulls = [outputs[0].cos().detach(), outputs[2].full_like(0.3)];
+            grad(&[(&outputs[0], &pulls[0]), (&outputs[2], &pulls[1])], &[&a, &b], Graph::Free).unwrap()
+        };
+        let inputs = [a.shallow_clone(), b.shallow_clone()];
+        let (plain, kept) = (work(&inputs).unwrap(), checkpoint(&[&a, &b], work).unwrap());
+        assert_eq!(plain, kept);
+        assert!(!kept[1].requires_grad());
+        for (plain, kept) in gradients(plain).iter().zip(gradients(kept)) {
+            assert!(plain.allclose(&kept, 1e-6, 1e-6, false));
+        }
+    }
+
+    #[test]
+    fn an_output_that_nothing_pulls_and_an_input_without_gradient_are_passed_over() {
+        tch::manual_seed(2);
+        let (a, b) = (random(&[3, 4]), random(&[4, 5]).detach());
+        let outputs = checkpoint(&[&a, &b], work).unwrap();
+        outputs[2].backward();
+        assert!(a.grad().defined() && !b.grad().defined());
+    }
+
+    #[test]
+    fn without_a_graph_nothing_is_kept() {
+        let a = random(&[3, 4]);
+        let outputs = tch::no_grad(|| own_function(&[&a], vec![a.square()], |_| unreachable!())).unwrap();
+        assert!(!outputs[0].requires_grad());
+    }
+
+    #[test]
+    fn errors_and_panics_of_a_backward_pass_fail_the_way_back() {
+        let x = random(&[2]);
+        let fail = |_: &[Option<Tensor>]| Err(TorchError::Libtorch("no way back".into()));
+        let panic = |_: &[Option<Tensor>]| panic!("no way back");
+        let few = |_: &[Option<Tensor>]| Ok(vec![]);
+        let error = |backward: Box<dyn Fn(&[Option<Tensor>]) -> Result<Flow, TorchError> + Send>| {
+            let outputs = own_function(&[&x], vec![Tensor::ones_like(&x)], backward).unwrap();
+            grad(&[(&outputs[0], &x.ones_like())], &[&x], Graph::Free).unwrap_err().to_string()
+        };
+        assert!(error(Box::new(fail)).contains("no way back"));
+        assert!(error(Box::new(panic)).contains("panicked"));
+        assert!(error(Box::new(few)).contains("0 gradients were made for 1 inputs"));
+    }
+
+    #[test]
+    fn a_graph_that_was_freed_says_so() {
+        let x = random(&[2]);
+        let outputs = own_function(&[&x], vec![Tensor::ones_like(&x)], |pulls| {
+            Ok(vec![pulls[0].as_ref().map(Tensor::shallow_clone)])
+        });
+        let outputs = outputs.unwrap();
+        let pull = |graph| grad(&[(&outputs[0], &x.ones_like())], &[&x], graph);
+        assert!(pull(Graph::Keep).is_ok() && pull(Graph::Free).is_ok());
+        assert!(pull(Graph::Free).unwrap_err().to_string().contains("freed"));
+    }
 }

@@ -3,9 +3,13 @@
 // Every function returns null, or a message that `vqkit_free` releases: no exception crosses the boundary.
 // Devices are numbered as in tch: -1 is the CPU, n >= 0 is CUDA device n. Tensors are `at::Tensor*`, as in tch.
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <mutex>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -16,6 +20,7 @@
 #include <c10/core/GradMode.h>
 #include <c10/util/env.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/functions/utils.h>
 #include <torch/headeronly/version.h>
 
 #if defined(__linux__) || defined(__APPLE__)
@@ -68,6 +73,43 @@ at::Tensor gradient_like(const at::Tensor& parameter) {
     if (gradient.strides() == parameter.strides()) return gradient;
     return at::empty_like(parameter).copy_(gradient);
 }
+
+// A backward pass of the caller's. `pulls` has null for an output that nothing pulled; the pass puts null into `gradients`
+// for an input that gets none. Messages of `call` are the shim's to free.
+struct Backward {
+    void* context;
+    Message (*call)(void* context, Tensors pulls, size_t outputs, at::Tensor** gradients, size_t inputs);
+    void (*drop)(void* context);
+};
+
+class OwnNode final : public torch::autograd::Node {
+public:
+    OwnNode(Backward backward, torch::autograd::edge_list edges) : Node(std::move(edges)), backward_(backward) {}
+    ~OwnNode() override { release_variables(); }
+
+    torch::autograd::variable_list apply(torch::autograd::variable_list&& pulls) override {
+        TORCH_CHECK(backward_.context != nullptr, "the graph was freed on an earlier way back");
+        std::vector<at::Tensor*> given, made(num_outputs(), nullptr);
+        for (auto& pull : pulls) given.push_back(pull.defined() ? &pull : nullptr);
+        const std::unique_ptr<char, decltype(&std::free)> message(
+            backward_.call(backward_.context, given.data(), given.size(), made.data(), made.size()), &std::free);
+        torch::autograd::variable_list gradients;
+        for (at::Tensor* tensor : made) {
+            gradients.push_back(tensor == nullptr ? at::Tensor() : *tensor);
+            delete tensor;
+        }
+        if (message != nullptr) throw std::runtime_error(message.get());
+        return gradients;
+    }
+
+    void release_variables() override {
+        if (backward_.context != nullptr) backward_.drop(backward_.context);
+        backward_.context = nullptr;
+    }
+
+private:
+    Backward backward_;
+};
 
 }  // namespace
 
@@ -125,6 +167,30 @@ Message vqkit_backward(Tensors outputs, Tensors pulls, size_t count, Tensors inp
                                   list_of(inputs, wanted));
     });
 }
+
+// Whether a gradient would reach one of the tensors now.
+bool vqkit_takes_gradient(Tensors tensors, size_t count) {
+    return at::GradMode::is_enabled() &&
+           std::any_of(tensors, tensors + count, [](const at::Tensor* tensor) { return tensor->requires_grad(); });
+}
+
+// Makes outputs, tensors without a graph, functions of the inputs; integers stay constants. Takes the context in any case.
+Message vqkit_own_function(Tensors inputs, size_t wanted, Tensors outputs, size_t count, Backward backward) {
+    return guarded([&] {
+        const auto node = std::shared_ptr<OwnNode>(
+            new OwnNode(backward, torch::autograd::collect_next_edges(list_of(inputs, wanted))), torch::autograd::deleteNode);
+        for (size_t i = 0; i < count; ++i) {
+            if (at::isFloatingType(outputs[i]->scalar_type())) {
+                torch::autograd::set_history(*outputs[i], node);
+            } else {
+                node->add_input_metadata(torch::autograd::Node::undefined_input());
+            }
+        }
+    });
+}
+
+// A copy of a message that `vqkit_free` or the shim itself can free.
+Message vqkit_message(const char* text, size_t length) { return strndup(text, length); }
 
 // Drops the gradients, so that "has a gradient" means "took part since".
 Message vqkit_clear_gradients(Tensors parameters, size_t count) {

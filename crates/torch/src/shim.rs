@@ -1,6 +1,7 @@
 //! The calls into `shim.cpp`, each made safe: pointers live as long as the call, C++ exceptions come back as errors.
 
 use std::ffi::{CStr, c_char, c_void};
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 
 use tch::{Device, Tensor};
@@ -48,6 +49,15 @@ unsafe extern "C" {
         inputs: *const RawTensor,
         wanted: usize,
     ) -> Message;
+    fn vqkit_takes_gradient(tensors: *const RawTensor, count: usize) -> bool;
+    fn vqkit_own_function(
+        inputs: *const RawTensor,
+        wanted: usize,
+        outputs: *const RawTensor,
+        count: usize,
+        backward: RawBackward,
+    ) -> Message;
+    fn vqkit_message(text: *const c_char, length: usize) -> Message;
     fn vqkit_clear_gradients(parameters: *const RawTensor, count: usize) -> Message;
     fn vqkit_clip_gradients(parameters: *const RawTensor, count: usize, max_norm: f64, norm: *mut RawTensor)
     -> Message;
@@ -65,6 +75,17 @@ unsafe extern "C" {
     fn vqkit_process_peak_bytes(bytes: *mut i64) -> Message;
     fn vqkit_cuda_has_bf16(device: i32, has: *mut bool) -> Message;
 }
+
+/// A backward pass as the shim calls it, once or more, and then drops it.
+#[repr(C)]
+struct RawBackward {
+    context: *mut c_void,
+    call: unsafe extern "C" fn(*mut c_void, *const RawTensor, usize, *mut RawTensor, usize) -> Message,
+    drop: unsafe extern "C" fn(*mut c_void),
+}
+
+/// A backward pass: the pulls of the outputs to the gradients of the inputs; `None` where nothing flows.
+pub type Backward = Box<dyn Fn(&[Option<Tensor>]) -> Result<Vec<Option<Tensor>>, TorchError> + Send>;
 
 /// The parameters of one group of an optimizer and their state, all of one length.
 pub struct AdamOperands<'a> {
@@ -140,6 +161,61 @@ pub fn backward(outputs: &[(&Tensor, &Tensor)], inputs: &[&Tensor]) -> Result<()
     let [outputs, pulls, inputs] = [&outputs, &pulls, &inputs.to_vec()].map(|list| pointers(list));
     // SAFETY: lists of valid tensors, which outlive the call.
     check(unsafe { vqkit_backward(outputs.as_ptr(), pulls.as_ptr(), outputs.len(), inputs.as_ptr(), inputs.len()) })
+}
+
+/// Whether a gradient would reach one of the tensors now.
+pub fn takes_gradient(tensors: &[&Tensor]) -> bool {
+    let list = pointers(tensors);
+    // SAFETY: a list of valid tensors, which outlive the call.
+    unsafe { vqkit_takes_gradient(list.as_ptr(), list.len()) }
+}
+
+/// Makes the outputs functions of the inputs with a backward pass of their own.
+pub fn own_function(inputs: &[&Tensor], outputs: &[Tensor], backward: Backward) -> Result<(), TorchError> {
+    let [inputs, outputs] = [inputs.to_vec(), outputs.iter().collect()].map(|list| pointers(&list));
+    let context = Box::into_raw(Box::new(backward)).cast();
+    let backward = RawBackward { context, call: call_backward, drop: drop_backward };
+    // SAFETY: lists of valid tensors, which outlive the call; the shim owns the context from here on.
+    check(unsafe { vqkit_own_function(inputs.as_ptr(), inputs.len(), outputs.as_ptr(), outputs.len(), backward) })
+}
+
+unsafe extern "C" fn call_backward(
+    context: *mut c_void,
+    pulls: *const RawTensor,
+    outputs: usize,
+    gradients: *mut RawTensor,
+    inputs: usize,
+) -> Message {
+    let run = || {
+        // SAFETY: the shim hands back the context that `own_function` gave it, and lists of these lengths.
+        let (backward, pulls, places) = unsafe {
+            let backward = &*context.cast::<Backward>();
+            let pulls = std::slice::from_raw_parts(pulls, outputs);
+            (backward, pulls, std::slice::from_raw_parts_mut(gradients, inputs))
+        };
+        // SAFETY: every pull that is not null is a valid tensor, of which a second handle is made.
+        let share = |&pull: &RawTensor| (!pull.is_null()).then(|| unsafe { Tensor::clone_from_ptr(pull.cast()) });
+        let made = backward(&pulls.iter().map(share).collect::<Vec<_>>())?;
+        if made.len() != inputs {
+            return Err(TorchError::Libtorch(format!("{} gradients were made for {inputs} inputs", made.len())));
+        }
+        for (place, tensor) in places.iter_mut().zip(made) {
+            *place = tensor.map_or(std::ptr::null_mut(), |tensor| ManuallyDrop::new(tensor).as_mut_ptr().cast());
+        }
+        Ok(())
+    };
+    let text = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
+        Ok(Ok(())) => return std::ptr::null_mut(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the backward pass panicked".to_owned(),
+    };
+    // SAFETY: the text lives as long as the call, which copies it.
+    unsafe { vqkit_message(text.as_ptr().cast(), text.len()) }
+}
+
+unsafe extern "C" fn drop_backward(context: *mut c_void) {
+    // SAFETY: the context is the box that `own_function` gave away; the shim drops it once.
+    drop(unsafe { Box::from_raw(context.cast::<Backward>()) });
 }
 
 /// Drops the gradients of all parameters.

@@ -1,9 +1,9 @@
-//! The moving-average quantizer against vector-quantize-pytorch.
+//! The moving-average quantizer against vector-quantize-pytorch, by distance and by angle.
 
 use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor, nn};
-use vqkit_quantizer::{EmaVectorQuantizer, EmaVectorQuantizerConfig, GradientEstimate, Mode, Quantizer};
+use vqkit_quantizer::{EmaVectorQuantizer, EmaVectorQuantizerConfig, GradientEstimate, Metric, Mode, Quantizer};
 use vqkit_testing::Golden;
 
 const TRAIN: Mode = Mode::Train { step: 0 };
@@ -33,6 +33,8 @@ fn build(golden: &Golden, gradient: GradientEstimate) -> Built {
         kmeans_init: config["kmeans_init"].as_bool().unwrap(),
         revive_after: number("threshold_ema_dead_code") as u64,
         gradient,
+        metric: if config["use_cosine_sim"].as_bool() == Some(true) { Metric::Cosine } else { Metric::Euclidean },
+        sample_temperature: 0.0,
     };
     let quantizer = quantizer.build(&vs.root(), config["dim"].as_i64().unwrap()).unwrap();
     let variables: BTreeMap<_, _> = vs.variables().into_iter().collect();
@@ -46,14 +48,23 @@ fn build(golden: &Golden, gradient: GradientEstimate) -> Built {
     Built { variables, quantizer }
 }
 
-/// `[B, n, D]` to `[B, D, n]`, and back.
+/// `[B, n, D]` to `[B, D, n]`, and back; images `[B, D, h, w]` stay.
 fn swap(x: &Tensor) -> Tensor {
-    x.transpose(1, 2)
+    if x.dim() == 3 { x.transpose(1, 2) } else { x.shallow_clone() }
 }
 
 #[test]
 fn golden_lucidrains_vq() {
-    let Some(golden) = Golden::open("lucidrains-vq") else { return };
+    reproduce("lucidrains-vq");
+}
+
+#[test]
+fn golden_lucidrains_vq_cosine() {
+    reproduce("lucidrains-vq-cosine");
+}
+
+fn reproduce(component: &str) {
+    let Some(golden) = Golden::open(component) else { return };
     evaluation(&golden);
     training_step(&golden);
     gradients(&golden, GradientEstimate::Rotation, "quantized_rotation", "grad_x_rotation");
