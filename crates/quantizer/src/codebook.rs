@@ -6,6 +6,7 @@ use vqkit_torch::TokenGrid;
 use crate::kmeans::{Clusters, kmeans};
 use crate::latents::Rows;
 use crate::nearest::nearest;
+use crate::quantized::one_codebook;
 use crate::sampling::sample;
 use crate::{CodebookView, Metric, Mode, QuantizeError};
 
@@ -147,13 +148,8 @@ impl Codebook {
 
 /// Rows of a table `[K, D]` as codes `[B, D, *S]` of a grid with one codebook.
 pub(crate) fn lookup(table: &Tensor, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
-    let size = table.size()[0];
-    if grid.sizes != [size] {
-        let want = format!("indices of one codebook of {size} codes");
-        return Err(QuantizeError::Shape { what: "grid", want, got: grid.sizes.clone() });
-    }
-    grid.check_range()?;
-    Ok(Tensor::embedding(table, &grid.indices.select(1, 0), -1, false, false).movedim_int(-1, 1))
+    let indices = one_codebook(grid, table.size()[0])?;
+    Ok(Tensor::embedding(table, &indices, -1, false, false).movedim_int(-1, 1))
 }
 
 /// A random order `[N]` of the points in which those of weight 1 come first, and their number (a scalar).

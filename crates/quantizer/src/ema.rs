@@ -171,6 +171,7 @@ impl Quantizer for EmaVectorQuantizer {
             grid: TokenGrid::new(rows.restore_indices(&indices), self.sizes())?,
             losses: QuantizerLosses { commitment, total, ..none },
             mask: mask.map(Tensor::shallow_clone),
+            parts: Vec::new(),
         })
     }
 

@@ -70,8 +70,8 @@ pub fn rotation_trick(codes: &Tensor, latents: &Tensor) -> Result<Tensor, Quanti
     })
 }
 
-/// The value of `codes`, and `backward` of the pull on it as the gradient of `latents`.
-fn with_gradient(
+/// The value of `codes`, and `backward` of the pull on it as the gradient of `latents`; nothing flows to `codes`.
+pub(crate) fn with_gradient(
     codes: &Tensor,
     latents: &Tensor,
     backward: impl Fn(&Tensor) -> Tensor + Send + 'static,

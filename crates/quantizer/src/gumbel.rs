@@ -8,13 +8,11 @@ use vqkit_torch::{TokenGrid, autocast};
 
 use crate::codebook::lookup;
 use crate::latents::Rows;
-use crate::registry::{check_codebook, check_dim, check_weight};
+use crate::projection::kept_still;
+use crate::registry::{check_codebook, check_dim, check_weight, check_width};
 use crate::soft::{Affinity, Mixture, Noise, Question, soft};
 use crate::temperature::check_temperature;
 use crate::{Anneal, CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
-
-/// Wider codes are a typing error.
-const MOST_CHANNELS: i64 = 1 << 14;
 
 /// `type = "gumbel"`: the loss is `kl_weight * KL(softmax(logits) || uniform)`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,10 +56,7 @@ impl GumbelQuantizerConfig {
     /// [`QuantizeError::Config`] for the first value out of range.
     pub fn validate(&self) -> Result<(), QuantizeError> {
         check_codebook(self.codebook_size)?;
-        if let Some(dim) = self.embedding_dim.filter(|dim| !(1..=MOST_CHANNELS).contains(dim)) {
-            let reason = format!("{dim} must be at least 1 and at most {MOST_CHANNELS}");
-            return Err(QuantizeError::Config { field: "embedding_dim", reason });
-        }
+        check_width("embedding_dim", self.embedding_dim)?;
         check_weight("kl_weight", self.kl_weight)?;
         check_temperature("temp_init", self.temp_init)?;
         self.anneal.as_ref().map_or(Ok(()), Anneal::validate)
@@ -88,7 +83,7 @@ impl GumbelQuantizerConfig {
 
     /// The temperature of a training step, counted from 0.
     pub fn temperature(&self, step: u64) -> f64 {
-        self.anneal.as_ref().map_or(self.temp_init, |anneal| anneal.temperature(self.temp_init, step))
+        self.anneal.as_ref().map_or(self.temp_init, |anneal| anneal.value(self.temp_init, step))
     }
 
     fn default_straight_through() -> bool {
@@ -190,6 +185,7 @@ impl GumbelQuantizer {
                 ..QuantizerLosses::none(rows.points.device())
             },
             mask: mask.map(Tensor::shallow_clone),
+            parts: Vec::new(),
         })
     }
 
@@ -252,8 +248,4 @@ impl Quantizer for GumbelQuantizer {
     fn code_dim(&self) -> i64 {
         self.embed.size()[1]
     }
-}
-
-fn kept_still(variable: &Tensor, still: bool) -> Tensor {
-    if still { variable.detach() } else { variable.shallow_clone() }
 }

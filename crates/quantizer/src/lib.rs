@@ -5,30 +5,47 @@ use std::fmt;
 use tch::Tensor;
 use vqkit_torch::TokenGrid;
 
+mod binary;
+mod bsq;
 mod codebook;
 mod ema;
 mod error;
+mod fsq;
 mod gradient;
 mod gumbel;
+mod ibq;
 mod kmeans;
 mod latents;
+mod lfq;
 mod metric;
 mod nearest;
+mod parts;
+mod product;
+mod projection;
 mod quantized;
 mod registry;
+mod residual;
 mod sampling;
+mod simvq;
 mod soft;
 mod temperature;
 mod usage;
 mod vq;
 
+pub use bsq::BinarySphericalQuantizerConfig;
 pub use ema::{EmaVectorQuantizer, EmaVectorQuantizerConfig};
 pub use error::QuantizeError;
+pub use fsq::{FiniteScalarQuantizer, FiniteScalarQuantizerConfig};
 pub use gradient::{GradientEstimate, rotation_trick, straight_through};
 pub use gumbel::{GumbelQuantizer, GumbelQuantizerConfig};
+pub use ibq::{IndexBackpropagationQuantizer, IndexBackpropagationQuantizerConfig};
+pub use lfq::{LookupFreeQuantizer, LookupFreeQuantizerConfig};
 pub use metric::Metric;
+pub use product::{ProductQuantizer, ProductQuantizerConfig};
 pub use quantized::{CodebookView, Quantized, QuantizerLosses};
 pub use registry::QuantizerConfig;
+pub use residual::{ResidualQuantizer, ResidualQuantizerConfig};
+pub use simvq::{SimVectorQuantizer, SimVectorQuantizerConfig};
 pub use temperature::{Anneal, AnnealCurve};
 pub use usage::{CodebookUsage, Usage};
 pub use vq::{VectorQuantizer, VectorQuantizerConfig};
@@ -90,11 +107,5 @@ pub trait Quantizer: fmt::Debug + Send {
     /// Width `D'` of the codes; that of the latents, if a member does not say otherwise.
     fn code_dim(&self) -> i64 {
         self.dim()
-    }
-
-    /// Codes that the last [`update`](Quantizer::update) replaced, bool `[K]`, where the codebook is trained by gradient:
-    /// an optimizer's moments of these rows of `embedding.weight` belong to codes that are gone.
-    fn revived(&self) -> Option<&Tensor> {
-        None
     }
 }

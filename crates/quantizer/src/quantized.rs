@@ -16,6 +16,8 @@ pub struct Quantized {
     pub losses: QuantizerLosses,
     /// The mask `[B, *S]` that was given: [`update`](crate::Quantizer::update) leaves the same positions out.
     pub mask: Option<Tensor>,
+    /// What the quantizers inside made of their share, in the order of the codebooks, where a member is made of others.
+    pub parts: Vec<Quantized>,
 }
 
 impl Quantized {
@@ -30,7 +32,9 @@ impl Quantized {
             _ => None,
         };
         let grid = TokenGrid::new(cat(&self.grid.indices, &next.grid.indices)?, self.grid.sizes.clone())?;
-        Ok(Self { codes: cat(&self.codes, &next.codes)?, grid, mask, losses: self.losses })
+        let parts = self.parts.into_iter().zip(&next.parts).map(|(one, other)| one.join(other));
+        let parts = parts.collect::<Result<_, _>>()?;
+        Ok(Self { codes: cat(&self.codes, &next.codes)?, grid, mask, losses: self.losses, parts })
     }
 }
 
@@ -62,4 +66,14 @@ pub struct CodebookView {
     pub codes: Tensor,
     /// Updates since each code was last used, `[K]`, f32, where the member keeps count.
     pub ages: Option<Tensor>,
+}
+
+/// The indices `[B, *S]` of a grid that has one codebook of `size` codes, in range.
+pub(crate) fn one_codebook(grid: &TokenGrid, size: i64) -> Result<Tensor, QuantizeError> {
+    if grid.sizes != [size] {
+        let want = format!("indices of one codebook of {size} codes");
+        return Err(QuantizeError::Shape { what: "grid", want, got: grid.sizes.clone() });
+    }
+    grid.check_range()?;
+    Ok(grid.indices.select(1, 0))
 }

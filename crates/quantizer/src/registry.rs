@@ -2,7 +2,11 @@
 
 use tch::nn;
 
-use crate::{EmaVectorQuantizerConfig, GumbelQuantizerConfig, QuantizeError, Quantizer, VectorQuantizerConfig};
+use crate::{
+    BinarySphericalQuantizerConfig, EmaVectorQuantizerConfig, FiniteScalarQuantizerConfig, GumbelQuantizerConfig,
+    IndexBackpropagationQuantizerConfig, LookupFreeQuantizerConfig, ProductQuantizerConfig, QuantizeError, Quantizer,
+    ResidualQuantizerConfig, SimVectorQuantizerConfig, VectorQuantizerConfig,
+};
 
 vqkit_config::tagged! {
     /// `[tokenizer.quantizer]` of a recipe.
@@ -13,6 +17,20 @@ vqkit_config::tagged! {
         "ema" => Ema(EmaVectorQuantizerConfig),
         /// Codes that are drawn in training.
         "gumbel" => Gumbel(GumbelQuantizerConfig),
+        /// Frozen codes seen through one trained map.
+        "simvq" => Sim(SimVectorQuantizerConfig),
+        /// Codes that all learn from every position.
+        "ibq" => IndexBackpropagation(IndexBackpropagationQuantizerConfig),
+        /// Channels rounded to a few levels.
+        "fsq" => FiniteScalar(FiniteScalarQuantizerConfig),
+        /// Signs of channels.
+        "lfq" => LookupFree(LookupFreeQuantizerConfig),
+        /// Signs of channels, on the unit sphere.
+        "bsq" => BinarySpherical(BinarySphericalQuantizerConfig),
+        /// Levels, each of what those before it left over.
+        "residual" => Residual(ResidualQuantizerConfig),
+        /// Groups of channels, each by itself.
+        "product" => Product(ProductQuantizerConfig),
     }
     macro each_quantizer;
 }
@@ -35,6 +53,10 @@ impl QuantizerConfig {
     }
 }
 
+pub(crate) fn binary_entropy_weight() -> f64 {
+    0.1
+}
+
 pub(crate) fn codebook_weight() -> f64 {
     1.0
 }
@@ -55,20 +77,38 @@ pub(crate) fn eps() -> f64 {
     1e-5
 }
 
+pub(crate) fn inv_temperature() -> f64 {
+    100.0
+}
+
 pub(crate) fn kmeans_init() -> bool {
     true
+}
+
+pub(crate) fn one() -> f64 {
+    1.0
 }
 
 pub(crate) fn revive_after() -> u64 {
     100
 }
 
-/// Token files hold indices in at most 32 bits.
-pub(crate) fn check_codebook(size: i64) -> Result<(), QuantizeError> {
-    if (2..=1 << 24).contains(&size) {
+/// The most codes of a codebook: f32 counts up to here.
+pub(crate) const MOST_CODES: i64 = 1 << 24;
+
+/// A share of something, none to all.
+pub(crate) fn check_share(field: &'static str, share: f64) -> Result<(), QuantizeError> {
+    if (0.0..=1.0).contains(&share) {
         return Ok(());
     }
-    let reason = format!("{size} codes; it takes at least 2 and at most {}", 1 << 24);
+    Err(QuantizeError::Config { field, reason: format!("{share} must be at least 0 and at most 1") })
+}
+
+pub(crate) fn check_codebook(size: i64) -> Result<(), QuantizeError> {
+    if (2..=MOST_CODES).contains(&size) {
+        return Ok(());
+    }
+    let reason = format!("{size} codes; it takes at least 2 and at most {MOST_CODES}");
     Err(QuantizeError::Config { field: "codebook_size", reason })
 }
 
@@ -77,6 +117,20 @@ pub(crate) fn check_weight(field: &'static str, weight: f64) -> Result<(), Quant
         return Ok(());
     }
     Err(QuantizeError::Config { field, reason: format!("{weight} must be at least 0 and finite") })
+}
+
+/// Wider codes are a typing error.
+const MOST_CHANNELS: i64 = 1 << 14;
+
+/// A width of codes that may be left to the latents.
+pub(crate) fn check_width(field: &'static str, width: Option<i64>) -> Result<(), QuantizeError> {
+    match width {
+        Some(width) if !(1..=MOST_CHANNELS).contains(&width) => {
+            let reason = format!("{width} must be at least 1 and at most {MOST_CHANNELS}");
+            Err(QuantizeError::Config { field, reason })
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(crate) fn check_dim(dim: i64) -> Result<(), QuantizeError> {

@@ -1,4 +1,4 @@
-//! The temperature of a softmax, by training step.
+//! The temperature of a softmax, or a weight, by training step.
 
 use std::f64::consts::PI;
 
@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::QuantizeError;
 
-/// A fall of the temperature over the first steps of a training.
+/// A way from one temperature, or weight, to another over the first steps of a training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Anneal {
-    /// Temperature at step `steps` and after; above 0.
+    /// The value at step `steps` and after; above 0.
     pub end: f64,
     /// Steps until then; at least 1.
     pub steps: u64,
@@ -19,7 +19,7 @@ pub struct Anneal {
     pub curve: AnnealCurve,
 }
 
-/// The way from one temperature to another.
+/// The shape of the way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AnnealCurve {
@@ -31,8 +31,8 @@ pub enum AnnealCurve {
 }
 
 impl Anneal {
-    /// The temperature of a step, counted from 0, after `start` at the first.
-    pub(crate) fn temperature(&self, start: f64, step: u64) -> f64 {
+    /// The value of a step, counted from 0, after `start` at the first.
+    pub(crate) fn value(&self, start: f64, step: u64) -> f64 {
         let done = step.min(self.steps) as f64 / self.steps.max(1) as f64;
         match self.curve {
             AnnealCurve::Cosine => self.end + 0.5 * (start - self.end) * (1.0 + (PI * done).cos()),
@@ -65,7 +65,7 @@ mod tests {
     fn both_curves_lead_from_start_to_end_and_stay() {
         for (curve, half) in [(AnnealCurve::Cosine, 0.625), (AnnealCurve::Exponential, 0.5)] {
             let anneal = Anneal { end: 0.25, steps: 10, curve };
-            let temperatures = [0, 5, 10, 99].map(|step| anneal.temperature(1.0, step));
+            let temperatures = [0, 5, 10, 99].map(|step| anneal.value(1.0, step));
             let near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-12;
             assert!(temperatures.iter().zip(&[1.0, half, 0.25, 0.25]).all(near), "{curve:?}: {temperatures:?}");
         }

@@ -98,7 +98,7 @@ impl VectorQuantizerConfig {
                 trainable: true,
             },
         );
-        Ok(VectorQuantizer { config: self.clone(), codebook, revived: None })
+        Ok(VectorQuantizer { config: self.clone(), codebook })
     }
 }
 
@@ -107,7 +107,6 @@ impl VectorQuantizerConfig {
 pub struct VectorQuantizer {
     config: VectorQuantizerConfig,
     codebook: Codebook,
-    revived: Option<Tensor>,
 }
 
 impl VectorQuantizer {
@@ -155,6 +154,7 @@ impl Quantizer for VectorQuantizer {
             grid: TokenGrid::new(rows.restore_indices(&indices), self.sizes())?,
             losses: self.losses(&rows.points, &codes, &table, weights.as_ref())?,
             mask: mask.map(Tensor::shallow_clone),
+            parts: Vec::new(),
         })
     }
 
@@ -165,11 +165,9 @@ impl Quantizer for VectorQuantizer {
             let weights = rows.weights(quantized.mask.as_ref())?;
             let indices = quantized.grid.indices.f_reshape([-1])?;
             let used = counts(&indices, self.codebook.size(), weights.as_ref());
-            let revival = self.codebook.grow_old(&rows.points, &used, weights.as_ref());
-            if let Some(revival) = &revival {
+            if let Some(revival) = self.codebook.grow_old(&rows.points, &used, weights.as_ref()) {
                 revival.renew(&mut self.codebook.weight, &revival.replacements);
             }
-            self.revived = revival.map(|revival| revival.dead);
             Ok(())
         })
     }
@@ -188,9 +186,5 @@ impl Quantizer for VectorQuantizer {
 
     fn dim(&self) -> i64 {
         self.codebook.dim()
-    }
-
-    fn revived(&self) -> Option<&Tensor> {
-        self.revived.as_ref()
     }
 }

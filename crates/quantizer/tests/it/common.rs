@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_quantizer::{
-    EmaVectorQuantizerConfig, GradientEstimate, GumbelQuantizerConfig, Mode, Quantizer, QuantizerConfig,
+    BinarySphericalQuantizerConfig, EmaVectorQuantizerConfig, FiniteScalarQuantizerConfig, GradientEstimate,
+    GumbelQuantizerConfig, IndexBackpropagationQuantizerConfig, LookupFreeQuantizerConfig, Mode,
+    ProductQuantizerConfig, Quantizer, QuantizerConfig, ResidualQuantizerConfig, SimVectorQuantizerConfig,
     VectorQuantizerConfig,
 };
 
@@ -38,6 +40,18 @@ pub fn every_table(codebook_size: i64, revive_after: u64, gradient: GradientEsti
 pub fn every_config(codebook_size: i64) -> Vec<QuantizerConfig> {
     let mut all = every_table(codebook_size, 0, GradientEstimate::default());
     all.push(QuantizerConfig::Gumbel(GumbelQuantizerConfig::new(codebook_size)));
+    all.push(QuantizerConfig::Sim(SimVectorQuantizerConfig::new(codebook_size)));
+    all.push(QuantizerConfig::IndexBackpropagation(IndexBackpropagationQuantizerConfig::new(codebook_size)));
+    all.push(QuantizerConfig::FiniteScalar(FiniteScalarQuantizerConfig::new(&[codebook_size, 3])));
+    let bits = LookupFreeQuantizerConfig::new(1 << codebook_size.ilog2());
+    all.push(QuantizerConfig::LookupFree(bits.clone()));
+    all.push(QuantizerConfig::BinarySpherical(BinarySphericalQuantizerConfig(bits)));
+    let table = all[1].clone();
+    all.push(QuantizerConfig::Residual(ResidualQuantizerConfig::new(3, table.clone())));
+    all.push(QuantizerConfig::Product(ProductQuantizerConfig {
+        codebook_dim: Some(2),
+        ..ProductQuantizerConfig::new(2, table)
+    }));
     assert_eq!(all.iter().map(QuantizerConfig::type_name).collect::<Vec<_>>(), QuantizerConfig::TYPES);
     all
 }
@@ -69,4 +83,22 @@ fn start(configs: &[QuantizerConfig], latents: &Tensor) -> Vec<Built> {
 
 pub fn randn(shape: &[i64]) -> Tensor {
     Tensor::randn(shape, (Kind::Float, Device::Cpu))
+}
+
+/// A sequence `[B, n, D]` as latents `[B, D, n]`, and back; images `[B, D, h, w]` stay.
+pub fn channel_first(x: &Tensor) -> Tensor {
+    if x.dim() == 3 { x.transpose(1, 2) } else { x.shallow_clone() }
+}
+
+/// The tensors of one case of a golden that records several: `CASE.NAME` as `NAME`.
+pub fn of_case(tensors: &BTreeMap<String, Tensor>, case: &str) -> BTreeMap<String, Tensor> {
+    let prefix = format!("{case}.");
+    let of_case = tensors.iter().filter_map(|(name, value)| Some((name.strip_prefix(&prefix)?, value)));
+    of_case.map(|(name, value)| (name.to_owned(), value.shallow_clone())).collect()
+}
+
+/// `cos(j)` of the flat index `j` of every element.
+pub fn probe_of_cosines(like: &Tensor) -> Tensor {
+    let flat = Tensor::arange(like.numel() as i64, (Kind::Double, Device::Cpu));
+    flat.cos().to_kind(Kind::Float).view_as(like)
 }

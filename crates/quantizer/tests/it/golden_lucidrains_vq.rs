@@ -6,10 +6,10 @@ use tch::{Device, Kind, Tensor, nn};
 use vqkit_quantizer::{EmaVectorQuantizer, EmaVectorQuantizerConfig, GradientEstimate, Metric, Mode, Quantizer};
 use vqkit_testing::Golden;
 
-const TRAIN: Mode = Mode::Train { step: 0 };
+use crate::common::{TRAIN, channel_first};
 
 /// Upstream's names, ours, and whether upstream has an axis of heads in front.
-const NAMES: [(&str, &str); 3] = [
+pub const NAMES: [(&str, &str); 3] = [
     ("_codebook.embed", "embedding.weight"),
     ("_codebook.embed_avg", "embed_avg"),
     ("_codebook.cluster_size", "cluster_size"),
@@ -20,12 +20,11 @@ struct Built {
     quantizer: EmaVectorQuantizer,
 }
 
-/// Upstream's codebook, in the state before anything ran.
-fn build(golden: &Golden, gradient: GradientEstimate) -> Built {
+/// Upstream's arguments, which upstream has alike for one head and for several.
+pub fn config(golden: &Golden, gradient: GradientEstimate) -> EmaVectorQuantizerConfig {
     let config = &golden.config()["config"];
     let number = |key: &str| config[key].as_f64().unwrap();
-    let vs = nn::VarStore::new(Device::Cpu);
-    let quantizer = EmaVectorQuantizerConfig {
+    EmaVectorQuantizerConfig {
         codebook_size: config["codebook_size"].as_i64().unwrap(),
         decay: number("decay"),
         eps: number("eps"),
@@ -35,8 +34,14 @@ fn build(golden: &Golden, gradient: GradientEstimate) -> Built {
         gradient,
         metric: if config["use_cosine_sim"].as_bool() == Some(true) { Metric::Cosine } else { Metric::Euclidean },
         sample_temperature: 0.0,
-    };
-    let quantizer = quantizer.build(&vs.root(), config["dim"].as_i64().unwrap()).unwrap();
+    }
+}
+
+/// Upstream's codebook, in the state before anything ran.
+fn build(golden: &Golden, gradient: GradientEstimate) -> Built {
+    let vs = nn::VarStore::new(Device::Cpu);
+    let dim = golden.config()["config"]["dim"].as_i64().unwrap();
+    let quantizer = config(golden, gradient).build(&vs.root(), dim).unwrap();
     let variables: BTreeMap<_, _> = vs.variables().into_iter().collect();
     let weights = golden.weights();
     for (theirs, ours) in NAMES {
@@ -46,11 +51,6 @@ fn build(golden: &Golden, gradient: GradientEstimate) -> Built {
     }
     variables["initted"].shallow_clone().copy_(&weights["_codebook.initted"].to_kind(Kind::Float).view([1]));
     Built { variables, quantizer }
-}
-
-/// `[B, n, D]` to `[B, D, n]`, and back; images `[B, D, h, w]` stay.
-fn swap(x: &Tensor) -> Tensor {
-    if x.dim() == 3 { x.transpose(1, 2) } else { x.shallow_clone() }
 }
 
 #[test]
@@ -73,24 +73,24 @@ fn reproduce(component: &str) {
 
 fn evaluation(golden: &Golden) {
     let Built { quantizer, .. } = build(golden, GradientEstimate::StraightThrough);
-    let quantized = quantizer.quantize(&swap(&golden.input("x")), None, Mode::Eval).unwrap();
-    golden.close("quantized_eval", &swap(&quantized.codes));
+    let quantized = quantizer.quantize(&channel_first(&golden.input("x")), None, Mode::Eval).unwrap();
+    golden.close("quantized_eval", &channel_first(&quantized.codes));
     golden.equal("indices", &quantized.grid.indices.squeeze_dim(1));
-    let codes = swap(&quantizer.lookup(&quantized.grid).unwrap());
+    let codes = channel_first(&quantizer.lookup(&quantized.grid).unwrap());
     golden.close("codes_from_indices", &codes);
     golden.close("output_from_indices", &codes);
 }
 
 fn training_step(golden: &Golden) {
     let Built { variables, mut quantizer } = build(golden, GradientEstimate::StraightThrough);
-    let x = swap(&golden.input("x")).set_requires_grad(true);
+    let x = channel_first(&golden.input("x")).set_requires_grad(true);
     let quantized = quantizer.quantize(&x, None, TRAIN).unwrap();
-    golden.close("quantized_train", &swap(&quantized.codes));
+    golden.close("quantized_train", &channel_first(&quantized.codes));
     golden.equal("indices", &quantized.grid.indices.squeeze_dim(1));
     golden.close("commit_loss", &quantized.losses.total);
     golden.close("commitment_unweighted", &quantized.losses.commitment);
     quantized.losses.total.backward();
-    golden.close("grad_x_commit", &swap(&x.grad()));
+    golden.close("grad_x_commit", &channel_first(&x.grad()));
 
     quantizer.initialize(&x).unwrap();
     quantizer.update(&x, &quantized).unwrap();
@@ -103,7 +103,7 @@ fn training_step(golden: &Golden) {
 fn gradients(golden: &Golden, gradient: GradientEstimate, value_key: &str, gradient_key: &str) {
     let Built { quantizer, .. } = build(golden, gradient);
     let x = golden.input("x").set_requires_grad(true);
-    let codes = swap(&quantizer.quantize(&swap(&x), None, TRAIN).unwrap().codes);
+    let codes = channel_first(&quantizer.quantize(&channel_first(&x), None, TRAIN).unwrap().codes);
     golden.close(value_key, &codes);
     (codes * golden.input("probe")).sum(Kind::Float).backward();
     golden.close(gradient_key, &x.grad());

@@ -3,7 +3,17 @@
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod golden_lucidrains_fsq;
+#[cfg(test)]
+mod golden_lucidrains_lfq;
+#[cfg(test)]
+mod golden_lucidrains_rvq;
+#[cfg(test)]
+mod golden_lucidrains_simvq;
+#[cfg(test)]
 mod golden_lucidrains_vq;
+#[cfg(test)]
+mod golden_lucidrains_vq_heads;
 #[cfg(test)]
 mod golden_taming_gumbel;
 #[cfg(test)]

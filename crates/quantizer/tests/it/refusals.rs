@@ -43,8 +43,13 @@ fn masks_of_another_shape_or_kind_are_refused() {
 #[test]
 fn grids_of_another_codebook_are_refused() {
     for built in every_kind(4, &randn(&[2, 3, 4])) {
-        assert!(matches!(built.quantizer.lookup(&grid(&[0, 4], 4)), Err(QuantizeError::Tokens(_))));
-        assert!(matches!(built.quantizer.lookup(&grid(&[0, 1], 5)), Err(QuantizeError::Shape { .. })));
+        let sizes = built.quantizer.sizes();
+        let all = |index| Tensor::full([1, sizes.len() as i64, 2], index, (Kind::Int64, Device::Cpu));
+        let lookup =
+            |index, sizes: &[i64]| built.quantizer.lookup(&TokenGrid::new(all(index), sizes.to_vec()).unwrap());
+        assert!(matches!(lookup(sizes[0], &sizes), Err(QuantizeError::Tokens(_))), "{}", built.kind);
+        let other: Vec<i64> = sizes.iter().map(|size| size + 1).collect();
+        assert!(matches!(lookup(0, &other), Err(QuantizeError::Shape { .. })), "{}", built.kind);
     }
     let mut usage = Usage::new(&[4], Device::Cpu);
     assert!(matches!(usage.add(&grid(&[0], 5)), Err(QuantizeError::Shape { .. })));

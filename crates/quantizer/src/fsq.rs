@@ -1,0 +1,232 @@
+//! Finite scalar quantization (Mentzer et al. 2023, "Finite Scalar Quantization: VQ-VAE Made Simple").
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor, nn};
+use vqkit_torch::{TokenGrid, autocast};
+
+use crate::gradient::with_gradient;
+use crate::latents::Rows;
+use crate::projection::Projection;
+use crate::quantized::one_codebook;
+use crate::registry::{MOST_CODES, check_dim};
+use crate::{CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
+
+/// How far beyond the outermost level a channel is bounded, so that it is reached.
+const MARGIN: f64 = 1e-3;
+
+/// `type = "fsq"`: every channel is rounded to one of a few levels; there is no codebook, and no loss.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FiniteScalarQuantizerConfig {
+    /// Number of levels of each channel, at least 2; their product is the number of codes K. The paper's are `[8, 5, 5, 5]`
+    /// for about 2^10 codes, `[7, 5, 5, 5, 5]` for 2^12, `[8, 8, 8, 6, 5]` for 2^14 and `[8, 8, 8, 5, 5, 5]` for 2^16.
+    pub levels: Vec<i64>,
+    /// Whether the levels lie evenly around zero, also where their number is even; default false, as in the paper.
+    #[serde(default)]
+    pub preserve_symmetry: bool,
+}
+
+impl FiniteScalarQuantizerConfig {
+    /// Channels of these numbers of levels, and everything else by default.
+    pub fn new(levels: &[i64]) -> Self {
+        Self { levels: levels.to_vec(), preserve_symmetry: false }
+    }
+
+    /// Looks at every value.
+    ///
+    /// # Errors
+    /// [`QuantizeError::Config`] for the first value out of range.
+    pub fn validate(&self) -> Result<(), QuantizeError> {
+        let wrong = |reason| Err(QuantizeError::Config { field: "levels", reason });
+        if let Some(level) = self.levels.iter().find(|level| !(2..=MOST_CODES).contains(*level)) {
+            return wrong(format!("{level} levels of a channel; it takes at least 2 and at most {MOST_CODES}"));
+        }
+        match self.levels.iter().try_fold(1i64, |product, &level| product.checked_mul(level)) {
+            Some(1) => wrong("there are none; it takes at least one channel".into()),
+            Some(codes) if codes <= MOST_CODES => Ok(()),
+            _ => wrong(format!("{:?} make more than {MOST_CODES} codes", self.levels)),
+        }
+    }
+
+    /// Makes the quantizer for latents of width `dim`. Where that is not the number of channels, linear maps lead there and
+    /// back, with their variables at `vs`.
+    ///
+    /// # Errors
+    /// As [`FiniteScalarQuantizerConfig::validate`], and when `dim` is not positive.
+    pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<FiniteScalarQuantizer, QuantizeError> {
+        self.validate()?;
+        check_dim(dim)?;
+        let channels = self.levels.len() as i64;
+        let scalars = Scalars::new(&self.levels, self.preserve_symmetry, vs.device());
+        Ok(FiniteScalarQuantizer { projection: Projection::new(vs, dim, channels), scalars })
+    }
+}
+
+/// With `L` levels and `l = (L - 1) (1 + 1e-3) / 2`, a channel `z` becomes
+///
+/// ```text
+/// round(l tanh(z + atanh(o / l)) - o) / floor(L / 2),     o = 1/2 for even L, else 0
+/// ```
+///
+/// and with `preserve_symmetry`, `2 / (L - 1) floor((L - 1) (tanh(z) + 1) / 2 + 1/2) - 1`. The gradient passes the rounding
+/// unchanged. An index is a number whose digits are the levels, the first channel's the fastest. Codes lie in `[-1, 1]`.
+#[derive(Debug)]
+pub struct FiniteScalarQuantizer {
+    projection: Projection,
+    scalars: Scalars,
+}
+
+/// What each channel is counted with; all `[C]`, f32 where nothing else is said.
+#[derive(Debug)]
+struct Scalars {
+    /// `[C]`, i64.
+    levels: Tensor,
+    /// `[C]`, i64: by how much a step of each digit moves the index.
+    basis: Tensor,
+    shift: Tensor,
+    scale: Tensor,
+    offset: Tensor,
+    /// The digit of the code 0.
+    centre: Tensor,
+    /// Codes between neighbouring digits.
+    step: Tensor,
+    symmetric: bool,
+    size: i64,
+}
+
+impl Scalars {
+    fn new(levels: &[i64], symmetric: bool, device: Device) -> Self {
+        let column = |value: &dyn Fn(f64) -> f64| {
+            let values: Vec<f32> = levels.iter().map(|&level| value(level as f64) as f32).collect();
+            Tensor::from_slice(&values).to_device(device)
+        };
+        let reach = |level: f64| (level - 1.0) * if symmetric { 0.5 } else { 0.5 * (1.0 + MARGIN) };
+        let is_even = |level: f64| level % 2.0 == 0.0;
+        let offset = |level: f64| if !symmetric && is_even(level) { 0.5 } else { 0.0 };
+        let centre = |level: f64| if symmetric { (level - 1.0) / 2.0 } else { (level / 2.0).floor() };
+        let basis = levels.iter().scan(1, |next, level| {
+            let this = *next;
+            *next *= level;
+            Some(this)
+        });
+        Self {
+            levels: Tensor::from_slice(levels).to_device(device),
+            basis: Tensor::from_slice(&basis.collect::<Vec<_>>()).to_device(device),
+            shift: column(&|level| (offset(level) / reach(level)).atanh()),
+            scale: column(&reach),
+            // Rounding to even would pull a symmetric channel's halves together: there, halves are rounded up.
+            offset: column(&|level| if symmetric { -centre(level) } else { offset(level) }),
+            centre: column(&centre),
+            step: column(&|level| 1.0 / centre(level)),
+            symmetric,
+            size: levels.iter().product(),
+        }
+    }
+
+    /// Codes `[N, C]`, with the gradient of the bounded channels, and indices `[N]`, of points `[N, C]`.
+    fn round(&self, points: &Tensor) -> Result<(Tensor, Tensor), QuantizeError> {
+        let bounded = tch::no_grad(|| (points.detach() + &self.shift).tanh_());
+        let digits = self.digits(&bounded);
+        let indices = self.indices_of(&digits);
+        let slope = &self.scale * &self.step;
+        let codes = with_gradient(&self.codes(digits), points, move |pull| pull * (1.0 - bounded.square()) * &slope)?;
+        Ok((codes, indices))
+    }
+
+    /// Digits `[N, C]`, f32, of channels in `(-1, 1)`.
+    fn digits(&self, bounded: &Tensor) -> Tensor {
+        let scaled = bounded * &self.scale - &self.offset;
+        if self.symmetric { (scaled + 0.5).floor_() } else { scaled.round() + &self.centre }
+    }
+
+    /// The indices `0..K`.
+    fn all_indices(&self) -> Tensor {
+        Tensor::arange(self.size, (Kind::Int64, self.basis.device()))
+    }
+
+    /// Codes `[.., C]` of digits `[.., C]`.
+    fn codes(&self, digits: Tensor) -> Tensor {
+        (digits - &self.centre) * &self.step
+    }
+
+    /// Indices `[..]` of digits `[.., C]`, f32; exact, since no index is beyond what f32 counts.
+    fn indices_of(&self, digits: &Tensor) -> Tensor {
+        digits.matmul(&self.basis.to_kind(Kind::Float)).to_kind(Kind::Int64)
+    }
+
+    /// Digits `[.., C]`, i64, of indices `[..]`.
+    fn digits_of(&self, indices: &Tensor) -> Tensor {
+        indices.unsqueeze(-1).floor_divide(&self.basis).remainder_tensor(&self.levels)
+    }
+
+    /// Codes `[.., C]` of indices `[..]`.
+    fn codes_of(&self, indices: &Tensor) -> Tensor {
+        self.codes(self.digits_of(indices).to_kind(Kind::Float))
+    }
+}
+
+impl FiniteScalarQuantizer {
+    /// Indices `[B, 1, *S]` of codes `[B, C, *S]` as they are before a projection leads back to the latents.
+    ///
+    /// # Errors
+    /// When the codes have another number of channels.
+    pub fn codes_to_indices(&self, codes: &Tensor) -> Result<TokenGrid, QuantizeError> {
+        let rows = Rows::of(codes, self.scalars.levels.size()[0])?;
+        let digits = (&rows.points / &self.scalars.step + &self.scalars.centre).round();
+        Ok(TokenGrid::new(rows.restore_indices(&self.scalars.indices_of(&digits)), self.sizes())?)
+    }
+
+    /// The level of every channel, `[B, C, *S]`, i64, of a grid.
+    ///
+    /// # Errors
+    /// When the grid was not written by a quantizer of this size.
+    pub fn level_indices(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
+        Ok(self.scalars.digits_of(&one_codebook(grid, self.scalars.size)?).movedim_int(-1, 1))
+    }
+}
+
+impl Quantizer for FiniteScalarQuantizer {
+    /// There is nothing to start.
+    fn initialize(&mut self, latents: &Tensor) -> Result<(), QuantizeError> {
+        Rows::of(latents, self.dim()).map(drop)
+    }
+
+    fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError> {
+        let rows = Rows::of(latents, self.dim())?;
+        rows.weights(mask)?;
+        let train = matches!(mode, Mode::Train { .. });
+        autocast::disabled(latents.device(), || {
+            let (codes, indices) = self.scalars.round(&self.projection.enter(&rows.points, train))?;
+            Ok(Quantized {
+                codes: rows.restore(&self.projection.leave(&codes, train)),
+                grid: TokenGrid::new(rows.restore_indices(&indices), self.sizes())?,
+                losses: QuantizerLosses::none(latents.device()),
+                mask: mask.map(Tensor::shallow_clone),
+                parts: Vec::new(),
+            })
+        })
+    }
+
+    /// Nothing: the optimizer moves the projections, where there are any.
+    fn update(&mut self, _latents: &Tensor, _quantized: &Quantized) -> Result<(), QuantizeError> {
+        Ok(())
+    }
+
+    fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
+        let indices = one_codebook(grid, self.scalars.size)?;
+        let leave = || self.projection.leave(&self.scalars.codes_of(&indices), false);
+        Ok(autocast::disabled(indices.device(), leave).movedim_int(-1, 1))
+    }
+
+    fn codebooks(&self) -> Vec<CodebookView> {
+        vec![CodebookView { codes: self.scalars.codes_of(&self.scalars.all_indices()), ages: None }]
+    }
+
+    fn sizes(&self) -> Vec<i64> {
+        vec![self.scalars.size]
+    }
+
+    fn dim(&self) -> i64 {
+        self.projection.dim()
+    }
+}

@@ -1,0 +1,153 @@
+//! Index backpropagation (Shi et al. 2024, "Scalable Image Tokenization with Index Backpropagation Quantization").
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+use tch::nn::{self, Init};
+use vqkit_torch::TokenGrid;
+
+use crate::codebook::lookup;
+use crate::latents::{Rows, mean_squared_error};
+use crate::projection::kept_still;
+use crate::registry::{self, check_codebook, check_dim, check_weight};
+use crate::soft::{Affinity, Mixture, Noise, Question, soft};
+use crate::temperature::check_temperature;
+use crate::{CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
+
+/// `type = "ibq"`: the loss is
+///
+/// ```text
+/// ||z - z_q||² + commitment_weight * ||z - sg[z_q]||² + codebook_weight * ||sg[z] - z_q||²
+///     + entropy_weight * (H(p) - H(mean p))
+/// ```
+///
+/// where the gradient of the first term goes through the soft choices too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IndexBackpropagationQuantizerConfig {
+    /// Number of codes K; at least 2.
+    pub codebook_size: i64,
+    /// Weight of the term that holds the latents to their codes; default 1.
+    #[serde(default = "registry::one")]
+    pub commitment_weight: f64,
+    /// Weight of the term that moves the codes to the latents; default 0.25.
+    #[serde(default = "registry::commitment_weight")]
+    pub codebook_weight: f64,
+    /// Weight of the entropies of the soft choices; default 0.05.
+    #[serde(default = "IndexBackpropagationQuantizerConfig::default_entropy_weight")]
+    pub entropy_weight: f64,
+    /// Temperature of the soft choices whose entropies are taken; default 0.01.
+    #[serde(default = "registry::entropy_temperature")]
+    pub entropy_temperature: f64,
+}
+
+impl IndexBackpropagationQuantizerConfig {
+    /// `codebook_size` codes, and everything else by default.
+    pub fn new(codebook_size: i64) -> Self {
+        Self {
+            codebook_size,
+            commitment_weight: registry::one(),
+            codebook_weight: registry::commitment_weight(),
+            entropy_weight: Self::default_entropy_weight(),
+            entropy_temperature: registry::entropy_temperature(),
+        }
+    }
+
+    /// Looks at every value.
+    ///
+    /// # Errors
+    /// [`QuantizeError::Config`] for the first value out of range.
+    pub fn validate(&self) -> Result<(), QuantizeError> {
+        check_codebook(self.codebook_size)?;
+        check_weight("commitment_weight", self.commitment_weight)?;
+        check_weight("codebook_weight", self.codebook_weight)?;
+        check_weight("entropy_weight", self.entropy_weight)?;
+        check_temperature("entropy_temperature", self.entropy_temperature)
+    }
+
+    /// Makes the quantizer for latents of width `dim`, with its codes at `vs`, normally distributed at first.
+    ///
+    /// # Errors
+    /// As [`IndexBackpropagationQuantizerConfig::validate`], and when `dim` is not positive.
+    pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<IndexBackpropagationQuantizer, QuantizeError> {
+        self.validate()?;
+        check_dim(dim)?;
+        let normal = Init::Randn { mean: 0.0, stdev: 1.0 };
+        let embedding = (vs / "embedding").var("weight", &[self.codebook_size, dim], normal);
+        Ok(IndexBackpropagationQuantizer { config: self.clone(), embedding })
+    }
+
+    fn default_entropy_weight() -> f64 {
+        0.05
+    }
+}
+
+/// Every code of `embedding.weight` `[K, D]` learns from every position: the code with the largest product `e·z` is taken, and
+/// its gradient goes to the softmax of all products, `one_hot + softmax - sg[softmax]` times the codes. The `N × K`
+/// probabilities are made in blocks, and made anew on the way back. No code can be left behind, so none is revived.
+#[derive(Debug)]
+pub struct IndexBackpropagationQuantizer {
+    config: IndexBackpropagationQuantizerConfig,
+    embedding: Tensor,
+}
+
+impl Quantizer for IndexBackpropagationQuantizer {
+    /// The codes keep the values that they were built with.
+    fn initialize(&mut self, latents: &Tensor) -> Result<(), QuantizeError> {
+        Rows::of(latents, self.dim()).map(drop)
+    }
+
+    fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError> {
+        let rows = Rows::of(latents, self.dim())?;
+        let weights = rows.weights(mask)?;
+        let table = kept_still(&self.embedding, !matches!(mode, Mode::Train { .. }));
+        let question = Question {
+            affinity: Affinity::Product,
+            parameters: &[&table],
+            weights: weights.as_ref(),
+            entropy_temperature: self.config.entropy_temperature,
+            mixture: Some(Mixture { table: &table.detach(), temperature: 1.0, noise: Noise::None }),
+        };
+        let found = soft(&rows.points, &question)?;
+        let hard = Tensor::embedding(&table, &found.indices, -1, false, false);
+        let codes = match &found.mixture {
+            Some(mixture) => &hard + (mixture - mixture.detach()),
+            None => hard.shallow_clone(),
+        };
+        let both = mean_squared_error(&codes, &rows.points, weights.as_ref());
+        let commitment = mean_squared_error(&rows.points, &hard.detach(), weights.as_ref());
+        let codebook = mean_squared_error(&hard, &rows.points.detach(), weights.as_ref());
+        let entropy = found.entropy_loss();
+        let total = both
+            + &commitment * self.config.commitment_weight
+            + &codebook * self.config.codebook_weight
+            + &entropy * self.config.entropy_weight;
+        Ok(Quantized {
+            codes: rows.restore(&codes),
+            grid: TokenGrid::new(rows.restore_indices(&found.indices), self.sizes())?,
+            losses: QuantizerLosses { codebook, commitment, entropy, total },
+            mask: mask.map(Tensor::shallow_clone),
+            parts: Vec::new(),
+        })
+    }
+
+    /// Nothing: the optimizer moves the codes.
+    fn update(&mut self, _latents: &Tensor, _quantized: &Quantized) -> Result<(), QuantizeError> {
+        Ok(())
+    }
+
+    fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
+        lookup(&self.embedding.detach(), grid)
+    }
+
+    fn codebooks(&self) -> Vec<CodebookView> {
+        vec![CodebookView { codes: self.embedding.detach(), ages: None }]
+    }
+
+    fn sizes(&self) -> Vec<i64> {
+        vec![self.config.codebook_size]
+    }
+
+    fn dim(&self) -> i64 {
+        self.embedding.size()[1]
+    }
+}

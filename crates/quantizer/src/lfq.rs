@@ -1,0 +1,237 @@
+//! Lookup-free quantization (Yu et al. 2023, "Language Model Beats Diffusion: Tokenizer is Key to Visual Generation").
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor, nn};
+use vqkit_torch::{TokenGrid, autocast};
+
+use crate::binary::{BinaryCodes, Softness};
+use crate::gradient::straight_through;
+use crate::latents::{Rows, mean_squared_error};
+use crate::metric::normalized;
+use crate::projection::Projection;
+use crate::quantized::one_codebook;
+use crate::registry::{self, MOST_CODES, check_dim, check_weight};
+use crate::{Anneal, CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
+
+/// `type = "lfq"`: every channel becomes `1` or `-1`, its sign; the loss is
+/// `entropy_weight * (H(p) - diversity_gamma * H(mean p)) + commitment_weight * ||z - sg[z_q]||²`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookupFreeQuantizerConfig {
+    /// Number of codes K, a power of two; there are `log2(K)` channels.
+    pub codebook_size: i64,
+    /// Weight of the entropies; default 0.1.
+    #[serde(default = "registry::binary_entropy_weight")]
+    pub entropy_weight: f64,
+    /// How that weight goes on from there; by default it stays. Open-MAGVIT2 lets it fall over the first steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entropy_anneal: Option<Anneal>,
+    /// Share of the positions, drawn anew every step of training, on which entropies are taken; default 1, all.
+    #[serde(default = "registry::one")]
+    pub entropy_fraction: f64,
+    /// Probabilities below this count as this under the logarithm. Default 0, the exact entropy, which never builds the
+    /// probabilities of all codes; vector-quantize-pytorch has 1e-5, and needs them.
+    #[serde(default)]
+    pub entropy_floor: f64,
+    /// Weight of the entropy of the mean choice against that of each; default 1.
+    #[serde(default = "registry::one")]
+    pub diversity_gamma: f64,
+    /// Sharpness of the soft choices `p = softmax(2 inv_temperature <z, code>)`; default 100.
+    #[serde(default = "registry::inv_temperature")]
+    pub inv_temperature: f64,
+    /// Weight of the term that holds the latents to their codes; default 0.25.
+    #[serde(default = "registry::commitment_weight")]
+    pub commitment_weight: f64,
+}
+
+impl LookupFreeQuantizerConfig {
+    /// `codebook_size` codes, and everything else by default.
+    pub fn new(codebook_size: i64) -> Self {
+        Self {
+            codebook_size,
+            entropy_weight: registry::binary_entropy_weight(),
+            entropy_anneal: None,
+            entropy_fraction: registry::one(),
+            entropy_floor: 0.0,
+            diversity_gamma: registry::one(),
+            inv_temperature: registry::inv_temperature(),
+            commitment_weight: registry::commitment_weight(),
+        }
+    }
+
+    /// Looks at every value.
+    ///
+    /// # Errors
+    /// [`QuantizeError::Config`] for the first value out of range.
+    pub fn validate(&self) -> Result<(), QuantizeError> {
+        let wrong = |field, reason| Err(QuantizeError::Config { field, reason });
+        let size = self.codebook_size;
+        if !((2..=MOST_CODES).contains(&size) && size.count_ones() == 1) {
+            return wrong(
+                "codebook_size",
+                format!("{size} codes; it takes a power of two, at least 2 and at most {MOST_CODES}"),
+            );
+        }
+        check_weight("entropy_weight", self.entropy_weight)?;
+        check_weight("entropy_floor", self.entropy_floor)?;
+        check_weight("diversity_gamma", self.diversity_gamma)?;
+        check_weight("commitment_weight", self.commitment_weight)?;
+        if !(self.entropy_fraction > 0.0 && self.entropy_fraction <= 1.0) {
+            return wrong("entropy_fraction", format!("{} must be above 0 and at most 1", self.entropy_fraction));
+        }
+        if !(self.inv_temperature > 0.0 && self.inv_temperature.is_finite()) {
+            return wrong("inv_temperature", format!("{} must be above 0 and finite", self.inv_temperature));
+        }
+        self.entropy_anneal.as_ref().map_or(Ok(()), Anneal::validate)
+    }
+
+    /// Makes the quantizer for latents of width `dim`. Where that is not the number of channels, linear maps lead there and
+    /// back, with their variables at `vs`.
+    ///
+    /// # Errors
+    /// As [`LookupFreeQuantizerConfig::validate`], and when `dim` is not positive.
+    pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<LookupFreeQuantizer, QuantizeError> {
+        self.build_on(vs, dim, false)
+    }
+
+    /// As [`build`](Self::build), with latents and codes of length 1 where `spherical`.
+    pub(crate) fn build_on(
+        &self,
+        vs: &nn::Path,
+        dim: i64,
+        spherical: bool,
+    ) -> Result<LookupFreeQuantizer, QuantizeError> {
+        self.validate()?;
+        check_dim(dim)?;
+        let bits = i64::from(self.codebook_size.ilog2());
+        let scale = if spherical { 1.0 / (bits as f64).sqrt() } else { 1.0 };
+        Ok(LookupFreeQuantizer {
+            config: self.clone(),
+            projection: Projection::new(vs, dim, bits),
+            codes: BinaryCodes::new(bits, scale, vs.device()),
+            spherical,
+        })
+    }
+
+    /// The weight of the entropies at a training step, counted from 0.
+    pub fn entropy_weight_at(&self, step: u64) -> f64 {
+        self.entropy_anneal.as_ref().map_or(self.entropy_weight, |anneal| anneal.value(self.entropy_weight, step))
+    }
+}
+
+/// The sign of every channel, or with [`BinarySphericalQuantizerConfig`](crate::BinarySphericalQuantizerConfig) the nearest
+/// corner of a cube in the unit sphere. The gradient passes the choice unchanged. In an index, the first channel is the
+/// highest bit.
+///
+/// `losses.entropy` is `H(p) - diversity_gamma * H(mean p)`.
+#[derive(Debug)]
+pub struct LookupFreeQuantizer {
+    config: LookupFreeQuantizerConfig,
+    projection: Projection,
+    codes: BinaryCodes,
+    spherical: bool,
+}
+
+impl LookupFreeQuantizer {
+    /// Mean entropy `H(p)` of the soft choices of latents `[B, D, *S]` and entropy `H(mean p)` of their mean, in nats; scalars.
+    ///
+    /// # Errors
+    /// When the latents or the mask do not have the shape the quantizer was built for.
+    pub fn entropies(&self, latents: &Tensor, mask: Option<&Tensor>) -> Result<(Tensor, Tensor), QuantizeError> {
+        let rows = Rows::of(latents, self.dim())?;
+        let weights = rows.weights(mask)?;
+        autocast::disabled(latents.device(), || {
+            let found = self.codes.entropies(&self.enter(&rows.points, false), weights.as_ref(), self.softness())?;
+            Ok((found.sample, found.batch))
+        })
+    }
+
+    fn softness(&self) -> Softness {
+        Softness { inv_temperature: self.config.inv_temperature, floor: self.config.entropy_floor }
+    }
+
+    /// Latents `[N, D]` as channels `[N, log2(K)]`.
+    fn enter(&self, latents: &Tensor, train: bool) -> Tensor {
+        let points = self.projection.enter(latents, train);
+        if self.spherical { normalized(&points) } else { points }
+    }
+
+    fn losses(
+        &self,
+        points: &Tensor,
+        codes: &Tensor,
+        weights: Option<&Tensor>,
+        mode: Mode,
+    ) -> Result<QuantizerLosses, QuantizeError> {
+        let entropy_weight = match mode {
+            Mode::Train { step } => self.config.entropy_weight_at(step),
+            Mode::Frozen | Mode::Eval => self.config.entropy_weight_at(u64::MAX),
+        };
+        let commitment = mean_squared_error(points, codes, weights);
+        let (points, weights) = self.subset(points, weights, mode);
+        let entropies = self.codes.entropies(&points, weights.as_ref(), self.softness())?;
+        let entropy = entropies.sample - entropies.batch * self.config.diversity_gamma;
+        let total = &entropy * entropy_weight + &commitment * self.config.commitment_weight;
+        Ok(QuantizerLosses { commitment, entropy, total, ..QuantizerLosses::none(codes.device()) })
+    }
+
+    /// The points on which entropies are taken.
+    fn subset(&self, points: &Tensor, weights: Option<&Tensor>, mode: Mode) -> (Tensor, Option<Tensor>) {
+        let (count, fraction) = (points.size()[0], self.config.entropy_fraction);
+        if fraction == 1.0 || !matches!(mode, Mode::Train { .. }) {
+            return (points.shallow_clone(), weights.map(Tensor::shallow_clone));
+        }
+        let wanted = (count as f64 * fraction).ceil() as i64;
+        let drawn = Tensor::randperm(count, (Kind::Int64, points.device())).narrow(0, 0, wanted);
+        (points.index_select(0, &drawn), weights.map(|weights| weights.index_select(0, &drawn)))
+    }
+}
+
+impl Quantizer for LookupFreeQuantizer {
+    /// There is nothing to start.
+    fn initialize(&mut self, latents: &Tensor) -> Result<(), QuantizeError> {
+        Rows::of(latents, self.dim()).map(drop)
+    }
+
+    fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError> {
+        let rows = Rows::of(latents, self.dim())?;
+        let weights = rows.weights(mask)?;
+        let train = matches!(mode, Mode::Train { .. });
+        autocast::disabled(latents.device(), || {
+            let points = self.enter(&rows.points, train);
+            let (codes, indices) = self.codes.choose(&points);
+            let losses = self.losses(&points, &codes, weights.as_ref(), mode)?;
+            let codes = straight_through(&codes, &points)?;
+            Ok(Quantized {
+                codes: rows.restore(&self.projection.leave(&codes, train)),
+                grid: TokenGrid::new(rows.restore_indices(&indices), self.sizes())?,
+                losses,
+                mask: mask.map(Tensor::shallow_clone),
+                parts: Vec::new(),
+            })
+        })
+    }
+
+    /// Nothing: the optimizer moves the projections, where there are any.
+    fn update(&mut self, _latents: &Tensor, _quantized: &Quantized) -> Result<(), QuantizeError> {
+        Ok(())
+    }
+
+    fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
+        let indices = one_codebook(grid, self.codes.size())?;
+        let leave = || self.projection.leave(&self.codes.codes_of(&indices), false);
+        Ok(autocast::disabled(indices.device(), leave).movedim_int(-1, 1))
+    }
+
+    fn codebooks(&self) -> Vec<CodebookView> {
+        vec![CodebookView { codes: self.codes.codes_of(&self.codes.all_indices()), ages: None }]
+    }
+
+    fn sizes(&self) -> Vec<i64> {
+        vec![self.codes.size()]
+    }
+
+    fn dim(&self) -> i64 {
+        self.projection.dim()
+    }
+}

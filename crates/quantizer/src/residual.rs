@@ -1,0 +1,188 @@
+//! Residual quantization (Zeghidour et al. 2021, "SoundStream"; Lee et al. 2022, "Autoregressive Image Generation using
+//! Residual Quantization").
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor, nn};
+use vqkit_torch::TokenGrid;
+
+use crate::latents::Rows;
+use crate::parts::{join_grids, join_losses, split_grid};
+use crate::registry::{check_dim, check_share};
+use crate::{CodebookView, GradientEstimate, Mode, QuantizeError, Quantized, Quantizer, QuantizerConfig};
+
+/// More levels are a typing error.
+const MOST_LEVELS: i64 = 64;
+
+/// `type = "residual"`: each level quantizes what those before it left over; the losses are the sums of the levels'.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResidualQuantizerConfig {
+    /// Number of levels Q, at least 1.
+    pub num_quantizers: i64,
+    /// Share of the images of a training step for which only a random number of levels, at least one, is used: so fewer
+    /// levels give a coarser picture later; default 0. SoundStream has 1, the Descript Audio Codec 0.5.
+    #[serde(default)]
+    pub quantize_dropout: f64,
+    /// How the decoder's gradient reaches the encoder past all levels at once; default `"straight-through"`.
+    #[serde(default)]
+    pub gradient: GradientEstimate,
+    /// What every level is: `"vq"`, `"ema"` or `"simvq"`, each level with codes of its own.
+    pub quantizer: Box<QuantizerConfig>,
+}
+
+impl ResidualQuantizerConfig {
+    /// `num_quantizers` levels, and everything else by default.
+    pub fn new(num_quantizers: i64, quantizer: QuantizerConfig) -> Self {
+        Self {
+            num_quantizers,
+            quantize_dropout: 0.0,
+            gradient: GradientEstimate::default(),
+            quantizer: Box::new(quantizer),
+        }
+    }
+
+    /// Looks at every value.
+    ///
+    /// # Errors
+    /// [`QuantizeError::Config`] for the first value out of range.
+    pub fn validate(&self) -> Result<(), QuantizeError> {
+        if !(1..=MOST_LEVELS).contains(&self.num_quantizers) {
+            let reason = format!("{} levels; it takes at least 1 and at most {MOST_LEVELS}", self.num_quantizers);
+            return Err(QuantizeError::Config { field: "num_quantizers", reason });
+        }
+        check_share("quantize_dropout", self.quantize_dropout)?;
+        match *self.quantizer {
+            QuantizerConfig::Vq(_) | QuantizerConfig::Ema(_) | QuantizerConfig::Sim(_) => self.quantizer.validate(),
+            _ => {
+                let found = self.quantizer.type_name();
+                let reason = format!(
+                    "levels of type \"{found}\"; only \"vq\", \"ema\" and \"simvq\" learn from residuals alone"
+                );
+                Err(QuantizeError::Config { field: "quantizer", reason })
+            }
+        }
+    }
+
+    /// Makes the quantizer for latents of width `dim`, with the variables of level `i` at `layers.i` of `vs`.
+    ///
+    /// # Errors
+    /// As [`ResidualQuantizerConfig::validate`], and when `dim` is not positive.
+    pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<ResidualQuantizer, QuantizeError> {
+        self.validate()?;
+        check_dim(dim)?;
+        let layer = |level| self.quantizer.build(&(vs / "layers" / level), dim);
+        let layers = (0..self.num_quantizers).map(layer).collect::<Result<_, _>>()?;
+        Ok(ResidualQuantizer { config: self.clone(), layers, dim })
+    }
+}
+
+/// The sum of the codes of all levels: with `r_0 = z`,
+///
+/// ```text
+/// q_i = layer_i(r_i),   r_{i+1} = r_i - sg[q_i],   z_q = q_0 + ... + q_{Q-1}
+/// ```
+///
+/// The gradient of `z_q` passes all levels as it would pass one; those of the levels' losses reach the latents too. A level
+/// that is dropped for an image is left out of its codes and losses and learns nothing from it; the grid has its index
+/// nevertheless, so that statistics of codes are of all images.
+#[derive(Debug)]
+pub struct ResidualQuantizer {
+    config: ResidualQuantizerConfig,
+    layers: Vec<Box<dyn Quantizer>>,
+    dim: i64,
+}
+
+impl ResidualQuantizer {
+    /// For every level, bool `[B]`: which images use it; `None` where all use all.
+    fn used(&self, latents: &Tensor, mode: Mode) -> Option<Vec<Tensor>> {
+        let dropout = self.config.quantize_dropout;
+        if dropout == 0.0 || !matches!(mode, Mode::Train { .. }) {
+            return None;
+        }
+        let options = (Kind::Float, latents.device());
+        let (batch, levels) = (latents.size()[0], self.config.num_quantizers);
+        let number = (Tensor::rand([batch], options) * levels as f64).floor() + 1.0;
+        let all = Tensor::rand([batch], options).ge(dropout);
+        Some((0..levels).map(|level| number.gt(level as f64).logical_or(&all)).collect())
+    }
+}
+
+/// `mask` `[B, *S]`, and only the images `[B]` that are used.
+fn masked(latents: &Tensor, mask: Option<&Tensor>, used: Option<&Tensor>) -> Option<Tensor> {
+    let Some(used) = used else { return mask.map(Tensor::shallow_clone) };
+    let used = per_image(used, latents.dim() - 1);
+    let mut shape = latents.size();
+    shape.remove(1);
+    Some(mask.map_or_else(|| used.expand(shape.as_slice(), false), |mask| mask.logical_and(&used)))
+}
+
+/// Values `[B]` as `[B, 1, ..]` with `axes` axes.
+fn per_image(values: &Tensor, axes: usize) -> Tensor {
+    let mut shape = vec![1; axes];
+    shape[0] = -1;
+    values.view(shape.as_slice())
+}
+
+impl Quantizer for ResidualQuantizer {
+    fn initialize(&mut self, latents: &Tensor) -> Result<(), QuantizeError> {
+        let mut residual = latents.detach().to_kind(Kind::Float);
+        for layer in &mut self.layers {
+            layer.initialize(&residual)?;
+            residual = &residual - layer.quantize(&residual, None, Mode::Eval)?.codes;
+        }
+        Ok(())
+    }
+
+    /// `parts` has what every level made of its residual.
+    fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError> {
+        let rows = Rows::of(latents, self.dim)?;
+        let used = self.used(latents, mode);
+        let (mut residual, mut sum) = (latents.to_kind(Kind::Float), Tensor::zeros_like(latents).to_kind(Kind::Float));
+        let mut parts = Vec::with_capacity(self.layers.len());
+        for (level, layer) in self.layers.iter().enumerate() {
+            let used = used.as_ref().map(|used| &used[level]);
+            let part = layer.quantize(&residual, masked(latents, mask, used).as_ref(), mode)?;
+            let codes = part.codes.detach();
+            residual = &residual - &codes;
+            sum += used.map_or_else(|| codes.shallow_clone(), |used| &codes * per_image(used, codes.dim()));
+            parts.push(part);
+        }
+        let codes = self.config.gradient.apply(&Rows::of(&sum, self.dim)?.points, &rows.points)?;
+        Ok(Quantized {
+            codes: rows.restore(&codes),
+            grid: join_grids(&parts)?,
+            losses: join_losses(&parts, |terms| terms.sum(Kind::Float)),
+            mask: mask.map(Tensor::shallow_clone),
+            parts,
+        })
+    }
+
+    fn update(&mut self, latents: &Tensor, quantized: &Quantized) -> Result<(), QuantizeError> {
+        let mut residual = latents.detach().to_kind(Kind::Float);
+        for (layer, part) in self.layers.iter_mut().zip(&quantized.parts) {
+            layer.update(&residual, part)?;
+            residual = &residual - part.codes.detach();
+        }
+        Ok(())
+    }
+
+    fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
+        let grids = split_grid(grid, &self.layers)?;
+        let codes = self.layers.iter().zip(&grids).map(|(layer, grid)| layer.lookup(grid));
+        let codes = codes.collect::<Result<Vec<_>, _>>()?;
+        // In the order of `quantize`, so that the sum comes out the same.
+        Ok(codes.iter().fold(codes[0].zeros_like(), |sum, codes| sum + codes))
+    }
+
+    fn codebooks(&self) -> Vec<CodebookView> {
+        self.layers.iter().flat_map(|layer| layer.codebooks()).collect()
+    }
+
+    fn sizes(&self) -> Vec<i64> {
+        self.layers.iter().flat_map(|layer| layer.sizes()).collect()
+    }
+
+    fn dim(&self) -> i64 {
+        self.dim
+    }
+}

@@ -1,0 +1,153 @@
+//! SimVQ (Zhu et al. 2024, "Addressing Representation Collapse in Vector Quantized Models with One Linear Layer").
+
+use serde::{Deserialize, Serialize};
+use tch::nn::{self, Init};
+use tch::{Kind, Tensor};
+use vqkit_torch::{TokenGrid, autocast};
+
+use crate::latents::{Rows, mean_squared_error};
+use crate::nearest::nearest;
+use crate::projection::kept_still;
+use crate::quantized::one_codebook;
+use crate::registry::{self, check_codebook, check_dim, check_weight, check_width};
+use crate::{CodebookView, GradientEstimate, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
+
+/// `type = "simvq"`: the loss is `codebook_weight * ||sg[z] - z_q||² + commitment_weight * ||z - sg[z_q]||²`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SimVectorQuantizerConfig {
+    /// Number of codes K; at least 2.
+    pub codebook_size: i64,
+    /// Width of the frozen vectors; default that of the latents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen_codebook_dim: Option<i64>,
+    /// Weight of the term that moves the codes to the latents; default 1.
+    #[serde(default = "registry::codebook_weight")]
+    pub codebook_weight: f64,
+    /// Weight of the term that holds the latents to their codes; default 0.25.
+    #[serde(default = "registry::commitment_weight")]
+    pub commitment_weight: f64,
+    /// How the decoder's gradient reaches the encoder; default `"rotation"`, as in vector-quantize-pytorch.
+    #[serde(default = "SimVectorQuantizerConfig::default_gradient")]
+    pub gradient: GradientEstimate,
+}
+
+impl SimVectorQuantizerConfig {
+    /// `codebook_size` codes, and everything else by default.
+    pub fn new(codebook_size: i64) -> Self {
+        Self {
+            codebook_size,
+            frozen_codebook_dim: None,
+            codebook_weight: registry::codebook_weight(),
+            commitment_weight: registry::commitment_weight(),
+            gradient: Self::default_gradient(),
+        }
+    }
+
+    /// Looks at every value.
+    ///
+    /// # Errors
+    /// [`QuantizeError::Config`] for the first value out of range.
+    pub fn validate(&self) -> Result<(), QuantizeError> {
+        check_codebook(self.codebook_size)?;
+        check_width("frozen_codebook_dim", self.frozen_codebook_dim)?;
+        check_weight("codebook_weight", self.codebook_weight)?;
+        check_weight("commitment_weight", self.commitment_weight)
+    }
+
+    /// Makes the quantizer for latents of width `dim`, with its variables at `vs` under upstream's names.
+    ///
+    /// # Errors
+    /// As [`SimVectorQuantizerConfig::validate`], and when `dim` is not positive.
+    pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<SimVectorQuantizer, QuantizeError> {
+        self.validate()?;
+        check_dim(dim)?;
+        let width = self.frozen_codebook_dim.unwrap_or(dim);
+        let bound = 1.0 / (width as f64).sqrt();
+        let frozen = Tensor::randn([self.codebook_size, width], (Kind::Float, vs.device())) * bound;
+        let transform = Init::Uniform { lo: -bound, up: bound };
+        Ok(SimVectorQuantizer {
+            config: self.clone(),
+            frozen: vs.add("frozen_codebook", frozen, false),
+            transform: (vs / "code_transform").var("weight", &[dim, width], transform),
+        })
+    }
+
+    fn default_gradient() -> GradientEstimate {
+        GradientEstimate::Rotation
+    }
+}
+
+/// Codes that move together: `frozen_codebook` `[K, D']`, random and never changed, seen through one trained linear map,
+/// `code_transform.weight` `[D, D']`. No code can be left behind, so none is revived.
+#[derive(Debug)]
+pub struct SimVectorQuantizer {
+    config: SimVectorQuantizerConfig,
+    frozen: Tensor,
+    transform: Tensor,
+}
+
+impl SimVectorQuantizer {
+    /// Codes `[N, D]` of frozen vectors `[N, D']`; with a gradient to the map where `train`.
+    fn codes(&self, frozen: &Tensor, train: bool) -> Tensor {
+        frozen.linear(&kept_still(&self.transform, !train), None::<&Tensor>)
+    }
+
+    /// The frozen vectors `[N, D']` of indices of any shape with `N` entries.
+    fn frozen_of(&self, indices: &Tensor) -> Tensor {
+        self.frozen.index_select(0, &indices.reshape([-1]))
+    }
+}
+
+impl Quantizer for SimVectorQuantizer {
+    /// The vectors and the map keep the values that they were built with.
+    fn initialize(&mut self, latents: &Tensor) -> Result<(), QuantizeError> {
+        Rows::of(latents, self.dim()).map(drop)
+    }
+
+    fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError> {
+        let rows = Rows::of(latents, self.dim())?;
+        let weights = rows.weights(mask)?;
+        autocast::disabled(latents.device(), || {
+            let indices = nearest(&rows.points, &self.codes(&self.frozen, false))?.indices;
+            let codes = self.codes(&self.frozen_of(&indices), matches!(mode, Mode::Train { .. }));
+            let codebook = mean_squared_error(&codes, &rows.points.detach(), weights.as_ref());
+            let commitment = mean_squared_error(&rows.points, &codes.detach(), weights.as_ref());
+            let total = &codebook * self.config.codebook_weight + &commitment * self.config.commitment_weight;
+            let none = QuantizerLosses::none(latents.device());
+            Ok(Quantized {
+                codes: rows.restore(&self.config.gradient.apply(&codes, &rows.points)?),
+                grid: TokenGrid::new(rows.restore_indices(&indices), self.sizes())?,
+                losses: QuantizerLosses { codebook, commitment, total, ..none },
+                mask: mask.map(Tensor::shallow_clone),
+                parts: Vec::new(),
+            })
+        })
+    }
+
+    /// Nothing: the optimizer moves the map.
+    fn update(&mut self, _latents: &Tensor, _quantized: &Quantized) -> Result<(), QuantizeError> {
+        Ok(())
+    }
+
+    fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
+        let indices = one_codebook(grid, self.config.codebook_size)?;
+        let mut shape = indices.size();
+        shape.push(self.dim());
+        let codes = autocast::disabled(indices.device(), || self.codes(&self.frozen_of(&indices), false));
+        Ok(codes.view(shape.as_slice()).movedim_int(-1, 1))
+    }
+
+    fn codebooks(&self) -> Vec<CodebookView> {
+        let codes = autocast::disabled(self.frozen.device(), || self.codes(&self.frozen, false));
+        vec![CodebookView { codes, ages: None }]
+    }
+
+    fn sizes(&self) -> Vec<i64> {
+        vec![self.config.codebook_size]
+    }
+
+    fn dim(&self) -> i64 {
+        self.transform.size()[0]
+    }
+}
