@@ -3,6 +3,7 @@
 mod blocks;
 mod config;
 mod error;
+mod llamagen;
 mod network;
 mod registry;
 mod tokenizer;
@@ -12,6 +13,7 @@ mod vqvae2;
 
 pub use blocks::{NormKind, Residual};
 pub use error::TokenizerError;
+pub use llamagen::{LLAMAGEN_USAGE, llamagen_name, taming_name};
 pub use network::{Network, Quantize};
 pub use registry::TokenizerConfig;
 pub use tokenizer::{Reconstruction, Tokenizer};

@@ -59,7 +59,47 @@ pub const PAIRS: &[Pair] = &[
     in_bf16(vqgan_step("vqgan-step-32-bf16", &["--size", "32", "--batch", "8", "--precision", "bf16"])),
     in_bf16(vqgan_step("vqgan-step-64-bf16", &["--size", "64", "--batch", "8", "--precision", "bf16"])),
     in_bf16(vqgan_step("vqgan-step-128-bf16", &["--size", "128", "--batch", "4", "--precision", "bf16"])),
+    vq_step("vq-8192x64x1024", &["--points", "8192", "--dim", "64", "--codes", "1024"]),
+    vq_step("vq-16384x256x16384", &["--points", "16384", "--dim", "256", "--codes", "16384"]),
+    vq_step("vq-8192x8x65536", &["--points", "8192", "--dim", "8", "--codes", "65536"]),
+    Pair {
+        about: "a step of vector quantization alone, over the time of its matrix product; a peer's one-hot would be 17 GB",
+        figure: "of_floor",
+        peer: None,
+        ..vq_step("vq-65536x8x65536", &["--points", "65536", "--dim", "8", "--codes", "65536"])
+    },
+    quantizer_step(
+        "fsq-65536",
+        "a step of finite scalar quantization, 1000 codes; FSQ of vector-quantize-pytorch",
+        &["--kind", "fsq", "--points", "65536", "--dim", "4", "--codes", "1000"],
+    ),
+    quantizer_step(
+        "lfq-65536",
+        "a step of lookup-free quantization, 1024 codes, with its entropy loss; LFQ of vector-quantize-pytorch",
+        &["--kind", "lfq", "--points", "65536", "--dim", "10", "--codes", "1024"],
+    ),
 ];
+
+const fn vq_step(name: &'static str, arguments: &'static [&'static str]) -> Pair {
+    let about =
+        "a step of vector quantization, moving averages and rotation trick; VectorQuantize of vector-quantize-pytorch";
+    quantizer_step(name, about, arguments)
+}
+
+const fn quantizer_step(name: &'static str, about: &'static str, arguments: &'static [&'static str]) -> Pair {
+    Pair {
+        name,
+        about,
+        package: "vqkit-quantizer",
+        example: "quantizer_step",
+        figure: "steps_per_second",
+        peer: Some("quantizer_step.py"),
+        threads: "--threads",
+        data: None,
+        arguments,
+        needs_bf16: false,
+    }
+}
 
 const fn vqgan_step(name: &'static str, arguments: &'static [&'static str]) -> Pair {
     Pair {

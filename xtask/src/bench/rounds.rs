@@ -26,10 +26,16 @@ pub struct Round {
 }
 
 impl Round {
-    /// The peak memory of our side over the peer's, where both report it.
+    /// The memory of our side over the peer's, where both report it: what the work took beyond what it works on, else the peak.
     pub fn memory_ratio(&self) -> Option<f64> {
-        let peak = |figures: &Value| figure(figures, "peak_bytes").ok();
-        Some(peak(&self.ours)? / peak(self.theirs.as_ref()?)?)
+        let theirs = self.theirs.as_ref()?;
+        let ratio = |key| Some(figure(&self.ours, key).ok()? / figure(theirs, key).ok()?);
+        ratio("extra_bytes").or_else(|| ratio("peak_bytes"))
+    }
+
+    /// A figure that our side printed, above 0.
+    pub fn ours(&self, key: &str) -> Option<f64> {
+        figure(&self.ours, key).ok()
     }
 }
 
@@ -136,6 +142,9 @@ mod tests {
         assert_eq!(round(peak(300), Some(peak(400))), Some(0.75));
         assert_eq!(round(peak(300), None), None);
         assert_eq!(round(json!({ "peak_bytes": null }), Some(peak(400))), None);
+        let extra = |bytes: u64| json!({ "peak_bytes": 1000, "extra_bytes": bytes });
+        assert_eq!(round(extra(10), Some(extra(100))), Some(0.1));
+        assert_eq!(round(extra(10), Some(peak(2000))), Some(0.5));
     }
 
     #[test]

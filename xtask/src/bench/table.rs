@@ -7,16 +7,22 @@ use serde_json::{Value, json};
 use super::Outcome;
 use super::rounds::Round;
 
-/// The table, one pair to a line.
+/// The table, one pair to a line: the median ratio and its range, the ratio of memory, our memory beyond what is worked on,
+/// and how near we come to the bare product where our side measures it.
 pub fn text(outcomes: &[Outcome]) -> String {
-    let head = format!("{:<20} {:>10} {:>18} {:>7} {:>7}", "pair", "ratio", "range", "memory", "rounds");
+    let head = format!(
+        "{:<20} {:>10} {:>18} {:>7} {:>8} {:>7} {:>7}",
+        "pair", "ratio", "range", "memory", "extra", "floor", "rounds"
+    );
     let rows = outcomes.iter().map(|outcome| match &outcome.rounds {
         Ok(rounds) => {
             let ratios = sorted(rounds.iter().map(|round| round.ratio));
             let range = format!("{:.2} – {:.2}", ratios[0], ratios[ratios.len() - 1]);
-            let memory = memory_ratio(rounds).map_or_else(String::new, |ratio| format!("{ratio:.2}"));
-            let ratio = median(&ratios);
-            format!("{:<20} {ratio:>10.2} {range:>18} {memory:>7} {:>7}", outcome.pair.name, ratios.len())
+            let memory = cell(rounds, Round::memory_ratio, |ratio| format!("{ratio:.2}"));
+            let extra = cell(rounds, |round| round.ours("extra_bytes"), |bytes| format!("{:.0} MB", bytes / 1e6));
+            let floor = cell(rounds, |round| round.ours("of_floor"), |share| format!("{share:.2}"));
+            let (name, ratio) = (outcome.pair.name, median(&ratios));
+            format!("{name:<20} {ratio:>10.2} {range:>18} {memory:>7} {extra:>8} {floor:>7} {:>7}", ratios.len())
         }
         Err(reason) => format!("{:<20} skipped: {reason}", outcome.pair.name),
     });
@@ -39,7 +45,7 @@ fn pair(outcome: &Outcome) -> Value {
     match &outcome.rounds {
         Ok(rounds) => {
             let ratio = median(&sorted(rounds.iter().map(|round| round.ratio)));
-            let memory = memory_ratio(rounds);
+            let memory = median_of(rounds, Round::memory_ratio);
             let rounds: Vec<Value> = rounds
                 .iter()
                 .map(|round| json!({ "ours": round.ours, "theirs": round.theirs, "ratio": round.ratio }))
@@ -50,10 +56,14 @@ fn pair(outcome: &Outcome) -> Value {
     }
 }
 
-/// The median of our peak memory over the peer's, where both sides report it.
-fn memory_ratio(rounds: &[Round]) -> Option<f64> {
-    let ratios = sorted(rounds.iter().filter_map(Round::memory_ratio));
-    (!ratios.is_empty()).then(|| median(&ratios))
+/// The median of what the rounds have of a figure, as text; nothing where they have none.
+fn cell(rounds: &[Round], of: impl Fn(&Round) -> Option<f64>, show: impl Fn(f64) -> String) -> String {
+    median_of(rounds, of).map_or_else(String::new, show)
+}
+
+fn median_of(rounds: &[Round], of: impl Fn(&Round) -> Option<f64>) -> Option<f64> {
+    let figures = sorted(rounds.iter().filter_map(of));
+    (!figures.is_empty()).then(|| median(&figures))
 }
 
 fn sorted(ratios: impl Iterator<Item = f64>) -> Vec<f64> {
@@ -81,7 +91,7 @@ mod tests {
     use crate::bench::pairs::PAIRS;
 
     fn outcomes() -> Vec<Outcome> {
-        let figures = |rate: f64, peak: u64| json!({ "rate": rate, "peak_bytes": peak });
+        let figures = |rate: f64, peak: u64| json!({ "rate": rate, "peak_bytes": peak, "of_floor": 0.625 });
         let round = |ratio| Round { ours: figures(ratio, 3), theirs: Some(figures(1.0, 4)), ratio };
         vec![
             Outcome { pair: &PAIRS[0], rounds: Ok(vec![round(4.0), round(2.0), round(2.5)]) },
@@ -94,7 +104,11 @@ mod tests {
         let text = text(&outcomes());
         let row = text.lines().nth(1).unwrap();
         assert!(
-            row.contains("2.50") && row.contains("2.00 – 4.00") && row.contains(" 0.75 ") && row.ends_with('3'),
+            row.contains("2.50")
+                && row.contains("2.00 – 4.00")
+                && row.contains(" 0.75 ")
+                && row.contains(" 0.62 ")
+                && row.ends_with('3'),
             "{row}"
         );
         assert!(text.lines().nth(2).unwrap().contains("skipped: it needs data"));

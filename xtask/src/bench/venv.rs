@@ -26,22 +26,46 @@ pub fn python() -> Result<PathBuf> {
         "installing the peers' packages into {} (PyTorch with what it needs: several GB on Linux)",
         folder.display()
     );
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    // An environment that was finished once takes what the requirements have new.
+    if stamp.is_file() {
+        fs::remove_file(&stamp)?;
+    } else {
+        make(&folder)?;
     }
-    install(&folder, &python, &requirements).with_context(|| {
-        format!("the peers take Python 3.11 or newer with its module venv, and a package index that has {REQUIREMENTS}")
-    })?;
+    install(&python, &requirements)
+        .with_context(|| format!("the peers take a package index that has {REQUIREMENTS}"))?;
     fs::write(&stamp, wanted)?;
     Ok(python)
 }
 
-fn install(folder: &Path, python: &Path, requirements: &Path) -> Result<()> {
-    let has_uv = Command::new("uv").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if has_uv.is_ok_and(|status| status.success()) {
-        run(Command::new("uv").arg("venv").arg(folder))?;
-        return run(Command::new("uv").args(["pip", "install", "--python"]).arg(python).arg("-r").arg(requirements));
+/// An empty environment in place of what is there.
+fn make(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     }
-    run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
-    run(Command::new(python).args(["-m", "pip", "install", "-r"]).arg(requirements))
+    let mut command = Command::new(if has_uv() { "uv" } else { "python3" });
+    let words: &[&str] = if has_uv() { &["venv"] } else { &["-m", "venv"] };
+    run(command.args(words).arg(folder)).context("the peers take Python 3.11 or newer with its module venv")
+}
+
+fn install(python: &Path, requirements: &Path) -> Result<()> {
+    let mut command = if has_uv() {
+        let mut command = Command::new("uv");
+        command.args(["pip", "install", "--python"]).arg(python);
+        command
+    } else {
+        let mut command = Command::new(python);
+        command.args(["-m", "pip", "install"]);
+        command
+    };
+    run(command.arg("-r").arg(requirements))
+}
+
+fn has_uv() -> bool {
+    Command::new("uv")
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|it| it.success())
 }

@@ -16,6 +16,9 @@ pub struct VqganConfig {
     pub ch: i64,
     /// Widths of the levels in units of `ch`, fine first. Each level but the last halves the image.
     pub ch_mult: Vec<i64>,
+    /// Widths of the decoder's levels, where they are not the encoder's; as many, fine first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder_ch_mult: Option<Vec<i64>>,
     /// Residual blocks of a level of the encoder, at least 1; the decoder has one more.
     pub num_res_blocks: i64,
     /// The levels with attention, by their side in pixels at `resolution`; may be empty. The middle always has one.
@@ -50,6 +53,7 @@ impl VqganConfig {
         Self {
             ch: 128,
             ch_mult: vec![1, 1, 2, 2, 4],
+            decoder_ch_mult: None,
             num_res_blocks: 2,
             attn_resolutions: vec![16],
             resolution: 256,
@@ -95,9 +99,18 @@ impl VqganConfig {
         }
     }
 
-    /// Channels of every level, fine first.
+    /// Channels of every level of the encoder, fine first.
     pub(super) fn widths(&self) -> Vec<i64> {
-        self.ch_mult.iter().map(|factor| self.ch.saturating_mul(*factor)).collect()
+        self.scaled(&self.ch_mult)
+    }
+
+    /// Channels of every level of the decoder, fine first.
+    pub(super) fn decoder_widths(&self) -> Vec<i64> {
+        self.scaled(self.decoder_ch_mult.as_ref().unwrap_or(&self.ch_mult))
+    }
+
+    fn scaled(&self, factors: &[i64]) -> Vec<i64> {
+        factors.iter().map(|factor| self.ch.saturating_mul(*factor)).collect()
     }
 
     /// Whether there is attention on a level.
@@ -119,8 +132,18 @@ impl VqganConfig {
         if !(1..=16).contains(&self.ch_mult.len()) {
             return Err(refuse("ch_mult", format!("{} levels; it takes 1 to 16", self.ch_mult.len())));
         }
-        self.ch_mult.iter().try_for_each(|factor| check_range("ch_mult", *factor, 1))?;
-        self.widths().into_iter().try_for_each(|width| check_channels("ch_mult", width))
+        self.check_factors("ch_mult", &self.ch_mult)?;
+        let Some(factors) = &self.decoder_ch_mult else { return Ok(()) };
+        if factors.len() != self.ch_mult.len() {
+            let reason = format!("{} levels; ch_mult has {}", factors.len(), self.ch_mult.len());
+            return Err(refuse("decoder_ch_mult", reason));
+        }
+        self.check_factors("decoder_ch_mult", factors)
+    }
+
+    fn check_factors(&self, field: &'static str, factors: &[i64]) -> Result<(), TokenizerError> {
+        factors.iter().try_for_each(|factor| check_range(field, *factor, 1))?;
+        self.scaled(factors).into_iter().try_for_each(|width| check_channels(field, width))
     }
 
     /// Every resolution of `attn_resolutions` has to be a level's: one that is not would be left out without a word.

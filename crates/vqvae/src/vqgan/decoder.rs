@@ -20,7 +20,7 @@ pub(super) struct Decoder {
 impl Decoder {
     /// `config` is valid.
     pub fn new(vs: &nn::Path, out_channels: i64, config: &VqganConfig) -> Self {
-        let widths = config.widths();
+        let widths = config.decoder_widths();
         let last = widths.len() - 1;
         let up = |level: usize| {
             let vs = vs / "up" / level;

@@ -1,6 +1,8 @@
 //! The crate from outside: what holds for every tokenizer, and the goldens.
 
 #[cfg(test)]
+mod golden_llamagen_vq;
+#[cfg(test)]
 mod golden_ritheshkumar_vqvae;
 #[cfg(test)]
 mod golden_rosinality_vqvae2;

@@ -63,6 +63,19 @@ fn a_resolution_of_no_level_is_refused_with_those_there_are() {
 }
 
 #[test]
+fn the_decoder_may_have_widths_of_its_own() {
+    let (vs, tokenizer) = build(&VqganConfig { decoder_ch_mult: Some(vec![2, 1, 3]), ..small() }, 3);
+    let shape = |name: &str| vs.variables()[name].size();
+    assert_eq!(shape("encoder.conv_out.weight"), [6, 64, 3, 3]);
+    assert_eq!(shape("decoder.conv_in.weight"), [96, 6, 3, 3]);
+    assert_eq!(shape("decoder.conv_out.weight"), [3, 64, 3, 3]);
+    let images = random(&[1, 3, 16, 16]);
+    assert_eq!(tokenizer.forward(&images, Mode::Eval).unwrap().images.size(), images.size());
+    let refused = VqganConfig { decoder_ch_mult: Some(vec![1, 2]), ..small() }.validate().unwrap_err();
+    assert_eq!(refused.to_string(), "`decoder_ch_mult`: 2 levels; ch_mult has 3");
+}
+
+#[test]
 fn images_may_have_other_channels_and_the_decoder_others_again() {
     let (_vs, gray) = build(&small(), 1);
     assert_eq!(gray.forward(&random(&[1, 1, 32, 32]), Mode::Eval).unwrap().images.size(), [1, 1, 32, 32]);
