@@ -21,6 +21,20 @@ const WRONG: &[(&str, &[&str])] = &[
     ("tokenizer.quantizer.codebook_sise=16", &["codebook_sise", "codebook_size"]),
     ("tokenizer.quantizer.codebook_size=0", &["codebook_size", "0"]),
     ("tokenizer.quantizer.type=magic", &["magic", "ema"]),
+    ("tokenizer.quantizer={ type = \"fsq\", levels = [8, 1] }", &["tokenizer.quantizer.levels", "1", "at least 2"]),
+    ("tokenizer.quantizer={ type = \"lfq\", codebook_size = 1000 }", &["codebook_size", "1000", "power of two"]),
+    (
+        "tokenizer.quantizer={ type = \"residual\", num_quantizers = 2, quantizer = { type = \"fsq\", levels = [8] } }",
+        &["tokenizer.quantizer.quantizer", "fsq", "ema"],
+    ),
+    (
+        "tokenizer.quantizer={ type = \"product\", groups = 2, quantizer = { codebook_sise = 8, type = \"ema\" } }",
+        &["tokenizer.quantizer.quantizer.codebook_sise", "codebook_size"],
+    ),
+    (
+        "tokenizer.quantizer={ type = \"residual\", num_quantizers = 2, quantizer = { type = \"ema\", codebook_size = 8 } }",
+        &["pixelcnn", "2"],
+    ),
     ("tokenizer.loss.reconstruction=l3", &["l3", "l2"]),
     ("tokenizer.train.steps=0", &["steps", "at least 1"]),
     ("tokenizer.train.batch_size=many", &["batch_size", "many"]),

@@ -6,7 +6,7 @@ use crate::{
     context::Context,
     encode,
     error::{PipelineError, Result},
-    evaluate, perceptual,
+    evaluate, load, perceptual,
     recipe::Recipe,
     run::{Output, Run},
     sample, train_features, train_prior, train_tokenizer,
@@ -93,13 +93,16 @@ pub fn check(recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<(
         perceptual::check(config, &recipe.data)?;
     }
     let levels = tokenizer.sizes().len();
-    match recipe.priors.len() {
-        0 => Ok(()),
-        found if found == levels => Ok(()),
-        found => Err(PipelineError::Usage(format!(
-            "the tokenizer has {levels} levels of tokens, the recipe {found} [[prior]]"
-        ))),
+    let found = recipe.priors.len();
+    if found != 0 && found != levels {
+        let reason = format!("the tokenizer has {levels} levels of tokens, the recipe {found} [[prior]]");
+        return Err(PipelineError::Usage(reason));
     }
+    recipe.priors.iter().enumerate().try_for_each(|(level, prior)| {
+        let vs = tch::nn::VarStore::new(tch::Device::Cpu);
+        prior.network.build(&vs.root(), &load::prior_spec(recipe, &tokenizer, level, 1)?)?;
+        Ok(())
+    })
 }
 
 /// Whether the files with weights that a new run begins with are there.
