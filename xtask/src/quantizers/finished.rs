@@ -253,7 +253,8 @@ pub mod tests {
             (150, 6.0, false),
         ];
         assert_eq!(step_seconds(&log(&lines)), Some(0.1));
-        let other = "{\"stage\":\"prior/0\",\"step\":50,\"seconds\":1}\n{\"stage\":\"prior/0\",\"step\":60,\"seconds\":9}\n";
+        let other =
+            "{\"stage\":\"prior/0\",\"step\":50,\"seconds\":1}\n{\"stage\":\"prior/0\",\"step\":60,\"seconds\":9}\n";
         let broken = format!("{other}{}{{\"stage\":\"tok", log(&lines[..2]));
         assert_eq!(step_seconds(&broken), Some(0.1));
         assert_eq!(step_seconds(&log(&lines[..1])), None);
