@@ -75,9 +75,9 @@ pub fn quantizers(options: &Options) -> Result<ExitCode> {
         run(&mut cargo(&["build", "--release", "--package", "vqkit-pipeline"]))?;
         failed = plan.train_all(&missing)?;
     }
-    plan.write_table()?;
+    let written = plan.write_table();
     ensure!(failed.is_empty(), "no figures of {}: see what vqkit said above", failed.join(", "));
-    Ok(ExitCode::SUCCESS)
+    written.map(|()| ExitCode::SUCCESS)
 }
 
 impl Plan {
@@ -101,7 +101,10 @@ impl Plan {
     }
 
     fn overrides(&self, member: &Member) -> Vec<String> {
-        member.overrides(self.steps).into_iter().chain(self.set.iter().cloned()).collect()
+        let ours = member.overrides(self.steps).into_iter().chain(for_steps(self.steps));
+        let key = |pair: &str| pair.split('=').next().unwrap_or_default().trim().to_owned();
+        let is_set = |pair: &String| self.set.iter().any(|set| key(set) == key(pair));
+        ours.filter(|pair| !is_set(pair)).chain(self.set.iter().cloned()).collect()
     }
 
     /// The chosen that are not finished; a finished run of another recipe is an error.
@@ -185,15 +188,22 @@ impl Plan {
     }
 }
 
+/// What is laid over the recipe for this many steps: a short trial warms up and writes its log as much sooner.
+fn for_steps(steps: u64) -> Vec<String> {
+    let mut pairs = vec![format!("tokenizer.train.steps={steps}")];
+    if steps != STEPS {
+        pairs.push(format!("tokenizer.train.schedule.warmup_steps={}", steps / 15));
+        pairs.push(format!("tokenizer.train.log_every={}", (steps / 60).max(1)));
+    }
+    pairs
+}
+
 /// Whether a `KEY=VALUE` is about what the members and `--steps` set.
 fn is_the_members(pair: &str) -> bool {
     let key = pair.split('=').next().unwrap_or_default().trim();
-    match key.strip_prefix("tokenizer").map(|rest| rest.trim_start_matches('.').split('.').next().unwrap_or_default()) {
-        Some("") => true,
-        Some("train") => ["tokenizer.train", "tokenizer.train.steps"].contains(&key),
-        Some(key) => VARIED.contains(&key),
-        None => false,
-    }
+    let Some(below) = key.strip_prefix("tokenizer") else { return false };
+    let first = below.trim_start_matches('.').split('.').next().unwrap_or_default();
+    VARIED.contains(&first) || ["", ".train", ".train.steps"].contains(&below)
 }
 
 /// How long the last run took, and how long those that are left will take at the mean pace.
@@ -244,6 +254,19 @@ mod tests {
         let overrides = plan.overrides(plan.chosen[0]);
         assert!(overrides[0].starts_with("tokenizer.quantizer={ type = \"ema\""), "{overrides:?}");
         assert_eq!(overrides[1..], ["tokenizer.train.steps=1500", "seed=1", "data.root=x"]);
+    }
+
+    #[test]
+    fn a_trial_warms_up_and_logs_sooner_unless_it_is_told_when() {
+        let trial = plan(&["--only", "ema", "--steps", "30", "--set", "tokenizer.train.log_every=5"]).unwrap();
+        let steps =
+            ["tokenizer.train.steps=30", "tokenizer.train.schedule.warmup_steps=2", "tokenizer.train.log_every=5"];
+        assert_eq!(trial.overrides(trial.chosen[0])[1..], steps);
+        let recipe = fs::read_to_string(root().join(RECIPE)).unwrap().parse().unwrap();
+        let usual =
+            ["steps=1500", "schedule.warmup_steps=100", "log_every=25"].map(|pair| format!("tokenizer.train.{pair}"));
+        assert_eq!((STEPS / 15, STEPS / 60), (100, 25));
+        recipe::expect(&recipe, &usual).unwrap();
     }
 
     #[test]
