@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::cargo::{cargo, display, root, run, status};
+use crate::cargo::{cargo, root, run, status};
 use crate::{demo, forward, setup};
 use finished::State;
 use members::{MEMBERS, Member, VARIED};
@@ -43,7 +43,7 @@ pub struct Options {
     /// Folder of the runs [default: runs/quantizers; with other --steps runs/quantizers-N-steps]
     #[arg(long, value_name = "DIR")]
     runs: Option<PathBuf>,
-    /// Page that the table goes into [default: docs/quantizers-cifar10.md; with other --steps table.md beside the runs]
+    /// Page that the table goes into [default: docs/quantizers-cifar10.md; with other --steps or --runs table.md beside the runs]
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
     /// Train nothing: write the table of the runs that are finished
@@ -93,7 +93,7 @@ impl Plan {
         };
         let page = match &options.page {
             Some(page) => std::path::absolute(page)?,
-            None if usual => root().join(PAGE),
+            None if usual && options.runs.is_none() => root().join(PAGE),
             None => runs.join("table.md"),
         };
         let chosen = members::chosen(&options.only)?;
@@ -131,6 +131,11 @@ impl Plan {
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         println!("{} finished, {} to train: {names}", self.chosen.len() - missing.len(), missing.len());
         println!("runs: {}   table: {}", shown(&self.runs), shown(&self.page));
+        if missing.len() > 1 {
+            println!(
+                "After the first run it says how long the rest will take; a call that is cut off goes on when repeated."
+            );
+        }
         Ok(())
     }
 
@@ -162,7 +167,7 @@ impl Plan {
         }
         let status = status(command.current_dir(std::env::current_dir()?))?;
         if matches!(status.code(), None | Some(INTERRUPTED)) {
-            bail!("`{}` was interrupted ({status}); the same call goes on there", display(&command));
+            bail!("{} was interrupted ({status}); the same call goes on from there", member.name);
         }
         Ok(status.success())
     }
@@ -246,6 +251,9 @@ mod tests {
         let runs = root().join("runs/quantizers-50-steps");
         assert_eq!((trial.page, trial.runs), (runs.join("table.md"), runs));
         assert_eq!(trial.chosen.len(), 2);
+        let elsewhere = root().join("runs/elsewhere");
+        let named = plan(&["--runs", elsewhere.to_str().unwrap()]).unwrap();
+        assert_eq!((named.page, named.runs), (elsewhere.join("table.md"), elsewhere));
     }
 
     #[test]

@@ -17,7 +17,7 @@ const TITLE: &str = "# Every quantizer on CIFAR-10
 writes what stands between the two marks in this page's source.
 ";
 
-const HEAD: &str = "| | what it is | PSNR | `fd_vgg_cifar10` | codes in use | perplexity | time per step |
+const HEAD: &str = "| quantizer | what it is | PSNR | `fd_vgg_cifar10` | codes in use | perplexity | time per step |
 |---|---|---|---|---|---|---|
 ";
 
