@@ -246,13 +246,13 @@ pub mod tests {
         let lines = [
             (25, 60.0, false),
             (50, 62.5, false),
-            (75, 65.0, false),
+            (75, 65.5, false),
             (75, 90.0, true),
             (100, 99.0, false),
             (125, 1.0, false),
             (150, 6.0, false),
         ];
-        assert_eq!(step_seconds(&log(&lines)), Some(0.1));
+        assert_eq!(step_seconds(&log(&lines)), Some(0.12));
         let other =
             "{\"stage\":\"prior/0\",\"step\":50,\"seconds\":1}\n{\"stage\":\"prior/0\",\"step\":60,\"seconds\":9}\n";
         let broken = format!("{other}{}{{\"stage\":\"tok", log(&lines[..2]));
