@@ -48,7 +48,7 @@ fn announce(recipe: &Path, folder: &Path) -> Result<()> {
 }
 
 /// The comment at the head of a recipe, without its marks.
-fn header(recipe: &str) -> String {
+pub fn header(recipe: &str) -> String {
     let lines = recipe.lines().map_while(|line| line.strip_prefix('#'));
     lines.map(|line| format!("  {}\n", line.trim_start())).collect()
 }

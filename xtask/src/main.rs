@@ -5,6 +5,7 @@ mod cargo;
 mod check;
 mod demo;
 mod forward;
+mod quantizers;
 mod setup;
 
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ enum Verb {
     /// Measure a run (`vqkit evaluate`).
     #[command(after_help = "Example:\n  cargo xtask evaluate runs/demo")]
     Evaluate(forward::Arguments),
+    Quantizers(quantizers::Options),
     Bench(bench::Options),
     /// Check the house rules: layers of crates, versions, module headers, sizes of files.
     #[command(after_help = "Example:\n  cargo xtask tidy")]
@@ -57,6 +59,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Train(arguments) => return forward::vqkit("train", &arguments),
         Verb::Condition(arguments) => return forward::vqkit("sample", &arguments),
         Verb::Evaluate(arguments) => return forward::vqkit("evaluate", &arguments),
+        Verb::Quantizers(options) => return quantizers::quantizers(&options),
         Verb::Bench(options) => bench::bench(&options)?,
         Verb::Tidy => check::tidy(&[])?,
         Verb::Ci => check::ci()?,

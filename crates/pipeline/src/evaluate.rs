@@ -69,11 +69,13 @@ pub struct Protocol {
 pub struct LevelMetrics {
     /// Positions of its grid.
     pub positions: i64,
+    /// Codebooks, each of which gives a position a code.
+    pub codebooks: i64,
     /// Codes of its codebook (the first, where a position has several).
     pub codes: i64,
-    /// Share of codes used on held-out images.
+    /// Share of codes used on held-out images, mean over the codebooks.
     pub usage: f64,
-    /// Perplexity of the codes on held-out images.
+    /// Perplexity of the codes on held-out images, mean over the codebooks.
     pub perplexity: f64,
     /// Bits of a token under the best prior that ignores its neighbours.
     pub unigram_bits_per_token: f64,
@@ -131,6 +133,7 @@ pub fn measure(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) ->
         let per_image: i64 = shape[1..].iter().product();
         levels.push(LevelMetrics {
             positions: shape[2..].iter().product(),
+            codebooks: shape[1],
             codes: tokens.header.sizes[level][0],
             usage: usage.usage(),
             perplexity: usage.perplexity(),

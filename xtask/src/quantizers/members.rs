@@ -1,0 +1,127 @@
+//! The quantizers that are compared, as one table.
+
+use anyhow::{Result, bail};
+
+/// What stands for the number of steps in a member's section.
+const STEPS: &str = "{steps}";
+
+/// Keys of `[tokenizer]` that a member may set; all others are the same for all.
+pub const VARIED: &[&str] = &["quantizer", "embed_dim"];
+
+/// One row of the table: a quantizer, and how the recipe asks for it.
+#[derive(Debug)]
+pub struct Member {
+    /// The name on the command line and in the table, and the run's folder.
+    pub name: &'static str,
+    /// What it is.
+    pub about: &'static str,
+    /// Who described it.
+    pub source: &'static str,
+    /// `[tokenizer.quantizer]`, whole; `{steps}` in it is the number of steps.
+    quantizer: &'static str,
+    /// `KEY=VALUE` of further keys of `[tokenizer]`, each of which [`VARIED`] names.
+    also: &'static [&'static str],
+}
+
+/// A new quantizer, or a variant of one, is one entry here. Keys that are not written have the defaults that its source gives them.
+/// Codes that are compared by their direction are narrow, as in their source.
+#[rustfmt::skip]
+pub const MEMBERS: &[Member] = &[
+    member("vq", "codes by gradient", "van den Oord et al. 2017",
+        r#"{ type = "vq", codebook_size = 1024 }"#, &[]),
+    member("vq-cosine", "codes by gradient, compared by cosine, latents of width 8", "Yu et al. 2021",
+        r#"{ type = "vq", codebook_size = 1024, metric = "cosine" }"#, &["tokenizer.embed_dim=8"]),
+    member("vq-rotation", "codes by gradient, rotation trick", "Fifty et al. 2024",
+        r#"{ type = "vq", codebook_size = 1024, gradient = "rotation" }"#, &[]),
+    member("ema", "codes by moving averages", "van den Oord et al. 2017, appendix A.1",
+        r#"{ type = "ema", codebook_size = 1024 }"#, &[]),
+    member("ema-cosine", "codes by moving averages, compared by cosine, latents of width 8", "Yu et al. 2021",
+        r#"{ type = "ema", codebook_size = 1024, metric = "cosine" }"#, &["tokenizer.embed_dim=8"]),
+    member("gumbel", "codes drawn, temperature from 1 to 1/16", "Jang et al. 2017",
+        r#"{ type = "gumbel", codebook_size = 1024, anneal = { end = 0.0625, steps = {steps} } }"#, &[]),
+    member("product", "two codes a position, each of half the latent", "Jégou et al. 2011",
+        r#"{ type = "product", groups = 2, quantizer = { type = "ema", codebook_size = 32 } }"#, &[]),
+    member("residual", "two codes a position, the second of what the first leaves", "Lee et al. 2022",
+        r#"{ type = "residual", num_quantizers = 2, quantizer = { type = "ema", codebook_size = 32 } }"#, &[]),
+    member("fsq", "four numbers rounded to 8, 5, 5 and 5 levels", "Mentzer et al. 2023",
+        r#"{ type = "fsq", levels = [8, 5, 5, 5] }"#, &[]),
+    member("lfq", "ten signs", "Yu et al. 2023",
+        r#"{ type = "lfq", codebook_size = 1024 }"#, &[]),
+    member("bsq", "ten signs on the unit sphere", "Zhao et al. 2024",
+        r#"{ type = "bsq", codebook_size = 1024 }"#, &[]),
+    member("simvq", "fixed codes behind one learned linear map", "Zhu et al. 2024",
+        r#"{ type = "simvq", codebook_size = 1024 }"#, &[]),
+    member("ibq", "gradients to every code through the index", "Shi et al. 2024",
+        r#"{ type = "ibq", codebook_size = 1024 }"#, &[]),
+];
+
+const fn member(
+    name: &'static str,
+    about: &'static str,
+    source: &'static str,
+    quantizer: &'static str,
+    also: &'static [&'static str],
+) -> Member {
+    Member { name, about, source, quantizer, also }
+}
+
+impl Member {
+    /// What is laid over the recipe for it: `KEY=VALUE`, as `--set` takes it.
+    pub fn overrides(&self, steps: u64) -> Vec<String> {
+        let quantizer = format!("tokenizer.quantizer={}", self.quantizer.replace(STEPS, &steps.to_string()));
+        let also = self.also.iter().map(|pair| (*pair).to_owned());
+        std::iter::once(quantizer).chain(also).collect()
+    }
+}
+
+/// The members of these names, in the table's order; all where none is named.
+pub fn chosen(names: &[String]) -> Result<Vec<&'static Member>> {
+    if let Some(name) = names.iter().find(|name| MEMBERS.iter().all(|member| member.name != **name)) {
+        let known = MEMBERS.iter().map(|member| member.name).collect::<Vec<_>>().join(", ");
+        bail!("there is no quantizer `{name}` in the table; there are {known}");
+    }
+    let is_chosen = |member: &&Member| names.is_empty() || names.iter().any(|name| name == member.name);
+    Ok(MEMBERS.iter().filter(is_chosen).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::quantizers::recipe;
+
+    #[test]
+    fn every_member_has_a_name_of_its_own_and_sets_only_what_may_vary() {
+        let names: BTreeSet<_> = MEMBERS.iter().map(|member| member.name).collect();
+        assert_eq!(names.len(), MEMBERS.len());
+        for member in MEMBERS {
+            for pair in member.overrides(1500) {
+                let (key, value) = recipe::split(&pair).unwrap();
+                let varied = key.strip_prefix("tokenizer.").is_some_and(|key| VARIED.contains(&key));
+                assert!(varied, "{}: {key}", member.name);
+                if key == "tokenizer.quantizer" {
+                    assert!(value.get("type").is_some_and(toml::Value::is_str), "{}: {value}", member.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_fall_of_a_temperature_takes_all_steps() {
+        let gumbel = chosen(&["gumbel".into()]).unwrap()[0].overrides(40);
+        assert!(gumbel[0].ends_with("steps = 40 } }"), "{gumbel:?}");
+    }
+
+    #[test]
+    fn members_are_chosen_in_their_order_and_an_unknown_one_is_answered_with_the_known() {
+        let names = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            chosen(&names).map(|members| members.iter().map(|member| member.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&["ema", "vq"]).unwrap(), ["vq", "ema"]);
+        assert_eq!(names(&[]).unwrap().len(), MEMBERS.len());
+        let error = names(&["vqq"]).unwrap_err().to_string();
+        assert!(error.contains("`vqq`") && error.contains("gumbel"), "{error}");
+    }
+}
