@@ -8,6 +8,7 @@ use plotters::prelude::*;
 use serde_json::{Map, Value};
 
 use crate::{
+    charts::{self, FONT},
     error::{PipelineError, Result},
     evaluate::Metrics,
     log,
@@ -145,6 +146,7 @@ fn step(line: &Map<String, Value>) -> Option<f64> {
 
 impl Curve {
     fn svg(&self) -> Result<String> {
+        charts::with_font();
         let mut text = String::new();
         self.draw(&mut text).map_err(|error| PipelineError::Usage(format!("cannot draw `{}`: {error}", self.title)))?;
         Ok(text)
@@ -154,7 +156,7 @@ impl Curve {
         let root = SVGBackend::with_string(text, (420, 260)).into_drawing_area();
         let (steps, values) = (self.range(|point| point.0), self.range(|point| point.1));
         let mut chart = ChartBuilder::on(&root)
-            .caption(&self.title, ("sans-serif", 15))
+            .caption(&self.title, (FONT, 15))
             .margin(6)
             .x_label_area_size(26)
             .y_label_area_size(52)
