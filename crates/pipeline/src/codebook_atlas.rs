@@ -12,9 +12,8 @@ const MOST_CELLS: i64 = 256;
 const BATCH: i64 = 32;
 /// Side of the coarsest level's grid: its inner positions see no border.
 const SIDE: i64 = 4;
-/// Cells are enlarged to about this many pixels.
+/// Cells are enlarged to at least this many pixels.
 const CELL: u32 = 48;
-const COLUMNS: usize = 16;
 
 /// One codebook of a tokenizer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +54,8 @@ pub fn atlas(tokenizer: &Tokenizer, place: Place, counts: Option<&[Vec<Tensor>]>
         cells.extend(Picture::from_batch(&no_grad(|| tokenizer.decode(&tokens))?));
     }
     let width = cells.first().map_or(CELL, |cell| cell.size().0).max(1);
-    let enlarged: Vec<Picture> = cells.iter().map(|cell| cell.enlarged((CELL / width).max(1))).collect();
-    Ok(Picture::grid(&enlarged, COLUMNS))
+    let enlarged: Vec<Picture> = cells.iter().map(|cell| cell.enlarged(CELL.div_ceil(width))).collect();
+    Ok(Picture::grid(&enlarged, (enlarged.len() as f64).sqrt().ceil() as usize))
 }
 
 /// The codes to show, the most used first, `[N]`.

@@ -47,7 +47,6 @@ fn draw_usage(canvas: &Canvas, name: &str, sorted: &[f64]) -> Result<(), Box<dyn
         .x_label_area_size(46)
         .y_label_area_size(84)
         .build_cartesian_2d(0.0..size.max(1) as f64, (floor..top * 2.0).log_scale())?;
-    let plain = |value: &f64| if *value < 1.0 { format!("{value}") } else { format!("{value:.0}") };
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -66,7 +65,7 @@ fn draw_usage(canvas: &Canvas, name: &str, sorted: &[f64]) -> Result<(), Box<dyn
     });
     chart.draw_series(bars)?;
     let line = LineSeries::new([(0.0, even), (size as f64, even)], MARK.stroke_width(2));
-    chart.draw_series(line)?.label(format!("even use: {even:.1}")).legend(|(x, y)| legend_line(x, y));
+    chart.draw_series(line)?.label(format!("even use: {}", plain(&even))).legend(|(x, y)| legend_line(x, y));
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::UpperRight)
@@ -75,6 +74,12 @@ fn draw_usage(canvas: &Canvas, name: &str, sorted: &[f64]) -> Result<(), Box<dyn
         .label_font((FONT, 15))
         .draw()?;
     Ok(())
+}
+
+/// Whole from 10 on.
+fn plain(value: &f64) -> String {
+    let rounded = if *value < 10.0 { (value * 100.0).round() / 100.0 } else { value.round() };
+    rounded.to_string()
 }
 
 fn legend_line(x: i32, y: i32) -> PathElement<(i32, i32)> {
@@ -119,10 +124,16 @@ impl Projection {
         Ok(Self { points, shown: if total > 0.0 { plane / total } else { 1.0 } })
     }
 
-    /// Half the side of the square that holds all points.
-    fn reach(&self) -> f64 {
-        let reach = self.points.iter().fold(0.0, |reach: f64, (x, y)| reach.max(x.abs()).max(y.abs()));
-        if reach > 0.0 { reach * 1.06 } else { 1.0 }
+    /// The middle of all points, and half the side of the square around it that holds them.
+    fn frame(&self) -> ((f64, f64), f64) {
+        let ends = |axis: fn(&(f64, f64)) -> f64| {
+            let values = self.points.iter().map(axis);
+            values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
+        };
+        let (x, y) = (ends(|point| point.0), ends(|point| point.1));
+        let half = (x.1 - x.0).max(y.1 - y.0) / 2.0;
+        let middle = |(low, high): (f64, f64)| f64::midpoint(low, high);
+        ((middle(x), middle(y)), if half > 0.0 { half * 1.08 } else { 1.0 })
     }
 }
 
@@ -158,7 +169,7 @@ fn groups(points: &[(f64, f64)], counts: Option<Vec<f64>>) -> Vec<Group> {
 }
 
 fn draw_map(canvas: &Canvas, name: &str, projection: &Projection, groups: &[Group]) -> Result<(), Box<dyn Error>> {
-    let reach = projection.reach();
+    let ((x, y), half) = projection.frame();
     let size: i32 = match projection.points.len() {
         ..=1024 => 4,
         1025..=8192 => 3,
@@ -170,15 +181,19 @@ fn draw_map(canvas: &Canvas, name: &str, projection: &Projection, groups: &[Grou
         .margin(14)
         .x_label_area_size(34)
         .y_label_area_size(64)
-        .build_cartesian_2d(-reach..reach, -reach..reach)?;
+        .build_cartesian_2d(x - half..x + half, y - half..y + half)?;
     chart.configure_mesh().light_line_style(TRANSPARENT).label_style((FONT, 15)).draw()?;
     for group in groups {
         let (colour, points) = (group.colour, group.points.iter().copied());
         let series = match group.is_unused {
-            true => chart.draw_series(points.map(|point| Cross::new(point, size, colour.stroke_width(1))))?,
+            true => chart.draw_series(points.map(|point| Cross::new(point, size, colour.stroke_width(2))))?,
             false => chart.draw_series(points.map(|point| Circle::new(point, size, colour.filled())))?,
         };
-        series.label(group.label.clone()).legend(move |place| Circle::new(place, 5, colour.filled()));
+        series.label(group.label.clone());
+        match group.is_unused {
+            true => series.legend(move |place| Cross::new(place, 4, colour.stroke_width(2)).into_dyn()),
+            false => series.legend(move |place| Circle::new(place, 5, colour.filled()).into_dyn()),
+        };
     }
     chart
         .configure_series_labels()

@@ -19,6 +19,7 @@ use crate::{
     files,
     level_usage::LevelUsage,
     load,
+    pictures::Picture,
     run::Run,
     token_file::TokenSet,
     train_tokenizer, trainer,
@@ -117,23 +118,31 @@ impl Subject {
     /// When something cannot be drawn or written.
     pub fn draw(&self, out: &Path) -> Result<()> {
         files::create_folder(out, |folder| {
-            for (level, quantizer) in self.tokenizer.quantizers().iter().enumerate() {
-                let views = quantizer.codebooks();
-                for (codebook, view) in views.iter().enumerate() {
-                    let place = Place { level, codebook };
-                    let (name, file) = (name(place, views.len()), file(place, views.len()));
-                    let (counts, all) = (self.counts_of(place), self.counts.as_deref());
-                    if let Some(counts) = counts {
-                        codebook_picture::usage(&name, counts)?.write(&folder.join(format!("use-{file}.png")))?;
-                    }
-                    codebook_picture::map(&name, &view.codes, counts)?
-                        .write(&folder.join(format!("map-{file}.png")))?;
-                    let atlas = atlas(&self.tokenizer, place, all, self.context.device)?;
-                    atlas.write(&folder.join(format!("atlas-{file}.png")))?;
-                }
-            }
-            Ok(())
+            self.pictures()?.iter().try_for_each(|(name, picture)| picture.write(&folder.join(format!("{name}.png"))))
         })
+    }
+
+    /// The pictures that [`draw`](Self::draw) writes, by name.
+    ///
+    /// # Errors
+    /// When something cannot be drawn.
+    pub fn pictures(&self) -> Result<Vec<(String, Picture)>> {
+        let mut pictures = Vec::new();
+        for (level, quantizer) in self.tokenizer.quantizers().iter().enumerate() {
+            let views = quantizer.codebooks();
+            for (codebook, view) in views.iter().enumerate() {
+                let place = Place { level, codebook };
+                let (name, file) = (name(place, views.len()), file(place, views.len()));
+                let counts = self.counts_of(place);
+                if let Some(counts) = counts {
+                    pictures.push((format!("use-{file}"), codebook_picture::usage(&name, counts)?));
+                }
+                pictures.push((format!("map-{file}"), codebook_picture::map(&name, &view.codes, counts)?));
+                let atlas = atlas(&self.tokenizer, place, self.counts.as_deref(), self.context.device)?;
+                pictures.push((format!("atlas-{file}"), atlas));
+            }
+        }
+        Ok(pictures)
     }
 
     fn counts_of(&self, place: Place) -> Option<&Tensor> {
@@ -218,8 +227,19 @@ fn write_health(out: &mut fmt::Formatter, name: &str, health: &CodebookHealth) -
     }
     if let Some(CodeDistances { measured, smallest, median, largest, duplicates, .. }) = distances {
         let of = if measured == size { String::new() } else { format!(" (of {measured} codes)") };
-        writeln!(out, "    to the nearest other code{of}: least {smallest:.4}, median {median:.4}, most {largest:.4}")?;
+        writeln!(
+            out,
+            "    to the nearest other code{of}: least {}, median {}, most {}",
+            short(*smallest),
+            short(*median),
+            short(*largest)
+        )?;
         writeln!(out, "    duplicates of another code{of}: {duplicates}")?;
     }
     Ok(())
+}
+
+/// Four digits after the point, and for what they would lose, its order.
+fn short(value: f64) -> String {
+    if value == 0.0 || value >= 0.01 { format!("{value:.4}") } else { format!("{value:.1e}") }
 }
