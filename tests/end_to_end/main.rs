@@ -4,6 +4,7 @@
 
 mod adversarial;
 mod broken_files;
+mod codebooks;
 mod determinism;
 mod features;
 mod finetune;

@@ -9,6 +9,7 @@ use vqkit_quantizer::Mode;
 
 use crate::{
     batches,
+    codebooks::Subject,
     context::Context,
     encode::Split,
     error::{PipelineError, Result},
@@ -103,9 +104,11 @@ pub fn run_stage(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Conte
 /// As [`run_stage`].
 pub fn refresh(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Metrics> {
     let (metrics, reconstructions) = measure(run, recipe, data, context)?;
+    let codebooks = Subject::of_run(run, context)?.map_or(Ok(Vec::new()), |subject| subject.pictures())?;
+    let page = report::html(run, recipe, &metrics, &reconstructions, &codebooks)?;
     files::create_folder(&run.folder(STAGE), |folder| {
         files::write_json(&folder.join("metrics.json"), &metrics)?;
-        files::write(&folder.join("report.html"), report::html(run, recipe, &metrics, &reconstructions)?.as_bytes())
+        files::write(&folder.join("report.html"), page.as_bytes())
     })?;
     Ok(metrics)
 }

@@ -6,10 +6,13 @@ use serde::Serialize;
 use vqkit_torch::weights;
 
 use crate::{
+    codebooks::{Codebooks, Subject},
+    context::Context,
     error::{PipelineError, Result},
     level_usage::LevelUsage,
     run::{Run, StageRecord},
     token_file::{TokenHeader, TokenSet},
+    train_tokenizer,
 };
 
 /// What was found at a path.
@@ -26,6 +29,9 @@ pub enum Found {
         device: String,
         /// Its stages, in order.
         stages: Vec<StageRecord>,
+        /// The codebooks of its tokenizer, once that is trained.
+        #[serde(flatten)]
+        codebooks: Option<Codebooks>,
     },
     /// A checkpoint folder or a weights file.
     Weights {
@@ -33,6 +39,9 @@ pub enum Found {
         tensors: Vec<(String, String, Vec<i64>)>,
         /// Numbers in all of them.
         numbers: usize,
+        /// The codebooks, where it is a tokenizer's checkpoint inside its run.
+        #[serde(flatten)]
+        codebooks: Option<Codebooks>,
     },
     /// A token file.
     Tokens {
@@ -49,17 +58,19 @@ pub enum Found {
     },
 }
 
-/// Looks at a path.
+/// Looks at a path, and writes pictures of its codebooks into the new folder `out`, if told so.
 ///
 /// # Errors
-/// When it is none of a run, a checkpoint, a weights file and a token file.
-pub fn inspect(path: &Path) -> Result<Found> {
+/// When it is none of a run, a checkpoint, a weights file and a token file; when pictures are wanted where there is no
+/// trained tokenizer.
+pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Found> {
     if path.join("run.json").is_file() {
-        return inspect_run(path);
+        return inspect_run(path, out, context);
     }
     let model = path.join("model.safetensors");
     if model.is_file() {
-        return inspect_weights(&model);
+        let subject = Subject::of_checkpoint(path, context)?;
+        return inspect_weights(&model, look(subject, out, || Err(no_codebook(path)))?);
     }
     if !path.exists() {
         return Err(PipelineError::Usage(format!("there is nothing at {}", path.display())));
@@ -68,24 +79,51 @@ pub fn inspect(path: &Path) -> Result<Found> {
         let reason = "neither a run (no run.json) nor a checkpoint (no model.safetensors)";
         return Err(PipelineError::artifact(path, reason));
     }
+    if out.is_some() {
+        return Err(no_codebook(path));
+    }
     match weights::metadata(path)?.contains_key("vqkit") {
         true => inspect_tokens(path),
-        false => inspect_weights(path),
+        false => inspect_weights(path, None),
     }
 }
 
-fn inspect_run(path: &Path) -> Result<Found> {
-    let run = Run::open(path)?;
-    let record = run.record().clone();
-    let name = run.recipe()?.head.name;
-    Ok(Found::Run { name, version: record.version, device: record.call.device, stages: record.stages })
+/// The codebooks of `subject`, and their pictures in `out`; `missing` says what is wrong where pictures are wanted of none.
+fn look(
+    subject: Option<Subject>,
+    out: Option<&Path>,
+    missing: impl FnOnce() -> Result<()>,
+) -> Result<Option<Codebooks>> {
+    match (subject, out) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => missing().map(|()| None),
+        (Some(subject), out) => {
+            out.map_or(Ok(()), |out| subject.draw(out))?;
+            subject.codebooks().map(Some)
+        }
+    }
 }
 
-fn inspect_weights(path: &Path) -> Result<Found> {
+fn no_codebook(path: &Path) -> PipelineError {
+    let path = path.display();
+    PipelineError::Usage(format!(
+        "--out: {path} shows no codebook to draw; name a run with a trained tokenizer, or a checkpoint in its folder tokenizer/"
+    ))
+}
+
+fn inspect_run(path: &Path, out: Option<&Path>, context: &Context) -> Result<Found> {
+    let run = Run::open(path)?;
+    let codebooks = look(Subject::of_run(&run, context)?, out, || run.require(train_tokenizer::STAGE).map(drop))?;
+    let record = run.record().clone();
+    let name = run.recipe()?.head.name;
+    Ok(Found::Run { name, version: record.version, device: record.call.device, stages: record.stages, codebooks })
+}
+
+fn inspect_weights(path: &Path, codebooks: Option<Codebooks>) -> Result<Found> {
     let tensors = weights::read(path)?;
     let numbers = tensors.values().map(tch::Tensor::numel).sum();
     let describe = |(name, value): (String, tch::Tensor)| (name, format!("{:?}", value.kind()), value.size());
-    Ok(Found::Weights { tensors: tensors.into_iter().map(describe).collect(), numbers })
+    Ok(Found::Weights { tensors: tensors.into_iter().map(describe).collect(), numbers, codebooks })
 }
 
 fn inspect_tokens(path: &Path) -> Result<Found> {
@@ -103,19 +141,20 @@ fn inspect_tokens(path: &Path) -> Result<Found> {
 impl fmt::Display for Found {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::Run { name, version, device, stages } => {
+            Self::Run { name, version, device, stages, codebooks } => {
                 writeln!(out, "run `{name}`, vqkit {version}, on {device}")?;
                 for stage in stages {
                     let done = stage.done.as_ref().map_or("begun", |output| output.path.as_str());
                     writeln!(out, "  {:<16} {done}", stage.name)?;
                 }
-                Ok(())
+                codebooks.as_ref().map_or(Ok(()), |codebooks| codebooks.fmt(out))
             }
-            Self::Weights { tensors, numbers } => {
+            Self::Weights { tensors, numbers, codebooks } => {
                 for (name, kind, shape) in tensors {
                     writeln!(out, "{name:<48} {kind:<8} {shape:?}")?;
                 }
-                writeln!(out, "{} tensors, {numbers} numbers", tensors.len())
+                writeln!(out, "{} tensors, {numbers} numbers", tensors.len())?;
+                codebooks.as_ref().map_or(Ok(()), |codebooks| codebooks.fmt(out))
             }
             Self::Tokens { header, images, grids, usage, perplexity } => {
                 writeln!(out, "{images} images, {} classes, tokenizer {}", header.classes.len(), header.tokenizer)?;

@@ -36,10 +36,18 @@ impl LevelUsage {
     /// When libtorch refuses.
     pub fn of(tokens: &TokenSet) -> Result<Self> {
         let mut usage = Self::new(&tokens.header.sizes, Device::Cpu);
-        let places = Tensor::arange(tokens.len() as i64, (Kind::Int64, Device::Cpu));
-        let grids = (0..tokens.levels.len()).map(|level| tokens.grid(level, &places, Device::Cpu));
-        usage.add(&grids.collect::<Result<Vec<_>>>()?)?;
+        usage.count(tokens)?;
         Ok(usage)
+    }
+
+    /// Counts all tokens of a set.
+    ///
+    /// # Errors
+    /// When they are of other codebooks.
+    pub fn count(&mut self, tokens: &TokenSet) -> Result<()> {
+        let places = Tensor::arange(tokens.len() as i64, (Kind::Int64, Device::Cpu));
+        let grids = (0..tokens.levels.len()).map(|level| tokens.grid(level, &places, self.device));
+        Ok(self.add(&grids.collect::<Result<Vec<_>>>()?)?)
     }
 
     /// The counts by name.

@@ -2,7 +2,12 @@
 #![doc = include_str!("../README.md")]
 
 mod batches;
+mod charts;
 mod checkpoint;
+mod codebook_atlas;
+mod codebook_picture;
+pub mod codebooks;
+mod collapse;
 mod context;
 mod encode;
 mod error;

@@ -24,6 +24,16 @@ pub fn tokenizer(run: &Run, recipe: &Recipe, context: &Context) -> Result<Tokeni
     Ok(tokenizer)
 }
 
+/// The tokenizer of a checkpoint of `recipe`'s run, whether the run uses that one or not.
+///
+/// # Errors
+/// When its weights cannot be read or do not fit the recipe.
+pub fn tokenizer_at(checkpoint: &Path, recipe: &Recipe, context: &Context) -> Result<Tokenizer> {
+    let (mut vs, tokenizer) = train_tokenizer::build(recipe, context)?;
+    trainer::load_for_use(checkpoint, &mut vs)?;
+    Ok(tokenizer)
+}
+
 /// The run's trained priors, coarse first.
 ///
 /// # Errors

@@ -48,6 +48,11 @@ impl Picture {
     fn from_hwc(pixels: &Tensor, width: u32, height: u32) -> Self {
         let mut data = vec![0u8; pixels.numel()];
         pixels.copy_data(&mut data, pixels.numel());
+        Self::from_rgb(data, width, height)
+    }
+
+    /// Rows of pixels, three bytes each; an empty picture where they are not `width` by `height`.
+    pub fn from_rgb(data: Vec<u8>, width: u32, height: u32) -> Self {
         Self(RgbImage::from_raw(width, height, data).unwrap_or_default())
     }
 

@@ -8,6 +8,7 @@ use plotters::prelude::*;
 use serde_json::{Map, Value};
 
 use crate::{
+    charts::{self, FONT},
     error::{PipelineError, Result},
     evaluate::Metrics,
     log,
@@ -23,11 +24,17 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;mar
     pre{background:#f6f6f6;padding:1rem;overflow:auto}.curves{display:grid;gap:1rem;\
     grid-template-columns:repeat(auto-fit,minmax(18rem,1fr))}";
 
-/// The page.
+/// The page. `codebooks`: pictures of them by name.
 ///
 /// # Errors
 /// When the run's files cannot be read, or a curve cannot be drawn.
-pub fn html(run: &Run, recipe: &Recipe, metrics: &Metrics, reconstructions: &Picture) -> Result<String> {
+pub fn html(
+    run: &Run,
+    recipe: &Recipe,
+    metrics: &Metrics,
+    reconstructions: &Picture,
+    codebooks: &[(String, Picture)],
+) -> Result<String> {
     let name = &recipe.head.name;
     let samples = read_picture(&run.folder(sample::STAGE).join("grid.png"))?;
     let page = html! {
@@ -54,6 +61,9 @@ pub fn html(run: &Run, recipe: &Recipe, metrics: &Metrics, reconstructions: &Pic
                 h2 { "Reconstructions" }
                 p { "Held-out images above, their reconstructions below." }
                 (image("reconstructions", &reconstructions.enlarged(2).png()?))
+                h2 { "Codebooks" }
+                p { "The use of every code, where the codes lie, and what each decodes to alone, the most used first." }
+                @for (name, picture) in codebooks { (image(name, &picture.png()?)) }
                 h2 { "Curves" }
                 div.curves { @for curve in curves(run)? { (PreEscaped(curve.svg()?)) } }
                 h2 { "Recipe" }
@@ -145,6 +155,7 @@ fn step(line: &Map<String, Value>) -> Option<f64> {
 
 impl Curve {
     fn svg(&self) -> Result<String> {
+        charts::with_font();
         let mut text = String::new();
         self.draw(&mut text).map_err(|error| PipelineError::Usage(format!("cannot draw `{}`: {error}", self.title)))?;
         Ok(text)
@@ -154,7 +165,7 @@ impl Curve {
         let root = SVGBackend::with_string(text, (420, 260)).into_drawing_area();
         let (steps, values) = (self.range(|point| point.0), self.range(|point| point.1));
         let mut chart = ChartBuilder::on(&root)
-            .caption(&self.title, ("sans-serif", 15))
+            .caption(&self.title, (FONT, 15))
             .margin(6)
             .x_label_area_size(26)
             .y_label_area_size(52)

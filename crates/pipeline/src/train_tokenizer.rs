@@ -3,11 +3,14 @@
 use tch::{Kind, Tensor, nn::VarStore, no_grad};
 use vqkit_data::{Batch, Dataset};
 use vqkit_losses::{Adversary, Objective};
-use vqkit_quantizer::Mode;
+use vqkit_quantizer::{CodebookHealth, CodebookUsage, Mode, Usage};
 use vqkit_vqvae::Tokenizer;
 
 use crate::{
     batches,
+    codebook_atlas::Place,
+    codebooks,
+    collapse::{self, COLLAPSED},
     context::Context,
     error::{PipelineError, Result},
     finetune,
@@ -28,9 +31,6 @@ pub const STAGE: &str = "tokenizer";
 
 /// Originals above reconstructions in the logged picture.
 const SHOWN: usize = 8;
-
-/// Share of used codes under which a codebook is said to collapse.
-const COLLAPSED: f64 = 0.1;
 
 /// Builds the tokenizer of a recipe with random weights.
 ///
@@ -102,7 +102,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
         }
         let epoch_ends = epoch_ends(&batch, data);
         if epoch_ends || trainer.evaluates_now() {
-            warn_of_collapse(&trainer, &usage);
+            look_at_codebooks(&mut trainer, config, &tokenizer, &usage, &taken.reconstruction.latents, epoch_ends)?;
         }
         if epoch_ends {
             usage.reset();
@@ -220,14 +220,50 @@ fn epoch_ends(batch: &Batch, data: &Dataset) -> bool {
     batch.position / samples != (batch.position - batch.keys.len() as u64) / samples
 }
 
-fn warn_of_collapse(trainer: &Trainer, usage: &LevelUsage) {
-    for (level, usage) in usage.levels().iter().enumerate() {
-        if usage.is_collapsed(COLLAPSED) {
-            trainer.note(&format!(
-                "warning: codebook {level} collapses: {:.1} % of its codes were used in this epoch. Turn k-means \
-                 initialisation and revival on, use fewer codes, or lower the learning rate",
-                usage.usage() * 100.0
-            ));
+/// Warns of the codebooks that collapse, and logs how all of them are where an epoch ends.
+fn look_at_codebooks(
+    trainer: &mut Trainer,
+    config: &recipe::Tokenizer,
+    tokenizer: &Tokenizer,
+    usage: &LevelUsage,
+    latents: &[Tensor],
+    epoch_ends: bool,
+) -> Result<()> {
+    let mut figures = Vec::new();
+    for (level, (quantizer, usage)) in tokenizer.quantizers().iter().zip(usage.levels()).enumerate() {
+        let counted = quantizer.codebooks().into_iter().zip(usage.codebooks());
+        let glance = |(view, used): (_, &CodebookUsage)| CodebookHealth::glance(&view, Some(used.counts()));
+        let healths = counted.map(glance).collect::<Result<Vec<_>, _>>()?;
+        for (codebook, (health, used)) in healths.iter().zip(usage.codebooks()).enumerate() {
+            if used.is_collapsed(COLLAPSED) {
+                let name = codebooks::name(Place { level, codebook }, healths.len());
+                let latents = (healths.len() == 1).then(|| &latents[level]);
+                let cause = collapse::diagnosis(config, trainer.step(), health, latents)?;
+                let percent = used.usage() * 100.0;
+                let line = format!("{name} collapses: {percent:.1} % of its codes were used in this epoch");
+                trainer.note(&format!("warning: {line}; {cause}"));
+            }
         }
+        figures.extend(epoch_figures(level, usage, &healths));
     }
+    match epoch_ends {
+        true => trainer.log(figures, &format!("codes in use {:.0} %", usage.levels()[0].usage() * 100.0)),
+        false => Ok(()),
+    }
+}
+
+/// Of a whole epoch: use and perplexity as means over the codebooks of a level, the age of its oldest code, and the share of
+/// its codes that lie on the spot of another.
+fn epoch_figures(level: usize, usage: &Usage, healths: &[CodebookHealth]) -> Vec<(String, f64)> {
+    let mut figures = vec![
+        (format!("epoch_usage_{level}"), usage.usage()),
+        (format!("epoch_perplexity_{level}"), usage.perplexity()),
+    ];
+    let oldest = healths.iter().filter_map(|health| health.ages).map(|ages| ages.oldest).reduce(f64::max);
+    figures.extend(oldest.map(|oldest| (format!("oldest_code_{level}"), oldest)));
+    let measured = healths.iter().filter_map(|health| health.distances);
+    let (duplicates, codes) = measured
+        .fold((0, 0), |(duplicates, codes), distances| (duplicates + distances.duplicates, codes + distances.measured));
+    figures.push((format!("duplicate_codes_{level}"), duplicates as f64 / codes.max(1) as f64));
+    figures
 }

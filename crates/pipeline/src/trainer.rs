@@ -400,11 +400,29 @@ pub fn fingerprint(checkpoint: &Path) -> Result<String> {
     Ok(blake3::hash(&bytes).to_hex().to_string())
 }
 
+/// The counters that a loop kept, as a checkpoint holds them; none where it is weights alone.
+///
+/// # Errors
+/// When the file that holds them cannot be read.
+pub fn counters_of(checkpoint: &Path) -> Result<Tensors> {
+    let path = checkpoint.join(OPTIMIZER);
+    if !path.is_file() {
+        return Ok(Tensors::new());
+    }
+    Ok(split_counters(weights::read(&path)?).0)
+}
+
+/// Counters, under the names that the loop gave them, and everything else.
+fn split_counters(saved: Tensors) -> (Tensors, Tensors) {
+    let (counters, rest): (Tensors, Tensors) = saved.into_iter().partition(|(name, _)| name.starts_with(COUNTER));
+    (counters.into_iter().map(|(name, value)| (name[COUNTER.len()..].to_owned(), value)).collect(), rest)
+}
+
 fn restore_optimizer(path: &Path, network: &mut Player, context: &Context) -> Result<Tensors> {
     let mut moving = weights::read(path)?;
     let state = moving.remove(RNG).ok_or_else(|| PipelineError::artifact(path, "holds no random state"))?;
     rng::set_state(context.device, &state)?;
-    let (counters, moments): (Tensors, Tensors) = moving.into_iter().partition(|(name, _)| name.starts_with(COUNTER));
+    let (counters, moments) = split_counters(moving);
     network.load_moments(moments)?;
-    Ok(counters.into_iter().map(|(name, value)| (name[COUNTER.len()..].to_owned(), value)).collect())
+    Ok(counters)
 }

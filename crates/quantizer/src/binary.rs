@@ -107,8 +107,8 @@ impl BinaryCodes {
                 true => autograd::checkpoint(&[logits], work)?,
                 false => work(&[logits.shallow_clone()])?,
             };
-            sample = sample + &found[0];
-            shares = shares + &found[1];
+            sample += &found[0];
+            shares += &found[1];
         }
         let batch = floored_entropy(&(shares / &counted), softness.floor).sum(Kind::Float);
         Ok(BinaryEntropies { sample: sample / counted, batch })

@@ -121,8 +121,8 @@ impl Quantizer for ProductQuantizer {
     fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError> {
         let train = matches!(mode, Mode::Train { .. });
         let split = self.split(latents, train)?;
-        let quantize = |(group, latents): (&Box<dyn Quantizer>, &Tensor)| group.quantize(latents, mask, mode);
-        let parts: Vec<_> = self.groups.iter().zip(&split).map(quantize).collect::<Result<_, _>>()?;
+        let parts = self.groups.iter().zip(&split).map(|(group, latents)| group.quantize(latents, mask, mode));
+        let parts = parts.collect::<Result<Vec<_>, _>>()?;
         let codes: Vec<_> = parts.iter().map(|part| part.codes.shallow_clone()).collect();
         Ok(Quantized {
             codes: self.join(&codes, train),

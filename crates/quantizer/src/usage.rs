@@ -60,8 +60,7 @@ impl Usage {
     /// Whether fewer than `least` of the codes of some codebook were used, although it was asked for as many tokens as it has
     /// codes, or more.
     pub fn is_collapsed(&self, least: f64) -> bool {
-        let mut judged = self.codebooks.iter().filter(|codebook| codebook.tokens() >= codebook.counts.size()[0]);
-        judged.any(|codebook| codebook.usage() < least)
+        self.codebooks.iter().any(|codebook| codebook.is_collapsed(least))
     }
 
     /// Perplexity, mean over the codebooks.
@@ -104,6 +103,11 @@ impl CodebookUsage {
     /// Share of codes used at least once.
     pub fn usage(&self) -> f64 {
         self.counts.gt(0).to_kind(Kind::Double).mean(Kind::Double).double_value(&[])
+    }
+
+    /// Whether fewer than `least` of the codes were used, although it was asked for as many tokens as it has codes, or more.
+    pub fn is_collapsed(&self, least: f64) -> bool {
+        self.tokens() >= self.counts.size()[0] && self.usage() < least
     }
 
     /// Entropy of the codes, in nats: `-Σ p ln p`.

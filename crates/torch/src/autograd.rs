@@ -193,7 +193,7 @@ mod tests {
         let fail = |_: &[Option<Tensor>]| Err(TorchError::Libtorch("no way back".into()));
         let panic = |_: &[Option<Tensor>]| panic!("no way back");
         let few = |_: &[Option<Tensor>]| Ok(vec![]);
-        let error = |backward: Box<dyn Fn(&[Option<Tensor>]) -> Result<Flow, TorchError> + Send>| {
+        let error = |backward: shim::Backward| {
             let outputs = own_function(&[&x], vec![Tensor::ones_like(&x)], backward).unwrap();
             grad(&[(&outputs[0], &x.ones_like())], &[&x], Graph::Free).unwrap_err().to_string()
         };

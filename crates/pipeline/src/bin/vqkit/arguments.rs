@@ -37,8 +37,9 @@ pub enum Verb {
     /// Measure a run on its held-out data.
     #[command(after_help = "Example: vqkit evaluate runs/demo --json")]
     Evaluate(Evaluate),
-    /// Say what is in a run, a checkpoint or a token file.
-    #[command(after_help = "Example: vqkit inspect runs/demo/tokens/train-00000.safetensors")]
+    /// Say what is in a run, a checkpoint or a token file, and how healthy the codebooks of a tokenizer are.
+    #[command(after_help = "Examples:\n  vqkit inspect runs/demo/tokens/train-00000.safetensors\n  \
+                            vqkit inspect runs/demo -o codebooks")]
     Inspect(Inspect),
 }
 
@@ -119,4 +120,8 @@ pub struct Inspect {
     /// Print JSON instead of text.
     #[arg(long)]
     pub json: bool,
+    /// The folder to write, which must not exist, with pictures of every codebook: the use of its codes, where they lie, and
+    /// what each decodes to.
+    #[arg(short, long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }

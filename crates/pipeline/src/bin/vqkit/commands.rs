@@ -11,9 +11,6 @@ use crate::arguments::{Arguments, Evaluate, Images, Inspect, Sample, Train, Verb
 
 /// Runs the verb.
 pub fn run(arguments: Arguments) -> Result<()> {
-    if let Verb::Inspect(verb) = &arguments.verb {
-        return inspect(verb);
-    }
     let interrupt = Interrupt::install().context("cannot catch Ctrl-C")?;
     let context = Context::new(&arguments.device, arguments.threads, interrupt)?;
     match arguments.verb {
@@ -22,7 +19,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Verb::Tokenize(verb) => Ok(tokenize::write(&verb.model, &verb.images, &free_folder(&verb)?, &context)?),
         Verb::Reconstruct(verb) => Ok(reconstruct::write(&verb.model, &verb.images, &free_folder(&verb)?, &context)?),
         Verb::Evaluate(verb) => evaluate(&verb, &context),
-        Verb::Inspect(_) => Ok(()),
+        Verb::Inspect(verb) => inspect(verb, &context),
     }
 }
 
@@ -73,8 +70,9 @@ fn evaluate(verb: &Evaluate, context: &Context) -> Result<()> {
     Ok(())
 }
 
-fn inspect(verb: &Inspect) -> Result<()> {
-    let found = inspect::inspect(&verb.path)?;
+fn inspect(verb: Inspect, context: &Context) -> Result<()> {
+    let out = verb.out.map(free).transpose()?;
+    let found = inspect::inspect(&verb.path, out.as_deref(), context)?;
     match verb.json {
         true => println!("{}", serde_json::to_string_pretty(&found)?),
         false => print!("{found}"),
