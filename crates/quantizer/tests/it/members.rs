@@ -149,7 +149,7 @@ fn updates_reach_every_part() {
     let latents = randn(&[4, 4, 30]);
     let product = QuantizerConfig::Product(ProductQuantizerConfig::new(2, residual(0.0)));
     let mut built = started(&product, &latents);
-    let before = built.state();
+    let (before, latents) = (built.state(), latents * 1.5);
     let quantized = built.quantizer.quantize(&latents, None, TRAIN).unwrap();
     built.quantizer.update(&latents, &quantized).unwrap();
     let tables: Vec<_> = before.iter().filter(|(name, _)| name.ends_with("embed_avg")).collect();

@@ -3,8 +3,10 @@
 use crate::common::{build, every_config, every_kind, every_table, randn};
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_quantizer::{
-    Anneal, AnnealCurve, EmaVectorQuantizerConfig, GradientEstimate, GumbelQuantizerConfig, Mode, QuantizeError,
-    QuantizerConfig, Usage, VectorQuantizerConfig,
+    Anneal, AnnealCurve, BinarySphericalQuantizerConfig, EmaVectorQuantizerConfig, FiniteScalarQuantizerConfig,
+    GradientEstimate, GumbelQuantizerConfig, IndexBackpropagationQuantizerConfig, LookupFreeQuantizerConfig, Mode,
+    ProductQuantizerConfig, QuantizeError, QuantizerConfig, ResidualQuantizerConfig, SimVectorQuantizerConfig, Usage,
+    VectorQuantizerConfig,
 };
 use vqkit_torch::TokenGrid;
 
@@ -75,12 +77,58 @@ fn values_out_of_range_name_their_key() {
         ("anneal", QuantizerConfig::Gumbel(GumbelQuantizerConfig { anneal: Some(anneal(0.0, 10)), ..gumbel.clone() })),
         ("anneal", QuantizerConfig::Gumbel(GumbelQuantizerConfig { anneal: Some(anneal(0.5, 0)), ..gumbel.clone() })),
     ];
-    for (key, config) in wrong {
+    for (key, config) in wrong.into_iter().chain(wrong_without_table()).chain(wrong_composites()) {
         let refused = config.build(&nn::VarStore::new(Device::Cpu).root(), 3).unwrap_err();
         assert!(matches!(refused, QuantizeError::Config { field, .. } if field == key), "{key}: {refused}");
     }
     let refused = QuantizerConfig::Vq(vq).build(&nn::VarStore::new(Device::Cpu).root(), 0).unwrap_err();
     assert!(matches!(refused, QuantizeError::Config { field: "dim", .. }));
+}
+
+fn wrong_without_table() -> Vec<(&'static str, QuantizerConfig)> {
+    let fsq = |levels: &[i64]| QuantizerConfig::FiniteScalar(FiniteScalarQuantizerConfig::new(levels));
+    let lfq = LookupFreeQuantizerConfig::new(8);
+    let lookup_free = |config| QuantizerConfig::LookupFree(config);
+    let bsq = |config| QuantizerConfig::BinarySpherical(BinarySphericalQuantizerConfig(config));
+    vec![
+        ("levels", fsq(&[])),
+        ("levels", fsq(&[8, 1])),
+        ("levels", fsq(&[4096, 4096, 2])),
+        ("levels", fsq(&[i64::MAX, i64::MAX])),
+        ("codebook_size", lookup_free(LookupFreeQuantizerConfig::new(12))),
+        ("codebook_size", bsq(LookupFreeQuantizerConfig::new(1))),
+        ("entropy_fraction", lookup_free(LookupFreeQuantizerConfig { entropy_fraction: 0.0, ..lfq.clone() })),
+        ("inv_temperature", bsq(LookupFreeQuantizerConfig { inv_temperature: 0.0, ..lfq.clone() })),
+        ("entropy_floor", lookup_free(LookupFreeQuantizerConfig { entropy_floor: -1.0, ..lfq })),
+    ]
+}
+
+fn wrong_composites() -> Vec<(&'static str, QuantizerConfig)> {
+    let vq = QuantizerConfig::Vq(VectorQuantizerConfig::new(8));
+    let fsq = QuantizerConfig::FiniteScalar(FiniteScalarQuantizerConfig::new(&[8]));
+    let residual = ResidualQuantizerConfig::new(2, vq.clone());
+    let simvq = SimVectorQuantizerConfig { frozen_codebook_dim: Some(0), ..SimVectorQuantizerConfig::new(8) };
+    let ibq =
+        IndexBackpropagationQuantizerConfig { entropy_temperature: 0.0, ..IndexBackpropagationQuantizerConfig::new(8) };
+    vec![
+        (
+            "num_quantizers",
+            QuantizerConfig::Residual(ResidualQuantizerConfig { num_quantizers: 0, ..residual.clone() }),
+        ),
+        ("quantize_dropout", QuantizerConfig::Residual(ResidualQuantizerConfig { quantize_dropout: 1.5, ..residual })),
+        ("quantizer", QuantizerConfig::Residual(ResidualQuantizerConfig::new(2, fsq))),
+        ("groups", QuantizerConfig::Product(ProductQuantizerConfig::new(0, vq.clone()))),
+        ("groups", QuantizerConfig::Product(ProductQuantizerConfig::new(2, vq.clone()))),
+        (
+            "codebook_dim",
+            QuantizerConfig::Product(ProductQuantizerConfig {
+                codebook_dim: Some(0),
+                ..ProductQuantizerConfig::new(3, vq)
+            }),
+        ),
+        ("frozen_codebook_dim", QuantizerConfig::Sim(simvq)),
+        ("entropy_temperature", QuantizerConfig::IndexBackpropagation(ibq)),
+    ]
 }
 
 #[test]
@@ -95,6 +143,12 @@ fn recipes_take_defaults_and_no_unknown_keys() {
     let anneal = Some(Anneal { end: 0.1, steps: 9, curve: AnnealCurve::Exponential });
     let want = GumbelQuantizerConfig { anneal, ..GumbelQuantizerConfig::new(16) };
     assert_eq!(read(text).unwrap(), QuantizerConfig::Gumbel(want));
+    let text = r#"{"type": "residual", "num_quantizers": 4, "quantizer": {"type": "vq", "codebook_size": 16}}"#;
+    let level = QuantizerConfig::Vq(VectorQuantizerConfig::new(16));
+    assert_eq!(read(text).unwrap(), QuantizerConfig::Residual(ResidualQuantizerConfig::new(4, level)));
+    let bsq = read(r#"{"type": "bsq", "codebook_size": 16}"#).unwrap();
+    assert_eq!(serde_json::to_value(&bsq).unwrap()["type"], "bsq");
+    assert!(read(r#"{"type": "bsq", "codebook_size": 16, "levels": [2]}"#).unwrap_err().to_string().contains("levels"));
     assert!(read(r#"{"type": "vq", "codebook_size": 16, "decay": 0.9}"#).unwrap_err().to_string().contains("decay"));
     assert!(read(r#"{"type": "vqq", "codebook_size": 16}"#).unwrap_err().to_string().contains("vqq"));
 }
