@@ -4,10 +4,17 @@ use tch::{Kind, Tensor};
 
 use crate::QuantizeError;
 
-/// Scores held at a time: 8 MiB of f32, which stays in cache on a CPU and is enough work for a GPU.
+/// Scores held at a time: 8 MiB of f32, enough work for a GPU, and on a CPU for the product of wide rows.
 const BLOCK_SCORES: i64 = 1 << 21;
+/// As [`BLOCK_SCORES`] where a CPU spends more on the scores than on the product that they come from: they stay in the core's
+/// own cache.
+const BLOCK_SCORES_OF_NARROW: i64 = 1 << 19;
+/// Widest rows for which that is so.
+const NARROW: i64 = 64;
 /// Codes compared at a time.
 const BLOCK_CODES: i64 = 1 << 12;
+/// Scores of which a CPU takes the minimum without asking for its place: that is vectorised, with the place it is not.
+const GROUP: i64 = 128;
 
 /// For every point, its nearest code.
 pub(crate) struct Nearest {
@@ -20,7 +27,9 @@ pub(crate) struct Nearest {
 /// Points `[N, D]` and codes `[K, D]`, both f32; without gradient.
 pub(crate) fn nearest(points: &Tensor, codes: &Tensor) -> Result<Nearest, QuantizeError> {
     let block_codes = codes.size()[0].clamp(1, BLOCK_CODES);
-    nearest_in_blocks(points, codes, (BLOCK_SCORES / block_codes).max(1), block_codes)
+    let narrow = !points.device().is_cuda() && points.size()[1] <= NARROW;
+    let scores = if narrow { BLOCK_SCORES_OF_NARROW } else { BLOCK_SCORES };
+    nearest_in_blocks(points, codes, (scores / block_codes).max(1), block_codes)
 }
 
 /// As [`nearest`], `block_points` times `block_codes` scores at a time.
@@ -72,10 +81,12 @@ impl Search {
     fn of(&self, points: &Tensor) -> Result<(Tensor, Tensor), QuantizeError> {
         let codes = self.norms.size()[0];
         let mut best: Option<(Tensor, Tensor)> = None;
-        for start in (0..codes).step_by(self.block_codes as usize) {
-            let length = self.block_codes.min(codes - start);
-            let (score, index) = self.scores(points, start, length)?.f_min_dim(-1, false)?;
+        let mut start = 0;
+        while start < codes {
+            let length = self.length(codes - start);
+            let (score, index) = least(&self.scores(points, start, length)?)?;
             let index = index + start;
+            start += length;
             best = Some(match best {
                 None => (index, score),
                 Some((best_index, best_score)) => {
@@ -87,6 +98,12 @@ impl Search {
         best.ok_or_else(|| QuantizeError::Shape { what: "codebook", want: "[K > 0, D]".into(), got: vec![codes] })
     }
 
+    /// How many of the codes that are left make the next block: whole groups where there are any.
+    fn length(&self, left: i64) -> i64 {
+        let most = self.block_codes.min(left);
+        if most < GROUP { most } else { most - most % GROUP }
+    }
+
     /// Scores `[n, length]` against the codes from `start` on, in the scratch memory.
     ///
     /// Autocast does not touch calls that write into a given tensor, so the scores are f32 under it too: in bf16,
@@ -96,6 +113,20 @@ impl Search {
         let out = self.scratch.narrow(0, 0, rows * length).view([rows, length]);
         Ok(self.norms.narrow(0, start, length).f_addmm_out(&out, points, &self.minus_twice.narrow(1, start, length))?)
     }
+}
+
+/// The least of each row of scores `[n, length]` and its place; of equal ones, the first.
+fn least(scores: &Tensor) -> Result<(Tensor, Tensor), QuantizeError> {
+    let (rows, length) = scores.size2()?;
+    let groups = length / GROUP;
+    if scores.device().is_cuda() || groups < 2 || length % GROUP != 0 {
+        return Ok(scores.f_min_dim(-1, false)?);
+    }
+    let (score, group) =
+        scores.f_view([rows, groups, GROUP])?.f_amin([-1i64].as_slice(), false)?.f_min_dim(-1, false)?;
+    let row = Tensor::arange(rows, (Kind::Int64, scores.device())) * groups;
+    let (_, place) = scores.f_view([-1, GROUP])?.f_index_select(0, &(row + &group))?.f_min_dim(-1, false)?;
+    Ok((score, group * GROUP + place))
 }
 
 #[cfg(test)]
@@ -116,7 +147,7 @@ mod tests {
     #[test]
     fn no_code_is_nearer_than_the_one_found() {
         tch::manual_seed(1);
-        for (points, codes, dim) in [(1, 1, 1), (7, 3, 2), (257, 65, 16), (300, 5000, 8)] {
+        for (points, codes, dim) in [(1, 1, 1), (7, 3, 2), (257, 65, 16), (300, 5000, 8), (40, 1000, 80)] {
             let (points, codes) = (gaussian(points, dim), gaussian(codes, dim));
             let found = nearest(&points, &codes).unwrap();
             let all = all_distances(&points, &codes);
@@ -141,9 +172,22 @@ mod tests {
 
     #[test]
     fn of_equal_codes_the_first_is_found() {
-        let codes = Tensor::zeros([10, 3], (Kind::Float, Device::Cpu));
-        let found = nearest_in_blocks(&gaussian(5, 3), &codes, 2, 3).unwrap();
-        assert_eq!(found.indices, Tensor::zeros([5], (Kind::Int64, Device::Cpu)));
+        for (count, block_codes) in [(10, 3), (5 * GROUP + 7, 3 * GROUP)] {
+            let codes = Tensor::zeros([count, 3], (Kind::Float, Device::Cpu));
+            let found = nearest_in_blocks(&gaussian(5, 3), &codes, 2, block_codes).unwrap();
+            assert_eq!(found.indices, Tensor::zeros([5], (Kind::Int64, Device::Cpu)));
+        }
+    }
+
+    #[test]
+    fn the_least_of_groups_is_the_first_of_the_least() {
+        tch::manual_seed(3);
+        // Few values, so that most rows have their least in several groups and places.
+        let scores = Tensor::randint(100, [64, 4 * GROUP], (Kind::Float, Device::Cpu));
+        let (score, place) = least(&scores).unwrap();
+        let (want, _) = scores.min_dim(-1, true);
+        let first = scores.eq_tensor(&want).to_kind(Kind::Int64).argmax(-1, false);
+        assert_eq!((score, place), (want.squeeze_dim(-1), first));
     }
 
     #[test]
