@@ -13,6 +13,8 @@ use crate::{CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLo
 
 /// How far beyond the outermost level a channel is bounded, so that it is reached.
 const MARGIN: f64 = 1e-3;
+/// The most points in a row, as a power of two.
+const MOST_TOGETHER: u32 = 6;
 
 /// `type = "fsq"`: every channel is rounded to one of a few levels; there is no codebook, and no loss.
 ///
@@ -127,8 +129,7 @@ impl Scalars {
             basis: Tensor::from_slice(&basis.collect::<Vec<_>>()).to_device(device),
             shift: column(&|level| (offset(level) / reach(level)).atanh()),
             scale: column(&reach),
-            // Rounding to even would pull a symmetric channel's halves together: there, halves are rounded up.
-            offset: column(&|level| if symmetric { -centre(level) } else { offset(level) }),
+            offset: column(&|level| if symmetric { centre(level) } else { -offset(level) }),
             centre: column(&centre),
             step: column(&|level| 1.0 / centre(level)),
             symmetric,
@@ -138,18 +139,23 @@ impl Scalars {
 
     /// Codes `[N, C]`, with the gradient of the bounded channels, and indices `[N]`, of points `[N, C]`.
     fn round(&self, points: &Tensor) -> Result<(Tensor, Tensor), QuantizeError> {
-        let bounded = tch::no_grad(|| (points.detach() + &self.shift).tanh_());
-        let digits = self.digits(&bounded);
-        let indices = self.indices_of(&digits);
-        let slope = &self.scale * &self.step;
-        let codes = with_gradient(&self.codes(digits), points, move |pull| pull * (1.0 - bounded.square()) * &slope)?;
+        let wide = self.widened(points.size()[0]);
+        let bounded = tch::no_grad(|| (points.detach().reshape(wide.shape) + &wide.shift).tanh_());
+        let (codes, indices) = wide.choose(&bounded);
+        let slope = &wide.scale * &wide.step;
+        let codes = with_gradient(&codes.view_as(points), points, move |pull| {
+            pull * slope.addcmul(&bounded.square(), &-&slope).view_as(pull)
+        })?;
         Ok((codes, indices))
     }
 
-    /// Digits `[N, C]`, f32, of channels in `(-1, 1)`.
-    fn digits(&self, bounded: &Tensor) -> Tensor {
-        let scaled = bounded * &self.scale - &self.offset;
-        if self.symmetric { (scaled + 0.5).floor_() } else { scaled.round() + &self.centre }
+    /// These scalars for several points in a row: a vector of few numbers is added to many rows slowly.
+    fn widened(&self, points: i64) -> Wide<'_> {
+        let together = 1 << points.trailing_zeros().min(MOST_TOGETHER);
+        let [shift, scale, offset, step] =
+            [&self.shift, &self.scale, &self.offset, &self.step].map(|scalars| scalars.repeat([together]));
+        let shape = [points / together, together * self.levels.size()[0]];
+        Wide { scalars: self, shape, shift, scale, offset, step }
     }
 
     /// The indices `0..K`.
@@ -158,7 +164,7 @@ impl Scalars {
     }
 
     /// Codes `[.., C]` of digits `[.., C]`.
-    fn codes(&self, digits: Tensor) -> Tensor {
+    fn codes(&self, digits: &Tensor) -> Tensor {
         (digits - &self.centre) * &self.step
     }
 
@@ -174,7 +180,33 @@ impl Scalars {
 
     /// Codes `[.., C]` of indices `[..]`.
     fn codes_of(&self, indices: &Tensor) -> Tensor {
-        self.codes(self.digits_of(indices).to_kind(Kind::Float))
+        self.codes(&self.digits_of(indices).to_kind(Kind::Float))
+    }
+}
+
+/// [`Scalars`] repeated for several points, `[P C]`; points lie as `[N / P, P C]`.
+struct Wide<'a> {
+    scalars: &'a Scalars,
+    shape: [i64; 2],
+    shift: Tensor,
+    scale: Tensor,
+    offset: Tensor,
+    step: Tensor,
+}
+
+impl Wide<'_> {
+    /// Codes `[N / P, P C]` and indices `[N]` of channels in `(-1, 1)`.
+    fn choose(&self, bounded: &Tensor) -> (Tensor, Tensor) {
+        let scalars = self.scalars;
+        let narrow = |wide: &Tensor| wide.view([-1, scalars.levels.size()[0]]);
+        let scaled = self.offset.addcmul(bounded, &self.scale);
+        if scalars.symmetric {
+            let digits = (scaled + 0.5).floor_();
+            return (scalars.codes(&narrow(&digits)), scalars.indices_of(&narrow(&digits)));
+        }
+        let from_centre = scaled.round();
+        let indices = scalars.indices_of(&narrow(&from_centre)) + scalars.indices_of(&scalars.centre);
+        (from_centre * &self.step, indices)
     }
 }
 
