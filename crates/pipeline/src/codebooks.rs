@@ -58,7 +58,7 @@ pub enum Counted {
 }
 
 /// A trained tokenizer that is looked at.
-pub struct Subject {
+pub(crate) struct Subject {
     tokenizer: Tokenizer,
     counted: Counted,
     /// Of every level and codebook, `[K]`.
@@ -151,7 +151,7 @@ impl Subject {
 }
 
 /// What a codebook is called; `beside`: how many its level has.
-pub fn name(place: Place, beside: usize) -> String {
+pub(crate) fn name(place: Place, beside: usize) -> String {
     let Place { level, codebook } = place;
     if beside == 1 { format!("codebook {level}") } else { format!("codebook {level}.{codebook}") }
 }
