@@ -6,6 +6,9 @@ use vqkit_torch::autograd::own_function;
 
 use crate::QuantizeError;
 
+/// Lengths below this are taken for this.
+const LEAST_NORM: f64 = 1e-6;
+
 /// Estimates of the gradient with respect to the latents.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -54,7 +57,11 @@ pub fn straight_through(codes: &Tensor, latents: &Tensor) -> Result<Tensor, Quan
 ///
 /// Both are `[N, D]`; nothing flows to `codes`. With `u` and `q` the directions of latent and code and `w` that of `u + q`,
 /// the code is `(||e|| / ||z||) (z - 2 w wᵀz + 2 q uᵀz)` of the latent `z`; everything but the last factors `z` counts as
-/// constant.
+/// constant. A gradient `g` so becomes, with `t = (uᵀg + qᵀg) / (1 + uᵀq)`,
+///
+/// ```text
+/// (||e|| / ||z||) (g + (2 qᵀg - t) u - t q)
+/// ```
 ///
 /// # Errors
 /// When libtorch refuses.
@@ -62,11 +69,14 @@ pub fn rotation_trick(codes: &Tensor, latents: &Tensor) -> Result<Tensor, Quanti
     let (code, latent) = (codes.detach(), latents.detach());
     with_gradient(codes, latents, move |pull| {
         let (code_norm, latent_norm) = (norm(&code), norm(&latent));
-        let (u, q) = (&latent / &latent_norm, &code / &code_norm);
-        let sum = &u + &q;
-        let w = &sum / norm(&sum);
-        let turned = pull - 2.0 * &w * dot(pull, &w) + 2.0 * &u * dot(pull, &q);
-        turned * (code_norm / latent_norm)
+        let along_latent = dot(&latent, pull) / &latent_norm;
+        let along_code = dot(&code, pull) / &code_norm;
+        let cosine = dot(&latent, &code) / (&latent_norm * &code_norm);
+        let t = (along_latent + &along_code) / (cosine + 1.0).clamp_min(LEAST_NORM);
+        let scale = &code_norm / &latent_norm;
+        let of_latent = (along_code * 2.0 - &t) * &scale / latent_norm;
+        let of_code = t * -&scale / code_norm;
+        (pull * scale).addcmul_(&latent, &of_latent).addcmul_(&code, &of_code)
     })
 }
 
@@ -83,7 +93,7 @@ pub(crate) fn with_gradient(
 
 /// Lengths `[N, 1]`, kept off zero.
 fn norm(rows: &Tensor) -> Tensor {
-    dot(rows, rows).sqrt().clamp_min(1e-6)
+    dot(rows, rows).sqrt().clamp_min(LEAST_NORM)
 }
 
 /// Products of rows `[N, 1]`.

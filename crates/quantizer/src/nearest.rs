@@ -4,15 +4,13 @@ use tch::{Kind, Tensor};
 
 use crate::QuantizeError;
 
-/// Scores held at a time: 8 MiB of f32, enough work for a GPU, and on a CPU for the product of wide rows.
-const BLOCK_SCORES: i64 = 1 << 21;
-/// As [`BLOCK_SCORES`] where a CPU spends more on the scores than on the product that they come from: they stay in the core's
-/// own cache.
-const BLOCK_SCORES_OF_NARROW: i64 = 1 << 19;
+/// Points and codes compared at a time, where the product costs more than what follows; 8 MiB of scores.
+const WIDE_BLOCK: (i64, i64) = (2048, 1024);
+/// Points and codes compared at a time on a CPU where the scores cost more than the product that they come from: they stay in the
+/// core's own cache.
+const NARROW_BLOCK: (i64, i64) = (128, 4096);
 /// Widest rows for which that is so.
 const NARROW: i64 = 64;
-/// Codes compared at a time.
-const BLOCK_CODES: i64 = 1 << 12;
 /// Scores of which a CPU takes the minimum without asking for its place: that is vectorised, with the place it is not.
 const GROUP: i64 = 128;
 
@@ -26,10 +24,11 @@ pub(crate) struct Nearest {
 
 /// Points `[N, D]` and codes `[K, D]`, both f32; without gradient.
 pub(crate) fn nearest(points: &Tensor, codes: &Tensor) -> Result<Nearest, QuantizeError> {
-    let block_codes = codes.size()[0].clamp(1, BLOCK_CODES);
     let narrow = !points.device().is_cuda() && points.size()[1] <= NARROW;
-    let scores = if narrow { BLOCK_SCORES_OF_NARROW } else { BLOCK_SCORES };
-    nearest_in_blocks(points, codes, (scores / block_codes).max(1), block_codes)
+    let (rows, columns) = if narrow { NARROW_BLOCK } else { WIDE_BLOCK };
+    let block_codes = codes.size()[0].clamp(1, columns);
+    // With fewer codes, more points make a block of as many scores.
+    nearest_in_blocks(points, codes, rows * columns / block_codes, block_codes)
 }
 
 /// As [`nearest`], `block_points` times `block_codes` scores at a time.
