@@ -47,11 +47,20 @@ impl Latents {
 /// # Errors
 /// When the configuration has no TOML form.
 pub fn diagnosis(config: &Tokenizer, step: u64, health: &CodebookHealth, latents: Option<&Tensor>) -> Result<String> {
-    let (quantizer, network) = (table(&config.quantizer)?, table(&config.network)?);
+    let (outer, network) = (table(&config.quantizer)?, table(&config.network)?);
+    let (section, quantizer) = innermost("tokenizer.quantizer".into(), &outer);
     let text = |key: &str| quantizer.get(key).and_then(toml::Value::as_str);
     let are_compared = matches!(text("type"), Some("vq" | "ema")) && text("metric") != Some("cosine");
     let latents = latents.filter(|_| are_compared).map(Latents::of);
-    Ok(Signs { quantizer: &quantizer, network: &network, step, health, latents }.diagnosis())
+    Ok(Signs { section: &section, quantizer, network: &network, step, health, latents }.diagnosis())
+}
+
+/// The section of the member that keeps the codes, and its name: that of a residual's or product's parts, where it is one.
+fn innermost(section: String, quantizer: &Table) -> (String, &Table) {
+    match quantizer.get("quantizer").and_then(toml::Value::as_table) {
+        Some(inner) => innermost(section + ".quantizer", inner),
+        None => (section, quantizer),
+    }
 }
 
 fn table(config: &impl Serialize) -> Result<Table> {
@@ -61,7 +70,9 @@ fn table(config: &impl Serialize) -> Result<Table> {
 /// What is known when a codebook is found to collapse.
 #[derive(Debug)]
 struct Signs<'a> {
-    /// `[tokenizer.quantizer]` of the recipe, every default written out.
+    /// The name of the quantizer's section in the recipe.
+    section: &'a str,
+    /// That section, every default written out.
     quantizer: &'a Table,
     /// `[tokenizer]` likewise.
     network: &'a Table,
@@ -77,10 +88,11 @@ impl Signs<'_> {
     /// The cause that the signs speak for first, and its remedy.
     fn diagnosis(&self) -> String {
         match self.member() {
-            "gumbel" => {
-                "the logits favour few codes: raise tokenizer.quantizer.kl_weight, or begin with a higher temp_init"
-                    .into()
-            }
+            "gumbel" => format!(
+                "the logits favour few codes: raise {}.kl_weight, or begin with a higher temp_init",
+                self.section
+            ),
+            "ibq" => format!("the products favour few codes: raise {}.entropy_weight", self.section),
             member if WITHOUT_TABLE.contains(&member) => self.without_table(),
             _ => self.of_latents().or_else(|| self.of_codes()).unwrap_or_else(|| self.of_settings()),
         }
@@ -91,8 +103,8 @@ impl Signs<'_> {
     }
 
     fn without_table(&self) -> String {
-        let entropy = self.quantizer.keys().find(|key| key.contains("entropy"));
-        let pull = entropy.map_or(String::new(), |key| format!("raise tokenizer.quantizer.{key}, or "));
+        let has_entropy = self.quantizer.contains_key("entropy_weight");
+        let pull = if has_entropy { format!("raise {}.entropy_weight, or ", self.section) } else { String::new() };
         format!("the codes are fixed, so the latents keep to few of them: {pull}take fewer levels or dimensions")
     }
 
@@ -126,17 +138,17 @@ impl Signs<'_> {
             self.health.ages.filter(|ages| ages.median >= self.step as f64).map(|_| "most codes never got a latent");
         let unused = never.unwrap_or("codes that lose their latents stay without");
         (self.whole("revive_after") == Some(0))
-            .then(|| format!("{unused}, and revival is off: set tokenizer.quantizer.revive_after = 100"))
+            .then(|| format!("{unused}, and revival is off: set {}.revive_after = 100", self.section))
     }
 
     fn of_settings(&self) -> String {
         let is_off = |key: &str| self.quantizer.get(key).and_then(toml::Value::as_bool) == Some(false);
         let young = self.whole("revive_after").map(|after| 2 * after).filter(|until| self.step < *until);
         match (is_off("kmeans_init"), young) {
-            (true, _) => {
-                "the codes began at random places, not where latents are: set tokenizer.quantizer.kmeans_init = true"
-                    .into()
-            }
+            (true, _) => format!(
+                "the codes began at random places, not where latents are: set {}.kmeans_init = true",
+                self.section
+            ),
             (false, Some(until)) => format!(
                 "step {} is early: unused codes are moved to latents until about step {until}; if it stays, take fewer codes",
                 self.step
@@ -162,8 +174,10 @@ mod tests {
     fn diagnosis(quantizer: &str, distances: CodeDistances, latents: Latents, step: u64) -> String {
         let ages = Some(CodeAges { median: 1000.0, ninth_decile: 1000.0, oldest: 1000.0 });
         let health = CodebookHealth { size: 100, dim: 4, used: None, ages, distances: Some(distances) };
-        let (quantizer, network) = (quantizer.parse().unwrap(), "latent_norm = \"none\"".parse().unwrap());
-        Signs { quantizer: &quantizer, network: &network, step, health: &health, latents: Some(latents) }.diagnosis()
+        let (quantizer, network): (Table, _) = (quantizer.parse().unwrap(), "latent_norm = \"none\"".parse().unwrap());
+        let (section, quantizer) = innermost("tokenizer.quantizer".into(), &quantizer);
+        let latents = Some(latents);
+        Signs { section: &section, quantizer, network: &network, step, health: &health, latents }.diagnosis()
     }
 
     #[track_caller]
@@ -181,6 +195,8 @@ mod tests {
         says(&diagnosis(off, SOUND, WIDE, 5000), &["stay without", "revive_after = 100"]);
         let random = "type = \"vq\"\nkmeans_init = false\nrevive_after = 100";
         says(&diagnosis(random, SOUND, WIDE, 5000), &["kmeans_init = true"]);
+        let inner = "type = \"residual\"\n[quantizer]\ntype = \"ema\"\nkmeans_init = true\nrevive_after = 0";
+        says(&diagnosis(inner, SOUND, WIDE, 5000), &["tokenizer.quantizer.quantizer.revive_after = 100"]);
         says(&diagnosis(on, SOUND, WIDE, 150), &["early", "step 200"]);
         says(&diagnosis(on, SOUND, WIDE, 5000), &["no single cause", "fewer codes"]);
     }
@@ -195,11 +211,12 @@ mod tests {
     #[test]
     fn members_without_a_table_are_not_told_to_move_codes() {
         says(
-            &diagnosis("type = \"lfq\"\nentropy_weight = 0.1", SOUND, WIDE, 10),
+            &diagnosis("type = \"lfq\"\nentropy_floor = 0.0\nentropy_weight = 0.1", SOUND, WIDE, 10),
             &["raise tokenizer.quantizer.entropy_weight"],
         );
         says(&diagnosis("type = \"fsq\"\nlevels = [8, 5]", SOUND, WIDE, 10), &["fewer levels"]);
         says(&diagnosis("type = \"gumbel\"", SOUND, WIDE, 10), &["kl_weight"]);
+        says(&diagnosis("type = \"ibq\"", SOUND, WIDE, 10), &["entropy_weight"]);
     }
 
     #[test]

@@ -140,7 +140,7 @@ pub fn measure(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) ->
             codes: tokens.header.sizes[level][0],
             usage: usage.usage(),
             perplexity: usage.perplexity(),
-            unigram_bits_per_token: usage.perplexity().log2(),
+            unigram_bits_per_token: usage.entropy() / std::f64::consts::LN_2,
             prior_bits_per_token: bits,
             prior_bits_per_dim: bits.map(|bits| bits * per_image as f64 / dims),
         });

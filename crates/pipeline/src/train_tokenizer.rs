@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor, nn::VarStore, no_grad};
 use vqkit_data::{Batch, Dataset};
 use vqkit_losses::{Adversary, Objective};
-use vqkit_quantizer::{CodebookHealth, CodebookUsage, Mode, Usage};
+use vqkit_quantizer::{CodebookHealth, CodebookUsage, Mode, Quantizer, Usage};
 use vqkit_vqvae::Tokenizer;
 
 use crate::{
@@ -231,9 +231,7 @@ fn look_at_codebooks(
 ) -> Result<()> {
     let mut figures = Vec::new();
     for (level, (quantizer, usage)) in tokenizer.quantizers().iter().zip(usage.levels()).enumerate() {
-        let counted = quantizer.codebooks().into_iter().zip(usage.codebooks());
-        let glance = |(view, used): (_, &CodebookUsage)| CodebookHealth::glance(&view, Some(used.counts()));
-        let healths = counted.map(glance).collect::<Result<Vec<_>, _>>()?;
+        let healths = glance(quantizer.as_ref(), usage)?;
         for (codebook, (health, used)) in healths.iter().zip(usage.codebooks()).enumerate() {
             if used.is_collapsed(COLLAPSED) {
                 let name = codebooks::name(Place { level, codebook }, healths.len());
@@ -252,6 +250,16 @@ fn look_at_codebooks(
     }
 }
 
+/// The health of every codebook of a level, without making a table that the quantizer does not keep.
+fn glance(quantizer: &dyn Quantizer, usage: &Usage) -> Result<Vec<CodebookHealth>> {
+    let counts = usage.codebooks().iter().map(CodebookUsage::counts);
+    if !quantizer.has_tables() {
+        return Ok(counts.map(|counts| CodebookHealth::of_use(counts, quantizer.code_dim())).collect());
+    }
+    let views = quantizer.codebooks();
+    Ok(views.iter().zip(counts).map(|(view, counts)| CodebookHealth::glance(view, Some(counts))).collect::<Result<_, _>>()?)
+}
+
 /// Of a whole epoch: use and perplexity as means over the codebooks of a level, the age of its oldest code, and the share of
 /// its codes that lie on the spot of another.
 fn epoch_figures(level: usize, usage: &Usage, healths: &[CodebookHealth]) -> Vec<(String, f64)> {
@@ -264,6 +272,8 @@ fn epoch_figures(level: usize, usage: &Usage, healths: &[CodebookHealth]) -> Vec
     let measured = healths.iter().filter_map(|health| health.distances);
     let (duplicates, codes) = measured
         .fold((0, 0), |(duplicates, codes), distances| (duplicates + distances.duplicates, codes + distances.measured));
-    figures.push((format!("duplicate_codes_{level}"), duplicates as f64 / codes.max(1) as f64));
+    if codes > 0 {
+        figures.push((format!("duplicate_codes_{level}"), duplicates as f64 / codes as f64));
+    }
     figures
 }

@@ -267,6 +267,10 @@ impl Quantizer for FiniteScalarQuantizer {
         vec![CodebookView { codes: self.scalars.codes_of(&self.scalars.all_indices()), ages: None }]
     }
 
+    fn has_tables(&self) -> bool {
+        false
+    }
+
     fn sizes(&self) -> Vec<i64> {
         vec![self.scalars.size]
     }

@@ -103,6 +103,11 @@ impl CodebookHealth {
         Self::measure(view, counts, GLANCE)
     }
 
+    /// Of `K` codes of width `D` that a rule gives: nothing but their use, by counts `[K]`, can be better or worse.
+    pub fn of_use(counts: &Tensor, dim: i64) -> Self {
+        Self { size: counts.numel() as i64, dim, used: CodesUsed::of(counts), ages: None, distances: None }
+    }
+
     fn measure(view: &CodebookView, counts: Option<&Tensor>, most: i64) -> Result<Self, QuantizeError> {
         let CodebookView { codes, ages, .. } = view;
         let [size, dim] = codes.size()[..] else {

@@ -239,6 +239,10 @@ impl Quantizer for LookupFreeQuantizer {
         vec![CodebookView { codes: self.codes.codes_of(&self.codes.all_indices()), ages: None }]
     }
 
+    fn has_tables(&self) -> bool {
+        false
+    }
+
     fn sizes(&self) -> Vec<i64> {
         vec![self.codes.size()]
     }

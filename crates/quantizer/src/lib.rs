@@ -112,8 +112,14 @@ pub trait Quantizer: fmt::Debug + Send {
     /// When the grid was not written by a quantizer of these sizes.
     fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError>;
 
-    /// The codes of each of the `Q` codebooks, to look at their health; a member that keeps no table makes it for this call.
+    /// The codes of each of the `Q` codebooks, to look at; a member that [keeps none](Quantizer::has_tables) makes them for
+    /// this call.
     fn codebooks(&self) -> Vec<CodebookView>;
+
+    /// Whether tables of codes are kept, so that codes can be dead or doubles; otherwise a rule gives them.
+    fn has_tables(&self) -> bool {
+        true
+    }
 
     /// The number of codes `K` of each of the `Q` codebooks.
     fn sizes(&self) -> Vec<i64>;

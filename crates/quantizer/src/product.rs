@@ -149,6 +149,10 @@ impl Quantizer for ProductQuantizer {
         self.groups.iter().flat_map(|group| group.codebooks()).collect()
     }
 
+    fn has_tables(&self) -> bool {
+        self.groups.iter().any(|group| group.has_tables())
+    }
+
     fn sizes(&self) -> Vec<i64> {
         self.groups.iter().flat_map(|group| group.sizes()).collect()
     }

@@ -68,6 +68,11 @@ impl Usage {
         self.mean(CodebookUsage::perplexity)
     }
 
+    /// Entropy of the codes in nats, mean over the codebooks.
+    pub fn entropy(&self) -> f64 {
+        self.mean(CodebookUsage::entropy)
+    }
+
     fn mean(&self, figure: impl Fn(&CodebookUsage) -> f64) -> f64 {
         self.codebooks.iter().map(figure).sum::<f64>() / self.codebooks.len().max(1) as f64
     }
