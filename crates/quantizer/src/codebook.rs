@@ -116,7 +116,7 @@ impl Codebook {
     /// Counts one more step for the codes that a batch did not use, and finds those that are due for revival.
     ///
     /// `points` `[N, D]`, `used` `[K]` how often each code was chosen, `weights` `[N]` which points count.
-    /// Never waits for the device.
+    /// Never waits for a device other than the CPU, where mostly nothing is left to do.
     pub fn grow_old(&mut self, points: &Tensor, used: &Tensor, weights: Option<&Tensor>) -> Option<Revival> {
         let aged = (&self.age + 1.0) * used.eq(0.0);
         self.age.copy_(&aged);
@@ -124,6 +124,9 @@ impl Codebook {
             return None;
         }
         let dead = self.age.ge(self.revive_after as f64);
+        if !dead.device().is_cuda() && dead.any().int64_value(&[]) == 0 {
+            return None;
+        }
         let (order, eligible) = shuffled(points, weights);
         let dead = dead.logical_and(&eligible.gt(0.0));
         let turn = Tensor::arange(self.size(), (Kind::Int64, points.device()));

@@ -138,19 +138,26 @@ pub struct EmaVectorQuantizer {
 }
 
 impl EmaVectorQuantizer {
-    fn follow(&mut self, points: &Tensor, indices: &Tensor, weights: Option<&Tensor>) -> Tensor {
+    /// In place, since the table and its sums may be the largest things in memory; gives the counts of the batch.
+    fn follow(
+        &mut self,
+        points: &Tensor,
+        indices: &Tensor,
+        weights: Option<&Tensor>,
+    ) -> Result<Tensor, QuantizeError> {
         let (sums, counts) = totals(points, indices, self.codebook.size(), weights);
         let rate = 1.0 - self.config.decay;
-        let cluster_size = &self.cluster_size * self.config.decay + &counts * rate;
-        let embed_avg = &self.embed_avg * self.config.decay + sums * rate;
-        let total = cluster_size.sum(Kind::Float);
+        let _ = self.cluster_size.lerp_(&counts, rate);
+        let _ = self.embed_avg.lerp_(&sums, rate);
+        let total = self.cluster_size.sum(Kind::Float);
         let smoothing = self.config.eps * self.codebook.size() as f64;
-        let smoothed = (&cluster_size + self.config.eps) / (&total + smoothing) * &total;
-        let codes = self.config.metric.apply(&(&embed_avg / smoothed.unsqueeze(-1)));
-        self.codebook.weight.copy_(&codes);
-        self.cluster_size.copy_(&cluster_size);
-        self.embed_avg.copy_(&embed_avg);
-        counts
+        let smoothed = (&self.cluster_size + self.config.eps) / (&total + smoothing) * &total;
+        self.embed_avg.f_divide_out(&self.codebook.weight, &smoothed.unsqueeze(-1))?;
+        if self.config.metric == Metric::Cosine {
+            let codes = self.config.metric.apply(&self.codebook.weight);
+            self.codebook.weight.copy_(&codes);
+        }
+        Ok(counts)
     }
 
     fn revive(&mut self, revival: &Revival) {
@@ -194,7 +201,7 @@ impl Quantizer for EmaVectorQuantizer {
             let rows = self.codebook.rows(&latents.detach())?;
             let weights = rows.weights(quantized.mask.as_ref())?;
             let indices = quantized.grid.indices.f_reshape([-1])?;
-            let counts = self.follow(&rows.points, &indices, weights.as_ref());
+            let counts = self.follow(&rows.points, &indices, weights.as_ref())?;
             if let Some(revival) = self.codebook.grow_old(&rows.points, &counts, weights.as_ref()) {
                 self.revive(&revival);
             }

@@ -85,6 +85,24 @@ fn in_low_precision_the_tokens_are_those_of_the_same_latents_in_f32() {
 }
 
 #[test]
+fn masked_positions_count_in_no_loss() {
+    tch::manual_seed(11);
+    let (kept, junk) = (randn(&[2, 5, 6]), randn(&[2, 5, 3]) * 100.0);
+    let mask = Tensor::arange(9, (Kind::Int64, Device::Cpu)).lt(6).expand([2, 9], false);
+    for built in every_kind(8, &kept) {
+        let quantize = |latents: &Tensor, mask| built.quantizer.quantize(latents, mask, Mode::Eval).unwrap().losses;
+        let (alone, masked) = (quantize(&kept, None), quantize(&Tensor::cat(&[&kept, &junk], 2), Some(&mask)));
+        for (term, alone, masked) in [
+            ("total", alone.total, masked.total),
+            ("commitment", alone.commitment, masked.commitment),
+            ("entropy", alone.entropy, masked.entropy),
+        ] {
+            assert!(alone.allclose(&masked, 1e-4, 1e-5, false), "{} {term}: {alone} {masked}", built.kind);
+        }
+    }
+}
+
+#[test]
 fn sampled_codes_are_near_ones_and_only_training_samples() {
     tch::manual_seed(5);
     let latents = randn(&[4, 2, 200]);
