@@ -4,7 +4,7 @@ use std::error::Error;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use serde_json::json;
+use serde_json::{Value, json};
 use tch::{Cuda, Device, Kind, Tensor, nn};
 use vqkit_quantizer::{Mode, Quantizer, QuantizerConfig};
 
@@ -22,12 +22,19 @@ fn wait_for(device: Device) {
 /// The quantizer of a kind, by its defaults but for what it must be told: a member with other keys is one line here.
 fn build(kind: &str, size: i64, device: Device) -> Result<Box<dyn Quantizer>, Box<dyn Error>> {
     let (config, dim) = match kind {
-        "vq" | "ema" => (json!({ "type": kind, "codebook_size": size, "kmeans_init": false }), SHAPE[1]),
+        "vq" => (json!({ "type": kind, "codebook_size": size, "kmeans_init": false }), SHAPE[1]),
+        "ema" => (ema(size), SHAPE[1]),
         "fsq" => (json!({ "type": kind, "levels": levels(size) }), levels(size).len() as i64),
-        "lfq" => (json!({ "type": kind, "codebook_size": size }), i64::from(size.ilog2())),
+        "lfq" | "bsq" => (json!({ "type": kind, "codebook_size": size }), i64::from(size.ilog2())),
+        "residual" => (json!({ "type": kind, "num_quantizers": 4, "quantizer": ema(size) }), SHAPE[1]),
+        "product" => (json!({ "type": kind, "groups": 4, "quantizer": ema(size) }), SHAPE[1]),
         _ => (json!({ "type": kind, "codebook_size": size }), SHAPE[1]),
     };
     Ok(serde_json::from_value::<QuantizerConfig>(config)?.build(&nn::VarStore::new(device).root(), dim)?)
+}
+
+fn ema(size: i64) -> Value {
+    json!({ "type": "ema", "codebook_size": size, "kmeans_init": false })
 }
 
 /// The levels whose product comes near a size (Mentzer et al. 2023, table 1).
