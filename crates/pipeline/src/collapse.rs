@@ -50,7 +50,8 @@ pub fn diagnosis(config: &Tokenizer, step: u64, health: &CodebookHealth, latents
     let (outer, network) = (table(&config.quantizer)?, table(&config.network)?);
     let (section, quantizer) = innermost("tokenizer.quantizer".into(), &outer);
     let text = |key: &str| quantizer.get(key).and_then(toml::Value::as_str);
-    let are_compared = matches!(text("type"), Some("vq" | "ema")) && text("metric") != Some("cosine");
+    let is_outermost = outer.get("quantizer").is_none();
+    let are_compared = is_outermost && matches!(text("type"), Some("vq" | "ema")) && text("metric") != Some("cosine");
     let latents = latents.filter(|_| are_compared).map(Latents::of);
     Ok(Signs { section: &section, quantizer, network: &network, step, health, latents }.diagnosis())
 }

@@ -65,6 +65,7 @@ impl Step<'_> {
                 terms.add("perceptual", perceptual, share);
             }
             let codes = sum(&output, |losses| &losses.total);
+            terms.add("quantizer", &codes, share);
             terms.add("codebook", &sum(&output, |losses| &losses.codebook), share);
             terms.add("commitment", &sum(&output, |losses| &losses.commitment), share);
             if let Some(fakes) = &pull.fakes {

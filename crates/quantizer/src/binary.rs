@@ -1,7 +1,7 @@
 //! Codes whose channels have two values each: their indices, and the entropies of soft choices between them.
 
 use tch::{Device, Kind, Tensor};
-use vqkit_torch::autograd;
+use vqkit_torch::{autocast, autograd};
 
 use crate::QuantizeError;
 
@@ -102,7 +102,9 @@ impl BinaryCodes {
         let logits = points * (4.0 * softness.inv_temperature * self.scale);
         let (mut sample, mut shares) = (Tensor::zeros([0i64; 0], options), Tensor::zeros([self.size()], options));
         for (logits, weights) in logits.f_split(rows, 0)?.iter().zip(weights.f_split(rows, 0)?) {
-            let work = move |inputs: &[Tensor]| Ok(entropies_of(&inputs[0], &weights, softness.floor));
+            let work = move |inputs: &[Tensor]| {
+                Ok(autocast::disabled(inputs[0].device(), || entropies_of(&inputs[0], &weights, softness.floor)))
+            };
             let found = match rows < count {
                 true => autograd::checkpoint(&[logits], work)?,
                 false => work(&[logits.shallow_clone()])?,

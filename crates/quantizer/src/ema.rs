@@ -187,20 +187,17 @@ impl Quantizer for EmaVectorQuantizer {
         let commitment = mean_squared_error(&rows.points, &codes, weights.as_ref());
         let total = &commitment * self.config.commitment_weight;
         let none = QuantizerLosses::none(total.device());
-        Ok(Quantized {
-            codes: rows.restore(&self.config.gradient.apply(&codes, &rows.points)?),
-            grid: TokenGrid::new(rows.restore_indices(&indices), self.sizes())?,
-            losses: QuantizerLosses { commitment, total, ..none },
-            mask: mask.map(Tensor::shallow_clone),
-            parts: Vec::new(),
-        })
+        let codes = rows.restore(&self.config.gradient.apply(&codes, &rows.points)?);
+        let grid = TokenGrid::new(rows.restore_indices(&indices), self.sizes())?;
+        let losses = QuantizerLosses { commitment, total, ..none };
+        Ok(Quantized::new(codes, grid, losses, mask))
     }
 
     fn update(&mut self, latents: &Tensor, quantized: &Quantized) -> Result<(), QuantizeError> {
         tch::no_grad(|| {
             let rows = self.codebook.rows(&latents.detach())?;
             let weights = rows.weights(quantized.mask.as_ref())?;
-            let indices = quantized.grid.indices.f_reshape([-1])?;
+            let indices = rows.indices(&quantized.grid)?;
             let counts = self.follow(&rows.points, &indices, weights.as_ref())?;
             if let Some(revival) = self.codebook.grow_old(&rows.points, &counts, weights.as_ref()) {
                 self.revive(&revival);

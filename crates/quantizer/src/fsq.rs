@@ -13,6 +13,8 @@ use crate::{CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLo
 
 /// How far beyond the outermost level a channel is bounded, so that it is reached.
 const MARGIN: f64 = 1e-3;
+/// With more levels, that margin reaches a level beyond the outermost.
+const MOST_LEVELS: i64 = 1000;
 /// The most points in a row, as a power of two.
 const MOST_TOGETHER: u32 = 6;
 
@@ -53,8 +55,9 @@ impl FiniteScalarQuantizerConfig {
     /// [`QuantizeError::Config`] for the first value out of range.
     pub fn validate(&self) -> Result<(), QuantizeError> {
         let wrong = |reason| Err(QuantizeError::Config { field: "levels", reason });
-        if let Some(level) = self.levels.iter().find(|level| !(2..=MOST_CODES).contains(*level)) {
-            return wrong(format!("{level} levels of a channel; it takes at least 2 and at most {MOST_CODES}"));
+        let most = if self.preserve_symmetry { MOST_CODES } else { MOST_LEVELS };
+        if let Some(level) = self.levels.iter().find(|level| !(2..=most).contains(*level)) {
+            return wrong(format!("{level} levels of a channel; it takes at least 2 and at most {most}"));
         }
         match self.levels.iter().try_fold(1i64, |product, &level| product.checked_mul(level)) {
             Some(1) => wrong("there are none; it takes at least one channel".into()),
@@ -142,6 +145,8 @@ impl Scalars {
         let wide = self.widened(points.size()[0]);
         let bounded = tch::no_grad(|| (points.detach().reshape(wide.shape) + &wide.shift).tanh_());
         let (codes, indices) = wide.choose(&bounded);
+        // Latents that are not numbers have indices all the same, so that it is the loss that is found not to be finite.
+        let indices = indices.clamp(0, self.size - 1);
         let slope = &wide.scale * &wide.step;
         let codes = with_gradient(&codes.view_as(points), points, move |pull| {
             pull * slope.addcmul(&bounded.square(), &-&slope).view_as(pull)
@@ -170,7 +175,8 @@ impl Scalars {
 
     /// Indices `[..]` of digits `[.., C]`, f32; exact, since no index is beyond what f32 counts.
     fn indices_of(&self, digits: &Tensor) -> Tensor {
-        digits.matmul(&self.basis.to_kind(Kind::Float)).to_kind(Kind::Int64)
+        let product = || digits.matmul(&self.basis.to_kind(Kind::Float));
+        autocast::disabled(digits.device(), product).to_kind(Kind::Int64)
     }
 
     /// Digits `[.., C]`, i64, of indices `[..]`.
@@ -242,13 +248,10 @@ impl Quantizer for FiniteScalarQuantizer {
         let train = matches!(mode, Mode::Train { .. });
         autocast::disabled(latents.device(), || {
             let (codes, indices) = self.scalars.round(&self.projection.enter(&rows.points, train))?;
-            Ok(Quantized {
-                codes: rows.restore(&self.projection.leave(&codes, train)),
-                grid: TokenGrid::new(rows.restore_indices(&indices), self.sizes())?,
-                losses: QuantizerLosses::none(latents.device()),
-                mask: mask.map(Tensor::shallow_clone),
-                parts: Vec::new(),
-            })
+            let codes = rows.restore(&self.projection.leave(&codes, train));
+            let grid = TokenGrid::new(rows.restore_indices(&indices), self.sizes())?;
+            let losses = QuantizerLosses::none(latents.device());
+            Ok(Quantized::new(codes, grid, losses, mask))
         })
     }
 

@@ -5,9 +5,7 @@ use tch::{Kind, Tensor};
 use vqkit_torch::autograd::own_function;
 
 use crate::QuantizeError;
-
-/// Lengths below this are taken for this.
-const LEAST_NORM: f64 = 1e-6;
+use crate::metric::LEAST_NORM;
 
 /// Estimates of the gradient with respect to the latents.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

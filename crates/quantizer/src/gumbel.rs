@@ -10,7 +10,7 @@ use crate::codebook::lookup;
 use crate::latents::Rows;
 use crate::projection::kept_still;
 use crate::registry::{check_codebook, check_dim, check_weight, check_width};
-use crate::soft::{Affinity, Mixture, Noise, Question, soft};
+use crate::soft::{Logits, Mixture, Noise, Question, soft};
 use crate::temperature::check_temperature;
 use crate::{Anneal, CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
@@ -141,8 +141,7 @@ impl GumbelQuantizer {
     /// When the latents do not have the shape the quantizer was built for.
     pub fn logits(&self, latents: &Tensor) -> Result<Tensor, QuantizeError> {
         let rows = Rows::of(latents, self.dim())?;
-        let parameters = self.parameters(true);
-        let logits = || Affinity::Linear.logits(&rows.points, &parameters);
+        let logits = || self.logits_of(true).of(&rows.points);
         Ok(rows.restore(&autocast::disabled(latents.device(), logits)))
     }
 
@@ -170,13 +169,12 @@ impl GumbelQuantizer {
 
     fn pass(&self, rows: &Rows, mask: Option<&Tensor>, pass: &Pass) -> Result<Quantized, QuantizeError> {
         let weights = rows.weights(mask)?;
-        let [weight, bias] = self.parameters(pass.train);
+        let logits = self.logits_of(pass.train);
         let mixes = pass.train && !self.config.straight_through;
         let table = if mixes { self.embed.shallow_clone() } else { self.embed.detach() };
         let mixture = || Mixture { table: &table, temperature: pass.temperature, noise: pass.noise };
         let asked = Question {
-            affinity: Affinity::Linear,
-            parameters: &[&weight, &bias],
+            logits: &logits,
             weights: weights.as_ref(),
             entropy_temperature: 1.0,
             mixture: (pass.train || rows.points.requires_grad()).then(mixture),
@@ -192,21 +190,19 @@ impl GumbelQuantizer {
             None => uniform - found.sample_entropy,
             Some(weights) => weights.sum(Kind::Float).clamp_max(1.0) * uniform - found.sample_entropy,
         };
-        Ok(Quantized {
-            codes: rows.restore(&codes),
-            grid: TokenGrid::new(rows.restore_indices(&found.indices), self.sizes())?,
-            losses: QuantizerLosses {
+        let codes = rows.restore(&codes);
+        let grid = TokenGrid::new(rows.restore_indices(&found.indices), self.sizes())?;
+        let losses = QuantizerLosses {
                 total: divergence * self.config.kl_weight,
                 ..QuantizerLosses::none(rows.points.device())
-            },
-            mask: mask.map(Tensor::shallow_clone),
-            parts: Vec::new(),
-        })
+            };
+        Ok(Quantized::new(codes, grid, losses, mask))
     }
 
-    /// `proj.weight` `[K, D]` and `proj.bias` `[K]`, with a gradient where `train`.
-    fn parameters(&self, train: bool) -> [Tensor; 2] {
-        [self.weight.flatten(1, -1), self.bias.shallow_clone()].map(|variable| kept_still(&variable, !train))
+    /// The logits by `proj.weight` and `proj.bias`, with a gradient to them where `train`.
+    fn logits_of(&self, train: bool) -> Logits {
+        let weight = kept_still(&self.weight, !train).flatten(1, -1);
+        Logits { weight, bias: Some(kept_still(&self.bias, !train)) }
     }
 
     /// The codes `[N, D']` of indices `[N]`, with the gradient of the mixture to the logits, where there is one.

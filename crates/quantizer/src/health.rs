@@ -86,7 +86,7 @@ pub struct CodeDistances {
 impl CodebookHealth {
     /// Looks at codes `[K, D]`, ages `[K]`, and counts `[K]` of how often each code was used, i64.
     ///
-    /// Takes `K² D` operations and some tens of MiB beside the codes. Beyond 32768 codes fewer are measured, so that the
+    /// Takes `K² D` operations and three copies of the codes and some tens of MiB beside them. Beyond 32768 codes fewer are measured, so that the
     /// comparisons stay as many as of that number.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use crate::codebook::lookup;
 use crate::latents::{Rows, mean_squared_error};
 use crate::projection::kept_still;
 use crate::registry::{self, check_codebook, check_dim, check_weight};
-use crate::soft::{Affinity, Mixture, Noise, Question, soft};
+use crate::soft::{Logits, Mixture, Noise, Question, soft};
 use crate::temperature::check_temperature;
 use crate::{CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
@@ -95,7 +95,8 @@ impl IndexBackpropagationQuantizerConfig {
 
 /// Every code of `embedding.weight` `[K, D]` learns from every position: the code with the largest product `e·z` is taken, and
 /// its gradient goes to the softmax of all products, `one_hot + softmax - sg[softmax]` times the codes. The `N × K`
-/// probabilities are made in blocks, and made anew on the way back. No code can be left behind, so none is revived.
+/// probabilities are made in blocks, and made anew on the way back. A code that is
+/// never chosen learns too, so none is revived.
 #[derive(Debug)]
 pub struct IndexBackpropagationQuantizer {
     config: IndexBackpropagationQuantizerConfig,
@@ -112,12 +113,13 @@ impl Quantizer for IndexBackpropagationQuantizer {
         let rows = Rows::of(latents, self.dim())?;
         let weights = rows.weights(mask)?;
         let table = kept_still(&self.embedding, !matches!(mode, Mode::Train { .. }));
+        let still = table.detach();
+        let mixture = Mixture { table: &still, temperature: 1.0, noise: Noise::None };
         let question = Question {
-            affinity: Affinity::Product,
-            parameters: &[&table],
+            logits: &Logits { weight: table.shallow_clone(), bias: None },
             weights: weights.as_ref(),
             entropy_temperature: self.config.entropy_temperature,
-            mixture: Some(Mixture { table: &table.detach(), temperature: 1.0, noise: Noise::None }),
+            mixture: (table.requires_grad() || rows.points.requires_grad()).then_some(mixture),
         };
         let found = soft(&rows.points, &question)?;
         let hard = Tensor::embedding(&table, &found.indices, -1, false, false);
@@ -133,13 +135,10 @@ impl Quantizer for IndexBackpropagationQuantizer {
             + &commitment * self.config.commitment_weight
             + &codebook * self.config.codebook_weight
             + &entropy * self.config.entropy_weight;
-        Ok(Quantized {
-            codes: rows.restore(&codes),
-            grid: TokenGrid::new(rows.restore_indices(&found.indices), self.sizes())?,
-            losses: QuantizerLosses { codebook, commitment, entropy, total },
-            mask: mask.map(Tensor::shallow_clone),
-            parts: Vec::new(),
-        })
+        let codes = rows.restore(&codes);
+        let grid = TokenGrid::new(rows.restore_indices(&found.indices), self.sizes())?;
+        let losses = QuantizerLosses { codebook, commitment, entropy, total };
+        Ok(Quantized::new(codes, grid, losses, mask))
     }
 
     /// Nothing: the optimizer moves the codes.

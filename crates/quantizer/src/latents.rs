@@ -1,6 +1,7 @@
 //! The door: latents and masks are checked here once, and laid out as rows.
 
 use tch::{Kind, Tensor};
+use vqkit_torch::TokenGrid;
 
 use crate::QuantizeError;
 
@@ -43,6 +44,16 @@ impl Rows {
         indices.view(shape.as_slice())
     }
 
+    /// The indices `[N]` that one codebook gave these positions.
+    pub fn indices(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
+        let indices = &grid.indices;
+        if indices.numel() as i64 == self.points.size()[0] {
+            return Ok(indices.f_reshape([-1])?);
+        }
+        let want = format!("{} indices, one for each latent", self.points.size()[0]);
+        Err(QuantizeError::Shape { what: "grid", want, got: indices.size() })
+    }
+
     /// A mask `[B, *S]` as weights `[N]`, 1 for the positions that count.
     pub fn weights(&self, mask: Option<&Tensor>) -> Result<Option<Tensor>, QuantizeError> {
         let Some(mask) = mask else { return Ok(None) };
@@ -52,7 +63,7 @@ impl Rows {
             let want = format!("{want:?} and kind Bool (it has kind {:?})", mask.kind());
             return Err(QuantizeError::Shape { what: "mask", want, got: mask.size() });
         }
-        Ok(Some(mask.f_to_kind(Kind::Float)?.f_reshape([-1])?))
+        Ok(Some(mask.f_to_device(self.points.device())?.f_to_kind(Kind::Float)?.f_reshape([-1])?))
     }
 }
 

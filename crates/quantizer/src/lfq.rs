@@ -11,7 +11,7 @@ use crate::metric::normalized;
 use crate::projection::Projection;
 use crate::quantized::one_codebook;
 use crate::registry::{self, MOST_CODES, check_dim, check_weight};
-use crate::{Anneal, CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
+use crate::{Anneal, AnnealCurve, CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
 /// `type = "lfq"`: every channel becomes `1` or `-1`, its sign; the loss is
 /// `entropy_weight * (H(p) - diversity_gamma * H(mean p)) + commitment_weight * ||z - sg[z_q]||²`.
@@ -41,8 +41,8 @@ pub struct LookupFreeQuantizerConfig {
     /// Share of the positions, drawn anew every step of training, on which entropies are taken; default 1, all.
     #[serde(default = "registry::one")]
     pub entropy_fraction: f64,
-    /// Probabilities below this count as this under the logarithm. Default 0, the exact entropy, which never builds the
-    /// probabilities of all codes; vector-quantize-pytorch has 1e-5, and needs them.
+    /// Probabilities below this count as this under the logarithm. Default 0, the exact entropy, for which the probabilities of
+    /// all codes for all positions are never made; vector-quantize-pytorch has 1e-5, and needs them.
     #[serde(default)]
     pub entropy_floor: f64,
     /// Weight of the entropy of the mean choice against that of each; default 1.
@@ -94,7 +94,11 @@ impl LookupFreeQuantizerConfig {
         if !(self.inv_temperature > 0.0 && self.inv_temperature.is_finite()) {
             return wrong("inv_temperature", format!("{} must be above 0 and finite", self.inv_temperature));
         }
-        self.entropy_anneal.as_ref().map_or(Ok(()), Anneal::validate)
+        let Some(anneal) = &self.entropy_anneal else { return Ok(()) };
+        if self.entropy_weight == 0.0 && anneal.curve == AnnealCurve::Exponential {
+            return wrong("entropy_anneal", "an exponential curve from `entropy_weight = 0` leads nowhere".into());
+        }
+        anneal.validate()
     }
 
     /// Makes the quantizer for latents of width `dim`. Where that is not the number of channels, linear maps lead there and
@@ -214,13 +218,9 @@ impl Quantizer for LookupFreeQuantizer {
             let (codes, indices) = self.codes.choose(&points);
             let losses = self.losses(&points, &codes, weights.as_ref(), mode)?;
             let codes = straight_through(&codes, &points)?;
-            Ok(Quantized {
-                codes: rows.restore(&self.projection.leave(&codes, train)),
-                grid: TokenGrid::new(rows.restore_indices(&indices), self.sizes())?,
-                losses,
-                mask: mask.map(Tensor::shallow_clone),
-                parts: Vec::new(),
-            })
+            let codes = rows.restore(&self.projection.leave(&codes, train));
+            let grid = TokenGrid::new(rows.restore_indices(&indices), self.sizes())?;
+            Ok(Quantized::new(codes, grid, losses, mask))
         })
     }
 

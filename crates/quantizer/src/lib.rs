@@ -44,7 +44,7 @@ pub use ibq::{IndexBackpropagationQuantizer, IndexBackpropagationQuantizerConfig
 pub use lfq::{LookupFreeQuantizer, LookupFreeQuantizerConfig};
 pub use metric::Metric;
 pub use product::{ProductQuantizer, ProductQuantizerConfig};
-pub use quantized::{CodebookView, Quantized, QuantizerLosses};
+pub use quantized::{CodebookView, Part, Quantized, QuantizerLosses};
 pub use registry::QuantizerConfig;
 pub use residual::{ResidualQuantizer, ResidualQuantizerConfig};
 pub use simvq::{SimVectorQuantizer, SimVectorQuantizerConfig};

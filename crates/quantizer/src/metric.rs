@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 /// Lengths below this are taken for this, as in vector-quantize-pytorch.
-const LEAST_NORM: f64 = 1e-6;
+pub(crate) const LEAST_NORM: f64 = 1e-6;
 
 /// What a table of codes is compared by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,9 @@ use tch::{Kind, Tensor};
 
 use crate::QuantizeError;
 
-/// Points and codes compared at a time, where the product costs more than what follows; 8 MiB of scores.
+/// Points and codes compared at a time on a GPU: enough work for one, in 64 MiB of scores.
+const CUDA_BLOCK: (i64, i64) = (4096, 4096);
+/// Points and codes compared at a time on a CPU where the product costs more than what follows; 8 MiB of scores.
 const WIDE_BLOCK: (i64, i64) = (2048, 1024);
 /// Points and codes compared at a time on a CPU where the scores cost more than the product that they come from: they stay in the
 /// core's own cache.
@@ -24,8 +26,11 @@ pub(crate) struct Nearest {
 
 /// Points `[N, D]` and codes `[K, D]`, both f32; without gradient.
 pub(crate) fn nearest(points: &Tensor, codes: &Tensor) -> Result<Nearest, QuantizeError> {
-    let narrow = !points.device().is_cuda() && points.size()[1] <= NARROW;
-    let (rows, columns) = if narrow { NARROW_BLOCK } else { WIDE_BLOCK };
+    let (rows, columns) = match points.size()[1] {
+        _ if points.device().is_cuda() => CUDA_BLOCK,
+        ..=NARROW => NARROW_BLOCK,
+        _ => WIDE_BLOCK,
+    };
     let block_codes = codes.size()[0].clamp(1, columns);
     // With fewer codes, more points make a block of as many scores.
     nearest_in_blocks(points, codes, rows * columns / block_codes, block_codes)

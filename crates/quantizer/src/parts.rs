@@ -3,12 +3,13 @@
 use tch::Tensor;
 use vqkit_torch::TokenGrid;
 
+use crate::quantized::{Part, check_parts};
 use crate::{QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
 /// The grids `[B, Q_i, *S]` of all parts as one `[B, Q, *S]`.
-pub(crate) fn join_grids(parts: &[Quantized]) -> Result<TokenGrid, QuantizeError> {
-    let indices: Vec<_> = parts.iter().map(|part| &part.grid.indices).collect();
-    let sizes = parts.iter().flat_map(|part| part.grid.sizes.iter().copied()).collect();
+pub(crate) fn join_grids(parts: &[Part]) -> Result<TokenGrid, QuantizeError> {
+    let indices: Vec<_> = parts.iter().map(|part| &part.quantized.grid.indices).collect();
+    let sizes = parts.iter().flat_map(|part| part.quantized.grid.sizes.iter().copied()).collect();
     Ok(TokenGrid::new(Tensor::f_cat(&indices, 1)?, sizes)?)
 }
 
@@ -25,9 +26,9 @@ pub(crate) fn split_grid(grid: &TokenGrid, quantizers: &[Box<dyn Quantizer>]) ->
 }
 
 /// Every term of the parts' losses, brought together by `join` of a tensor `[parts]`.
-pub(crate) fn join_losses(parts: &[Quantized], join: impl Fn(Tensor) -> Tensor) -> QuantizerLosses {
+pub(crate) fn join_losses(parts: &[Part], join: impl Fn(Tensor) -> Tensor) -> QuantizerLosses {
     let joined = |term: fn(&QuantizerLosses) -> &Tensor| {
-        join(Tensor::stack(&parts.iter().map(|part| term(&part.losses)).collect::<Vec<_>>(), 0))
+        join(Tensor::stack(&parts.iter().map(|part| term(&part.quantized.losses)).collect::<Vec<_>>(), 0))
     };
     QuantizerLosses {
         codebook: joined(|losses| &losses.codebook),
@@ -35,4 +36,11 @@ pub(crate) fn join_losses(parts: &[Quantized], join: impl Fn(Tensor) -> Tensor) 
         entropy: joined(|losses| &losses.entropy),
         total: joined(|losses| &losses.total),
     }
+}
+
+/// Updates every quantizer by its part.
+pub(crate) fn update_parts(quantizers: &mut [Box<dyn Quantizer>], of: &Quantized) -> Result<(), QuantizeError> {
+    check_parts(quantizers.len(), &of.parts)?;
+    let mut pairs = quantizers.iter_mut().zip(&of.parts);
+    pairs.try_for_each(|(quantizer, part)| quantizer.update(&part.latents, &part.quantized))
 }

@@ -6,7 +6,8 @@ use tch::{Kind, Tensor, nn};
 use vqkit_torch::{TokenGrid, autocast};
 
 use crate::latents::Rows;
-use crate::parts::{join_grids, join_losses, split_grid};
+use crate::parts::{join_grids, join_losses, split_grid, update_parts};
+use crate::quantized::Part;
 use crate::projection::Projection;
 use crate::registry::{check_dim, check_width};
 use crate::{CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerConfig};
@@ -117,13 +118,15 @@ impl Quantizer for ProductQuantizer {
         self.groups.iter_mut().zip(&split).try_for_each(|(group, latents)| group.initialize(latents))
     }
 
-    /// `parts` has what every group made of its channels.
+    /// `parts` has the channels of every group, and what it made of them.
     fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError> {
         let train = matches!(mode, Mode::Train { .. });
         let split = self.split(latents, train)?;
-        let parts = self.groups.iter().zip(&split).map(|(group, latents)| group.quantize(latents, mask, mode));
-        let parts = parts.collect::<Result<Vec<_>, _>>()?;
-        let codes: Vec<_> = parts.iter().map(|part| part.codes.shallow_clone()).collect();
+        let mut parts = Vec::with_capacity(split.len());
+        for (group, latents) in self.groups.iter().zip(&split) {
+            parts.push(Part { latents: latents.detach(), quantized: group.quantize(latents, mask, mode)? });
+        }
+        let codes: Vec<_> = parts.iter().map(|part| part.quantized.codes.shallow_clone()).collect();
         Ok(Quantized {
             codes: self.join(&codes, train),
             grid: join_grids(&parts)?,
@@ -133,10 +136,8 @@ impl Quantizer for ProductQuantizer {
         })
     }
 
-    fn update(&mut self, latents: &Tensor, quantized: &Quantized) -> Result<(), QuantizeError> {
-        let split = tch::no_grad(|| self.split(&latents.detach(), false))?;
-        let groups = self.groups.iter_mut().zip(&split).zip(&quantized.parts);
-        groups.into_iter().try_for_each(|((group, latents), part)| group.update(latents, part))
+    fn update(&mut self, _latents: &Tensor, quantized: &Quantized) -> Result<(), QuantizeError> {
+        update_parts(&mut self.groups, quantized)
     }
 
     fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {

@@ -16,26 +16,62 @@ pub struct Quantized {
     pub losses: QuantizerLosses,
     /// The mask `[B, *S]` that was given: [`update`](crate::Quantizer::update) leaves the same positions out.
     pub mask: Option<Tensor>,
-    /// What the quantizers inside made of their share, in the order of the codebooks, where a member is made of others.
-    pub parts: Vec<Quantized>,
+    /// What the quantizers inside were given and made of it, in the order of the codebooks, where a member is made of others.
+    pub parts: Vec<Part>,
+}
+
+/// The share of one quantizer inside another.
+#[derive(Debug)]
+pub struct Part {
+    /// Latents `[B, D_i, *S]` that it was given, outside of any graph.
+    pub latents: Tensor,
+    /// What it made of them.
+    pub quantized: Quantized,
 }
 
 impl Quantized {
+    /// The answer of a member that holds no others.
+    pub(crate) fn new(codes: Tensor, grid: TokenGrid, losses: QuantizerLosses, mask: Option<&Tensor>) -> Self {
+        Self { codes, grid, losses, mask: mask.map(Tensor::shallow_clone), parts: Vec::new() }
+    }
+
     /// This batch and the next as one, outside of any graph, with the losses of this one.
     ///
     /// # Errors
-    /// When the two are not of one quantizer.
+    /// When the two are not of one quantizer, or one of them alone has a mask.
     pub fn join(self, next: &Self) -> Result<Self, QuantizeError> {
-        let cat = |one: &Tensor, other: &Tensor| Tensor::f_cat(&[one.detach(), other.detach()], 0);
         let mask = match (&self.mask, &next.mask) {
-            (Some(one), Some(other)) => Some(cat(one, other)?),
-            _ => None,
+            (Some(one), Some(other)) => Some(joined(one, other)?),
+            (None, None) => None,
+            (Some(mask), None) | (None, Some(mask)) => {
+                return Err(QuantizeError::Shape { what: "mask", want: "one for both or for none".into(), got: mask.size() });
+            }
         };
-        let grid = TokenGrid::new(cat(&self.grid.indices, &next.grid.indices)?, self.grid.sizes.clone())?;
+        check_parts(self.parts.len(), &next.parts)?;
+        let grid = TokenGrid::new(joined(&self.grid.indices, &next.grid.indices)?, self.grid.sizes.clone())?;
         let parts = self.parts.into_iter().zip(&next.parts).map(|(one, other)| one.join(other));
         let parts = parts.collect::<Result<_, _>>()?;
-        Ok(Self { codes: cat(&self.codes, &next.codes)?, grid, mask, losses: self.losses, parts })
+        Ok(Self { codes: joined(&self.codes, &next.codes)?, grid, mask, losses: self.losses, parts })
     }
+}
+
+impl Part {
+    fn join(self, next: &Self) -> Result<Self, QuantizeError> {
+        Ok(Self { latents: joined(&self.latents, &next.latents)?, quantized: self.quantized.join(&next.quantized)? })
+    }
+}
+
+fn joined(one: &Tensor, other: &Tensor) -> Result<Tensor, QuantizeError> {
+    Ok(Tensor::f_cat(&[one.detach(), other.detach()], 0)?)
+}
+
+/// Whether there are as many parts as quantizers.
+pub(crate) fn check_parts(quantizers: usize, parts: &[Part]) -> Result<(), QuantizeError> {
+    if parts.len() == quantizers {
+        return Ok(());
+    }
+    let want = format!("[{quantizers}], one for each quantizer inside");
+    Err(QuantizeError::Shape { what: "parts", want, got: vec![parts.len() as i64] })
 }
 
 /// Scalars, f32; each term is a mean over elements, and zero where a member has no such term.
@@ -59,7 +95,7 @@ impl QuantizerLosses {
     }
 }
 
-/// One codebook as it is now, outside of any graph.
+/// One codebook, outside of any graph; where a member keeps a table, a view of it, which later updates change.
 #[derive(Debug)]
 pub struct CodebookView {
     /// What [`lookup`](crate::Quantizer::lookup) would give for each index, before any projection, `[K, D]`, f32.

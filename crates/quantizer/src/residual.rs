@@ -6,9 +6,13 @@ use tch::{Kind, Tensor, nn};
 use vqkit_torch::TokenGrid;
 
 use crate::latents::Rows;
-use crate::parts::{join_grids, join_losses, split_grid};
+use crate::parts::{join_grids, join_losses, split_grid, update_parts};
+use crate::quantized::Part;
 use crate::registry::{check_dim, check_share};
-use crate::{CodebookView, GradientEstimate, Mode, QuantizeError, Quantized, Quantizer, QuantizerConfig};
+use crate::{
+    CodebookView, EmaVectorQuantizerConfig, GradientEstimate, Metric, Mode, QuantizeError, Quantized, Quantizer,
+    QuantizerConfig, VectorQuantizerConfig,
+};
 
 /// More levels are a typing error.
 const MOST_LEVELS: i64 = 64;
@@ -66,6 +70,11 @@ impl ResidualQuantizerConfig {
         }
         check_share("quantize_dropout", self.quantize_dropout)?;
         match *self.quantizer {
+            QuantizerConfig::Vq(VectorQuantizerConfig { metric: Metric::Cosine, .. })
+            | QuantizerConfig::Ema(EmaVectorQuantizerConfig { metric: Metric::Cosine, .. }) => {
+                let reason = "levels with the cosine metric, whose codes have length 1 whatever is left over".into();
+                Err(QuantizeError::Config { field: "quantizer", reason })
+            }
             QuantizerConfig::Vq(_) | QuantizerConfig::Ema(_) | QuantizerConfig::Sim(_) => self.quantizer.validate(),
             _ => {
                 let found = self.quantizer.type_name();
@@ -127,7 +136,8 @@ fn masked(latents: &Tensor, mask: Option<&Tensor>, used: Option<&Tensor>) -> Opt
     let used = per_image(used, latents.dim() - 1);
     let mut shape = latents.size();
     shape.remove(1);
-    Some(mask.map_or_else(|| used.expand(shape.as_slice(), false), |mask| mask.logical_and(&used)))
+    let both = |mask: &Tensor| mask.to_device(used.device()).logical_and(&used);
+    Some(mask.map_or_else(|| used.expand(shape.as_slice(), false), both))
 }
 
 /// Values `[B]` as `[B, 1, ..]` with `axes` axes.
@@ -147,19 +157,20 @@ impl Quantizer for ResidualQuantizer {
         Ok(())
     }
 
-    /// `parts` has what every level made of its residual.
+    /// `parts` has the residual of every level, and what it made of it.
     fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError> {
         let rows = Rows::of(latents, self.dim)?;
+        rows.weights(mask)?;
         let used = self.used(latents, mode);
         let (mut residual, mut sum) = (latents.to_kind(Kind::Float), Tensor::zeros_like(latents).to_kind(Kind::Float));
         let mut parts = Vec::with_capacity(self.layers.len());
         for (level, layer) in self.layers.iter().enumerate() {
             let used = used.as_ref().map(|used| &used[level]);
-            let part = layer.quantize(&residual, masked(latents, mask, used).as_ref(), mode)?;
-            let codes = part.codes.detach();
+            let quantized = layer.quantize(&residual, masked(latents, mask, used).as_ref(), mode)?;
+            let codes = quantized.codes.detach();
+            parts.push(Part { latents: residual.detach(), quantized });
             residual = &residual - &codes;
             sum += used.map_or_else(|| codes.shallow_clone(), |used| &codes * per_image(used, codes.dim()));
-            parts.push(part);
         }
         let codes = self.config.gradient.apply(&Rows::of(&sum, self.dim)?.points, &rows.points)?;
         Ok(Quantized {
@@ -171,13 +182,8 @@ impl Quantizer for ResidualQuantizer {
         })
     }
 
-    fn update(&mut self, latents: &Tensor, quantized: &Quantized) -> Result<(), QuantizeError> {
-        let mut residual = latents.detach().to_kind(Kind::Float);
-        for (layer, part) in self.layers.iter_mut().zip(&quantized.parts) {
-            layer.update(&residual, part)?;
-            residual = &residual - part.codes.detach();
-        }
-        Ok(())
+    fn update(&mut self, _latents: &Tensor, quantized: &Quantized) -> Result<(), QuantizeError> {
+        update_parts(&mut self.layers, quantized)
     }
 
     fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {

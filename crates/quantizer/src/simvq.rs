@@ -128,13 +128,10 @@ impl Quantizer for SimVectorQuantizer {
             let commitment = mean_squared_error(&rows.points, &codes.detach(), weights.as_ref());
             let total = &codebook * self.config.codebook_weight + &commitment * self.config.commitment_weight;
             let none = QuantizerLosses::none(latents.device());
-            Ok(Quantized {
-                codes: rows.restore(&self.config.gradient.apply(&codes, &rows.points)?),
-                grid: TokenGrid::new(rows.restore_indices(&indices), self.sizes())?,
-                losses: QuantizerLosses { codebook, commitment, total, ..none },
-                mask: mask.map(Tensor::shallow_clone),
-                parts: Vec::new(),
-            })
+            let codes = rows.restore(&self.config.gradient.apply(&codes, &rows.points)?);
+            let grid = TokenGrid::new(rows.restore_indices(&indices), self.sizes())?;
+            let losses = QuantizerLosses { codebook, commitment, total, ..none };
+            Ok(Quantized::new(codes, grid, losses, mask))
         })
     }
 

@@ -1,6 +1,8 @@
 //! Soft assignments of latents to codes, in blocks of rows that are computed anew on the way back: the `N × K` probabilities
 //! are never held at once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tch::{Kind, Tensor};
 use vqkit_torch::{TorchError, autocast, autograd, rng};
 
@@ -12,35 +14,30 @@ const BLOCK_LOGITS: i64 = 1 << 22;
 /// Kept away from the logarithm of zero, as in the losses of MAGVIT and LlamaGen.
 const EPS: f64 = 1e-5;
 
-/// What the logit of a latent `z` `[D]` and a code is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Affinity {
-    /// `w·z + b` of the parameters `w` `[K, D]` and `b` `[K]`.
-    Linear,
-    /// `e·z` of the codes `e` `[K, D]`.
-    Product,
-    /// `-||z - e||²` of the codes `e` `[K, D]`, up to what all codes have in common.
-    Distance,
+/// The logits `w·z + b` of latents `z` `[D]`.
+pub(crate) struct Logits {
+    /// `w` `[K, D]`.
+    pub weight: Tensor,
+    /// `b` `[K]`.
+    pub bias: Option<Tensor>,
 }
 
-impl Affinity {
+impl Logits {
+    /// `-||z - e||²` of the codes `e` `[K, D]`, up to what all codes have in common.
+    pub fn of_distances(codes: &Tensor) -> Self {
+        let squares = codes.square().sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
+        Self { weight: codes * 2.0, bias: Some(-squares) }
+    }
+
     /// Logits `[N, K]` of points `[N, D]`.
-    pub fn logits(self, points: &Tensor, parameters: &[Tensor]) -> Tensor {
-        match self {
-            Self::Linear => points.linear(&parameters[0], Some(&parameters[1])),
-            Self::Product => points.linear(&parameters[0], None::<&Tensor>),
-            Self::Distance => {
-                let squares = parameters[0].square().sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
-                points.linear(&(&parameters[0] * 2.0), Some(-squares))
-            }
-        }
+    pub fn of(&self, points: &Tensor) -> Tensor {
+        points.linear(&self.weight, self.bias.as_ref())
     }
 }
 
 /// What is asked of the soft assignments of points `[N, D]`.
 pub(crate) struct Question<'a> {
-    pub affinity: Affinity,
-    pub parameters: &'a [&'a Tensor],
+    pub logits: &'a Logits,
     /// Which points count in the entropies, `[N]`.
     pub weights: Option<&'a Tensor>,
     /// The temperature at which entropies are taken.
@@ -92,83 +89,86 @@ impl Soft {
 
 /// Answers for points `[N, D]`; in one piece where that is small.
 pub(crate) fn soft(points: &Tensor, question: &Question) -> Result<Soft, QuantizeError> {
-    let codes = question.parameters[0].size()[0];
-    soft_in_blocks(points, question, BLOCK_LOGITS / codes)
+    soft_in_blocks(points, question, BLOCK_LOGITS / question.logits.weight.size()[0])
 }
 
 /// As [`soft`], of `rows` points at a time.
 fn soft_in_blocks(points: &Tensor, question: &Question, rows: i64) -> Result<Soft, QuantizeError> {
-    let count = points.size()[0];
-    let rows = rows.clamp(1, count.max(1));
-    let whole = rows >= count;
-    let mut blocks = Vec::new();
-    for start in (0..count.max(1)).step_by(rows as usize) {
-        blocks.push(block(points, question, start, rows.min(count - start), whole)?);
+    let (count, rows, options) = (points.size()[0], rows.max(1), (Kind::Float, points.device()));
+    let ones = || Tensor::ones([count], options);
+    let weights = question.weights.map_or_else(ones, Tensor::shallow_clone);
+    let counted = weights.sum(Kind::Float).clamp_min(1.0);
+    let (mut indices, mut mixtures) = (Vec::new(), Vec::new());
+    let mut entropy = Tensor::zeros([0i64; 0], options);
+    let mut shares = Tensor::zeros([question.logits.weight.size()[0]], options);
+    let mut start = 0;
+    for (points, weights) in points.f_split(rows, 0)?.iter().zip(weights.f_split(rows, 0)?) {
+        let answer = answer(points, question, Block::of(question, weights, start)?, rows < count)?;
+        start += points.size()[0];
+        indices.push(answer[0].shallow_clone());
+        entropy += &answer[1];
+        shares += &answer[2];
+        mixtures.extend(answer.into_iter().nth(3));
     }
-    let column = |place: usize| blocks.iter().map(|block: &Vec<Tensor>| &block[place]).collect::<Vec<_>>();
-    let total = |place| Tensor::stack(&column(place), 0).sum_dim_intlist([0i64].as_slice(), false, Kind::Float);
-    let all = || Tensor::full([0i64; 0], count as f64, (Kind::Float, points.device()));
-    let counted = question.weights.map_or_else(all, |weights| weights.sum(Kind::Float)).clamp_min(1.0);
     Ok(Soft {
-        indices: Tensor::cat(&column(0), 0),
-        sample_entropy: total(1) / &counted,
-        mean: total(2) / &counted,
-        mixture: question.mixture.as_ref().map(|_| Tensor::cat(&column(3), 0)),
+        indices: Tensor::f_cat(&indices, 0)?,
+        sample_entropy: entropy / &counted,
+        mean: shares / counted,
+        mixture: question.mixture.as_ref().map(|_| Tensor::f_cat(&mixtures, 0)).transpose()?,
     })
 }
 
-/// Indices, the sum of entropies, the sum of probabilities and perhaps the mixture of `rows` points from `start` on.
-fn block(
-    points: &Tensor,
-    question: &Question,
-    start: i64,
-    rows: i64,
-    whole: bool,
-) -> Result<Vec<Tensor>, QuantizeError> {
-    let points = points.narrow(0, start, rows);
-    let mut inputs = vec![&points];
-    inputs.extend(question.parameters);
+/// Indices, the sum of entropies, the sum of probabilities and perhaps the mixture of some points; kept in memory, or made
+/// anew on the way back.
+fn answer(points: &Tensor, question: &Question, block: Block, anew: bool) -> Result<Vec<Tensor>, QuantizeError> {
+    let mut inputs = vec![points, &question.logits.weight];
+    inputs.extend(&question.logits.bias);
     inputs.extend(question.mixture.as_ref().map(|mixture| mixture.table));
-    let block = Block {
-        affinity: question.affinity,
-        parameters: question.parameters.len(),
-        weights: question.weights.map(|weights| weights.narrow(0, start, rows)),
-        entropy_temperature: question.entropy_temperature,
-        mixture: question.mixture.as_ref().map(|mixture| (mixture.temperature, Draw::of(mixture.noise, start, rows))),
-    };
     let work = move |inputs: &[Tensor]| autocast::disabled(inputs[0].device(), || block.answer(inputs));
-    if whole {
-        return Ok(work(&inputs.iter().map(|input| input.shallow_clone()).collect::<Vec<_>>())?);
+    if anew {
+        return Ok(autograd::checkpoint(&inputs, work)?);
     }
-    Ok(autograd::checkpoint(&inputs, work)?)
+    Ok(work(&inputs.iter().map(|input| input.shallow_clone()).collect::<Vec<_>>())?)
 }
 
 /// A [`Question`] about some of the points, without what takes a gradient.
 struct Block {
-    affinity: Affinity,
-    parameters: usize,
-    weights: Option<Tensor>,
+    has_bias: bool,
+    weights: Tensor,
     entropy_temperature: f64,
     mixture: Option<(f64, Draw)>,
 }
 
 impl Block {
+    /// About as many points as there are weights, from `start` on.
+    fn of(question: &Question, weights: Tensor, start: i64) -> Result<Self, QuantizeError> {
+        let rows = weights.size()[0];
+        let mixture = match &question.mixture {
+            Some(mixture) => Some((mixture.temperature, Draw::of(mixture.noise, start, rows, &weights)?)),
+            None => None,
+        };
+        Ok(Self {
+            has_bias: question.logits.bias.is_some(),
+            entropy_temperature: question.entropy_temperature,
+            mixture,
+            weights,
+        })
+    }
+
     fn answer(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, TorchError> {
-        let (points, rest) = (&inputs[0], &inputs[1..]);
-        let logits = self.affinity.logits(points, &rest[..self.parameters]);
+        let bias = self.has_bias.then(|| inputs[2].shallow_clone());
+        let logits = Logits { weight: inputs[1].shallow_clone(), bias }.of(&inputs[0]);
         let log_shares = (&logits / self.entropy_temperature).log_softmax(-1, Kind::Float);
         let shares = log_shares.exp();
         let entropies = -(&shares * log_shares).sum_dim_intlist([-1i64].as_slice(), false, Kind::Float);
-        let (entropy, sum) = match &self.weights {
-            None => (entropies.sum(Kind::Float), shares.sum_dim_intlist([0i64].as_slice(), false, Kind::Float)),
-            Some(weights) => (entropies.dot(weights), shares.transpose(0, 1).mv(weights)),
-        };
+        let sums = (entropies.dot(&self.weights), shares.transpose(0, 1).mv(&self.weights));
         let Some((temperature, draw)) = &self.mixture else {
-            return Ok(vec![logits.argmax(-1, false), entropy, sum]);
+            return Ok(vec![logits.argmax(-1, false), sums.0, sums.1]);
         };
+        let table = &inputs[inputs.len() - 1];
         let perturbed = draw.add(logits)?;
-        let mixture = (&perturbed / *temperature).softmax(-1, Kind::Float).matmul(&rest[self.parameters]);
-        Ok(vec![perturbed.argmax(-1, false), entropy, sum, mixture])
+        let mixture = (&perturbed / *temperature).softmax(-1, Kind::Float).matmul(table);
+        Ok(vec![perturbed.argmax(-1, false), sums.0, sums.1, mixture])
     }
 }
 
@@ -176,34 +176,38 @@ impl Block {
 enum Draw {
     None,
     Given(Tensor),
-    Seeded(u64),
+    Drawn {
+        /// Of the device's default generator, before the first time.
+        state: Tensor,
+        again: AtomicBool,
+    },
 }
 
 impl Draw {
-    /// The seeds come from the default generator of the CPU.
-    fn of(noise: Noise, start: i64, rows: i64) -> Self {
-        match noise {
+    fn of(noise: Noise, start: i64, rows: i64, like: &Tensor) -> Result<Self, TorchError> {
+        Ok(match noise {
             Noise::None => Self::None,
             Noise::Given(noise) => Self::Given(noise.narrow(0, start, rows)),
-            Noise::Drawn => {
-                let seed = Tensor::randint(1 << 62, [1], (Kind::Int64, tch::Device::Cpu));
-                Self::Seeded(seed.int64_value(&[0]).unsigned_abs())
-            }
-        }
+            Noise::Drawn => Self::Drawn { state: rng::state(like.device())?, again: AtomicBool::new(false) },
+        })
     }
 
-    /// Leaves the default generators as they were.
+    /// The first time draws from the default generator of the device; any further time leaves that as it was.
     fn add(&self, logits: Tensor) -> Result<Tensor, TorchError> {
+        let draw = || -logits.detach().empty_like().exponential_(1.0).log();
         match self {
             Self::None => Ok(logits),
             Self::Given(noise) => Ok(logits + noise),
-            Self::Seeded(seed) => {
-                let (cpu, device) = (tch::Device::Cpu, logits.device());
-                let states = (rng::state(cpu)?, rng::state(device)?);
-                rng::manual_seed(device, *seed)?;
-                let noise = -logits.detach().empty_like().exponential_(1.0).log();
-                rng::set_state(device, &states.1)?;
-                rng::set_state(cpu, &states.0)?;
+            Self::Drawn { again, .. } if !again.swap(true, Ordering::Relaxed) => {
+                let noise = draw();
+                Ok(logits + noise)
+            }
+            Self::Drawn { state, .. } => {
+                let device = logits.device();
+                let now = rng::state(device)?;
+                rng::set_state(device, state)?;
+                let noise = draw();
+                rng::set_state(device, &now)?;
                 Ok(logits + noise)
             }
         }
@@ -224,8 +228,7 @@ mod tests {
         let mixture = Some(Mixture { table, temperature: 0.7, noise });
         let weights = Tensor::arange(points.size()[0], (Kind::Float, Device::Cpu)).lt(5.0).to_kind(Kind::Float);
         let question = Question {
-            affinity: Affinity::Distance,
-            parameters: &[codes],
+            logits: &Logits::of_distances(codes),
             weights: Some(&weights),
             entropy_temperature: 0.5,
             mixture,
@@ -255,8 +258,7 @@ mod tests {
         let (points, codes) =
             (Tensor::zeros([40, 2], (Kind::Float, Device::Cpu)).set_requires_grad(true), random(&[64, 2]));
         let question = Question {
-            affinity: Affinity::Product,
-            parameters: &[&codes],
+            logits: &Logits { weight: codes.shallow_clone(), bias: None },
             weights: None,
             entropy_temperature: 1.0,
             mixture: Some(Mixture { table: &codes, temperature: 0.1, noise: Noise::Drawn }),
@@ -280,8 +282,7 @@ mod tests {
     fn one_sure_choice_of_every_code_has_the_least_loss() {
         let codes = Tensor::eye(4, (Kind::Float, Device::Cpu)) * 10.0;
         let question = Question {
-            affinity: Affinity::Distance,
-            parameters: &[&codes],
+            logits: &Logits::of_distances(&codes),
             weights: None,
             entropy_temperature: 1.0,
             mixture: None,

@@ -8,7 +8,7 @@ use crate::codebook::{Codebook, CodebookConfig};
 use crate::kmeans::counts;
 use crate::latents::mean_squared_error;
 use crate::registry::{self, check_codebook, check_weight};
-use crate::soft::{Affinity, Question, soft};
+use crate::soft::{Logits, Question, soft};
 use crate::temperature::check_temperature;
 use crate::{CodebookView, GradientEstimate, Metric, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
@@ -141,8 +141,7 @@ impl VectorQuantizer {
             return Ok(QuantizerLosses { codebook, commitment, entropy, total });
         }
         let question = Question {
-            affinity: Affinity::Distance,
-            parameters: &[table],
+            logits: &Logits::of_distances(table),
             weights,
             entropy_temperature: self.config.entropy_temperature,
             mixture: None,
@@ -164,13 +163,10 @@ impl Quantizer for VectorQuantizer {
         let table = self.codebook.table(matches!(mode, Mode::Train { .. }));
         let indices = self.codebook.assign(&rows.points, &table, mode)?;
         let codes = Tensor::embedding(&table, &indices, -1, false, false);
-        Ok(Quantized {
-            codes: rows.restore(&self.config.gradient.apply(&codes, &rows.points)?),
-            grid: TokenGrid::new(rows.restore_indices(&indices), self.sizes())?,
-            losses: self.losses(&rows.points, &codes, &table, weights.as_ref())?,
-            mask: mask.map(Tensor::shallow_clone),
-            parts: Vec::new(),
-        })
+        let codes = rows.restore(&self.config.gradient.apply(&codes, &rows.points)?);
+        let grid = TokenGrid::new(rows.restore_indices(&indices), self.sizes())?;
+        let losses = self.losses(&rows.points, &codes, &table, weights.as_ref())?;
+        Ok(Quantized::new(codes, grid, losses, mask))
     }
 
     /// Counts the ages of the codes and revives the dead; the optimizer does the rest.
@@ -178,7 +174,7 @@ impl Quantizer for VectorQuantizer {
         tch::no_grad(|| {
             let rows = self.codebook.rows(&latents.detach())?;
             let weights = rows.weights(quantized.mask.as_ref())?;
-            let indices = quantized.grid.indices.f_reshape([-1])?;
+            let indices = rows.indices(&quantized.grid)?;
             let used = counts(&indices, self.codebook.size(), weights.as_ref());
             if let Some(revival) = self.codebook.grow_old(&rows.points, &used, weights.as_ref()) {
                 revival.renew(&mut self.codebook.weight, &revival.replacements);

@@ -1,11 +1,13 @@
-//! Gradients with respect to chosen tensors alone, from outputs that are pulled each its own way.
+//! Gradients with respect to chosen tensors alone, from outputs that are pulled each its own way; and functions whose way back
+//! is one's own.
 //!
 //! `Tensor::backward` of tch pulls one scalar and reaches every leaf. A step that plays two networks against each other asks
 //! for less: the pull of a loss on a picture, and not on the weights that judged it.
 
 use tch::Tensor;
 
-use crate::{TorchError, shim};
+use crate::shim::{self, WayBack};
+use crate::TorchError;
 
 /// What a backward pass of one's own takes and gives: one entry for each output or input, `None` where nothing flows.
 pub type Flow = Vec<Option<Tensor>>;
@@ -41,7 +43,8 @@ pub enum Graph {
 /// # Errors
 /// When an output does not depend on an input, a pull has another shape than its output, or the graph was freed.
 pub fn grad(outputs: &[(&Tensor, &Tensor)], inputs: &[&Tensor], graph: Graph) -> Result<Vec<Tensor>, TorchError> {
-    shim::grad(outputs, inputs, graph != Graph::Free, graph == Graph::Create)
+    let way = WayBack { keep_graph: graph != Graph::Free, create_graph: graph == Graph::Create, allow_unused: false };
+    Ok(shim::grad(outputs, inputs, &way)?.into_iter().flatten().collect())
 }
 
 /// Adds the gradients of `sum(output * pull)` over all outputs to the `.grad` of `inputs`, and of all leaves where `inputs` is
@@ -69,7 +72,7 @@ pub fn backward(outputs: &[(&Tensor, &Tensor)], inputs: &[&Tensor]) -> Result<()
 ///
 /// The outputs are values without a graph of their own; integers among them stay constants. `backward` gives one gradient
 /// for each input, of its shape. It runs without a graph and may be called from another thread; it must not hold on to the
-/// outputs that this returns. Where no gradient would flow, the outputs come back as they are and `backward` is dropped.
+/// outputs that this returns, and what it computes cannot be differentiated again. Where no gradient would flow, the outputs come back as they are and `backward` is dropped.
 ///
 /// ```
 /// use tch::{Kind, Tensor};
@@ -101,8 +104,7 @@ pub fn own_function(
 /// Runs `work` on the inputs without a graph, and once more, with one, on the way back: memory for time
 /// (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
 ///
-/// `work` must give the same outputs for the same inputs, and those of floating point must depend on every input that takes a
-/// gradient.
+/// `work` must give the same outputs for the same inputs.
 ///
 /// ```
 /// use tch::{Kind, Tensor};
@@ -134,8 +136,9 @@ pub fn checkpoint(
         let pulled = outputs.iter().zip(pulls).filter_map(|(output, pull)| Some((output, pull.as_ref()?)));
         let pulled: Vec<_> = pulled.filter(|(output, _)| output.requires_grad()).collect();
         let wanted: Vec<&Tensor> = leaves.iter().filter(|leaf| leaf.requires_grad()).collect();
-        let mut gradients = grad(&pulled, &wanted, Graph::Free)?.into_iter();
-        Ok(takes.iter().map(|takes| if *takes { gradients.next() } else { None }).collect())
+        let way = WayBack { allow_unused: true, ..WayBack::default() };
+        let mut gradients = shim::grad(&pulled, &wanted, &way)?.into_iter();
+        Ok(takes.iter().map(|takes| if *takes { gradients.next().flatten() } else { None }).collect())
     })
 }
 
@@ -177,6 +180,14 @@ mod tests {
         let (a, b) = (random(&[3, 4]), random(&[4, 5]).detach());
         let outputs = checkpoint(&[&a, &b], work).unwrap();
         outputs[2].backward();
+        assert!(a.grad().defined() && !b.grad().defined());
+    }
+
+    #[test]
+    fn an_input_that_only_another_output_depends_on_gets_nothing() {
+        let (a, b) = (random(&[3]), random(&[3]));
+        let outputs = checkpoint(&[&a, &b], |inputs| Ok(vec![inputs[0].square(), inputs[1].square()])).unwrap();
+        outputs[0].sum(Kind::Float).backward();
         assert!(a.grad().defined() && !b.grad().defined());
     }
 

@@ -88,6 +88,7 @@ public:
     ~OwnNode() override { release_variables(); }
 
     torch::autograd::variable_list apply(torch::autograd::variable_list&& pulls) override {
+        const std::lock_guard<std::mutex> lock(mutex_);
         TORCH_CHECK(backward_.context != nullptr, "the graph was freed on an earlier way back");
         std::vector<at::Tensor*> given, made(num_outputs(), nullptr);
         for (auto& pull : pulls) given.push_back(pull.defined() ? &pull : nullptr);
@@ -103,6 +104,7 @@ public:
     }
 
     void release_variables() override {
+        const std::lock_guard<std::mutex> lock(mutex_);
         if (backward_.context != nullptr) backward_.drop(backward_.context);
         backward_.context = nullptr;
     }
@@ -149,13 +151,13 @@ Message vqkit_adam_step(Tensors parameters, Tensors exp_avgs, Tensors exp_avg_sq
 }
 
 // The gradients of `count` outputs, each pulled by a tensor of its own shape, with respect to the inputs alone; `made`
-// receives one new tensor for each input.
+// receives one new tensor for each input, or null for one that no output depends on, where that is allowed.
 Message vqkit_grad(Tensors outputs, Tensors pulls, size_t count, Tensors inputs, size_t wanted, bool keep_graph,
-                   bool create_graph, at::Tensor** made) {
+                   bool create_graph, bool allow_unused, at::Tensor** made) {
     return guarded([&] {
         const auto gradients = torch::autograd::grad(list_of(outputs, count), list_of(inputs, wanted),
-                                                     list_of(pulls, count), keep_graph, create_graph);
-        for (size_t i = 0; i < wanted; ++i) made[i] = new at::Tensor(gradients[i]);
+                                                     list_of(pulls, count), keep_graph, create_graph, allow_unused);
+        for (size_t i = 0; i < wanted; ++i) made[i] = gradients[i].defined() ? new at::Tensor(gradients[i]) : nullptr;
     });
 }
 
@@ -177,8 +179,10 @@ bool vqkit_takes_gradient(Tensors tensors, size_t count) {
 // Makes outputs, tensors without a graph, functions of the inputs; integers stay constants. Takes the context in any case.
 Message vqkit_own_function(Tensors inputs, size_t wanted, Tensors outputs, size_t count, Backward backward) {
     return guarded([&] {
-        const auto node = std::shared_ptr<OwnNode>(
-            new OwnNode(backward, torch::autograd::collect_next_edges(list_of(inputs, wanted))), torch::autograd::deleteNode);
+        std::unique_ptr<void, void (*)(void*)> held(backward.context, backward.drop);
+        auto edges = torch::autograd::collect_next_edges(list_of(inputs, wanted));
+        const std::shared_ptr<OwnNode> node(new OwnNode(backward, std::move(edges)), torch::autograd::deleteNode);
+        held.release();
         for (size_t i = 0; i < count; ++i) {
             if (at::isFloatingType(outputs[i]->scalar_type())) {
                 torch::autograd::set_history(*outputs[i], node);

@@ -40,6 +40,7 @@ unsafe extern "C" {
         wanted: usize,
         keep_graph: bool,
         create_graph: bool,
+        allow_unused: bool,
         made: *mut RawTensor,
     ) -> Message;
     fn vqkit_backward(
@@ -128,13 +129,20 @@ pub fn adam_step(operands: &AdamOperands, numbers: &AdamNumbers) -> Result<(), T
     })
 }
 
-/// The gradients of outputs, each with its pull, with respect to the inputs.
+/// What the way back leaves of the graph, and whether it may miss an input.
+#[derive(Default)]
+pub struct WayBack {
+    pub keep_graph: bool,
+    pub create_graph: bool,
+    pub allow_unused: bool,
+}
+
+/// The gradients of outputs, each with its pull, with respect to the inputs; `None` for one that no output depends on.
 pub fn grad(
     outputs: &[(&Tensor, &Tensor)],
     inputs: &[&Tensor],
-    keep_graph: bool,
-    create_graph: bool,
-) -> Result<Vec<Tensor>, TorchError> {
+    way: &WayBack,
+) -> Result<Vec<Option<Tensor>>, TorchError> {
     let (outputs, pulls): (Vec<&Tensor>, Vec<&Tensor>) = outputs.iter().copied().unzip();
     let [outputs, pulls, inputs] = [&outputs, &pulls, &inputs.to_vec()].map(|list| pointers(list));
     let mut made: Vec<RawTensor> = vec![std::ptr::null_mut(); inputs.len()];
@@ -146,13 +154,15 @@ pub fn grad(
             outputs.len(),
             inputs.as_ptr(),
             inputs.len(),
-            keep_graph,
-            create_graph,
+            way.keep_graph,
+            way.create_graph,
+            way.allow_unused,
             made.as_mut_ptr(),
         )
     })?;
-    // SAFETY: a call without a message has made a tensor for every input and gives it away.
-    Ok(made.into_iter().map(|tensor| unsafe { Tensor::from_ptr(tensor.cast()) }).collect())
+    // SAFETY: a call without a message has made a tensor for every input, or null, and gives it away.
+    let own = |tensor: RawTensor| (!tensor.is_null()).then(|| unsafe { Tensor::from_ptr(tensor.cast()) });
+    Ok(made.into_iter().map(own).collect())
 }
 
 /// Adds the gradients of outputs, each with its pull, to those of the inputs, or of all leaves where there are none.

@@ -130,16 +130,14 @@ fn indices_of_finite_scalars_come_back_over_the_whole_range() {
 
 #[test]
 fn indices_of_signs_come_back_over_the_whole_range() {
-    for bits in [1, 2, 10, 18] {
+    for bits in [1, 2, 10, 14] {
         let lfq = LookupFreeQuantizerConfig::new(1 << bits);
         let bsq = BinarySphericalQuantizerConfig(lfq.clone());
         for config in [QuantizerConfig::LookupFree(lfq), QuantizerConfig::BinarySpherical(bsq)] {
             let quantizer = build(&config, bits).quantizer;
             let grid = all_indices(1 << bits);
-            let codes = quantizer.lookup(&grid).unwrap();
-            // The entropy of 2^18 codes over as many points is not asked for here.
-            let again = quantizer.quantize(&codes.narrow(2, (1 << bits) - 2, 2), None, Mode::Eval).unwrap();
-            assert_eq!(again.grid.indices, grid.indices.narrow(2, (1 << bits) - 2, 2), "{}", config.type_name());
+            let again = quantizer.quantize(&quantizer.lookup(&grid).unwrap(), None, Mode::Eval).unwrap();
+            assert_eq!(again.grid.indices, grid.indices, "{}", config.type_name());
         }
     }
 }

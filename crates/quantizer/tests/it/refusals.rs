@@ -1,10 +1,10 @@
 //! What quantizers refuse, and how they say it.
 
-use crate::common::{build, every_config, every_kind, every_table, randn};
+use crate::common::{TRAIN, build, every_config, every_kind, every_table, randn};
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_quantizer::{
     Anneal, AnnealCurve, BinarySphericalQuantizerConfig, EmaVectorQuantizerConfig, FiniteScalarQuantizerConfig,
-    GradientEstimate, GumbelQuantizerConfig, IndexBackpropagationQuantizerConfig, LookupFreeQuantizerConfig, Mode,
+    GradientEstimate, GumbelQuantizerConfig, IndexBackpropagationQuantizerConfig, LookupFreeQuantizerConfig, Metric, Mode,
     ProductQuantizerConfig, QuantizeError, QuantizerConfig, ResidualQuantizerConfig, SimVectorQuantizerConfig, Usage,
     VectorQuantizerConfig,
 };
@@ -34,9 +34,11 @@ fn a_codebook_does_not_start_from_nothing() {
 #[test]
 fn masks_of_another_shape_or_kind_are_refused() {
     let latents = randn(&[2, 3, 4]);
-    for built in every_kind(4, &latents) {
+    let dropping = ResidualQuantizerConfig { quantize_dropout: 1.0, ..ResidualQuantizerConfig::new(2, table()) };
+    let dropping = build(&QuantizerConfig::Residual(dropping), 3);
+    for built in every_kind(4, &latents).into_iter().chain([dropping]) {
         for mask in [Tensor::ones([2, 5], (Kind::Bool, Device::Cpu)), randn(&[2, 4])] {
-            let error = built.quantizer.quantize(&latents, Some(&mask), Mode::Eval).unwrap_err();
+            let error = built.quantizer.quantize(&latents, Some(&mask), TRAIN).unwrap_err();
             assert!(error.to_string().starts_with("mask must have shape [2, 4] and kind Bool"), "{error}");
         }
     }
@@ -85,6 +87,22 @@ fn values_out_of_range_name_their_key() {
     assert!(matches!(refused, QuantizeError::Config { field: "dim", .. }));
 }
 
+fn table() -> QuantizerConfig {
+    QuantizerConfig::Vq(VectorQuantizerConfig::new(8))
+}
+
+#[test]
+fn updates_by_what_was_made_of_other_latents_are_refused() {
+    let latents = randn(&[2, 3, 4]);
+    for mut built in every_table(4, 0, GradientEstimate::default()).iter().map(|config| build(config, 3)) {
+        let quantized = built.quantizer.quantize(&latents, None, TRAIN).unwrap();
+        assert!(matches!(built.quantizer.update(&randn(&[2, 3, 5]), &quantized), Err(QuantizeError::Shape { .. })));
+    }
+    let one = build(&table(), 3).quantizer.quantize(&latents, None, TRAIN).unwrap();
+    let mut residual = build(&QuantizerConfig::Residual(ResidualQuantizerConfig::new(2, table())), 3);
+    assert!(matches!(residual.quantizer.update(&latents, &one), Err(QuantizeError::Shape { what: "parts", .. })));
+}
+
 fn wrong_without_table() -> Vec<(&'static str, QuantizerConfig)> {
     let fsq = |levels: &[i64]| QuantizerConfig::FiniteScalar(FiniteScalarQuantizerConfig::new(levels));
     let lfq = LookupFreeQuantizerConfig::new(8);
@@ -93,18 +111,25 @@ fn wrong_without_table() -> Vec<(&'static str, QuantizerConfig)> {
     vec![
         ("levels", fsq(&[])),
         ("levels", fsq(&[8, 1])),
-        ("levels", fsq(&[4096, 4096, 2])),
+        ("levels", fsq(&[256, 256, 256, 2])),
+        ("levels", fsq(&[1001])),
         ("levels", fsq(&[i64::MAX, i64::MAX])),
         ("codebook_size", lookup_free(LookupFreeQuantizerConfig::new(12))),
         ("codebook_size", bsq(LookupFreeQuantizerConfig::new(1))),
         ("entropy_fraction", lookup_free(LookupFreeQuantizerConfig { entropy_fraction: 0.0, ..lfq.clone() })),
         ("inv_temperature", bsq(LookupFreeQuantizerConfig { inv_temperature: 0.0, ..lfq.clone() })),
-        ("entropy_floor", lookup_free(LookupFreeQuantizerConfig { entropy_floor: -1.0, ..lfq })),
+        ("entropy_floor", lookup_free(LookupFreeQuantizerConfig { entropy_floor: -1.0, ..lfq.clone() })),
+        ("entropy_anneal", lookup_free(LookupFreeQuantizerConfig {
+            entropy_weight: 0.0,
+            entropy_anneal: Some(Anneal { end: 0.1, steps: 9, curve: AnnealCurve::Exponential }),
+            ..lfq
+        })),
     ]
 }
 
 fn wrong_composites() -> Vec<(&'static str, QuantizerConfig)> {
-    let vq = QuantizerConfig::Vq(VectorQuantizerConfig::new(8));
+    let vq = table();
+    let cosine = VectorQuantizerConfig { metric: Metric::Cosine, ..VectorQuantizerConfig::new(8) };
     let fsq = QuantizerConfig::FiniteScalar(FiniteScalarQuantizerConfig::new(&[8]));
     let residual = ResidualQuantizerConfig::new(2, vq.clone());
     let simvq = SimVectorQuantizerConfig { frozen_codebook_dim: Some(0), ..SimVectorQuantizerConfig::new(8) };
@@ -117,6 +142,7 @@ fn wrong_composites() -> Vec<(&'static str, QuantizerConfig)> {
         ),
         ("quantize_dropout", QuantizerConfig::Residual(ResidualQuantizerConfig { quantize_dropout: 1.5, ..residual })),
         ("quantizer", QuantizerConfig::Residual(ResidualQuantizerConfig::new(2, fsq))),
+        ("quantizer", QuantizerConfig::Residual(ResidualQuantizerConfig::new(2, QuantizerConfig::Vq(cosine)))),
         ("groups", QuantizerConfig::Product(ProductQuantizerConfig::new(0, vq.clone()))),
         ("groups", QuantizerConfig::Product(ProductQuantizerConfig::new(2, vq.clone()))),
         (
