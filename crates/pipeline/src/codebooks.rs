@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 use tch::Tensor;
-use vqkit_quantizer::{CodeDistances, CodebookHealth};
+use vqkit_quantizer::{CodeDistances, CodebookHealth, CodebookView, Quantizer};
 use vqkit_vqvae::Tokenizer;
 
 use crate::{
@@ -102,17 +102,24 @@ impl Subject {
     pub fn codebooks(&self) -> Result<Codebooks> {
         let mut codebooks = Vec::new();
         for (level, quantizer) in self.tokenizer.quantizers().iter().enumerate() {
-            for (codebook, view) in quantizer.codebooks().iter().enumerate() {
-                let counts =
-                    self.counts_of(Place { level, codebook }).map(|counts| counts.to_device(view.codes.device()));
-                codebooks.push(CodebookOf { level, codebook, health: CodebookHealth::of(view, counts.as_ref())? });
+            let views = tables(quantizer.as_ref());
+            for (codebook, size) in quantizer.sizes().into_iter().enumerate() {
+                let counts = self.counts_of(Place { level, codebook });
+                let health = match views.get(codebook) {
+                    Some(view) => {
+                        let counts = counts.map(|counts| counts.to_device(view.codes.device()));
+                        CodebookHealth::of(view, counts.as_ref())?
+                    }
+                    None => CodebookHealth::of_use(size, quantizer.code_dim(), counts),
+                };
+                codebooks.push(CodebookOf { level, codebook, health });
             }
         }
         Ok(Codebooks { counted: self.counted, codebooks })
     }
 
     /// Writes `use-L.png`, `map-L.png` and `atlas-L.png` of every level `L` into the new folder `out`; `-L.Q` where a level
-    /// has several codebooks. There is no `use` where that is unknown.
+    /// has several codebooks. There is no `use` where that is unknown, and no `map` of codes that a rule gives.
     ///
     /// # Errors
     /// When something cannot be drawn or written.
@@ -129,15 +136,17 @@ impl Subject {
     pub fn pictures(&self) -> Result<Vec<(String, Picture)>> {
         let mut pictures = Vec::new();
         for (level, quantizer) in self.tokenizer.quantizers().iter().enumerate() {
-            let views = quantizer.codebooks();
-            for (codebook, view) in views.iter().enumerate() {
+            let (views, number) = (tables(quantizer.as_ref()), quantizer.sizes().len());
+            for codebook in 0..number {
                 let place = Place { level, codebook };
-                let (name, file) = (name(place, views.len()), file(place, views.len()));
+                let (name, file) = (name(place, number), file(place, number));
                 let counts = self.counts_of(place);
                 if let Some(counts) = counts {
                     pictures.push((format!("use-{file}"), codebook_picture::usage(&name, counts)?));
                 }
-                pictures.push((format!("map-{file}"), codebook_picture::map(&name, &view.codes, counts)?));
+                if let Some(view) = views.get(codebook) {
+                    pictures.push((format!("map-{file}"), codebook_picture::map(&name, &view.codes, counts)?));
+                }
                 let atlas = atlas(&self.tokenizer, place, self.counts.as_deref(), self.context.device)?;
                 pictures.push((format!("atlas-{file}"), atlas));
             }
@@ -148,6 +157,11 @@ impl Subject {
     fn counts_of(&self, place: Place) -> Option<&Tensor> {
         self.counts.as_ref().map(|counts| &counts[place.level][place.codebook])
     }
+}
+
+/// The codebooks of a quantizer that keeps tables; none where they would have to be made.
+fn tables(quantizer: &dyn Quantizer) -> Vec<CodebookView> {
+    if quantizer.has_tables() { quantizer.codebooks() } else { Vec::new() }
 }
 
 /// What a codebook is called; `beside`: how many its level has.

@@ -254,7 +254,8 @@ fn look_at_codebooks(
 fn glance(quantizer: &dyn Quantizer, usage: &Usage) -> Result<Vec<CodebookHealth>> {
     let counts = usage.codebooks().iter().map(CodebookUsage::counts);
     if !quantizer.has_tables() {
-        return Ok(counts.map(|counts| CodebookHealth::of_use(counts, quantizer.code_dim())).collect());
+        let of_use = |counts: &Tensor| CodebookHealth::of_use(counts.numel() as i64, quantizer.code_dim(), Some(counts));
+        return Ok(counts.map(of_use).collect());
     }
     let views = quantizer.codebooks();
     Ok(views.iter().zip(counts).map(|(view, counts)| CodebookHealth::glance(view, Some(counts))).collect::<Result<_, _>>()?)

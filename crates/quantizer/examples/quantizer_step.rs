@@ -49,7 +49,8 @@ impl Options {
         Ok(options)
     }
 
-    /// The quantizer that does the same work as the peer's of this kind; any other kind by its defaults.
+    /// The quantizer that does the same work as the peer's of this kind; any other kind by its defaults. For `lfq` that is not
+    /// the same work: ours takes the exact entropies, which need no probabilities of single codes, the peer's clamps them.
     fn config(&self) -> Result<QuantizerConfig, Box<dyn Error>> {
         let Self { kind, codes, .. } = self;
         let config = match kind.as_str() {

@@ -104,8 +104,8 @@ impl CodebookHealth {
     }
 
     /// Of `K` codes of width `D` that a rule gives: nothing but their use, by counts `[K]`, can be better or worse.
-    pub fn of_use(counts: &Tensor, dim: i64) -> Self {
-        Self { size: counts.numel() as i64, dim, used: CodesUsed::of(counts), ages: None, distances: None }
+    pub fn of_use(size: i64, dim: i64, counts: Option<&Tensor>) -> Self {
+        Self { size, dim, used: counts.and_then(CodesUsed::of), ages: None, distances: None }
     }
 
     fn measure(view: &CodebookView, counts: Option<&Tensor>, most: i64) -> Result<Self, QuantizeError> {

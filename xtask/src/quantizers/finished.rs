@@ -124,7 +124,7 @@ impl Conditions {
 }
 
 /// The median over the log of the tokenizer's seconds a step. Each pair of lines that follow each other counts, but for those
-/// with a measurement or a checkpoint between them and those of two processes; what comes before the first line does not.
+/// with a measurement between them and those of two processes; what comes before the first line does not.
 fn step_seconds(log: &str) -> Option<f64> {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let lines: Vec<Value> = lines.filter(|line| line["stage"] == "tokenizer").collect();

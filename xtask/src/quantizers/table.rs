@@ -54,7 +54,7 @@ pub fn read(runs: &Path, members: &[&'static Member]) -> Result<(Vec<Row>, Optio
 pub fn markdown(rows: &[Row], conditions: &Conditions) -> String {
     let body: String = rows.iter().map(line).collect();
     format!(
-        "{}.\n\n{HEAD}{body}\nEvery quantizer with its defaults. `fd_vgg_cifar10` is the Fréchet distance of a small classifier's features between \
+        "{}.\n\n{HEAD}{body}\nKeys that the table does not name have their defaults. `fd_vgg_cifar10` is the Fréchet distance of a small classifier's features between \
          the images and their reconstructions: lower is better. Where a position has two codes, use and perplexity are means over its \
          codebooks. The time is the median over the log of the training, without measurements and checkpoints.\n",
         conditions.words
