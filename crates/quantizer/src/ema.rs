@@ -125,8 +125,9 @@ impl EmaVectorQuantizerConfig {
 /// codes        <- embed_avg / smoothed
 /// ```
 ///
-/// as in vector-quantize-pytorch (with the cosine metric, of latents of length 1, and codes brought to length 1) and rosinality's VQ-VAE-2. A new codebook counts each code once. A revived code starts
-/// again with `cluster_size = 1` and `embed_avg` at its latent.
+/// as in vector-quantize-pytorch and rosinality's VQ-VAE-2. With the cosine metric, the latents have length 1, and the codes are
+/// brought to length 1 again. A new codebook counts each code once. A revived code starts again with `cluster_size = 1` and
+/// `embed_avg` at its latent.
 #[derive(Debug)]
 pub struct EmaVectorQuantizer {
     config: EmaVectorQuantizerConfig,

@@ -86,8 +86,8 @@ pub struct CodeDistances {
 impl CodebookHealth {
     /// Looks at codes `[K, D]`, ages `[K]`, and counts `[K]` of how often each code was used, i64.
     ///
-    /// Takes `K² D` operations and three copies of the codes and some tens of MiB beside them. Beyond 32768 codes fewer are measured, so that the
-    /// comparisons stay as many as of that number.
+    /// Takes `K² D` operations, and three copies of the codes and some tens of MiB beside them. Beyond 32768 codes fewer are
+    /// measured, so that the comparisons stay as many as of that number.
     ///
     /// # Errors
     /// When the three do not fit each other.

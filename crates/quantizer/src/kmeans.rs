@@ -20,7 +20,8 @@ pub(crate) struct Clusters {
     pub sizes: Tensor,
 }
 
-/// Clusters points `[N, D]`, f32, given as `metric` compares them (its centres are such points too); where there are fewer points than clusters, points are repeated.
+/// Clusters points `[N, D]`, f32, given as `metric` compares them (its centres are such points too); where there are fewer
+/// points than clusters, points are repeated.
 ///
 /// Draws from the default generator of the points' device.
 pub(crate) fn kmeans(points: &Tensor, clusters: i64, metric: Metric) -> Result<Clusters, QuantizeError> {

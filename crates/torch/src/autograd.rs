@@ -71,8 +71,9 @@ pub fn backward(outputs: &[(&Tensor, &Tensor)], inputs: &[&Tensor]) -> Result<()
 /// `outputs`, as functions of `inputs` whose gradients `backward` computes from the pulls on the outputs.
 ///
 /// The outputs are values without a graph of their own; integers among them stay constants. `backward` gives one gradient
-/// for each input, of its shape. It runs without a graph and may be called from another thread; it must not hold on to the
-/// outputs that this returns, and what it computes cannot be differentiated again. Where no gradient would flow, the outputs come back as they are and `backward` is dropped.
+/// for each input, of its shape. It runs without a graph, so its gradients cannot be differentiated again; it may be called
+/// from another thread, and must not hold on to the outputs that this returns. Where no gradient would flow, the outputs come
+/// back as they are and `backward` is dropped.
 ///
 /// ```
 /// use tch::{Kind, Tensor};
