@@ -37,6 +37,8 @@ pub const MEMBERS: &[Member] = &[
         r#"{ type = "ema", codebook_size = 1024 }"#, &[]),
     member("ema-cosine", "codes by moving averages, compared by cosine, latents of width 8", "Yu et al. 2022",
         r#"{ type = "ema", codebook_size = 1024, metric = "cosine" }"#, &["tokenizer.embed_dim=8"]),
+    member("ema-sampled", "codes by moving averages, drawn in training", "Roy et al. 2018",
+        r#"{ type = "ema", codebook_size = 1024, sample_temperature = 0.5 }"#, &[]),
     member("gumbel", "codes drawn, temperature from 1 to 1/16", "Jang et al. 2017",
         r#"{ type = "gumbel", codebook_size = 1024, anneal = { end = 0.0625, steps = {steps} } }"#, &[]),
     member("product", "two codes a position, each of half the latent", "Jégou et al. 2011",
@@ -51,7 +53,7 @@ pub const MEMBERS: &[Member] = &[
         r#"{ type = "bsq", codebook_size = 1024 }"#, &[]),
     member("simvq", "fixed codes behind one learned linear map", "Zhu et al. 2024",
         r#"{ type = "simvq", codebook_size = 1024 }"#, &[]),
-    member("ibq", "gradients to every code through the index", "Shi et al. 2024",
+    member("ibq", "every code learns from every position", "Shi et al. 2024",
         r#"{ type = "ibq", codebook_size = 1024 }"#, &[]),
 ];
 
