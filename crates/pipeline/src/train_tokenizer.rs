@@ -254,11 +254,16 @@ fn look_at_codebooks(
 fn glance(quantizer: &dyn Quantizer, usage: &Usage) -> Result<Vec<CodebookHealth>> {
     let counts = usage.codebooks().iter().map(CodebookUsage::counts);
     if !quantizer.has_tables() {
-        let of_use = |counts: &Tensor| CodebookHealth::of_use(counts.numel() as i64, quantizer.code_dim(), Some(counts));
+        let of_use =
+            |counts: &Tensor| CodebookHealth::of_use(counts.numel() as i64, quantizer.code_dim(), Some(counts));
         return Ok(counts.map(of_use).collect());
     }
     let views = quantizer.codebooks();
-    Ok(views.iter().zip(counts).map(|(view, counts)| CodebookHealth::glance(view, Some(counts))).collect::<Result<_, _>>()?)
+    Ok(views
+        .iter()
+        .zip(counts)
+        .map(|(view, counts)| CodebookHealth::glance(view, Some(counts)))
+        .collect::<Result<_, _>>()?)
 }
 
 /// Of a whole epoch: use and perplexity as means over the codebooks of a level, the age of its oldest code, and the share of

@@ -140,12 +140,7 @@ pub struct EmaVectorQuantizer {
 
 impl EmaVectorQuantizer {
     /// In place, since the table and its sums may be the largest things in memory; gives the counts of the batch.
-    fn follow(
-        &mut self,
-        points: &Tensor,
-        indices: &Tensor,
-        weights: Option<&Tensor>,
-    ) -> Result<Tensor, QuantizeError> {
+    fn follow(&mut self, points: &Tensor, indices: &Tensor, weights: Option<&Tensor>) -> Result<Tensor, QuantizeError> {
         let (sums, counts) = totals(points, indices, self.codebook.size(), weights);
         let rate = 1.0 - self.config.decay;
         let _ = self.cluster_size.lerp_(&counts, rate);
@@ -153,7 +148,7 @@ impl EmaVectorQuantizer {
         let total = self.cluster_size.sum(Kind::Float);
         let smoothing = self.config.eps * self.codebook.size() as f64;
         let smoothed = (&self.cluster_size + self.config.eps) / (&total + smoothing) * &total;
-        self.embed_avg.f_divide_out(&self.codebook.weight, &smoothed.unsqueeze(-1))?;
+        let _ = self.embed_avg.f_divide_out(&self.codebook.weight, &smoothed.unsqueeze(-1))?;
         if self.config.metric == Metric::Cosine {
             let codes = self.config.metric.apply(&self.codebook.weight);
             self.codebook.weight.copy_(&codes);

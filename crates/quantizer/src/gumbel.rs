@@ -193,9 +193,9 @@ impl GumbelQuantizer {
         let codes = rows.restore(&codes);
         let grid = TokenGrid::new(rows.restore_indices(&found.indices), self.sizes())?;
         let losses = QuantizerLosses {
-                total: divergence * self.config.kl_weight,
-                ..QuantizerLosses::none(rows.points.device())
-            };
+            total: divergence * self.config.kl_weight,
+            ..QuantizerLosses::none(rows.points.device())
+        };
         Ok(Quantized::new(codes, grid, losses, mask))
     }
 

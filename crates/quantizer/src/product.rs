@@ -7,8 +7,8 @@ use vqkit_torch::{TokenGrid, autocast};
 
 use crate::latents::Rows;
 use crate::parts::{join_grids, join_losses, split_grid, update_parts};
-use crate::quantized::Part;
 use crate::projection::Projection;
+use crate::quantized::Part;
 use crate::registry::{check_dim, check_width};
 use crate::{CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerConfig};
 

@@ -44,7 +44,11 @@ impl Quantized {
             (Some(one), Some(other)) => Some(joined(one, other)?),
             (None, None) => None,
             (Some(mask), None) | (None, Some(mask)) => {
-                return Err(QuantizeError::Shape { what: "mask", want: "one for both or for none".into(), got: mask.size() });
+                return Err(QuantizeError::Shape {
+                    what: "mask",
+                    want: "one for both or for none".into(),
+                    got: mask.size(),
+                });
             }
         };
         check_parts(self.parts.len(), &next.parts)?;

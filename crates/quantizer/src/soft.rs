@@ -281,12 +281,8 @@ mod tests {
     #[test]
     fn one_sure_choice_of_every_code_has_the_least_loss() {
         let codes = Tensor::eye(4, (Kind::Float, Device::Cpu)) * 10.0;
-        let question = Question {
-            logits: &Logits::of_distances(&codes),
-            weights: None,
-            entropy_temperature: 1.0,
-            mixture: None,
-        };
+        let question =
+            Question { logits: &Logits::of_distances(&codes), weights: None, entropy_temperature: 1.0, mixture: None };
         let found = soft(&codes, &question).unwrap();
         assert!(found.sample_entropy.double_value(&[]) < 1e-6);
         assert!((found.batch_entropy().double_value(&[]) - 4f64.ln()).abs() < 1e-3);

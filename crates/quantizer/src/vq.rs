@@ -163,9 +163,9 @@ impl Quantizer for VectorQuantizer {
         let table = self.codebook.table(matches!(mode, Mode::Train { .. }));
         let indices = self.codebook.assign(&rows.points, &table, mode)?;
         let codes = Tensor::embedding(&table, &indices, -1, false, false);
+        let losses = self.losses(&rows.points, &codes, &table, weights.as_ref())?;
         let codes = rows.restore(&self.config.gradient.apply(&codes, &rows.points)?);
         let grid = TokenGrid::new(rows.restore_indices(&indices), self.sizes())?;
-        let losses = self.losses(&rows.points, &codes, &table, weights.as_ref())?;
         Ok(Quantized::new(codes, grid, losses, mask))
     }
 

@@ -6,8 +6,8 @@
 
 use tch::Tensor;
 
-use crate::shim::{self, WayBack};
 use crate::TorchError;
+use crate::shim::{self, WayBack};
 
 /// What a backward pass of one's own takes and gives: one entry for each output or input, `None` where nothing flows.
 pub type Flow = Vec<Option<Tensor>>;

@@ -4,9 +4,9 @@ use crate::common::{TRAIN, build, every_config, every_kind, every_table, randn};
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_quantizer::{
     Anneal, AnnealCurve, BinarySphericalQuantizerConfig, EmaVectorQuantizerConfig, FiniteScalarQuantizerConfig,
-    GradientEstimate, GumbelQuantizerConfig, IndexBackpropagationQuantizerConfig, LookupFreeQuantizerConfig, Metric, Mode,
-    ProductQuantizerConfig, QuantizeError, QuantizerConfig, ResidualQuantizerConfig, SimVectorQuantizerConfig, Usage,
-    VectorQuantizerConfig,
+    GradientEstimate, GumbelQuantizerConfig, IndexBackpropagationQuantizerConfig, LookupFreeQuantizerConfig, Metric,
+    Mode, ProductQuantizerConfig, QuantizeError, QuantizerConfig, ResidualQuantizerConfig, SimVectorQuantizerConfig,
+    Usage, VectorQuantizerConfig,
 };
 use vqkit_torch::TokenGrid;
 
@@ -119,11 +119,14 @@ fn wrong_without_table() -> Vec<(&'static str, QuantizerConfig)> {
         ("entropy_fraction", lookup_free(LookupFreeQuantizerConfig { entropy_fraction: 0.0, ..lfq.clone() })),
         ("inv_temperature", bsq(LookupFreeQuantizerConfig { inv_temperature: 0.0, ..lfq.clone() })),
         ("entropy_floor", lookup_free(LookupFreeQuantizerConfig { entropy_floor: -1.0, ..lfq.clone() })),
-        ("entropy_anneal", lookup_free(LookupFreeQuantizerConfig {
-            entropy_weight: 0.0,
-            entropy_anneal: Some(Anneal { end: 0.1, steps: 9, curve: AnnealCurve::Exponential }),
-            ..lfq
-        })),
+        (
+            "entropy_anneal",
+            lookup_free(LookupFreeQuantizerConfig {
+                entropy_weight: 0.0,
+                entropy_anneal: Some(Anneal { end: 0.1, steps: 9, curve: AnnealCurve::Exponential }),
+                ..lfq
+            }),
+        ),
     ]
 }
 
