@@ -106,3 +106,25 @@ fn a_collapse_is_told_with_its_cause_and_epochs_are_logged() {
     assert_eq!(epoch["duplicate_codes_0"], 0.0);
     assert!(epoch["epoch_usage_0"].as_f64().unwrap() < 0.1);
 }
+
+#[test]
+fn a_collapse_that_draws_hide_in_training_is_seen_on_held_out_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let (recipe, out) = (recipe(folder.path(), SMALL), folder.path().join("run"));
+    let gumbel = "tokenizer.quantizer={ type = \"gumbel\", codebook_size = 1024 }";
+    let steps = ["--set", "tokenizer.train.steps=6", "--set", "tokenizer.train.evaluate_every=6"];
+    let call = ["train", &recipe, "--run", text(&out), "--stage", "tokenizer", "--set", gumbel];
+    let output = run(&[&call[..], &steps].concat());
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    let log = fs::read_to_string(out.join("log.jsonl")).unwrap();
+    let figure = |key: &str| {
+        let line = log.lines().find(|line| line.contains(key)).unwrap();
+        serde_json::from_str::<Value>(line).unwrap()[key].as_f64().unwrap()
+    };
+    assert!(figure("epoch_usage_0") > 0.5 && figure("held_out_usage_0") < 0.1, "{log}");
+    assert!(
+        said.contains("used on held-out images; the logits favour few codes: raise tokenizer.quantizer.kl_weight"),
+        "{said}"
+    );
+}

@@ -6,6 +6,7 @@ mod charts;
 mod checkpoint;
 mod codebook_atlas;
 mod codebook_picture;
+mod codebook_watch;
 pub mod codebooks;
 mod collapse;
 mod context;

@@ -3,14 +3,12 @@
 use tch::{Kind, Tensor, nn::VarStore, no_grad};
 use vqkit_data::{Batch, Dataset};
 use vqkit_losses::{Adversary, Objective};
-use vqkit_quantizer::{CodebookHealth, CodebookUsage, Mode, Quantizer, Usage};
+use vqkit_quantizer::Mode;
 use vqkit_vqvae::Tokenizer;
 
 use crate::{
     batches,
-    codebook_atlas::Place,
-    codebooks,
-    collapse::{self, COLLAPSED},
+    codebook_watch::Codebooks,
     context::Context,
     error::{PipelineError, Result},
     finetune,
@@ -100,22 +98,20 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
         if trainer.logs_now() {
             log(&mut trainer, &taken, &usage, &watch)?;
         }
-        let epoch_ends = epoch_ends(&batch, data);
-        if epoch_ends || trainer.evaluates_now() {
-            look_at_codebooks(&mut trainer, config, &tokenizer, &usage, &taken.reconstruction.latents, epoch_ends)?;
+        let codebooks = Codebooks { config, tokenizer: &tokenizer, latents: &taken.reconstruction.latents };
+        let mut figure = None;
+        if trainer.evaluates_now() {
+            watch.warning().iter().for_each(|warning| trainer.note(&format!("warning: {warning}")));
+            let held_out = measure(&mut trainer, &tokenizer, recipe, data, context)?;
+            codebooks.warn(&trainer, &usage, &held_out.usage)?;
+            figure = judged_by_pixels(config).then_some((held_out.psnr_db, Better::Higher));
         }
-        if epoch_ends {
+        if epoch_ends(&batch, data) {
+            codebooks.warn(&trainer, &usage, &usage)?;
+            codebooks.log_epoch(&mut trainer, &usage)?;
             usage.reset();
         }
         trainer.set_counters(usage.save().into_iter().chain(watch.save()).collect());
-        let figure = match trainer.evaluates_now() {
-            true => {
-                watch.warning().iter().for_each(|warning| trainer.note(&format!("warning: {warning}")));
-                let psnr_db = measure(&mut trainer, &tokenizer, recipe, data, context)?;
-                judged_by_pixels(config).then_some((psnr_db, Better::Higher))
-            }
-            false => None,
-        };
         trainer.end_step(figure)?;
     }
     batches::report_bad(run, STAGE, &loader)?;
@@ -178,34 +174,45 @@ fn log(trainer: &mut Trainer, taken: &Taken, usage: &LevelUsage, watch: &Watch) 
     trainer.log(figures, &shown)
 }
 
-/// PSNR on held-out images, with the averaged weights; logs it, the distance of the judge's features and a picture.
+/// What held-out images say of a tokenizer.
+struct HeldOut {
+    psnr_db: f64,
+    usage: LevelUsage,
+}
+
+/// Looks at held-out images, with the averaged weights; logs PSNR, the use of codes, the distance of the judge's features and a
+/// picture.
 fn measure(
     trainer: &mut Trainer,
     tokenizer: &Tokenizer,
     recipe: &Recipe,
     data: &Dataset,
     context: &Context,
-) -> Result<f64> {
+) -> Result<HeldOut> {
     let wanted = recipe.tokenizer()?.train.evaluate_samples;
+    let mut usage = LevelUsage::new(&tokenizer.sizes(), context.device);
     let (error, picture) = trainer.with_average(|| {
         let mut error = ReconstructionError::new(&recipe.data, context.device)?;
         let mut picture = None;
         for batch in batches::held_out(recipe, data, wanted)? {
             let images = context.images(&batch?)?;
-            let reconstructions = no_grad(|| tokenizer.forward(&images, Mode::Eval))?.images;
-            error.add(&reconstructions, &images)?;
-            picture.get_or_insert_with(|| beside(&images, &reconstructions));
+            let made = no_grad(|| tokenizer.forward(&images, Mode::Eval))?;
+            error.add(&made.images, &images)?;
+            usage.add(made.levels.iter().map(|level| &level.grid))?;
+            picture.get_or_insert_with(|| beside(&images, &made.images));
         }
         Ok((error, picture))
     })?;
     let psnr_db = error.pixels.psnr_db();
     let mut figures = vec![("held_out_psnr_db".into(), psnr_db)];
     figures.extend(error.fd_vgg_cifar10().map(|distance| ("held_out_fd_vgg_cifar10".into(), distance)));
+    figures
+        .extend(usage.levels().iter().enumerate().map(|(level, of)| (format!("held_out_usage_{level}"), of.usage())));
     trainer.log(figures, &format!("held-out PSNR {psnr_db:.2} dB"))?;
     if let Some(picture) = picture {
         trainer.log_picture("reconstructions", &picture)?;
     }
-    Ok(psnr_db)
+    Ok(HeldOut { psnr_db, usage })
 }
 
 /// A row of originals above the row of their reconstructions.
@@ -218,68 +225,4 @@ pub fn beside(images: &Tensor, reconstructions: &Tensor) -> Picture {
 fn epoch_ends(batch: &Batch, data: &Dataset) -> bool {
     let samples = data.train.len() as u64;
     batch.position / samples != (batch.position - batch.keys.len() as u64) / samples
-}
-
-/// Warns of the codebooks that collapse, and logs how all of them are where an epoch ends.
-fn look_at_codebooks(
-    trainer: &mut Trainer,
-    config: &recipe::Tokenizer,
-    tokenizer: &Tokenizer,
-    usage: &LevelUsage,
-    latents: &[Tensor],
-    epoch_ends: bool,
-) -> Result<()> {
-    let mut figures = Vec::new();
-    for (level, (quantizer, usage)) in tokenizer.quantizers().iter().zip(usage.levels()).enumerate() {
-        let healths = glance(quantizer.as_ref(), usage)?;
-        for (codebook, (health, used)) in healths.iter().zip(usage.codebooks()).enumerate() {
-            if used.is_collapsed(COLLAPSED) {
-                let name = codebooks::name(Place { level, codebook }, healths.len());
-                let latents = (healths.len() == 1).then(|| &latents[level]);
-                let cause = collapse::diagnosis(config, trainer.step(), health, latents)?;
-                let percent = used.usage() * 100.0;
-                let line = format!("{name} collapses: {percent:.1} % of its codes were used in this epoch");
-                trainer.note(&format!("warning: {line}; {cause}"));
-            }
-        }
-        figures.extend(epoch_figures(level, usage, &healths));
-    }
-    match epoch_ends {
-        true => trainer.log(figures, &format!("codes in use {:.0} %", usage.levels()[0].usage() * 100.0)),
-        false => Ok(()),
-    }
-}
-
-/// The health of every codebook of a level, without making a table that the quantizer does not keep.
-fn glance(quantizer: &dyn Quantizer, usage: &Usage) -> Result<Vec<CodebookHealth>> {
-    let counts = usage.codebooks().iter().map(CodebookUsage::counts);
-    if !quantizer.has_tables() {
-        let of_use =
-            |counts: &Tensor| CodebookHealth::of_use(counts.numel() as i64, quantizer.code_dim(), Some(counts));
-        return Ok(counts.map(of_use).collect());
-    }
-    let views = quantizer.codebooks();
-    Ok(views
-        .iter()
-        .zip(counts)
-        .map(|(view, counts)| CodebookHealth::glance(view, Some(counts)))
-        .collect::<Result<_, _>>()?)
-}
-
-/// Of a whole epoch: use and perplexity as means over the codebooks of a level, the age of its oldest code, and the share of
-/// its codes that lie on the spot of another.
-fn epoch_figures(level: usize, usage: &Usage, healths: &[CodebookHealth]) -> Vec<(String, f64)> {
-    let mut figures = vec![
-        (format!("epoch_usage_{level}"), usage.usage()),
-        (format!("epoch_perplexity_{level}"), usage.perplexity()),
-    ];
-    let oldest = healths.iter().filter_map(|health| health.ages).map(|ages| ages.oldest).reduce(f64::max);
-    figures.extend(oldest.map(|oldest| (format!("oldest_code_{level}"), oldest)));
-    let measured = healths.iter().filter_map(|health| health.distances);
-    let (duplicates, codes) = measured
-        .fold((0, 0), |(duplicates, codes), distances| (duplicates + distances.duplicates, codes + distances.measured));
-    if codes > 0 {
-        figures.push((format!("duplicate_codes_{level}"), duplicates as f64 / codes as f64));
-    }
-    figures
 }
