@@ -128,3 +128,36 @@ fn a_collapse_that_draws_hide_in_training_is_seen_on_held_out_images() {
         "{said}"
     );
 }
+
+#[test]
+fn several_codebooks_of_a_level_are_named_drawn_and_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let (recipe, out) = (recipe(folder.path(), SMALL), folder.path().join("run"));
+    let residual = "tokenizer.quantizer={ type = \"residual\", num_quantizers = 2, quantizer = { type = \"ema\", codebook_size = 8 } }";
+    let few = ["--set", "tokenizer.train.steps=6", "--set", "prior=[]", "--set", "condition.class=false"];
+    succeed(&[&["train", &recipe, "--run", text(&out), "--set", residual], &few[..]].concat());
+    let pictures = folder.path().join("codebooks");
+    let said = succeed(&["inspect", text(&out), "-o", text(&pictures)]);
+    assert!(said.contains("codebook 0.0: 8 codes") && said.contains("codebook 0.1: 8 codes"), "{said}");
+    let wanted =
+        ["atlas-0.0", "atlas-0.1", "map-0.0", "map-0.1", "use-0.0", "use-0.1"].map(|name| format!("{name}.png"));
+    assert_eq!(names(&pictures), wanted);
+    let metrics: Value = serde_json::from_slice(&fs::read(out.join("report/metrics.json")).unwrap()).unwrap();
+    assert_eq!((&metrics["levels"][0]["codebooks"], &metrics["levels"][0]["codes"]), (&2.into(), &8.into()));
+    let page = fs::read_to_string(out.join("report/report.html")).unwrap();
+    assert!(page.contains("atlas-0.1"), "the report shows every codebook");
+}
+
+#[test]
+fn codes_that_a_rule_gives_have_no_map() {
+    let folder = tempfile::tempdir().unwrap();
+    let (recipe, out) = (recipe(folder.path(), SMALL), folder.path().join("run"));
+    let fsq = "tokenizer.quantizer={ type = \"fsq\", levels = [8, 5] }";
+    // Steps that end inside an epoch, so that its use is in the checkpoint.
+    let few = ["--stage", "tokenizer", "--set", "tokenizer.train.steps=4"];
+    succeed(&[&["train", &recipe, "--run", text(&out), "--set", fsq], &few[..]].concat());
+    let pictures = folder.path().join("codebooks");
+    let said = succeed(&["inspect", text(&out), "-o", text(&pictures)]);
+    assert!(said.contains("codebook 0: 40 codes") && !said.contains("duplicates"), "{said}");
+    assert_eq!(names(&pictures), ["atlas-0.png", "use-0.png"]);
+}

@@ -180,9 +180,9 @@ impl GumbelQuantizer {
             mixture: (pass.train || rows.points.requires_grad()).then(mixture),
         };
         let found = soft(&rows.points, &asked)?;
-        let codes = match found.mixture {
-            Some(mixture) if mixes => mixture,
-            mixture => self.drawn(&found.indices, mixture, pass.train),
+        let codes = match &found.mixture {
+            Some(mixture) if mixes => mixture.shallow_clone(),
+            _ => found.hard(&kept_still(&self.embed, !pass.train)),
         };
         // KL(p || uniform) = ln K - H(p), and nothing where no position counts.
         let uniform = (self.config.codebook_size as f64).ln();
@@ -203,15 +203,6 @@ impl GumbelQuantizer {
     fn logits_of(&self, train: bool) -> Logits {
         let weight = kept_still(&self.weight, !train).flatten(1, -1);
         Logits { weight, bias: Some(kept_still(&self.bias, !train)) }
-    }
-
-    /// The codes `[N, D']` of indices `[N]`, with the gradient of the mixture to the logits, where there is one.
-    fn drawn(&self, indices: &Tensor, mixture: Option<Tensor>, train: bool) -> Tensor {
-        let drawn = Tensor::embedding(&kept_still(&self.embed, !train), indices, -1, false, false);
-        match mixture {
-            Some(mixture) => drawn + (&mixture - mixture.detach()),
-            None => drawn,
-        }
     }
 }
 

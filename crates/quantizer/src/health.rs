@@ -23,9 +23,8 @@ const DUPLICATE: f64 = 1e-3;
 /// let codes = Tensor::from_slice(&[0.0f32, 0.0, 3.0, 4.0, 3.0, 4.0]).view([3, 2]);
 /// let counts = Tensor::from_slice(&[5i64, 5, 0]);
 /// let health = CodebookHealth::of(&CodebookView { codes, ages: None }, Some(&counts))?;
-/// let (used, distances) = (health.used.unwrap(), health.distances.unwrap());
-/// assert_eq!((used.codes, used.perplexity.round()), (2, 2.0));
-/// assert_eq!((distances.smallest, distances.largest, distances.duplicates), (0.0, 5.0, 2));
+/// assert_eq!(health.used.map(|used| (used.codes, used.perplexity.round())), Some((2, 2.0)));
+/// assert_eq!(health.distances.map(|of| (of.smallest, of.largest, of.duplicates)), Some((0.0, 5.0, 2)));
 /// # Ok::<(), vqkit_quantizer::QuantizeError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -123,10 +123,7 @@ impl Quantizer for IndexBackpropagationQuantizer {
         };
         let found = soft(&rows.points, &question)?;
         let hard = Tensor::embedding(&table, &found.indices, -1, false, false);
-        let codes = match &found.mixture {
-            Some(mixture) => &hard + (mixture - mixture.detach()),
-            None => hard.shallow_clone(),
-        };
+        let codes = found.hard(&table);
         let both = mean_squared_error(&codes, &rows.points, weights.as_ref());
         let commitment = mean_squared_error(&rows.points, &hard.detach(), weights.as_ref());
         let codebook = mean_squared_error(&hard, &rows.points.detach(), weights.as_ref());

@@ -81,6 +81,15 @@ impl Soft {
         -(&self.mean * (&self.mean + EPS).log()).sum(Kind::Float)
     }
 
+    /// The codes `[N, D']` of the indices in `table` `[K, D']`, with the gradient of the mixture to the logits, where there is one.
+    pub fn hard(&self, table: &Tensor) -> Tensor {
+        let hard = Tensor::embedding(table, &self.indices, -1, false, false);
+        match &self.mixture {
+            Some(mixture) => hard + (mixture - mixture.detach()),
+            None => hard,
+        }
+    }
+
     /// `sample entropy - batch entropy`: small where every choice is sure and all codes are chosen.
     pub fn entropy_loss(&self) -> Tensor {
         &self.sample_entropy - self.batch_entropy()

@@ -111,7 +111,7 @@ pub fn conditions(folder: &Path) -> Result<Conditions> {
 
 impl Conditions {
     /// Refuses conditions that are not these.
-    pub fn expect(&self, others: &Self) -> Result<()> {
+    pub fn check_alike(&self, others: &Self) -> Result<()> {
         if self == others {
             return Ok(());
         }
@@ -271,8 +271,8 @@ pub mod tests {
         let recipe = fs::read_to_string(three.join("recipe.toml")).unwrap();
         write(&three, "recipe.toml", &recipe.replace("[tokenizer.train]", "[tokenizer.train]\nlearning_rate = 0.5"));
         let [one, two, three] = [one, two, three].map(|run| conditions(&run).unwrap());
-        assert!(one.expect(&one.clone()).is_ok());
-        assert!(one.expect(&two).unwrap_err().to_string().contains("4 threads"));
-        assert!(one.expect(&three).unwrap_err().to_string().contains("learning_rate"));
+        assert!(one.check_alike(&one.clone()).is_ok());
+        assert!(one.check_alike(&two).unwrap_err().to_string().contains("4 threads"));
+        assert!(one.check_alike(&three).unwrap_err().to_string().contains("learning_rate"));
     }
 }

@@ -116,7 +116,7 @@ impl Plan {
                 missing.push(member);
                 continue;
             }
-            recipe::expect(&finished::recipe(&folder)?, &self.overrides(member)).with_context(|| {
+            recipe::check(&finished::recipe(&folder)?, &self.overrides(member)).with_context(|| {
                 format!("{} is finished, but not as asked for (remove it, or name other --runs)", shown(&folder))
             })?;
         }
@@ -274,7 +274,7 @@ mod tests {
         let usual =
             ["steps=1500", "schedule.warmup_steps=100", "log_every=25"].map(|pair| format!("tokenizer.train.{pair}"));
         assert_eq!((STEPS / 15, STEPS / 60), (100, 25));
-        recipe::expect(&recipe, &usual).unwrap();
+        recipe::check(&recipe, &usual).unwrap();
     }
 
     #[test]

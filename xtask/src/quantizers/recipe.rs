@@ -14,7 +14,7 @@ pub fn split(pair: &str) -> Result<(&str, Value)> {
 }
 
 /// Refuses a recipe in which one of the overrides does not hold; the data may lie elsewhere by now.
-pub fn expect(recipe: &Table, overrides: &[String]) -> Result<()> {
+pub fn check(recipe: &Table, overrides: &[String]) -> Result<()> {
     for pair in overrides {
         let (key, wanted) = split(pair)?;
         match find(recipe, key) {
@@ -79,7 +79,7 @@ mod tests {
     "#;
 
     fn expecting(pair: &str) -> Result<()> {
-        expect(&RECIPE.parse().unwrap(), &[pair.to_owned()])
+        check(&RECIPE.parse().unwrap(), &[pair.to_owned()])
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub fn read(runs: &Path, members: &[&'static Member]) -> Result<(Vec<Row>, Optio
         }
         let conditions = finished::conditions(&folder)?;
         if let Some((name, first)) = &first {
-            first.expect(&conditions).with_context(|| {
+            first.check_alike(&conditions).with_context(|| {
                 format!("{name} and {} cannot share a table (remove the run that is to be made again)", member.name)
             })?;
         }

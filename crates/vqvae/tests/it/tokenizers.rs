@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use tch::nn::{self, OptimizerConfig};
 use tch::{Device, Kind, Reduction, Tensor};
-use vqkit_quantizer::{EmaVectorQuantizerConfig, Mode, QuantizerConfig, VectorQuantizerConfig};
+use vqkit_quantizer::{
+    BinarySphericalQuantizerConfig, EmaVectorQuantizerConfig, FiniteScalarQuantizerConfig, GumbelQuantizerConfig,
+    IndexBackpropagationQuantizerConfig, LookupFreeQuantizerConfig, Mode, ProductQuantizerConfig, QuantizerConfig,
+    ResidualQuantizerConfig, SimVectorQuantizerConfig, VectorQuantizerConfig,
+};
 use vqkit_vqvae::{
     NormKind, Reconstruction, Residual, Tokenizer, TokenizerConfig, VqVae2Config, VqVaeConfig, VqganConfig,
 };
@@ -24,12 +28,12 @@ impl Built {
     }
 }
 
-/// Every tokenizer with every quantizer, and the options of the single-level one.
-fn every_kind() -> Vec<Built> {
+/// Every tokenizer, with the options of the single-level one.
+fn every_tokenizer() -> Vec<TokenizerConfig> {
     let small = VqVaeConfig { residual_channels: Some(4), ..VqVaeConfig::new(8) };
     let two_levels =
         VqVae2Config { channels: 8, residual_blocks: 1, residual_channels: 4, embed_dim: 4, ..VqVae2Config::default() };
-    let tokenizers = [
+    vec![
         TokenizerConfig::VqVae(small.clone()),
         TokenizerConfig::VqVae(VqVaeConfig {
             norm: NormKind::Batch,
@@ -61,9 +65,37 @@ fn every_kind() -> Vec<Built> {
             embed_dim: 4,
             ..VqganConfig::imagenet_f16()
         }),
+    ]
+}
+
+/// Every quantizer, small; those of others are made of moving averages.
+fn every_quantizer() -> Vec<QuantizerConfig> {
+    let table = QuantizerConfig::Ema(EmaVectorQuantizerConfig::new(8));
+    let bits = LookupFreeQuantizerConfig::new(16);
+    let heads = ProductQuantizerConfig { codebook_dim: Some(2), ..ProductQuantizerConfig::new(2, table.clone()) };
+    let all = vec![
+        QuantizerConfig::Vq(VectorQuantizerConfig::new(16)),
+        QuantizerConfig::Ema(EmaVectorQuantizerConfig::new(16)),
+        QuantizerConfig::Gumbel(GumbelQuantizerConfig::new(16)),
+        QuantizerConfig::Sim(SimVectorQuantizerConfig::new(16)),
+        QuantizerConfig::IndexBackpropagation(IndexBackpropagationQuantizerConfig::new(16)),
+        QuantizerConfig::FiniteScalar(FiniteScalarQuantizerConfig::new(&[4, 4])),
+        QuantizerConfig::LookupFree(bits.clone()),
+        QuantizerConfig::BinarySpherical(BinarySphericalQuantizerConfig(bits)),
+        QuantizerConfig::Residual(ResidualQuantizerConfig::new(2, table)),
+        QuantizerConfig::Product(heads),
     ];
-    let quantizers =
-        [QuantizerConfig::Vq(VectorQuantizerConfig::new(16)), QuantizerConfig::Ema(EmaVectorQuantizerConfig::new(16))];
+    assert_eq!(all.iter().map(QuantizerConfig::type_name).collect::<Vec<_>>(), QuantizerConfig::TYPES);
+    all
+}
+
+/// Every tokenizer with the two quantizers that keep codes near the latents.
+fn every_kind() -> Vec<Built> {
+    build_all(&every_quantizer()[..2])
+}
+
+fn build_all(quantizers: &[QuantizerConfig]) -> Vec<Built> {
+    let tokenizers = every_tokenizer();
     let pairs = tokenizers.iter().flat_map(|tokenizer| quantizers.iter().map(move |quantizer| (tokenizer, quantizer)));
     let build = |(tokenizer, quantizer): (&TokenizerConfig, &QuantizerConfig)| {
         let vs = nn::VarStore::new(Device::Cpu);
@@ -76,6 +108,25 @@ fn every_kind() -> Vec<Built> {
 
 fn images(batch: i64) -> Tensor {
     Tensor::rand([batch, 3, SIZE, SIZE], (Kind::Float, Device::Cpu)) * 2.0 - 1.0
+}
+
+#[test]
+fn every_quantizer_serves_every_tokenizer() {
+    tch::manual_seed(9);
+    for Built { name, mut tokenizer, .. } in build_all(&every_quantizer()) {
+        let images = images(2).set_requires_grad(true);
+        tokenizer.initialize(&images.detach()).unwrap();
+        let made = tokenizer.forward(&images, TRAIN).unwrap();
+        let of_codes: Tensor = made.levels.iter().map(|level| &level.losses.total).sum();
+        (made.images.square().mean(Kind::Float) + of_codes).backward();
+        let gradient = images.grad();
+        assert!(gradient.defined() && gradient.abs().max().double_value(&[]) > 0.0, "{name}");
+        tch::no_grad(|| tokenizer.update(&made)).unwrap();
+        let seen = tch::no_grad(|| tokenizer.forward(&images, Mode::Eval)).unwrap();
+        let tokens = seen.levels.into_iter().map(|level| level.grid).collect();
+        let decoded = tch::no_grad(|| tokenizer.decode(&tokens)).unwrap();
+        assert!(decoded.allclose(&seen.images, 1e-4, 1e-5, false), "{name}");
+    }
 }
 
 #[test]
