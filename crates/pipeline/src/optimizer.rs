@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tch::{Tensor, nn::VarStore};
 use vqkit_torch::{
-    optim::{Adam, AdamConfig, Muon, MuonConfig, ParamGroup},
+    optim::{Adam, AdamConfig, Muon, MuonConfig, ParamGroup, decays},
     weights,
 };
 
@@ -27,12 +27,12 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// Weight decay falls on weights of two and more axes, but not on embeddings and codebooks.
+    /// Weight decay falls where [`decays`] says.
     ///
     /// # Errors
     /// When a number of the recipe is out of its range.
     pub fn new(vs: &VarStore, train: &Train) -> Result<Self> {
-        let (matrices, plain): (Named, Named) = weights::trainable(vs).into_iter().partition(is_matrix);
+        let (matrices, plain): (Named, Named) = weights::trainable(vs).into_iter().partition(|(name, value)| decays(name, value));
         let (hidden, decayed): (Named, Named) = match train.optimizer {
             OptimizerKind::AdamW => (Vec::new(), matrices),
             OptimizerKind::Muon => matrices.into_iter().partition(is_hidden),
@@ -94,11 +94,10 @@ impl Optimizer {
     }
 }
 
-fn is_matrix((name, value): &(String, Tensor)) -> bool {
-    value.dim() >= 2 && !name.contains("embedding")
-}
+/// Layers that make logits.
+const HEADS: [&str; 2] = ["head.weight", "output.weight"];
 
-fn is_hidden((_, value): &(String, Tensor)) -> bool {
+fn is_hidden((name, value): &(String, Tensor)) -> bool {
     let size = value.size();
-    size[0].min(size[1]) >= FEWEST_HIDDEN
+    size[0].min(size[1]) >= FEWEST_HIDDEN && !HEADS.contains(&name.as_str())
 }

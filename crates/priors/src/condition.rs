@@ -3,6 +3,8 @@
 use tch::Tensor;
 use vqkit_torch::TokenGrid;
 
+use crate::PriorError;
+
 /// The conditions of a batch; kinds combine. Which ones a prior takes, its [`PriorSpec`](crate::PriorSpec) says.
 ///
 /// ```
@@ -17,8 +19,26 @@ use vqkit_torch::TokenGrid;
 pub struct Condition {
     /// Labels `[B]`, i64, `0 <= class < num_classes`; `num_classes` itself is the null class where the prior has one.
     pub class: Option<Tensor>,
+    /// Vectors made elsewhere, such as a text encoder's.
+    pub embedding: Option<Embedding>,
     /// Aligned grids of tokens, coarse first.
     pub grids: Vec<TokenGrid>,
+}
+
+/// A sequence of vectors for each row of a batch.
+#[derive(Debug)]
+pub struct Embedding {
+    /// `[B, L, dim]`, f32.
+    pub values: Tensor,
+    /// Which of them count, `[B, L]`, bool; none: all. The others are never looked at.
+    pub mask: Option<Tensor>,
+}
+
+impl Embedding {
+    /// A second handle on the same memory.
+    pub fn shallow_clone(&self) -> Self {
+        Self { values: self.values.shallow_clone(), mask: self.mask.as_ref().map(Tensor::shallow_clone) }
+    }
 }
 
 impl Condition {
@@ -32,6 +52,11 @@ impl Condition {
         Self { class: Some(class), ..self }
     }
 
+    /// Adds vectors made elsewhere.
+    pub fn with_embedding(self, embedding: Embedding) -> Self {
+        Self { embedding: Some(embedding), ..self }
+    }
+
     /// Adds a grid of tokens.
     pub fn with_grid(mut self, grid: TokenGrid) -> Self {
         self.grids.push(grid);
@@ -42,6 +67,7 @@ impl Condition {
     pub fn shallow_clone(&self) -> Self {
         Self {
             class: self.class.as_ref().map(Tensor::shallow_clone),
+            embedding: self.embedding.as_ref().map(Embedding::shallow_clone),
             grids: self.grids.iter().map(TokenGrid::shallow_clone).collect(),
         }
     }
@@ -50,7 +76,35 @@ impl Condition {
     pub(crate) fn rows(&self, rows: &Tensor) -> Self {
         let pick = |tensor: &Tensor| tensor.index_select(0, &rows.to_device(tensor.device()));
         let pick_grid = |grid: &TokenGrid| TokenGrid { indices: pick(&grid.indices), sizes: grid.sizes.clone() };
-        Self { class: self.class.as_ref().map(pick), grids: self.grids.iter().map(pick_grid).collect() }
+        let pick_embedding = |embedding: &Embedding| Embedding {
+            values: pick(&embedding.values),
+            mask: embedding.mask.as_ref().map(pick),
+        };
+        Self {
+            class: self.class.as_ref().map(pick),
+            embedding: self.embedding.as_ref().map(pick_embedding),
+            grids: self.grids.iter().map(pick_grid).collect(),
+        }
+    }
+
+    /// The rows of `self`, but those of `other`, which must be of the same kinds, where `from_other` `[B]`, bool, says so.
+    pub(crate) fn where_not(&self, from_other: &Tensor, other: &Self) -> Result<Self, PriorError> {
+        let choose = |own: &Tensor, other: &Tensor| -> Result<Tensor, PriorError> {
+            let mut shape = vec![1; own.dim()];
+            shape[0] = from_other.size()[0];
+            let own = own.f_to_device(from_other.device())?;
+            Ok(other.f_to_device(from_other.device())?.f_where_self(&from_other.f_view(shape.as_slice())?, &own)?)
+        };
+        let class = self.class.as_ref().zip(other.class.as_ref()).map(|(own, other)| choose(own, other)).transpose()?;
+        let embedding = self.embedding.as_ref().zip(other.embedding.as_ref());
+        let embedding = embedding.map(|(own, other)| {
+            let values = choose(&own.values, &other.values)?;
+            Ok::<_, PriorError>(Embedding { values, mask: own.mask.as_ref().map(Tensor::shallow_clone) })
+        });
+        let grids = self.grids.iter().zip(&other.grids).map(|(own, other)| {
+            Ok::<_, PriorError>(TokenGrid { indices: choose(&own.indices, &other.indices)?, sizes: own.sizes.clone() })
+        });
+        Ok(Self { class, embedding: embedding.transpose()?, grids: grids.collect::<Result<_, _>>()? })
     }
 
     /// The rows of `self`, then those of `other`, which must be of the same kinds.
@@ -62,6 +116,10 @@ impl Condition {
             indices: pair(&first.indices, &second.indices),
             sizes: first.sizes.clone(),
         });
-        Self { class, grids: grids.collect() }
+        let embedding = self.embedding.as_ref().zip(other.embedding.as_ref()).map(|(first, second)| Embedding {
+            values: pair(&first.values, &second.values),
+            mask: first.mask.as_ref().zip(second.mask.as_ref()).map(|(first, second)| pair(first, second)),
+        });
+        Self { class, embedding, grids: grids.collect() }
     }
 }

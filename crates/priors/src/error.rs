@@ -47,6 +47,9 @@ pub enum PriorError {
     /// A grid that is none.
     #[error(transparent)]
     Tokens(#[from] vqkit_torch::TokenError),
+    /// The way back, or the random state.
+    #[error(transparent)]
+    Autograd(#[from] vqkit_torch::TorchError),
     /// libtorch refused.
     #[error(transparent)]
     Torch(#[from] tch::TchError),

@@ -2,16 +2,19 @@
 
 mod condition;
 mod error;
+pub mod gpt;
+mod kernels;
 pub mod pixelcnn;
 mod prior;
 mod registry;
 pub mod sampling;
 mod spec;
 
-pub use condition::Condition;
+pub use condition::{Condition, Embedding};
 pub use error::PriorError;
+pub use gpt::{Gpt, Gpt2Config, LlamaConfig, TokenOrder, Vocabulary};
 pub use pixelcnn::{GatedPixelCnn, GatedPixelCnnConfig};
 pub use prior::{Cursor, Prior, PriorLoss};
 pub use registry::PriorConfig;
 pub use sampling::{Given, Sampling, sample};
-pub use spec::{GridSpec, PriorSpec};
+pub use spec::{EmbeddingSpec, GridSpec, PriorSpec};

@@ -2,6 +2,7 @@
 
 use tch::nn;
 
+use crate::gpt::{Gpt2Config, LlamaConfig};
 use crate::pixelcnn::GatedPixelCnnConfig;
 use crate::{Prior, PriorError, PriorSpec};
 
@@ -10,6 +11,10 @@ vqkit_config::tagged! {
     pub enum PriorConfig {
         /// Gated PixelCNN: convolutions over the grid.
         "pixelcnn" => PixelCnn(GatedPixelCnnConfig),
+        /// taming-transformers' GPT.
+        "gpt2" => Gpt2(Gpt2Config),
+        /// LlamaGen's transformer.
+        "llama" => Llama(LlamaConfig),
     }
     macro each_prior;
 }

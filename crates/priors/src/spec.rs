@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 use vqkit_torch::TokenGrid;
 
-use crate::{Condition, PriorError};
+use crate::{Condition, Embedding, PriorError};
 
 /// A grid of tokens, without its values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,16 @@ impl GridSpec {
     }
 }
 
+/// A sequence of vectors, without its values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddingSpec {
+    /// The number of vectors, padding included.
+    pub length: i64,
+    /// The width of a vector.
+    pub dim: i64,
+}
+
 /// What a prior is built for.
 ///
 /// ```
@@ -67,6 +77,9 @@ pub struct PriorSpec {
     /// Number of classes of the class condition; none: there is no such condition.
     #[serde(default)]
     pub num_classes: Option<i64>,
+    /// The embedding that the target is conditioned on.
+    #[serde(default)]
+    pub embedding: Option<EmbeddingSpec>,
     /// The grids that the target is conditioned on, coarse first (the top grid for the bottom prior of a VQ-VAE-2).
     #[serde(default)]
     pub condition_grids: Vec<GridSpec>,
@@ -75,12 +88,17 @@ pub struct PriorSpec {
 impl PriorSpec {
     /// A target without conditions.
     pub fn new(sizes: Vec<i64>, grid: [i64; 2]) -> Self {
-        Self { sizes, grid, num_classes: None, condition_grids: Vec::new() }
+        Self { sizes, grid, num_classes: None, embedding: None, condition_grids: Vec::new() }
     }
 
     /// Adds the class condition.
     pub fn with_classes(self, num_classes: i64) -> Self {
         Self { num_classes: Some(num_classes), ..self }
+    }
+
+    /// Adds an embedding to the condition.
+    pub fn with_embedding(self, length: i64, dim: i64) -> Self {
+        Self { embedding: Some(EmbeddingSpec { length, dim }), ..self }
     }
 
     /// Adds a grid to the condition.
@@ -92,6 +110,11 @@ impl PriorSpec {
     /// The target alone.
     pub fn target(&self) -> GridSpec {
         GridSpec { sizes: self.sizes.clone(), grid: self.grid }
+    }
+
+    /// Whether the target has any condition.
+    pub fn has_condition(&self) -> bool {
+        self.num_classes.is_some() || self.embedding.is_some() || !self.condition_grids.is_empty()
     }
 
     /// Number of positions that a cursor visits: `H · W · Q`, in raster order, `Q` innermost.
@@ -106,6 +129,12 @@ impl PriorSpec {
         for grid in &self.condition_grids {
             grid.validate("condition_grids")?;
         }
+        if let Some(EmbeddingSpec { length, dim }) = self.embedding
+            && (length < 1 || dim < 1)
+        {
+            let reason = format!("needs at least 1 vector of at least 1 number, got {length} of {dim}");
+            return Err(PriorError::config("embedding", reason));
+        }
         match self.num_classes {
             Some(classes) if classes < 1 => {
                 Err(PriorError::config("num_classes", format!("needs at least 1 class, got {classes}")))
@@ -115,7 +144,7 @@ impl PriorSpec {
     }
 
     /// Compares kinds and shapes of a condition for `batch` rows; does not look at the values.
-    /// A class is needed unless the prior has a null class (`has_null`), which then stands in for it.
+    /// A class and an embedding are needed unless the prior has null values for them (`has_null`), which then stand in.
     ///
     /// # Errors
     /// [`PriorError::Condition`] for a kind that is missing or that the prior does not take, [`PriorError::Shape`] for
@@ -125,6 +154,12 @@ impl PriorSpec {
             (Some(_), None) => return Err(self.refuse("a class was given".into())),
             (None, Some(_)) if !has_null => return Err(self.refuse("no class was given".into())),
             (Some(class), Some(_)) => check_class(class, batch)?,
+            (None, _) => {}
+        }
+        match (&condition.embedding, &self.embedding) {
+            (Some(_), None) => return Err(self.refuse("an embedding was given".into())),
+            (None, Some(_)) if !has_null => return Err(self.refuse("no embedding was given".into())),
+            (Some(embedding), Some(spec)) => check_embedding(embedding, spec, batch)?,
             (None, _) => {}
         }
         if condition.grids.len() != self.condition_grids.len() {
@@ -145,6 +180,9 @@ impl PriorSpec {
         if let Some(classes) = self.num_classes {
             takes.push(format!("a class of {classes}"));
         }
+        if let Some(EmbeddingSpec { length, dim }) = self.embedding {
+            takes.push(format!("an embedding of {length} vectors of {dim}"));
+        }
         if !self.condition_grids.is_empty() {
             let grids: Vec<_> = self.condition_grids.iter().map(|spec| spec.grid).collect();
             takes.push(format!("{} condition grids {grids:?}", grids.len()));
@@ -159,4 +197,17 @@ fn check_class(class: &Tensor, batch: i64) -> Result<(), PriorError> {
         return Ok(());
     }
     Err(PriorError::shape("the class", format!("Int64 [{batch}]"), class))
+}
+
+fn check_embedding(embedding: &Embedding, spec: &EmbeddingSpec, batch: i64) -> Result<(), PriorError> {
+    let shape = [batch, spec.length, spec.dim];
+    if embedding.values.size() != shape {
+        return Err(PriorError::shape("the embedding", format!("{shape:?}"), &embedding.values));
+    }
+    match &embedding.mask {
+        Some(mask) if mask.kind() != Kind::Bool || mask.size() != shape[..2] => {
+            Err(PriorError::shape("the mask of the embedding", format!("Bool {:?}", &shape[..2]), mask))
+        }
+        _ => Ok(()),
+    }
 }

@@ -2,10 +2,12 @@
 
 mod adam;
 mod clip;
+mod decay;
 mod group;
 mod muon;
 
 pub use adam::{Adam, AdamConfig};
 pub use clip::clip_grad_norm;
+pub use decay::decays;
 pub use group::ParamGroup;
 pub use muon::{Muon, MuonConfig, orthogonalize};

@@ -1,0 +1,38 @@
+//! A block that is run once more on the way back, instead of keeping what is between (Chen et al. 2016).
+
+use tch::Tensor;
+use vqkit_torch::{TorchError, autocast, autograd, rng};
+
+use super::block::{Block, Pass};
+use crate::PriorError;
+
+/// As [`Block::forward`]; dropout drops the same numbers both times.
+pub(super) fn forward(block: &Block, input: &Tensor, pass: &Pass) -> Result<Tensor, PriorError> {
+    let device = input.device();
+    let mut inputs = vec![input.shallow_clone()];
+    let block = block.map(&mut |weight| {
+        inputs.push(weight.shallow_clone());
+        weight.shallow_clone()
+    });
+    let pass = pass.shallow_clone();
+    let (arithmetic, before) = (autocast::current(device), rng::state(device)?);
+    let work = move |inputs: &[Tensor]| {
+        let now = rng::state(device)?;
+        rng::set_state(device, &before)?;
+        let mut weights = inputs[1..].iter();
+        let block = block.map(&mut |own| weights.next().map_or_else(|| own.shallow_clone(), Tensor::shallow_clone));
+        let run = || block.forward(&inputs[0], &pass).map_err(|error| TorchError::Libtorch(error.to_string()));
+        let output = match arithmetic {
+            Some(kind) => autocast::with(device, kind, run),
+            None => run(),
+        }?;
+        // On the way there the block itself draws the numbers, and what follows goes on behind them.
+        if now != before {
+            rng::set_state(device, &now)?;
+        }
+        Ok(vec![output])
+    };
+    let handles: Vec<&Tensor> = inputs.iter().collect();
+    let mut outputs = autograd::checkpoint(&handles, work)?;
+    Ok(outputs.swap_remove(0))
+}

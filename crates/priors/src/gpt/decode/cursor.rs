@@ -1,0 +1,152 @@
+//! The cursor: what was pushed waits until logits are asked for, and is then read in one pass.
+
+use std::ops::Deref;
+
+use tch::{Device, Kind, Tensor};
+use vqkit_torch::autocast;
+
+use super::{Cache, Decoder};
+use crate::gpt::Gpt;
+use crate::kernels::Packing;
+use crate::{Condition, Cursor, PriorError};
+
+/// The cursor of [`Gpt`].
+///
+/// Keys and values lie in memory that is allocated at the start. The condition, and tokens that are pushed one after the
+/// other without a look at logits between them, are read in one pass.
+#[derive(Debug)]
+pub struct GptCursor<'g> {
+    gpt: &'g Gpt,
+    decoder: Held<'g>,
+    cache: Cache,
+    /// Vectors `[B, T, D]` that were not read yet.
+    pending: Vec<Tensor>,
+    /// The last position that was read, `[B, D]`.
+    hidden: Option<Tensor>,
+    batch: i64,
+    position: i64,
+}
+
+/// Weights that the prior keeps for sampling, or a copy made for one cursor.
+#[derive(Debug)]
+enum Held<'g> {
+    Prepared(&'g Decoder),
+    Own(Box<Decoder>),
+}
+
+impl Deref for Held<'_> {
+    type Target = Decoder;
+
+    fn deref(&self) -> &Decoder {
+        match self {
+            Self::Prepared(decoder) => decoder,
+            Self::Own(decoder) => decoder,
+        }
+    }
+}
+
+impl<'g> GptCursor<'g> {
+    /// For a condition in which nothing is missing.
+    pub(in crate::gpt) fn new(gpt: &'g Gpt, condition: &Condition, batch: i64) -> Result<Self, PriorError> {
+        let decoder = match &gpt.decoder {
+            Some(prepared) => Held::Prepared(prepared),
+            None => Held::Own(Box::new(Decoder::new(gpt, arithmetic(gpt))?)),
+        };
+        let network = &gpt.network;
+        let prefix = network.prefix.embed(condition, batch, gpt.layout.has_class, &network.tokens)?;
+        let prefix = decoder.place(prefix.f_to_kind(Kind::Float)?, 0)?;
+        let cache = Cache::new(gpt, condition, batch, decoder.kind)?;
+        Ok(Self { gpt, decoder, cache, pending: vec![prefix], hidden: None, batch, position: 0 })
+    }
+
+    /// Keys and values of every layer, `[B, kept heads, length, dim]` each, of all positions that were read.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn keys_and_values(&self) -> Result<Vec<[Tensor; 2]>, PriorError> {
+        (0..self.decoder.layers.len()).map(|layer| self.cache.first(layer, self.cache.length())).collect()
+    }
+
+    fn read_pending(&mut self) -> Result<(), PriorError> {
+        if !self.pending.is_empty() {
+            let input = match self.pending.len() {
+                1 => self.pending[0].f_contiguous()?,
+                _ => Tensor::f_cat(&self.pending, 1)?,
+            };
+            self.hidden = Some(self.decoder.advance(&mut self.cache, &input, self.gpt.rotation.as_ref())?);
+            self.pending.clear();
+        }
+        Ok(())
+    }
+
+    fn book(&self) -> usize {
+        (self.position % self.gpt.layout.codebooks) as usize
+    }
+}
+
+/// bf16 under autocast, where libtorch multiplies.
+fn arithmetic(gpt: &Gpt) -> Packing {
+    let device = gpt.network.tokens.device();
+    match autocast::current(device) {
+        Some(Kind::BFloat16) if device != Device::Cpu => Packing::Bf16,
+        _ => Packing::F32,
+    }
+}
+
+impl Cursor for GptCursor<'_> {
+    fn logits(&mut self) -> Result<Tensor, PriorError> {
+        let _guard = tch::no_grad_guard();
+        if self.position == self.len() {
+            return Err(PriorError::Finished(self.len()));
+        }
+        let (book, device) = (self.book(), self.gpt.network.tokens.device());
+        autocast::disabled(device, || {
+            self.read_pending()?;
+            let hidden = self.hidden.as_ref().ok_or(PriorError::Finished(self.position))?;
+            self.decoder.heads[book].forward(hidden)
+        })
+    }
+
+    fn push(&mut self, tokens: &Tensor) -> Result<(), PriorError> {
+        let _guard = tch::no_grad_guard();
+        if tokens.kind() != Kind::Int64 || tokens.size() != [self.batch] {
+            return Err(PriorError::shape("pushed tokens", format!("Int64 [{}]", self.batch), tokens));
+        }
+        if self.position == self.len() {
+            return Err(PriorError::Finished(self.len()));
+        }
+        let tokens = tokens.f_to_device(self.gpt.network.tokens.device())?;
+        self.check_range(&tokens)?;
+        // The last token predicts nothing.
+        if self.position + 1 < self.len() {
+            let first: i64 = self.gpt.spec.sizes[..self.book()].iter().sum();
+            let place = self.gpt.layout.prefix() + self.position;
+            self.pending.push(self.decoder.embed(&(tokens + first), place)?);
+        }
+        self.position += 1;
+        Ok(())
+    }
+
+    fn position(&self) -> i64 {
+        self.position
+    }
+
+    fn len(&self) -> i64 {
+        self.gpt.layout.tokens()
+    }
+}
+
+impl GptCursor<'_> {
+    /// On a GPU it would have to be waited for.
+    fn check_range(&self, tokens: &Tensor) -> Result<(), PriorError> {
+        if tokens.device() != Device::Cpu {
+            return Ok(());
+        }
+        let (codebook, tokens) = (self.book(), Vec::<i64>::try_from(tokens)?);
+        let size = self.gpt.spec.sizes[codebook];
+        match tokens.into_iter().find(|token| !(0..size).contains(token)) {
+            None => Ok(()),
+            Some(index) => Err(vqkit_torch::TokenError::Range { index, codebook, size }.into()),
+        }
+    }
+}

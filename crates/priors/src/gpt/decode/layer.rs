@@ -1,0 +1,127 @@
+//! One block, a few positions at a time.
+
+use tch::{Device, Kind, Tensor};
+
+use super::cache::Cache;
+use super::product::Product;
+use crate::PriorError;
+use crate::gpt::block::{Block, Linear, Mlp, Norm, Projections, rotate};
+use crate::kernels::{Heads, Packing, Past, attend, numbers, numbers_mut};
+
+/// A block's weights, each half's input weights in one.
+#[derive(Debug)]
+pub(super) struct DecodeLayer {
+    attention_norm: Norm,
+    /// Queries, keys and values.
+    projections: Product,
+    out: Product,
+    mlp_norm: Norm,
+    /// Of SwiGLU: gate and up.
+    up: Product,
+    down: Product,
+    gated: bool,
+    heads: i64,
+    kept_heads: i64,
+    head_dim: i64,
+}
+
+impl DecodeLayer {
+    pub(super) fn new(block: &Block, packing: Packing) -> Result<Self, PriorError> {
+        let attention = &block.attention;
+        let product = |linear: &Linear| Product::new(&linear.weight, linear.bias.as_ref(), packing);
+        let projections = match &attention.projections {
+            Projections::Fused(all) => product(all)?,
+            Projections::Separate(each) => product(&joined(&each.each_ref())?)?,
+        };
+        let (up, down, gated) = match &block.mlp {
+            Mlp::Gelu { up, down } => (product(up)?, product(down)?, false),
+            Mlp::SwiGlu { gate, up, down } => (product(&joined(&[gate, up])?)?, product(down)?, true),
+        };
+        let norm = |norm: &Norm| norm.map(&mut |weight| weight.detach().to_kind(Kind::Float));
+        Ok(Self {
+            attention_norm: norm(&block.attention_norm),
+            projections,
+            out: product(&attention.out)?,
+            mlp_norm: norm(&block.mlp_norm),
+            up,
+            down,
+            gated,
+            heads: attention.heads,
+            kept_heads: attention.kept_heads,
+            head_dim: attention.head_dim(),
+        })
+    }
+
+    /// Changes `hidden` `[B, T, D]` in place; puts its keys and values into layer `index` of the cache.
+    pub(super) fn forward(
+        &self,
+        hidden: &Tensor,
+        cache: &Cache,
+        index: usize,
+        rotation: Option<&Tensor>,
+        mask: Option<&Tensor>,
+    ) -> Result<(), PriorError> {
+        let all = self.projections.forward(&self.attention_norm.forward(hidden)?)?;
+        let mut first = 0;
+        let mut part = |heads: i64| {
+            let part = all.f_narrow(-1, first, heads * self.head_dim)?.f_unflatten(-1, [heads, self.head_dim])?;
+            first += heads * self.head_dim;
+            Ok::<_, PriorError>(part)
+        };
+        let (query, key, value) = (part(self.heads)?, part(self.kept_heads)?, part(self.kept_heads)?);
+        let (query, key) = match rotation {
+            Some(rotation) => (rotate(&query.f_contiguous()?, rotation)?, rotate(&key.f_contiguous()?, rotation)?),
+            None => (query, key),
+        };
+        cache.write(index, &key, &value)?;
+        self.out.add_to(&self.attend(&query, cache, index, mask)?, hidden)?;
+        let read = self.up.forward(&self.mlp_norm.forward(hidden)?)?;
+        self.down.add_to(&self.activate(read)?, hidden)
+    }
+
+    /// Of queries `[B, T, heads, dim]`, what they read, `[B, T, D]`.
+    fn attend(&self, query: &Tensor, cache: &Cache, index: usize, mask: Option<&Tensor>) -> Result<Tensor, PriorError> {
+        let (batch, length, ..) = query.size4()?;
+        let width = self.heads * self.head_dim;
+        if length == 1 && query.device() == Device::Cpu {
+            let query = query.f_contiguous()?;
+            let output = Tensor::f_empty([batch, 1, width], (Kind::Float, Device::Cpu))?;
+            let heads =
+                Heads { count: self.heads as usize, kept: self.kept_heads as usize, dim: self.head_dim as usize };
+            let [keys, values] = cache.whole(index);
+            let past = Past {
+                keys: numbers(keys),
+                values: numbers(values),
+                capacity: cache.capacity() as usize,
+                length: cache.length() as usize + 1,
+                bias: cache.bias().map(numbers),
+            };
+            attend(heads, numbers(&query), &past, numbers_mut(&output));
+            return Ok(output);
+        }
+        let [keys, values] = cache.first(index, cache.length() + length)?;
+        let query = query.f_transpose(1, 2)?.f_to_kind(keys.kind())?;
+        let is_causal = mask.is_none() && length > 1;
+        let grouped = self.heads != self.kept_heads;
+        let read =
+            Tensor::f_scaled_dot_product_attention(&query, &keys, &values, mask, 0.0, is_causal, None, grouped)?;
+        Ok(read.f_transpose(1, 2)?.f_reshape([batch, length, width])?.f_to_kind(Kind::Float)?)
+    }
+
+    fn activate(&self, mut read: Tensor) -> Result<Tensor, PriorError> {
+        if !self.gated {
+            return Ok(read.f_gelu_("none")?);
+        }
+        let half = read.size()[2] / 2;
+        let (gate, up) = (read.f_narrow(-1, 0, half)?, read.f_narrow(-1, half, half)?);
+        Ok(gate.f_silu()?.f_mul_(&up)?)
+    }
+}
+
+/// Layers of one input as one.
+fn joined(layers: &[&Linear]) -> Result<Linear, PriorError> {
+    let weights: Vec<&Tensor> = layers.iter().map(|layer| &layer.weight).collect();
+    let biases: Vec<&Tensor> = layers.iter().filter_map(|layer| layer.bias.as_ref()).collect();
+    let bias = (!biases.is_empty()).then(|| Tensor::f_cat(&biases, 0)).transpose()?;
+    Ok(Linear { weight: Tensor::f_cat(&weights, 0)?, bias })
+}

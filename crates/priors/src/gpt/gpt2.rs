@@ -1,0 +1,213 @@
+//! taming-transformers' GPT (`minGPT`): learned positions, layer normalisation, GELU.
+
+use serde::{Deserialize, Serialize};
+use tch::nn::{Init, Path};
+
+use super::block::{Attention, Block, Linear, Mlp, Norm, Projections};
+use super::options::{Options, at_least_one, divides, probability};
+use super::prefix::{Prefix, Projection};
+use super::{Gpt, Layout, Network, TokenOrder, Vocabulary};
+use crate::{PriorError, PriorSpec};
+
+/// Parameters of [`Gpt`] as taming-transformers has it (Esser et al. 2021); names and defaults are upstream's.
+///
+/// ```
+/// use vqkit_priors::Gpt2Config;
+///
+/// let config = Gpt2Config::new(12, 8, 512);
+/// assert!(Gpt2Config { n_head: 7, ..config }.validate().is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gpt2Config {
+    /// Number of blocks.
+    pub n_layer: i64,
+    /// Heads of attention; divides `n_embd`.
+    pub n_head: i64,
+    /// Width `D`.
+    pub n_embd: i64,
+    /// Positions that have a learned vector. Default: as many as the target and its conditions need.
+    #[serde(default)]
+    pub block_size: Option<i64>,
+    /// Dropout of the embedded tokens. Default 0.
+    #[serde(default)]
+    pub embd_pdrop: f64,
+    /// Dropout of what each half of a block adds. Default 0.
+    #[serde(default)]
+    pub resid_pdrop: f64,
+    /// Dropout of the weights of attention. Default 0.
+    #[serde(default)]
+    pub attn_pdrop: f64,
+    /// The first positions, which see each other in both directions; at most the condition. Default 0.
+    #[serde(default)]
+    pub n_unmasked: i64,
+    /// Probability with which a token that is read in training stays what it is, instead of becoming a random one.
+    /// Default 1.
+    #[serde(default = "one")]
+    pub pkeep: f64,
+    /// The order in which positions are read. Default raster.
+    #[serde(default)]
+    pub order: TokenOrder,
+    /// Whose embeddings the indices of a condition have. Default separate; upstream: shared.
+    #[serde(default)]
+    pub vocabulary: Vocabulary,
+    /// Whether the head is the table of tokens. Default false.
+    #[serde(default)]
+    pub tied_head: bool,
+    /// Probability with which a row loses its condition in training; above 0 guidance is possible. Default 0.
+    #[serde(default)]
+    pub condition_dropout: f64,
+    /// Whether blocks are run once more on the way back, instead of keeping what is between. Default false.
+    #[serde(default)]
+    pub activation_checkpointing: bool,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// Standard deviation of all weights at first.
+const STDEV: f64 = 0.02;
+
+impl Gpt2Config {
+    /// Depth, heads and width, all else at its default.
+    pub fn new(n_layer: i64, n_head: i64, n_embd: i64) -> Self {
+        Self {
+            n_layer,
+            n_head,
+            n_embd,
+            block_size: None,
+            embd_pdrop: 0.0,
+            resid_pdrop: 0.0,
+            attn_pdrop: 0.0,
+            n_unmasked: 0,
+            pkeep: one(),
+            order: TokenOrder::default(),
+            vocabulary: Vocabulary::default(),
+            tied_head: false,
+            condition_dropout: 0.0,
+            activation_checkpointing: false,
+        }
+    }
+
+    /// Looks at every value.
+    ///
+    /// # Errors
+    /// [`PriorError::Config`] for the first value that is not allowed.
+    pub fn validate(&self) -> Result<(), PriorError> {
+        at_least_one("n_layer", self.n_layer)?;
+        at_least_one("n_head", self.n_head)?;
+        at_least_one("n_embd", self.n_embd)?;
+        divides("n_head", self.n_head, self.n_embd, "n_embd")?;
+        probability("embd_pdrop", self.embd_pdrop)?;
+        probability("resid_pdrop", self.resid_pdrop)?;
+        probability("attn_pdrop", self.attn_pdrop)?;
+        self.options().validate()
+    }
+
+    /// Compares with what a prior is to be built for; allocates nothing.
+    ///
+    /// # Errors
+    /// [`PriorError::Config`] for a value that is not allowed, alone or for this `spec`.
+    pub fn check(&self, spec: &PriorSpec) -> Result<(), PriorError> {
+        self.validate()?;
+        let layout = Layout::new(spec, self.order)?;
+        self.options().check(spec, layout.prefix())?;
+        match self.block_size {
+            Some(size) if size < layout.length() => {
+                let reason = format!("must be at least {} for this target, got {size}", layout.length());
+                Err(PriorError::config("block_size", reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The prior with its parameters under `vs`.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn build(&self, vs: &Path, spec: &PriorSpec) -> Result<Gpt, PriorError> {
+        self.check(spec)?;
+        let (options, layout) = (self.options(), Layout::new(spec, self.order)?);
+        let width = self.n_embd;
+        let rows = options.rows(spec);
+        let tokens = table(&(vs / "tok_emb"), rows, width);
+        let positions = vs.var("pos_emb", &[1, self.block_size.unwrap_or(layout.length()), width], Init::Const(0.0));
+        let head = if self.tied_head { tokens.shallow_clone() } else { table(&(vs / "head"), rows, width) };
+        let network = Network {
+            prefix: self.prefix(vs, spec, &options, layout.has_class),
+            blocks: (0..self.n_layer).map(|index| self.block(vs / "blocks" / index)).collect(),
+            norm: norm(&(vs / "ln_f"), width),
+            positions: Some(positions),
+            head,
+            tokens,
+            embedding_dropout: self.embd_pdrop,
+        };
+        Gpt::new(network, None, options, layout, spec)
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            vocabulary: self.vocabulary,
+            pkeep: self.pkeep,
+            condition_dropout: self.condition_dropout,
+            n_unmasked: self.n_unmasked,
+            checkpoint: self.activation_checkpointing,
+        }
+    }
+
+    fn prefix(&self, vs: &Path, spec: &PriorSpec, options: &Options, has_class: bool) -> Prefix {
+        let width = self.n_embd;
+        let own = self.vocabulary == Vocabulary::Separate;
+        let grids = spec.condition_grids.iter().enumerate().map(|(index, grid)| {
+            let rows = options.grid_rows(spec, grid.sizes.iter().sum());
+            own.then(|| table(&(vs / "grid_emb" / index), rows, width))
+        });
+        let embedding = spec.embedding.as_ref();
+        let foreign = embedding.filter(|embedding| embedding.dim != width);
+        let null = embedding.filter(|_| options.has_null());
+        Prefix {
+            classes: (own && has_class).then(|| table(&(vs / "class_emb"), options.class_rows(spec), width)),
+            grids: grids.collect(),
+            embedding: foreign.map_or(Projection::None, |embedding| {
+                Projection::Linear(linear(&(vs / "embedding_proj"), embedding.dim, width))
+            }),
+            null_embedding: null.map(|embedding| {
+                vs.var("null_embedding", &[embedding.length, embedding.dim], Init::Randn { mean: 0.0, stdev: STDEV })
+            }),
+        }
+    }
+
+    fn block(&self, vs: Path) -> Block {
+        let width = self.n_embd;
+        let (attn, mlp) = (&vs / "attn", &vs / "mlp");
+        let projection = |name: &str| linear(&(&attn / name), width, width);
+        Block {
+            attention_norm: norm(&(&vs / "ln1"), width),
+            attention: Attention {
+                projections: Projections::Separate([projection("query"), projection("key"), projection("value")]),
+                out: projection("proj"),
+                heads: self.n_head,
+                kept_heads: self.n_head,
+                dropout: self.attn_pdrop,
+            },
+            mlp_norm: norm(&(&vs / "ln2"), width),
+            mlp: Mlp::Gelu { up: linear(&(&mlp / 0), width, 4 * width), down: linear(&(&mlp / 2), 4 * width, width) },
+            residual_dropout: self.resid_pdrop,
+            mlp_dropout: self.resid_pdrop,
+        }
+    }
+}
+
+fn table(vs: &Path, rows: i64, width: i64) -> tch::Tensor {
+    vs.var("weight", &[rows, width], Init::Randn { mean: 0.0, stdev: STDEV })
+}
+
+fn linear(vs: &Path, inputs: i64, outputs: i64) -> Linear {
+    Linear { weight: table(vs, outputs, inputs), bias: Some(vs.var("bias", &[outputs], Init::Const(0.0))) }
+}
+
+fn norm(vs: &Path, width: i64) -> Norm {
+    let var = |name, value| vs.var(name, &[width], Init::Const(value));
+    Norm::Layer { weight: var("weight", 1.0), bias: var("bias", 0.0) }
+}

@@ -1,0 +1,98 @@
+//! How conditions and tokens lie in a sequence: `[class | embedding | condition grids | tokens]`.
+
+use tch::{Device, Kind, Tensor};
+use vqkit_torch::TokenGrid;
+
+use super::TokenOrder;
+use crate::{GridSpec, PriorError, PriorSpec};
+
+/// The places of a sequence.
+#[derive(Debug)]
+pub(super) struct Layout {
+    /// Whether the first position is the class, or the start where there is nothing else.
+    pub has_class: bool,
+    /// Positions of an embedding.
+    pub embedding: i64,
+    /// Positions of each condition grid.
+    pub grids: Vec<i64>,
+    /// Codebooks of the target.
+    pub codebooks: i64,
+    /// Raster places in the order of the sequence, `[H · W]`.
+    pub places: Vec<i64>,
+}
+
+impl Layout {
+    pub(super) fn new(spec: &PriorSpec, order: TokenOrder) -> Result<Self, PriorError> {
+        let embedding = spec.embedding.as_ref().map_or(0, |embedding| embedding.length);
+        let nothing = spec.num_classes.is_none() && embedding == 0 && spec.condition_grids.is_empty();
+        Ok(Self {
+            has_class: spec.num_classes.is_some() || nothing,
+            embedding,
+            grids: spec.condition_grids.iter().map(GridSpec::tokens).collect(),
+            codebooks: spec.sizes.len() as i64,
+            places: order.places(spec.grid)?,
+        })
+    }
+
+    /// Positions in front of the first token.
+    pub(super) fn prefix(&self) -> i64 {
+        i64::from(self.has_class) + self.embedding + self.grids.iter().sum::<i64>()
+    }
+
+    /// Tokens of a target.
+    pub(super) fn tokens(&self) -> i64 {
+        self.places.len() as i64 * self.codebooks
+    }
+
+    /// Positions that the transformer reads: the last token predicts nothing.
+    pub(super) fn length(&self) -> i64 {
+        self.prefix() + self.tokens() - 1
+    }
+
+    /// The tokens `[B, Q, H, W]` of a grid in the order of the sequence, `[B, tokens]`.
+    pub(super) fn sequence(&self, grid: &TokenGrid, device: Device) -> Result<Tensor, PriorError> {
+        let flat = grid.indices.f_to_device(device)?.f_flatten(2, -1)?;
+        Ok(flat.f_index_select(2, &self.index(device))?.f_transpose(1, 2)?.f_flatten(1, 2)?)
+    }
+
+    /// Numbers `[B, H · W, K]` of the sequence as `[B, K, H · W]` of the raster.
+    pub(super) fn raster(&self, numbers: &Tensor) -> Result<Tensor, PriorError> {
+        let inverse = self.index(numbers.device()).f_argsort(0, false)?;
+        Ok(numbers.f_index_select(1, &inverse)?.f_transpose(1, 2)?)
+    }
+
+    fn index(&self, device: Device) -> Tensor {
+        Tensor::from_slice(&self.places).to_device(device)
+    }
+
+    /// Row and column of every position of the sequence, `None` for what lies on no grid. A condition grid is stretched
+    /// over the target, so that what lies at the same place of the picture has the same position.
+    pub(super) fn positions(&self, spec: &PriorSpec) -> Vec<Option<[f64; 2]>> {
+        let stretched = |grid: &GridSpec| {
+            let scale = [0, 1].map(|axis| spec.grid[axis] as f64 / grid.grid[axis] as f64);
+            let [height, width] = grid.grid;
+            let books = grid.sizes.len();
+            let cells = (0..height * width).flat_map(move |place| std::iter::repeat_n(place, books));
+            let centre = move |place: i64, scale: f64| (place as f64 + 0.5) * scale - 0.5;
+            let at = move |place: i64| Some([centre(place / width, scale[0]), centre(place % width, scale[1])]);
+            cells.map(at).collect::<Vec<_>>()
+        };
+        let width = spec.grid[1];
+        let nowhere = i64::from(self.has_class) + self.embedding;
+        let tokens = self.places.iter().flat_map(|place| std::iter::repeat_n(*place, self.codebooks as usize));
+        (0..nowhere)
+            .map(|_| None)
+            .chain(spec.condition_grids.iter().flat_map(stretched))
+            .chain(tokens.map(|place| Some([(place / width) as f64, (place % width) as f64])))
+            .collect()
+    }
+
+    /// Where a query may look among `length` positions, bool `[S, S]`: at earlier ones and its own, and the first
+    /// `unmasked` at each other.
+    pub(super) fn causal(length: i64, unmasked: i64, device: Device) -> Tensor {
+        let mask = Tensor::ones([length, length], (Kind::Bool, device)).tril(0);
+        let first = unmasked.min(length);
+        let _ = mask.narrow(0, 0, first).narrow(1, 0, first).fill_(1);
+        mask
+    }
+}

@@ -1,0 +1,268 @@
+//! LlamaGen's transformer: rotary positions on the grid, root-mean-square normalisation, SwiGLU.
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+use tch::nn::{Init, Path};
+
+use super::block::{Attention, Block, Linear, Mlp, Norm, Projections};
+use super::options::{Options, at_least_one, divides, probability};
+use super::prefix::{Prefix, Projection};
+use super::{Gpt, Layout, Network, TokenOrder, Vocabulary, rotary_table};
+use crate::{PriorError, PriorSpec};
+
+/// Parameters of [`Gpt`] as LlamaGen has it (Sun et al. 2024); names and defaults are upstream's.
+///
+/// ```
+/// use vqkit_priors::LlamaConfig;
+///
+/// let config = LlamaConfig::new(12, 12, 768);
+/// assert_eq!(config.hidden(), 2048);
+/// assert!(LlamaConfig { n_kv_head: Some(5), ..config }.validate().is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LlamaConfig {
+    /// Number of blocks.
+    pub n_layer: i64,
+    /// Heads of attention; divides `dim`, and a head's width is a multiple of 4.
+    pub n_head: i64,
+    /// Width `D`.
+    pub dim: i64,
+    /// Heads of keys and values; divides `n_head`. Default: `n_head`.
+    #[serde(default)]
+    pub n_kv_head: Option<i64>,
+    /// The width of the hidden layer is rounded up to a multiple of this. Default 256.
+    #[serde(default = "multiple")]
+    pub multiple_of: i64,
+    /// Factor on the width of the hidden layer, `8 / 3 · dim`. Default 1.
+    #[serde(default)]
+    pub ffn_dim_multiplier: Option<f64>,
+    /// Base of the rotary frequencies. Default 10000.
+    #[serde(default = "base")]
+    pub rope_base: f64,
+    /// Added to the mean square before its root is taken. Default 1e-5.
+    #[serde(default = "eps")]
+    pub norm_eps: f64,
+    /// Dropout of the embedded tokens. Default 0.1.
+    #[serde(default = "tenth")]
+    pub token_dropout_p: f64,
+    /// Dropout of what attention adds. Default 0.1.
+    #[serde(default = "tenth")]
+    pub resid_dropout_p: f64,
+    /// Dropout of what the small network adds. Default 0.1.
+    #[serde(default = "tenth")]
+    pub ffn_dropout_p: f64,
+    /// Dropout of the weights of attention. Default 0.
+    #[serde(default)]
+    pub attn_dropout_p: f64,
+    /// Probability with which a token that is read in training stays what it is, instead of becoming a random one.
+    /// Default 1.
+    #[serde(default = "one")]
+    pub pkeep: f64,
+    /// The order in which positions are read. Default raster.
+    #[serde(default)]
+    pub order: TokenOrder,
+    /// Whether the head is the table of tokens. Default false.
+    #[serde(default)]
+    pub tied_head: bool,
+    /// Probability with which a row loses its condition in training; above 0 guidance is possible. Upstream's
+    /// `class_dropout_prob`, there 0.1. Default 0.
+    #[serde(default)]
+    pub condition_dropout: f64,
+    /// Whether blocks are run once more on the way back, instead of keeping what is between. Default false.
+    #[serde(default)]
+    pub activation_checkpointing: bool,
+}
+
+fn multiple() -> i64 {
+    256
+}
+
+fn base() -> f64 {
+    10_000.0
+}
+
+fn eps() -> f64 {
+    1e-5
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// Standard deviation of all weights at first, but of the head's, which are 0.
+const STDEV: f64 = 0.02;
+
+impl LlamaConfig {
+    /// Depth, heads and width, all else at its default.
+    pub fn new(n_layer: i64, n_head: i64, dim: i64) -> Self {
+        Self {
+            n_layer,
+            n_head,
+            dim,
+            n_kv_head: None,
+            multiple_of: multiple(),
+            ffn_dim_multiplier: None,
+            rope_base: base(),
+            norm_eps: eps(),
+            token_dropout_p: tenth(),
+            resid_dropout_p: tenth(),
+            ffn_dropout_p: tenth(),
+            attn_dropout_p: 0.0,
+            pkeep: one(),
+            order: TokenOrder::default(),
+            tied_head: false,
+            condition_dropout: 0.0,
+            activation_checkpointing: false,
+        }
+    }
+
+    /// Width of the hidden layer of a block's small network.
+    pub fn hidden(&self) -> i64 {
+        let wide = 2 * 4 * self.dim / 3;
+        let wide = self.ffn_dim_multiplier.map_or(wide, |factor| (factor * wide as f64) as i64);
+        (wide + self.multiple_of - 1) / self.multiple_of * self.multiple_of
+    }
+
+    /// Looks at every value.
+    ///
+    /// # Errors
+    /// [`PriorError::Config`] for the first value that is not allowed.
+    pub fn validate(&self) -> Result<(), PriorError> {
+        for (field, value) in [("n_layer", self.n_layer), ("n_head", self.n_head), ("dim", self.dim)] {
+            at_least_one(field, value)?;
+        }
+        at_least_one("multiple_of", self.multiple_of)?;
+        at_least_one("n_kv_head", self.kept_heads())?;
+        divides("n_head", self.n_head, self.dim, "dim")?;
+        divides("n_kv_head", self.kept_heads(), self.n_head, "n_head")?;
+        if self.dim / self.n_head % 4 != 0 {
+            let reason = format!("heads must be a multiple of 4 wide, dim / n_head is {}", self.dim / self.n_head);
+            return Err(PriorError::config("n_head", reason));
+        }
+        let positive = [
+            ("rope_base", self.rope_base),
+            ("norm_eps", self.norm_eps),
+            ("ffn_dim_multiplier", self.ffn_dim_multiplier.unwrap_or(1.0)),
+        ];
+        if let Some((field, value)) = positive.into_iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
+            return Err(PriorError::config(field, format!("must be a positive number, got {value}")));
+        }
+        probability("token_dropout_p", self.token_dropout_p)?;
+        probability("resid_dropout_p", self.resid_dropout_p)?;
+        probability("ffn_dropout_p", self.ffn_dropout_p)?;
+        probability("attn_dropout_p", self.attn_dropout_p)?;
+        self.options().validate()
+    }
+
+    /// Compares with what a prior is to be built for; allocates nothing.
+    ///
+    /// # Errors
+    /// [`PriorError::Config`] for a value that is not allowed, alone or for this `spec`.
+    pub fn check(&self, spec: &PriorSpec) -> Result<(), PriorError> {
+        self.validate()?;
+        let layout = Layout::new(spec, self.order)?;
+        self.options().check(spec, layout.prefix())
+    }
+
+    /// The prior with its parameters under `vs`.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn build(&self, vs: &Path, spec: &PriorSpec) -> Result<Gpt, PriorError> {
+        self.check(spec)?;
+        let (options, layout) = (self.options(), Layout::new(spec, self.order)?);
+        let rows = options.rows(spec);
+        let tokens = table(&(vs / "tok_embeddings"), rows, self.dim);
+        let head = || (vs / "output").var("weight", &[rows, self.dim], Init::Const(0.0));
+        let head = if self.tied_head { tokens.shallow_clone() } else { head() };
+        let network = Network {
+            prefix: self.prefix(vs, spec, &options, layout.has_class),
+            blocks: (0..self.n_layer).map(|index| self.block(vs / "layers" / index)).collect(),
+            norm: self.norm(&(vs / "norm")),
+            positions: None,
+            head,
+            tokens,
+            embedding_dropout: self.token_dropout_p,
+        };
+        let rotation = rotary_table(&layout.positions(spec), self.dim / self.n_head, self.rope_base);
+        Gpt::new(network, Some(rotation.to_device(vs.device())), options, layout, spec)
+    }
+
+    fn kept_heads(&self) -> i64 {
+        self.n_kv_head.unwrap_or(self.n_head)
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            vocabulary: Vocabulary::Separate,
+            pkeep: self.pkeep,
+            condition_dropout: self.condition_dropout,
+            n_unmasked: 0,
+            checkpoint: self.activation_checkpointing,
+        }
+    }
+
+    fn prefix(&self, vs: &Path, spec: &PriorSpec, options: &Options, has_class: bool) -> Prefix {
+        let condition = vs / "cls_embedding";
+        let grids = spec.condition_grids.iter().enumerate().map(|(index, grid)| {
+            let rows = options.grid_rows(spec, grid.sizes.iter().sum());
+            Some(table(&(vs / "grid_embeddings" / index), rows, self.dim))
+        });
+        let captions = &condition / "cap_proj";
+        let embedding = spec.embedding.as_ref();
+        Prefix {
+            classes: has_class.then(|| table(&(&condition / "embedding_table"), options.class_rows(spec), self.dim)),
+            grids: grids.collect(),
+            embedding: embedding.map_or(Projection::None, |embedding| {
+                let first = linear(&(&captions / "fc1"), embedding.dim, self.dim);
+                Projection::Mlp(first, linear(&(&captions / "fc2"), self.dim, self.dim))
+            }),
+            null_embedding: embedding.filter(|_| options.has_null()).map(|embedding| {
+                let scale = (embedding.dim as f64).sqrt().recip();
+                let values = Tensor::randn([embedding.length, embedding.dim], (tch::Kind::Float, vs.device())) * scale;
+                condition.add("uncond_embedding", values, false)
+            }),
+        }
+    }
+
+    fn block(&self, vs: Path) -> Block {
+        let (attention, mlp) = (&vs / "attention", &vs / "feed_forward");
+        let kept = self.dim / self.n_head * self.kept_heads();
+        let hidden = self.hidden();
+        Block {
+            attention_norm: self.norm(&(&vs / "attention_norm")),
+            attention: Attention {
+                projections: Projections::Fused(linear(&(&attention / "wqkv"), self.dim, self.dim + 2 * kept)),
+                out: linear(&(&attention / "wo"), self.dim, self.dim),
+                heads: self.n_head,
+                kept_heads: self.kept_heads(),
+                dropout: self.attn_dropout_p,
+            },
+            mlp_norm: self.norm(&(&vs / "ffn_norm")),
+            mlp: Mlp::SwiGlu {
+                gate: linear(&(&mlp / "w1"), self.dim, hidden),
+                up: linear(&(&mlp / "w3"), self.dim, hidden),
+                down: linear(&(&mlp / "w2"), hidden, self.dim),
+            },
+            residual_dropout: self.resid_dropout_p,
+            mlp_dropout: self.ffn_dropout_p,
+        }
+    }
+
+    fn norm(&self, vs: &Path) -> Norm {
+        Norm::Rms { weight: vs.var("weight", &[self.dim], Init::Const(1.0)), eps: self.norm_eps }
+    }
+}
+
+fn table(vs: &Path, rows: i64, width: i64) -> Tensor {
+    vs.var("weight", &[rows, width], Init::Randn { mean: 0.0, stdev: STDEV })
+}
+
+fn linear(vs: &Path, inputs: i64, outputs: i64) -> Linear {
+    Linear { weight: table(vs, outputs, inputs), bias: None }
+}

@@ -1,0 +1,278 @@
+//! Decoder-only transformers over tokens: taming-transformers' GPT and LlamaGen's.
+//!
+//! A sequence is `[class | embedding | condition grids | tokens]`, and each token is predicted from all that precedes it. What
+//! starts a sequence without any condition is a vector of its own. Several codebooks lie in one table of tokens, those of
+//! the second behind those of the first; each position's prediction is over its own codebook. Departures from upstream:
+//! grids need not be squares; conditions have tables of their own unless `vocabulary = "shared"`; LlamaGen's grids of a
+//! condition are turned by where they lie over the target.
+
+mod block;
+mod checkpoint;
+mod decode;
+mod gpt2;
+mod layout;
+mod llama;
+mod options;
+mod order;
+mod prefix;
+mod rotary;
+
+use tch::{Device, Kind, Reduction, Tensor};
+use vqkit_torch::TokenGrid;
+
+use self::block::{Block, Norm, Pass};
+use self::decode::Decoder;
+use self::layout::Layout;
+use self::options::Options;
+use self::prefix::{Prefix, lookup, offsets};
+use crate::{Condition, Cursor, Embedding, Prior, PriorError, PriorLoss, PriorSpec};
+
+pub use decode::GptCursor;
+pub use gpt2::Gpt2Config;
+pub use llama::LlamaConfig;
+pub use options::Vocabulary;
+pub use order::TokenOrder;
+pub use rotary::rotary_table;
+
+/// A decoder-only transformer; made by [`Gpt2Config::build`] and [`LlamaConfig::build`].
+#[derive(Debug)]
+pub struct Gpt {
+    spec: PriorSpec,
+    layout: Layout,
+    options: Options,
+    network: Network,
+    /// Of every position, `[S, 1, dim / 2]`, complex.
+    rotation: Option<Tensor>,
+    /// The weights as sampling reads them, where they were prepared.
+    decoder: Option<Box<Decoder>>,
+}
+
+/// The parameters.
+#[derive(Debug)]
+struct Network {
+    /// `[V, D]`
+    tokens: Tensor,
+    /// `[1, S, D]`
+    positions: Option<Tensor>,
+    prefix: Prefix,
+    blocks: Vec<Block>,
+    norm: Norm,
+    /// `[V, D]`
+    head: Tensor,
+    embedding_dropout: f64,
+}
+
+impl Gpt {
+    fn new(
+        network: Network,
+        rotation: Option<Tensor>,
+        options: Options,
+        layout: Layout,
+        spec: &PriorSpec,
+    ) -> Result<Self, PriorError> {
+        let rotation = rotation.map(|table| Ok::<_, PriorError>(table.f_view_as_complex()?.f_unsqueeze(1)?));
+        let rotation = rotation.transpose()?;
+        Ok(Self { spec: spec.clone(), layout, options, network, rotation, decoder: None })
+    }
+
+    /// Logits `[B, P + T, V]` of everything that may follow each position of the prefix and of the first `T` tokens
+    /// `[B, T]` of a sequence, over the whole table of tokens.
+    ///
+    /// # Errors
+    /// When tokens or condition are not what the prior was built for.
+    pub fn sequence_logits(&self, condition: &Condition, tokens: &Tensor) -> Result<Tensor, PriorError> {
+        let condition = self.complete(condition, tokens.size2()?.0)?;
+        let hidden = self.hidden(&condition, &tokens.f_to_device(self.device())?, false)?;
+        Ok(hidden.f_linear(&self.network.head, None::<&Tensor>)?.f_to_kind(Kind::Float)?)
+    }
+
+    /// The cursor as what it is; see [`Prior::start`].
+    ///
+    /// # Errors
+    /// As [`Prior::start`].
+    pub fn cursor(&self, condition: &Condition, batch: i64) -> Result<GptCursor<'_>, PriorError> {
+        if batch < 1 {
+            return Err(PriorError::config("batch", format!("must be at least 1, got {batch}")));
+        }
+        let _guard = tch::no_grad_guard();
+        let condition = self.complete(condition, batch)?;
+        self.check_range(&condition)?;
+        GptCursor::new(self, &condition, batch)
+    }
+
+    /// `condition` with null values for what is missing, once it was compared with what the prior was built for.
+    fn complete(&self, condition: &Condition, batch: i64) -> Result<Condition, PriorError> {
+        self.spec.check(condition, batch, self.options.has_null())?;
+        let lacks_class = self.spec.num_classes.is_some() && condition.class.is_none();
+        let lacks_embedding = self.spec.embedding.is_some() && condition.embedding.is_none();
+        if !lacks_class && !lacks_embedding {
+            return Ok(condition.shallow_clone());
+        }
+        let null = self.network.prefix.null(condition, batch, &self.spec, &self.options)?;
+        Ok(Condition {
+            class: condition.class.as_ref().map(Tensor::shallow_clone).or(null.class),
+            embedding: condition.embedding.as_ref().map(Embedding::shallow_clone).or(null.embedding),
+            grids: condition.shallow_clone().grids,
+        })
+    }
+
+    /// `condition` with the null values in some rows.
+    fn drop_some(&self, condition: &Condition, batch: i64) -> Result<Condition, PriorError> {
+        let null = self.network.prefix.null(condition, batch, &self.spec, &self.options)?;
+        let dropped = Tensor::rand([batch], (Kind::Float, self.device())).lt(self.options.condition_dropout);
+        condition.where_not(&dropped, &null)
+    }
+
+    /// What the blocks make of a prefix and the first tokens `[B, T]` of a sequence, normalised: `[B, P + T, D]`.
+    fn hidden(&self, condition: &Condition, tokens: &Tensor, train: bool) -> Result<Tensor, PriorError> {
+        let network = &self.network;
+        let (batch, _) = tokens.size2()?;
+        let prefix = network.prefix.embed(condition, batch, self.layout.has_class, &network.tokens)?;
+        let embedded = lookup(&network.tokens, &self.in_one_vocabulary(tokens, 0)?)?;
+        let mut hidden = Tensor::f_cat(&[prefix, embedded], 1)?;
+        let length = hidden.size()[1];
+        if let Some(positions) = &network.positions {
+            hidden = hidden.f_add(&positions.f_narrow(1, 0, length)?)?;
+        }
+        hidden = hidden.f_dropout(network.embedding_dropout, train)?;
+        let pass = Pass {
+            rotation: self.rotation.as_ref().map(|table| table.f_narrow(0, 0, length)).transpose()?,
+            mask: self.mask(condition, length)?,
+            train,
+        };
+        for block in &network.blocks {
+            hidden = match self.options.checkpoint && train {
+                true => checkpoint::forward(block, &hidden, &pass)?,
+                false => block.forward(&hidden, &pass)?,
+            };
+        }
+        network.norm.forward(&hidden)
+    }
+
+    /// Where a query of the first `length` positions may look, `[1 or B, 1, S, S]`; none: at all that precede it.
+    fn mask(&self, condition: &Condition, length: i64) -> Result<Option<Tensor>, PriorError> {
+        let padding = condition.embedding.as_ref().and_then(|embedding| embedding.mask.as_ref());
+        if padding.is_none() && self.options.n_unmasked == 0 {
+            return Ok(None);
+        }
+        let causal = Layout::causal(length, self.options.n_unmasked, self.device()).unsqueeze(0);
+        let Some(padding) = padding else { return Ok(Some(causal.unsqueeze(0))) };
+        let before = i64::from(self.layout.has_class);
+        let behind = length - before - self.layout.embedding;
+        let counts = padding.f_to_device(self.device())?.f_to_kind(Kind::Int64)?;
+        let counts = counts.f_constant_pad_nd([before, behind])?.f_to_kind(Kind::Bool)?;
+        let outside = Tensor::ones([length], (Kind::Bool, self.device()));
+        let _ = outside.narrow(0, before, self.layout.embedding).fill_(0);
+        let seen = counts.f_logical_or(&outside)?.f_unsqueeze(1)?;
+        let itself = Tensor::eye(length, (Kind::Float, self.device())).to_kind(Kind::Bool);
+        Ok(Some(causal.f_logical_and(&seen)?.f_logical_or(&itself)?.f_unsqueeze(1)?))
+    }
+
+    /// Tokens `[B, T]` of the places `first..` of a sequence as rows of the table of tokens.
+    fn in_one_vocabulary(&self, tokens: &Tensor, first: i64) -> Result<Tensor, PriorError> {
+        let books = self.layout.codebooks;
+        if books == 1 {
+            return Ok(tokens.shallow_clone());
+        }
+        let length = tokens.size2()?.1;
+        let book = Tensor::arange_start(first, first + length, (Kind::Int64, tokens.device())).remainder(books);
+        Ok(tokens.f_add(&offsets(&self.spec.sizes).to_device(tokens.device()).f_index_select(0, &book)?)?)
+    }
+
+    /// Tokens `[B, T]` of a sequence, some of them replaced by random ones.
+    fn corrupt(&self, tokens: &Tensor) -> Result<Tensor, PriorError> {
+        if self.options.pkeep == 1.0 {
+            return Ok(tokens.shallow_clone());
+        }
+        let random = |tokens: &Tensor| Tensor::rand(tokens.size(), (Kind::Float, tokens.device()));
+        let sizes = Tensor::from_slice(&self.spec.sizes).to_device(tokens.device());
+        let sizes = sizes.f_repeat([tokens.size2()?.1 / self.layout.codebooks + 1])?.f_narrow(0, 0, tokens.size2()?.1)?;
+        let others = random(tokens).f_mul(&sizes)?.f_to_kind(Kind::Int64)?.f_minimum(&(sizes - 1))?;
+        Ok(tokens.f_where_self(&random(tokens).lt(self.options.pkeep), &others)?)
+    }
+
+    /// Of what precedes the tokens of each codebook, `[B, H · W, D]`, the logits `[B, H · W, K]` of these.
+    fn logits_of_book(&self, hidden: &Tensor, book: i64) -> Result<Tensor, PriorError> {
+        let before = hidden.f_slice(1, book, None, self.layout.codebooks)?;
+        let first: i64 = self.spec.sizes[..book as usize].iter().sum();
+        let head = self.network.head.f_narrow(0, first, self.spec.sizes[book as usize])?;
+        Ok(before.f_linear(&head, None::<&Tensor>)?.f_to_kind(Kind::Float)?)
+    }
+
+    /// Of every token, what precedes it: `[B, N, D]`.
+    fn before_tokens(&self, condition: &Condition, tokens: &Tensor, train: bool) -> Result<Tensor, PriorError> {
+        let read = tokens.f_narrow(1, 0, self.layout.tokens() - 1)?;
+        let read = if train { self.corrupt(&read)? } else { read };
+        let hidden = self.hidden(condition, &read, train)?;
+        Ok(hidden.f_narrow(1, self.layout.prefix() - 1, self.layout.tokens())?)
+    }
+
+    /// Looks at the values of a condition.
+    fn check_range(&self, condition: &Condition) -> Result<(), PriorError> {
+        if let (Some(class), Some(classes)) = (&condition.class, self.spec.num_classes) {
+            let limit = self.options.class_rows(&self.spec);
+            let (least, largest) = class.aminmax(None, false);
+            for class in [least.int64_value(&[]), largest.int64_value(&[])] {
+                if class < 0 || class >= limit {
+                    return Err(PriorError::Class { class, classes });
+                }
+            }
+        }
+        match self.options.drops_grids(&self.spec) {
+            // The null token lies outside every codebook.
+            true => Ok(()),
+            false => condition.grids.iter().try_for_each(|grid| Ok(grid.check_range()?)),
+        }
+    }
+}
+
+impl Prior for Gpt {
+    fn spec(&self) -> &PriorSpec {
+        &self.spec
+    }
+
+    fn device(&self) -> Device {
+        self.network.tokens.device()
+    }
+
+    fn loss(&self, target: &TokenGrid, condition: &Condition, train: bool) -> Result<PriorLoss, PriorError> {
+        self.spec.target().check(target, "the target")?;
+        let batch = target.batch();
+        let mut condition = self.complete(condition, batch)?;
+        if train && self.options.has_null() {
+            condition = self.drop_some(&condition, batch)?;
+        }
+        let tokens = self.layout.sequence(target, self.device())?;
+        let hidden = self.before_tokens(&condition, &tokens, train)?;
+        let books = self.layout.codebooks;
+        let mut sum = Tensor::zeros([], (Kind::Float, self.device()));
+        for book in 0..books {
+            let logits = self.logits_of_book(&hidden, book)?.f_flatten(0, 1)?;
+            let wanted = tokens.f_slice(1, book, None, books)?.f_flatten(0, 1)?;
+            sum = sum.f_add(&logits.f_cross_entropy_loss(&wanted, None::<Tensor>, Reduction::Mean, -100, 0.0)?)?;
+        }
+        Ok(PriorLoss { image: sum / books as f64, text: None })
+    }
+
+    fn logits(&self, target: &TokenGrid, condition: &Condition) -> Result<Tensor, PriorError> {
+        self.spec.target().check(target, "the target")?;
+        let condition = self.complete(condition, target.batch())?;
+        let tokens = self.layout.sequence(target, self.device())?;
+        let hidden = self.before_tokens(&condition, &tokens, false)?;
+        let logits = self.layout.raster(&self.logits_of_book(&hidden, 0)?)?;
+        let [height, width] = self.spec.grid;
+        Ok(logits.f_unflatten(2, [height, width])?)
+    }
+
+    fn start(&self, condition: &Condition, batch: i64) -> Result<Box<dyn Cursor + '_>, PriorError> {
+        Ok(Box::new(self.cursor(condition, batch)?))
+    }
+
+    fn null(&self, condition: &Condition, batch: i64) -> Result<Condition, PriorError> {
+        if !self.options.has_null() {
+            let reason = "guidance needs a prior that was trained with condition_dropout > 0";
+            return Err(PriorError::config("cfg_scale", reason));
+        }
+        self.network.prefix.null(condition, batch, &self.spec, &self.options)
+    }
+}

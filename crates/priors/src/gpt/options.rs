@@ -1,0 +1,113 @@
+//! What both members of the family have in common, as their configurations come down to it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{PriorError, PriorSpec};
+
+/// Which embeddings the indices of a condition have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Vocabulary {
+    /// Their own.
+    #[default]
+    Separate,
+    /// Those of the image tokens of the same index, as in taming-transformers.
+    Shared,
+}
+
+/// What does not depend on the kind of block.
+#[derive(Debug, Clone)]
+pub(super) struct Options {
+    pub vocabulary: Vocabulary,
+    pub pkeep: f64,
+    pub condition_dropout: f64,
+    pub n_unmasked: i64,
+    pub checkpoint: bool,
+}
+
+impl Options {
+    pub(super) fn validate(&self) -> Result<(), PriorError> {
+        if !(self.pkeep > 0.0 && self.pkeep <= 1.0) {
+            return Err(PriorError::config("pkeep", format!("must lie in (0, 1], got {}", self.pkeep)));
+        }
+        if self.n_unmasked < 0 {
+            return Err(PriorError::config("n_unmasked", format!("must be 0 or more, got {}", self.n_unmasked)));
+        }
+        probability("condition_dropout", self.condition_dropout)
+    }
+
+    /// Whether there is a null condition.
+    pub(super) fn has_null(&self) -> bool {
+        self.condition_dropout > 0.0
+    }
+
+    /// Compares with the conditions and the prefix that a target has.
+    pub(super) fn check(&self, spec: &PriorSpec, prefix: i64) -> Result<(), PriorError> {
+        spec.validate()?;
+        if self.has_null() && !spec.has_condition() {
+            return Err(PriorError::config("condition_dropout", "needs a condition to drop; set it to 0"));
+        }
+        if self.n_unmasked > prefix {
+            let reason = format!(
+                "must be at most the {prefix} positions of the condition, got {}: image tokens would see what they predict",
+                self.n_unmasked
+            );
+            return Err(PriorError::config("n_unmasked", reason));
+        }
+        Ok(())
+    }
+
+    /// Rows of the table of image tokens: more than there are codes where conditions share it.
+    pub(super) fn rows(&self, spec: &PriorSpec) -> i64 {
+        let codes: i64 = spec.sizes.iter().sum();
+        match self.vocabulary {
+            Vocabulary::Separate => codes,
+            Vocabulary::Shared => {
+                let grids = spec.condition_grids.iter().map(|grid| self.grid_rows(spec, grid.sizes.iter().sum()));
+                grids.chain([codes, self.class_rows(spec)]).max().unwrap_or(codes)
+            }
+        }
+    }
+
+    /// Rows of the table of classes: one more for the null class, and one alone where nothing else starts a sequence.
+    pub(super) fn class_rows(&self, spec: &PriorSpec) -> i64 {
+        match spec.num_classes {
+            Some(classes) => classes + i64::from(self.has_null()),
+            None => 1,
+        }
+    }
+
+    /// Rows of the table of a condition grid with `codes` codes.
+    pub(super) fn grid_rows(&self, spec: &PriorSpec, codes: i64) -> i64 {
+        codes + i64::from(self.drops_grids(spec))
+    }
+
+    /// Whether guidance moves away from the condition grids: where there is no other condition.
+    pub(super) fn drops_grids(&self, spec: &PriorSpec) -> bool {
+        self.has_null() && spec.num_classes.is_none() && spec.embedding.is_none()
+    }
+}
+
+/// A probability of dropping something.
+pub(super) fn probability(field: &'static str, value: f64) -> Result<(), PriorError> {
+    match (0.0..1.0).contains(&value) {
+        true => Ok(()),
+        false => Err(PriorError::config(field, format!("must lie in [0, 1), got {value}"))),
+    }
+}
+
+/// A size.
+pub(super) fn at_least_one(field: &'static str, value: i64) -> Result<(), PriorError> {
+    match value >= 1 {
+        true => Ok(()),
+        false => Err(PriorError::config(field, format!("must be at least 1, got {value}"))),
+    }
+}
+
+/// Heads that share a width.
+pub(super) fn divides(field: &'static str, value: i64, whole: i64, of: &str) -> Result<(), PriorError> {
+    match whole % value {
+        0 => Ok(()),
+        _ => Err(PriorError::config(field, format!("must divide {of} = {whole}, got {value}"))),
+    }
+}

@@ -1,0 +1,125 @@
+//! The condition as the first positions of a sequence.
+
+use tch::{Kind, Tensor};
+use vqkit_torch::TokenGrid;
+
+use super::block::Linear;
+use super::options::Options;
+use crate::{Condition, Embedding, PriorError, PriorSpec};
+
+/// What turns each kind of condition into vectors; a table that is `None` is that of the image tokens.
+#[derive(Debug)]
+pub(super) struct Prefix {
+    /// `[classes, D]`, with the null class behind the classes.
+    pub classes: Option<Tensor>,
+    /// `[codes, D]` of each grid, with the null token behind the codes.
+    pub grids: Vec<Option<Tensor>>,
+    pub embedding: Projection,
+    /// What stands for no embedding, `[L, dim]`.
+    pub null_embedding: Option<Tensor>,
+}
+
+/// From the width of an embedding to the model's.
+#[derive(Debug)]
+pub(super) enum Projection {
+    /// It has the model's width.
+    None,
+    Linear(Linear),
+    /// `second(gelu(first(x)))`, with the tanh form of the function.
+    Mlp(Linear, Linear),
+}
+
+impl Prefix {
+    /// `[B, P, D]` for a condition in which nothing is missing.
+    pub(super) fn embed(
+        &self,
+        condition: &Condition,
+        batch: i64,
+        has_class: bool,
+        tokens: &Tensor,
+    ) -> Result<Tensor, PriorError> {
+        let mut parts = Vec::new();
+        if has_class {
+            let nothing = || Tensor::zeros([batch], (Kind::Int64, tokens.device()));
+            let class = condition.class.as_ref().map_or_else(nothing, |class| class.to_device(tokens.device()));
+            parts.push(lookup(self.classes.as_ref().unwrap_or(tokens), &class)?.f_unsqueeze(1)?);
+        }
+        if let Some(embedding) = &condition.embedding {
+            let values = embedding.values.f_to_device(tokens.device())?.f_to_kind(Kind::Float)?;
+            parts.push(self.embedding.forward(&values)?);
+        }
+        for (table, grid) in self.grids.iter().zip(&condition.grids) {
+            parts.push(lookup(table.as_ref().unwrap_or(tokens), &in_one_vocabulary(grid, tokens)?)?);
+        }
+        let width = tokens.size()[1];
+        match parts.as_slice() {
+            [] => Ok(Tensor::f_zeros([batch, 0, width], (tokens.kind(), tokens.device()))?),
+            parts => Ok(Tensor::f_cat(parts, 1)?),
+        }
+    }
+
+    /// `condition` for `batch` rows with what guidance moves away from replaced by its null value.
+    pub(super) fn null(
+        &self,
+        condition: &Condition,
+        batch: i64,
+        spec: &PriorSpec,
+        options: &Options,
+    ) -> Result<Condition, PriorError> {
+        let mut null = condition.shallow_clone();
+        if let Some(classes) = spec.num_classes {
+            null.class = Some(Tensor::full([batch], classes, (Kind::Int64, self.device(condition))));
+        }
+        if let Some(values) = &self.null_embedding {
+            let mask = condition.embedding.as_ref().and_then(|embedding| embedding.mask.as_ref());
+            let values = values.f_unsqueeze(0)?.f_repeat([batch, 1, 1])?;
+            null.embedding = Some(Embedding { values, mask: mask.map(Tensor::shallow_clone) });
+        }
+        if options.drops_grids(spec) {
+            let null_grid = |grid: &TokenGrid| TokenGrid {
+                indices: grid.indices.full_like(grid.sizes.iter().sum::<i64>()),
+                sizes: grid.sizes.clone(),
+            };
+            null.grids = condition.grids.iter().map(null_grid).collect();
+        }
+        Ok(null)
+    }
+
+    fn device(&self, condition: &Condition) -> tch::Device {
+        condition.class.as_ref().map_or(tch::Device::Cpu, Tensor::device)
+    }
+}
+
+impl Projection {
+    fn forward(&self, values: &Tensor) -> Result<Tensor, PriorError> {
+        match self {
+            Self::None => Ok(values.shallow_clone()),
+            Self::Linear(linear) => linear.forward(values),
+            Self::Mlp(first, second) => second.forward(&first.forward(values)?.f_gelu("tanh")?),
+        }
+    }
+}
+
+/// Rows of `table` `[V, D]` at `indices`, `[.., D]`.
+pub(super) fn lookup(table: &Tensor, indices: &Tensor) -> Result<Tensor, PriorError> {
+    Ok(Tensor::f_embedding(table, indices, -1, false, false)?)
+}
+
+/// The indices of a grid `[B, Q, H, W]` in raster order, `[B, H · W · Q]`, those of the second codebook behind those of
+/// the first, and so on. The null token is the last of all, in every codebook.
+fn in_one_vocabulary(grid: &TokenGrid, like: &Tensor) -> Result<Tensor, PriorError> {
+    let flat = grid.indices.f_to_device(like.device())?.f_flatten(2, -1)?;
+    let all: i64 = grid.sizes.iter().sum();
+    let shifted = flat.f_add(&offsets(&grid.sizes).to_device(like.device()).unsqueeze(-1))?;
+    let moved = shifted.f_where_self(&flat.f_ne(all)?, &flat)?;
+    Ok(moved.f_transpose(1, 2)?.f_flatten(1, 2)?)
+}
+
+/// Where each codebook begins in a vocabulary of all, `[Q]`.
+pub(super) fn offsets(sizes: &[i64]) -> Tensor {
+    let starts = sizes.iter().scan(0, |end, size| {
+        *end += size;
+        Some(*end - size)
+    });
+    Tensor::from_slice(&starts.collect::<Vec<i64>>())
+}

@@ -1,0 +1,141 @@
+//! A linear layer whose weights lie as the product reads them.
+
+use tch::{Device, Kind, Tensor};
+
+use super::panel::{self, Bf16, ROWS, Sums, WIDTH, Weight};
+use super::threads;
+use crate::PriorError;
+
+/// Rows whose sums are kept at once.
+const CHUNK: usize = 8 * ROWS;
+/// Depth that stays in the first cache while all rows of a chunk pass over it.
+const DEPTH: usize = 256;
+
+/// `input · weightᵀ + bias` on the CPU, with the weights in panels of sixteen outputs.
+#[derive(Debug)]
+pub(crate) struct PackedLinear {
+    outputs: usize,
+    depth: usize,
+    panels: Panels,
+    bias: Vec<f32>,
+}
+
+#[derive(Debug)]
+enum Panels {
+    F32(Vec<f32>),
+    Bf16(Vec<Bf16>),
+    /// With a scale for each output.
+    Int8(Vec<i8>, Vec<f32>),
+}
+
+/// How weights are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Packing { F32, Bf16, Int8 }
+
+/// What becomes of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Into {
+    /// It replaces what was there.
+    Store,
+    /// It is added to what was there.
+    Add,
+}
+
+impl PackedLinear {
+    /// `weight` `[outputs, depth]` and `bias` `[outputs]`.
+    pub(crate) fn new(weight: &Tensor, bias: Option<&Tensor>, packing: Packing) -> Result<Self, PriorError> {
+        let (outputs, depth) = weight.size2()?;
+        let (outputs, depth) = (outputs as usize, depth as usize);
+        let plain = |tensor: &Tensor| -> Result<Vec<f32>, PriorError> {
+            Ok(Vec::try_from(tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?.f_view([-1])?)?)
+        };
+        let weight = plain(weight)?;
+        let panels = match packing {
+            Packing::F32 => Panels::F32(pack(&weight, outputs, depth, |value, _| value)),
+            Packing::Bf16 => Panels::Bf16(pack(&weight, outputs, depth, |value, _| Bf16(to_bf16(value)))),
+            Packing::Int8 => {
+                let scales: Vec<f32> = weight.chunks_exact(depth).map(scale).collect();
+                let round = |value: f32, output: usize| (value / scales[output]).round() as i8;
+                Panels::Int8(pack(&weight, outputs, depth, round), scales)
+            }
+        };
+        Ok(Self { outputs, depth, panels, bias: bias.map_or_else(|| Ok(vec![0.0; outputs]), plain)? })
+    }
+
+    /// Puts `input` `[M, depth]` times the weights into `output` `[M, outputs]`; both f32 and contiguous.
+    pub(crate) fn forward(&self, input: &[f32], output: &mut [f32], into: Into) {
+        let rows = input.len() / self.depth;
+        assert!(input.len() == rows * self.depth && output.len() == rows * self.outputs);
+        let place = Place(output.as_mut_ptr());
+        match &self.panels {
+            Panels::F32(values) => self.run(values, None, input, rows, &place, into),
+            Panels::Bf16(values) => self.run(values, None, input, rows, &place, into),
+            Panels::Int8(values, scales) => self.run(values, Some(scales), input, rows, &place, into),
+        }
+    }
+
+    fn run<W: Weight>(&self, values: &[W], scales: Option<&[f32]>, input: &[f32], rows: usize, output: &Place, into: Into) {
+        threads::share(self.outputs.div_ceil(WIDTH), &|index| {
+            let panel = &values[index * WIDTH * self.depth..][..WIDTH * self.depth];
+            let columns = index * WIDTH..self.outputs.min((index + 1) * WIDTH);
+            for first in (0..rows).step_by(CHUNK) {
+                let count = CHUNK.min(rows - first);
+                let sums = chunk(&input[first * self.depth..], self.depth, count, panel);
+                for (row, sums) in sums.as_flattened().iter().enumerate().take(count) {
+                    for (column, sum) in columns.clone().zip(sums) {
+                        let value = sum * scales.map_or(1.0, |scales| scales[column]) + self.bias[column];
+                        // SAFETY: the length was compared in `forward`, and no other thread has these columns.
+                        unsafe {
+                            let place = output.0.add((first + row) * self.outputs + column);
+                            *place = if into == Into::Add { *place + value } else { value };
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Where the threads write, each its own columns.
+struct Place(*mut f32);
+
+// SAFETY: every thread writes places of its own.
+unsafe impl Sync for Place {}
+
+/// The products of up to [`CHUNK`] rows with a panel.
+fn chunk<W: Weight>(input: &[f32], depth: usize, count: usize, panel: &[W]) -> [Sums; CHUNK / ROWS] {
+    let mut sums = [[[0f32; WIDTH]; ROWS]; CHUNK / ROWS];
+    let block = if count <= ROWS { depth } else { DEPTH };
+    for first in (0..depth).step_by(block) {
+        let length = block.min(depth - first);
+        for (part, sums) in sums.iter_mut().enumerate().take(count.div_ceil(ROWS)) {
+            let rows = &input[part * ROWS * depth + first..];
+            panel::accumulate(rows, depth, ROWS.min(count - part * ROWS), length, &panel[first * WIDTH..], sums);
+        }
+    }
+    sums
+}
+
+fn pack<W: Copy>(weight: &[f32], outputs: usize, depth: usize, convert: impl Fn(f32, usize) -> W) -> Vec<W> {
+    let zero = convert(0.0, 0);
+    let mut packed = vec![zero; outputs.div_ceil(WIDTH) * WIDTH * depth];
+    for (output, row) in weight.chunks_exact(depth).enumerate() {
+        let panel = &mut packed[output / WIDTH * WIDTH * depth..];
+        for (step, value) in row.iter().enumerate() {
+            panel[step * WIDTH + output % WIDTH] = convert(*value, output);
+        }
+    }
+    packed
+}
+
+/// To the nearest, ties to even.
+fn to_bf16(value: f32) -> u16 {
+    let bits = value.to_bits();
+    ((bits + 0x7fff + ((bits >> 16) & 1)) >> 16) as u16
+}
+
+/// The step between two neighbouring integers, so that the largest weight becomes 127.
+fn scale(row: &[f32]) -> f32 {
+    let largest = row.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+    if largest > 0.0 { largest / 127.0 } else { 1.0 }
+}
