@@ -62,7 +62,7 @@ pub fn prior_spec(recipe: &Recipe, tokenizer: &Tokenizer, level: usize, num_clas
     let spec = |level: usize| GridSpec { sizes: all_sizes[level].clone(), grid: [shapes[level][0], shapes[level][1]] };
     let GridSpec { sizes, grid } = spec(level);
     let num_classes = recipe.condition.class.then_some(num_classes.into());
-    Ok(PriorSpec { sizes, grid, num_classes, condition_grids: (0..level).map(spec).collect() })
+    Ok(PriorSpec { sizes, grid, num_classes, embedding: None, condition_grids: (0..level).map(spec).collect() })
 }
 
 fn load(checkpoint: &Path, fingerprint: &str, vs: &mut tch::nn::VarStore) -> Result<()> {

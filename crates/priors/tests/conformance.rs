@@ -2,7 +2,8 @@
 
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{
-    Condition, GatedPixelCnnConfig, Given, GridSpec, Prior, PriorConfig, PriorError, PriorSpec, Sampling, sample,
+    Condition, GatedPixelCnnConfig, Given, Gpt2Config, GridSpec, LlamaConfig, Prior, PriorConfig, PriorError, PriorSpec,
+    Sampling, Vocabulary, sample,
 };
 use vqkit_torch::TokenGrid;
 
@@ -22,7 +23,19 @@ fn every_kind() -> Vec<(PriorConfig, PriorSpec)> {
     let spec = |grid| PriorSpec::new(vec![VOCABULARY], grid);
     let top = || GridSpec { sizes: vec![7], grid: [2, 3] };
     let guided = GatedPixelCnnConfig { class_dropout: 0.2, dropout: 0.1, ..pixelcnn(5, 5, 2) };
+    let gpt2 = || Gpt2Config::new(2, 2, 12);
+    let llama = || LlamaConfig { multiple_of: 8, ..LlamaConfig::new(2, 4, 16) };
     vec![
+        (PriorConfig::Gpt2(gpt2()), spec([5, 5])),
+        (PriorConfig::Gpt2(Gpt2Config { tied_head: true, ..gpt2() }), spec([1, 7]).with_classes(4)),
+        (PriorConfig::Gpt2(Gpt2Config { vocabulary: Vocabulary::Shared, ..gpt2() }), spec([4, 6]).with_condition_grid(top())),
+        (
+            PriorConfig::Gpt2(Gpt2Config { condition_dropout: 0.2, resid_pdrop: 0.1, n_unmasked: 7, ..gpt2() }),
+            spec([3, 4]).with_classes(4).with_condition_grid(top()),
+        ),
+        (PriorConfig::Llama(llama()), spec([6, 1])),
+        (PriorConfig::Llama(LlamaConfig { n_kv_head: Some(2), condition_dropout: 0.2, ..llama() }), spec([3, 5]).with_classes(4)),
+        (PriorConfig::Llama(llama()), spec([4, 6]).with_condition_grid(top()).with_condition_grid(top())),
         (PriorConfig::PixelCnn(pixelcnn(7, 3, 4)), spec([5, 5])),
         (PriorConfig::PixelCnn(pixelcnn(3, 3, 1)), spec([1, 7])),
         (PriorConfig::PixelCnn(pixelcnn(3, 7, 2)), spec([6, 1])),
@@ -34,6 +47,12 @@ fn every_kind() -> Vec<(PriorConfig, PriorSpec)> {
             spec([4, 6]).with_classes(3).with_condition_grid(top()).with_condition_grid(top()),
         ),
     ]
+}
+
+/// A prior with a null class.
+fn guided() -> (PriorConfig, PriorSpec) {
+    let mut all = every_kind().into_iter();
+    all.find(|(config, _)| matches!(config, PriorConfig::PixelCnn(config) if config.class_dropout > 0.0)).expect("one")
 }
 
 /// A prior whose parameters are large enough that everything it sees matters.
@@ -195,7 +214,7 @@ fn given_tokens_are_kept_and_the_others_follow_them() {
 
 #[test]
 fn guidance_moves_the_logits_away_from_the_null_class() {
-    let (config, spec) = every_kind().swap_remove(4);
+    let (config, spec) = guided();
     let (_vs, prior) = build(&config, &spec);
     let condition = condition(&spec, 2);
     let null = prior.null(&condition, 2).unwrap();
@@ -215,7 +234,7 @@ fn guidance_moves_the_logits_away_from_the_null_class() {
 
 #[test]
 fn dropout_acts_in_training_only() {
-    let (config, spec) = every_kind().swap_remove(4);
+    let (config, spec) = guided();
     let (_vs, prior) = build(&config, &spec);
     let (target, condition) = (tokens(&spec.sizes, &spec.grid, 8), condition(&spec, 8));
     let loss = |train: bool| prior.loss(&target, &condition, train).unwrap().image.double_value(&[]);

@@ -69,3 +69,50 @@ fn one_head(query: &[f32], keys: &[f32], values: &[f32], bias: &[f32], output: &
     weights.iter_mut().for_each(|weight| *weight /= sum);
     vector::mixture(&weights, values, output);
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind, Tensor};
+
+    use super::*;
+    use crate::kernels::{numbers, numbers_mut};
+
+    const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+    fn check(heads: Heads, rows: i64, capacity: i64, length: i64, masked: i64) {
+        let Heads { count, kept, dim } = heads;
+        let (count, kept, dim) = (count as i64, kept as i64, dim as i64);
+        let past = || Tensor::randn([rows, kept, capacity, dim], CPU);
+        let (query, keys, values) = (Tensor::randn([rows, count * dim], CPU), past(), past());
+        let seen = Tensor::rand([rows, masked], CPU).lt(0.5);
+        let bias = Tensor::zeros([rows, masked], CPU).masked_fill(&seen.logical_not(), f64::NEG_INFINITY);
+        let output = Tensor::zeros([rows, count * dim], CPU);
+        let of_past = Past {
+            keys: numbers(&keys),
+            values: numbers(&values),
+            capacity: capacity as usize,
+            length: length as usize,
+            bias: (masked > 0).then(|| numbers(&bias)),
+        };
+        attend(heads, numbers(&query), &of_past, numbers_mut(&output));
+
+        let mask = bias.constant_pad_nd([0, length - masked]).view([rows, 1, 1, length]);
+        let [keys, values] = [keys, values].map(|all| all.narrow(2, 0, length));
+        let query = query.view([rows, count, 1, dim]);
+        let grouped = count != kept;
+        let right =
+            Tensor::scaled_dot_product_attention(&query, &keys, &values, Some(&mask), 0.0, false, None, grouped);
+        let worst = (output - right.flatten(1, 3)).abs().max().double_value(&[]);
+        assert!(worst < 2e-6, "{heads:?}, {rows} rows, {length} of {capacity}: {worst}");
+    }
+
+    #[test]
+    fn attention_is_libtorchs() {
+        tch::manual_seed(1);
+        check(Heads { count: 1, kept: 1, dim: 3 }, 1, 1, 1, 0);
+        check(Heads { count: 4, kept: 4, dim: 8 }, 2, 9, 5, 0);
+        check(Heads { count: 3, kept: 3, dim: 64 }, 3, 40, 40, 0);
+        check(Heads { count: 6, kept: 2, dim: 20 }, 2, 12, 11, 0);
+        check(Heads { count: 2, kept: 1, dim: 100 }, 3, 30, 20, 6);
+    }
+}
