@@ -30,7 +30,8 @@ pub struct Condition {
 pub struct Embedding {
     /// `[B, L, dim]`, f32.
     pub values: Tensor,
-    /// Which of them count, `[B, L]`, bool; none: all. The others are never looked at.
+    /// Which of them count, `[B, L]`, bool; none: all. The others are never looked at. The last counts always: padding
+    /// lies in front, as LlamaGen's.
     pub mask: Option<Tensor>,
 }
 

@@ -183,17 +183,30 @@ fn a_sample_does_not_depend_on_its_neighbours() {
     }
 }
 
-/// The row's sums are rounded alike in every batch, at a width where libtorch's matrix products split their work.
+/// The row's sums are rounded alike in every batch, at widths where libtorch's matrix products split their work.
 #[test]
 fn a_sample_of_a_wide_prior_does_not_depend_on_the_batch() {
-    let config = PriorConfig::PixelCnn(GatedPixelCnnConfig::new(64, 3));
-    let (_vs, prior) = build(&config, &PriorSpec::new(vec![64], [4, 4]));
-    let draw = |first: u64, batch: i64| {
-        sample(prior.as_ref(), &Condition::none(), batch, &Sampling::default(), first, None).unwrap().indices
-    };
-    let together = draw(0, 33);
-    for (first, batch) in [(0, 1), (1, 2), (3, 5), (8, 9), (17, 16)] {
-        assert_eq!(draw(first as u64, batch), together.narrow(0, first, batch), "{first}, {batch}");
+    let top = GridSpec { sizes: vec![64], grid: [2, 2] };
+    let plain = PriorSpec::new(vec![64], [4, 4]);
+    for (config, spec) in [
+        (PriorConfig::PixelCnn(GatedPixelCnnConfig::new(64, 3)), plain.clone()),
+        (PriorConfig::Gpt2(Gpt2Config::new(2, 4, 256)), plain.clone()),
+        (PriorConfig::Llama(LlamaConfig::new(2, 4, 256)), plain.with_condition_grid(top)),
+    ] {
+        let (_vs, prior) = build(&config, &spec);
+        let all = condition(&spec, 33);
+        let draw = |first: i64, batch: i64| {
+            let mut part = Condition::none();
+            for grid in &all.grids {
+                let rows = grid.indices.narrow(0, first, batch);
+                part = part.with_grid(TokenGrid::new(rows, grid.sizes.clone()).unwrap());
+            }
+            sample(prior.as_ref(), &part, batch, &Sampling::default(), first as u64, None).unwrap().indices
+        };
+        let together = draw(0, 33);
+        for (first, batch) in [(0, 1), (1, 2), (3, 5), (8, 9), (17, 16)] {
+            assert_eq!(draw(first, batch), together.narrow(0, first, batch), "{config:?}: {first}, {batch}");
+        }
     }
 }
 

@@ -218,6 +218,11 @@ impl Gpt {
                 }
             }
         }
+        let padding = condition.embedding.as_ref().and_then(|embedding| embedding.mask.as_ref());
+        if let Some(mask) = padding.filter(|mask| mask.select(1, -1).all().int64_value(&[]) == 0) {
+            let want = "true in its last column: padding lies in front";
+            return Err(PriorError::shape("the mask of the embedding", want, mask));
+        }
         match self.options.drops_grids(&self.spec) {
             // The null token lies outside every codebook.
             true => Ok(()),
