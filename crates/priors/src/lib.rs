@@ -16,5 +16,5 @@ pub use gpt::{Gpt, Gpt2Config, LlamaConfig, TokenOrder, Vocabulary};
 pub use pixelcnn::{GatedPixelCnn, GatedPixelCnnConfig};
 pub use prior::{Cursor, Prior, PriorLoss};
 pub use registry::PriorConfig;
-pub use sampling::{Given, Sampling, sample};
+pub use sampling::{Given, Sampling, SamplingWeights, sample};
 pub use spec::{EmbeddingSpec, GridSpec, PriorSpec};

@@ -6,12 +6,35 @@ use std::fmt;
 use tch::{Device, Tensor};
 use vqkit_torch::TokenGrid;
 
-use crate::{Condition, PriorError, PriorSpec};
+use crate::{Condition, PriorError, PriorSpec, SamplingWeights};
 
-/// An autoregressive model of a grid of tokens, in raster order.
+/// An autoregressive model of a grid of tokens.
 pub trait Prior: fmt::Debug + Send {
     /// What the prior was built for.
     fn spec(&self) -> &PriorSpec;
+
+    /// The raster places of the grid, `H · W` of them, in the order in which a cursor visits them. Default: raster order.
+    fn places(&self) -> Vec<i64> {
+        (0..self.spec().grid.iter().product()).collect()
+    }
+
+    /// Sampling pads its batches to a multiple of this many rows, so that matrix products take the same path, and round
+    /// the same way, whatever the batch. Default 8, which is enough for libtorch's on the CPU.
+    fn row_multiple(&self) -> i64 {
+        8
+    }
+
+    /// Prepares the weights for sampling; cursors that are started later use them as they are now, until this is called
+    /// again.
+    ///
+    /// # Errors
+    /// [`PriorError::Config`] for weights that this prior does not have.
+    fn set_sampling_weights(&mut self, weights: SamplingWeights) -> Result<(), PriorError> {
+        match weights {
+            SamplingWeights::Fp32 => Ok(()),
+            _ => Err(PriorError::config("weights", "this prior is sampled with fp32 alone; transformers have others")),
+        }
+    }
 
     /// Where its parameters lie; tokens and conditions are moved there.
     fn device(&self) -> Device;
@@ -42,7 +65,7 @@ pub trait Prior: fmt::Debug + Send {
     fn null(&self, condition: &Condition, batch: i64) -> Result<Condition, PriorError>;
 }
 
-/// A batch of grids being written token by token, in raster order (`Q` innermost).
+/// A batch of grids being written token by token, in the order of [`Prior::places`], `Q` innermost.
 ///
 /// State is allocated once and the past is never computed again.
 pub trait Cursor {

@@ -2,8 +2,8 @@
 
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{
-    Condition, Cursor, Embedding, Gpt, Gpt2Config, GridSpec, LlamaConfig, Prior, PriorError, PriorSpec, TokenOrder,
-    Vocabulary,
+    Condition, Cursor, Embedding, Given, Gpt, Gpt2Config, GridSpec, LlamaConfig, Prior, PriorError, PriorSpec,
+    Sampling, SamplingWeights, TokenOrder, Vocabulary, sample,
 };
 use vqkit_torch::TokenGrid;
 
@@ -78,6 +78,43 @@ fn every_order_predicts_from_what_it_has_read() {
             }
         }
     }
+}
+
+/// In any order, given tokens are kept where they are, and what is drawn is what the same cursor would draw.
+#[test]
+fn samples_of_every_order_lie_in_the_raster() {
+    let grid = [4, 4];
+    let spec = PriorSpec::new(vec![CODES], grid);
+    let kept = tokens(&[CODES], grid, 3);
+    let mask = Tensor::rand([3, 4, 4], (Kind::Float, CPU)).lt(0.4);
+    let likeliest = Sampling { temperature: 0.0, ..Sampling::default() };
+    for order in ORDERS {
+        let (_vs, gpt) = gpt2(Gpt2Config { order, ..Gpt2Config::new(2, 2, 12) }, &spec);
+        let given = Given::new(kept.shallow_clone(), mask.shallow_clone()).unwrap();
+        let drawn = sample(&gpt, &Condition::none(), 3, &likeliest, 0, Some(&given)).unwrap();
+        let likely = gpt.logits(&drawn, &Condition::none()).unwrap().argmax(1, false);
+        let right = kept.indices.squeeze_dim(1).where_self(&mask, &likely);
+        assert_eq!(drawn.indices.squeeze_dim(1), right, "{order:?}");
+    }
+}
+
+#[test]
+fn fewer_bits_of_weights_move_the_logits_a_little() {
+    let spec = PriorSpec::new(vec![CODES], [3, 3]);
+    let (_vs, mut gpt) = llama(small(), &spec);
+    let target = tokens(&[CODES], [3, 3], 2);
+    let mut logits = |weights| {
+        gpt.set_sampling_weights(weights).unwrap();
+        let mut cursor = gpt.cursor(&Condition::none(), 2).unwrap();
+        (0..4).for_each(|position| cursor.push(&target.indices.flatten(1, 3).select(1, position)).unwrap());
+        cursor.logits().unwrap()
+    };
+    let full = logits(SamplingWeights::Fp32);
+    for (weights, least, most) in [(SamplingWeights::Bf16, 1e-5, 0.02), (SamplingWeights::Int8, 1e-5, 0.05)] {
+        let moved = largest(logits(weights) - &full) / largest(full.shallow_clone());
+        assert!(moved > least && moved < most, "{weights:?} moves the logits by {moved}");
+    }
+    assert_eq!(logits(SamplingWeights::Fp32), full);
 }
 
 #[test]

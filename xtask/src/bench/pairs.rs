@@ -78,7 +78,60 @@ pub const PAIRS: &[Pair] = &[
         "a step of lookup-free quantization, 1024 codes, with its entropy loss; LFQ of vector-quantize-pytorch",
         &["--kind", "lfq", "--points", "65536", "--dim", "10", "--codes", "1024"],
     ),
+    gpt_sampling("gpt-sampling-1", &["--batch", "1"]),
+    gpt_sampling("gpt-sampling-16", &["--batch", "16"]),
+    gpt_sampling("gpt-sampling-1-bf16", &["--batch", "1", "--weights", "bf16"]),
+    gpt_sampling("gpt-sampling-16-bf16", &["--batch", "16", "--weights", "bf16"]),
+    gpt_sampling("gpt-sampling-1-int8", &["--batch", "1", "--weights", "int8"]),
+    gpt_sampling("gpt-sampling-16-int8", &["--batch", "16", "--weights", "int8"]),
+    against_transformers(gpt_sampling(
+        "gpt-transformers-1",
+        &["--batch", "1", "--weights", "bf16", "--peer", "transformers", "--precision", "bf16", "--cache", "dynamic"],
+    )),
+    against_transformers(gpt_sampling(
+        "gpt-transformers-1-static",
+        &["--batch", "1", "--weights", "bf16", "--peer", "transformers", "--precision", "bf16", "--cache", "static"],
+    )),
+    against_transformers(gpt_sampling(
+        "gpt-transformers-16",
+        &["--batch", "16", "--weights", "bf16", "--peer", "transformers", "--precision", "bf16", "--cache", "dynamic"],
+    )),
+    against_transformers(gpt_sampling(
+        "gpt-transformers-1-fp32",
+        &["--batch", "1", "--peer", "transformers", "--precision", "fp32", "--cache", "dynamic"],
+    )),
+    gpt_step("gpt-step", &["--precision", "fp32", "--peer-precision", "fp32"]),
+    in_bf16(gpt_step("gpt-step-bf16", &["--precision", "bf16", "--peer-precision", "fp32"])),
 ];
+
+const fn gpt_sampling(name: &'static str, arguments: &'static [&'static str]) -> Pair {
+    Pair {
+        name,
+        about: "256 tokens by a GPT of 12 layers, width 512, fp32; minGPT with a concatenated cache",
+        package: "vqkit-priors",
+        example: "gpt_speed",
+        figure: "tokens_per_second",
+        peer: Some("gpt_sampling.py"),
+        threads: "--threads",
+        data: None,
+        arguments,
+        needs_bf16: false,
+    }
+}
+
+const fn against_transformers(pair: Pair) -> Pair {
+    Pair { about: "256 tokens by a GPT of 12 layers, width 512; GPT-2 of transformers, its generate, in bf16", ..pair }
+}
+
+const fn gpt_step(name: &'static str, arguments: &'static [&'static str]) -> Pair {
+    Pair {
+        about: "a training step of a GPT of 12 layers, width 512, on 4 x 256 tokens; minGPT with PyTorch's fused AdamW",
+        example: "gpt_step",
+        figure: "steps_per_second",
+        peer: Some("gpt_step.py"),
+        ..gpt_sampling(name, arguments)
+    }
+}
 
 const fn vq_step(name: &'static str, arguments: &'static [&'static str]) -> Pair {
     let about =

@@ -25,7 +25,7 @@ use self::decode::Decoder;
 use self::layout::Layout;
 use self::options::Options;
 use self::prefix::{Prefix, lookup, offsets};
-use crate::{Condition, Cursor, Embedding, Prior, PriorError, PriorLoss, PriorSpec};
+use crate::{Condition, Cursor, Embedding, Prior, PriorError, PriorLoss, PriorSpec, SamplingWeights};
 
 pub use decode::GptCursor;
 pub use gpt2::Gpt2Config;
@@ -186,7 +186,8 @@ impl Gpt {
         }
         let random = |tokens: &Tensor| Tensor::rand(tokens.size(), (Kind::Float, tokens.device()));
         let sizes = Tensor::from_slice(&self.spec.sizes).to_device(tokens.device());
-        let sizes = sizes.f_repeat([tokens.size2()?.1 / self.layout.codebooks + 1])?.f_narrow(0, 0, tokens.size2()?.1)?;
+        let sizes =
+            sizes.f_repeat([tokens.size2()?.1 / self.layout.codebooks + 1])?.f_narrow(0, 0, tokens.size2()?.1)?;
         let others = random(tokens).f_mul(&sizes)?.f_to_kind(Kind::Int64)?.f_minimum(&(sizes - 1))?;
         Ok(tokens.f_where_self(&random(tokens).lt(self.options.pkeep), &others)?)
     }
@@ -238,6 +239,26 @@ impl Prior for Gpt {
 
     fn device(&self) -> Device {
         self.network.tokens.device()
+    }
+
+    fn places(&self) -> Vec<i64> {
+        self.layout.places.clone()
+    }
+
+    /// On the CPU, our kernels round a row alike in every batch.
+    fn row_multiple(&self) -> i64 {
+        match self.device() {
+            Device::Cpu => 1,
+            _ => 8,
+        }
+    }
+
+    fn set_sampling_weights(&mut self, weights: SamplingWeights) -> Result<(), PriorError> {
+        if weights == SamplingWeights::Int8 && self.device() != Device::Cpu {
+            return Err(PriorError::config("weights", "int8 is for the CPU; take bf16 on a GPU"));
+        }
+        self.decoder = Some(Box::new(Decoder::new(self, weights)?));
+        Ok(())
     }
 
     fn loss(&self, target: &TokenGrid, condition: &Condition, train: bool) -> Result<PriorLoss, PriorError> {

@@ -4,7 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::panel::{self, Bf16, ROWS, Sums, WIDTH, Weight};
 use super::threads;
-use crate::PriorError;
+use crate::{PriorError, SamplingWeights};
 
 /// Rows whose sums are kept at once.
 const CHUNK: usize = 8 * ROWS;
@@ -28,15 +28,6 @@ enum Panels {
     Int8(Vec<i8>, Vec<f32>),
 }
 
-/// How weights are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Packing {
-    F32,
-    Bf16,
-    /// Integers from -127 to 127, with a scale for each output.
-    Int8,
-}
-
 /// What becomes of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Into {
@@ -48,17 +39,17 @@ pub(crate) enum Into {
 
 impl PackedLinear {
     /// `weight` `[outputs, depth]` and `bias` `[outputs]`.
-    pub(crate) fn new(weight: &Tensor, bias: Option<&Tensor>, packing: Packing) -> Result<Self, PriorError> {
+    pub(crate) fn new(weight: &Tensor, bias: Option<&Tensor>, weights: SamplingWeights) -> Result<Self, PriorError> {
         let (outputs, depth) = weight.size2()?;
         let (outputs, depth) = (outputs as usize, depth as usize);
         let plain = |tensor: &Tensor| -> Result<Vec<f32>, PriorError> {
             Ok(Vec::try_from(tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?.f_view([-1])?)?)
         };
         let weight = plain(weight)?;
-        let panels = match packing {
-            Packing::F32 => Panels::F32(pack(&weight, outputs, depth, |value, _| value)),
-            Packing::Bf16 => Panels::Bf16(pack(&weight, outputs, depth, |value, _| Bf16(to_bf16(value)))),
-            Packing::Int8 => {
+        let panels = match weights {
+            SamplingWeights::Fp32 => Panels::F32(pack(&weight, outputs, depth, |value, _| value)),
+            SamplingWeights::Bf16 => Panels::Bf16(pack(&weight, outputs, depth, |value, _| Bf16(to_bf16(value)))),
+            SamplingWeights::Int8 => {
                 let scales: Vec<f32> = weight.chunks_exact(depth).map(scale).collect();
                 let round = |value: f32, output: usize| (value / scales[output]).round() as i8;
                 Panels::Int8(pack(&weight, outputs, depth, round), scales)
@@ -79,7 +70,15 @@ impl PackedLinear {
         }
     }
 
-    fn run<W: Weight>(&self, values: &[W], scales: Option<&[f32]>, input: &[f32], rows: usize, output: &Place, into: Into) {
+    fn run<W: Weight>(
+        &self,
+        values: &[W],
+        scales: Option<&[f32]>,
+        input: &[f32],
+        rows: usize,
+        output: &Place,
+        into: Into,
+    ) {
         threads::share(self.outputs.div_ceil(WIDTH), &|index| {
             let panel = &values[index * WIDTH * self.depth..][..WIDTH * self.depth];
             let columns = index * WIDTH..self.outputs.min((index + 1) * WIDTH);
@@ -159,10 +158,10 @@ mod tests {
     }
 
     /// The largest error of a product, over what its terms add up to in absolute value.
-    fn error(outputs: i64, depth: i64, rows: i64, packing: Packing) -> f64 {
+    fn error(outputs: i64, depth: i64, rows: i64, weights: SamplingWeights) -> f64 {
         let (weight, bias) = (Tensor::randn([outputs, depth], CPU), Tensor::randn([outputs], CPU));
         let input = Tensor::randn([rows, depth], CPU);
-        let linear = PackedLinear::new(&weight, Some(&bias), packing).unwrap();
+        let linear = PackedLinear::new(&weight, Some(&bias), weights).unwrap();
         let exact = input.to_kind(Kind::Double).matmul(&weight.to_kind(Kind::Double).transpose(0, 1)) + &bias;
         let terms = input.abs().matmul(&weight.abs().transpose(0, 1)) + bias.abs();
         ((product(&linear, &input) - exact).abs() / terms).max().double_value(&[])
@@ -173,7 +172,7 @@ mod tests {
         tch::manual_seed(1);
         for (outputs, depth) in [(1, 1), (15, 7), (16, 256), (33, 300), (64, 513)] {
             for rows in [1, 2, 3, 5, 6, 7, 12, 48, 49, 100] {
-                let worst = error(outputs, depth, rows, Packing::F32);
+                let worst = error(outputs, depth, rows, SamplingWeights::Fp32);
                 // Half a unit in the last place a step, in the worst case.
                 assert!(worst < depth as f64 * 6e-8 + 1e-7, "{outputs} x {depth}, {rows} rows: {worst}");
             }
@@ -184,10 +183,10 @@ mod tests {
     fn fewer_bits_cost_what_their_rounding_says() {
         tch::manual_seed(2);
         // bf16 keeps 8 bits: 2^-9 of a weight at most.
-        assert!(error(40, 64, 5, Packing::Bf16) < 2f64.powi(-9) + 1e-5);
+        assert!(error(40, 64, 5, SamplingWeights::Bf16) < 2f64.powi(-9) + 1e-5);
         // int8: half a step of 1/127 of the row's largest weight, which is some 4 times the mean one.
-        assert!(error(40, 64, 5, Packing::Int8) < 0.03);
-        assert!(error(40, 64, 5, Packing::Int8) > 1e-4);
+        assert!(error(40, 64, 5, SamplingWeights::Int8) < 0.03);
+        assert!(error(40, 64, 5, SamplingWeights::Int8) > 1e-4);
     }
 
     #[test]
@@ -195,8 +194,8 @@ mod tests {
         tch::manual_seed(3);
         let weight = Tensor::randn([80, 700], CPU);
         let input = Tensor::randn([101, 700], CPU);
-        for packing in [Packing::F32, Packing::Bf16, Packing::Int8] {
-            let linear = PackedLinear::new(&weight, None, packing).unwrap();
+        for weights in [SamplingWeights::Fp32, SamplingWeights::Bf16, SamplingWeights::Int8] {
+            let linear = PackedLinear::new(&weight, None, weights).unwrap();
             let together = product(&linear, &input);
             for (first, rows) in [(0, 1), (3, 2), (7, 6), (20, 7), (50, 51)] {
                 assert_eq!(product(&linear, &input.narrow(0, first, rows)), together.narrow(0, first, rows));
@@ -206,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_product_may_be_added() {
-        let linear = PackedLinear::new(&Tensor::ones([3, 2], CPU), None, Packing::F32).unwrap();
+        let linear = PackedLinear::new(&Tensor::ones([3, 2], CPU), None, SamplingWeights::Fp32).unwrap();
         let (input, output) = (Tensor::ones([1, 2], CPU), Tensor::full([1, 3], 5.0, CPU));
         linear.forward(numbers(&input), numbers_mut(&output), Into::Add);
         assert_eq!(output, Tensor::full([1, 3], 7.0, CPU));

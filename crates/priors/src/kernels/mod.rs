@@ -12,7 +12,7 @@ mod vector;
 use tch::{Device, Kind, Tensor};
 
 pub(crate) use attention::{Heads, Past, attend};
-pub(crate) use linear::{Into, PackedLinear, Packing};
+pub(crate) use linear::{Into, PackedLinear};
 
 /// Whether the processor has the instructions that the fast paths are written in.
 #[cfg(target_arch = "x86_64")]

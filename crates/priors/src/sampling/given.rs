@@ -40,12 +40,15 @@ impl Given {
     }
 
     /// The tokens in the order in which a cursor visits them.
-    pub(super) fn in_order(&self, spec: &PriorSpec, batch: i64) -> Result<InOrder, PriorError> {
+    pub(super) fn in_order(&self, spec: &PriorSpec, places: &[i64], batch: i64) -> Result<InOrder, PriorError> {
         spec.target().check(&self.tokens, "the grid of given tokens")?;
         if self.tokens.batch() != batch {
             return Err(PriorError::shape("given tokens", format!("of {batch} rows"), &self.tokens.indices));
         }
-        let ordered = |tensor: &Tensor| tensor.permute([2, 3, 1, 0]).contiguous().view([-1, batch]);
+        let ordered = |tensor: &Tensor| {
+            let places = Tensor::from_slice(places).to_device(tensor.device());
+            tensor.flatten(2, 3).index_select(2, &places).permute([2, 1, 0]).contiguous().view([-1, batch])
+        };
         let mask = ordered(&self.mask.unsqueeze(1).expand_as(&self.tokens.indices));
         Ok(InOrder {
             some: Vec::try_from(mask.any_dim(1, false).to_device(Device::Cpu))?,

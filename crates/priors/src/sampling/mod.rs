@@ -3,6 +3,7 @@
 mod draw;
 mod given;
 mod noise;
+mod weights;
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
@@ -13,6 +14,7 @@ use crate::{Condition, Cursor, Prior, PriorError};
 
 pub use draw::{min_p, top_k, top_p};
 pub use given::Given;
+pub use weights::SamplingWeights;
 
 /// How tokens are drawn from logits. The filters act in the order temperature, `top_k`, `top_p`, `min_p`.
 ///
@@ -78,10 +80,6 @@ impl Sampling {
     }
 }
 
-/// Rows are padded to a multiple of this, so that matrix products take the same path, and round the same way, whatever
-/// the batch.
-const ROW_MULTIPLE: i64 = 8;
-
 /// Draws `batch` grids, the samples `first_sample..` of the sequence that `sampling.seed` names.
 ///
 /// The noise of a token is a function of seed, number of the sample and position, so a sample is the same whatever
@@ -105,8 +103,8 @@ pub fn sample(
     }
     let _guard = tch::no_grad_guard();
     let spec = prior.spec();
-    let given = given.map(|given| given.in_order(spec, batch)).transpose()?;
-    let rows = padded_rows(batch);
+    let given = given.map(|given| given.in_order(spec, &prior.places(), batch)).transpose()?;
+    let rows = padded_rows(batch, prior.row_multiple());
     let num_rows = rows.size()[0];
     let mut drawing = Drawing {
         cursor: start(prior, condition, batch, &rows, sampling)?,
@@ -120,13 +118,15 @@ pub fn sample(
         tokens.get(position).copy_(&drawing.advance(position)?);
     }
     let [height, width] = spec.grid;
-    let tokens = tokens.view([height, width, spec.sizes.len() as i64, num_rows]).narrow(3, 0, batch);
-    Ok(TokenGrid::new(tokens.permute([3, 2, 0, 1]).contiguous(), spec.sizes.clone())?)
+    let raster = Tensor::from_slice(&prior.places()).argsort(0, false).to_device(prior.device());
+    let tokens = tokens.view([height * width, spec.sizes.len() as i64, num_rows]).narrow(2, 0, batch);
+    let tokens = tokens.index_select(0, &raster).permute([2, 1, 0]).contiguous();
+    Ok(TokenGrid::new(tokens.view([batch, -1, height, width]), spec.sizes.clone())?)
 }
 
-/// The rows of a batch, the last of them repeated: `[R]`, where `R` is a multiple of [`ROW_MULTIPLE`].
-fn padded_rows(batch: i64) -> Tensor {
-    let num_rows = (batch - 1) / ROW_MULTIPLE * ROW_MULTIPLE + ROW_MULTIPLE;
+/// The rows of a batch, the last of them repeated: `[R]`, where `R` is a multiple of `multiple`.
+fn padded_rows(batch: i64, multiple: i64) -> Tensor {
+    let num_rows = (batch - 1) / multiple * multiple + multiple;
     Tensor::arange(num_rows, (Kind::Int64, Device::Cpu)).clamp_max(batch - 1)
 }
 

@@ -7,8 +7,7 @@ use vqkit_torch::autocast;
 
 use super::{Cache, Decoder};
 use crate::gpt::Gpt;
-use crate::kernels::Packing;
-use crate::{Condition, Cursor, PriorError};
+use crate::{Condition, Cursor, PriorError, SamplingWeights};
 
 /// The cursor of [`Gpt`].
 ///
@@ -85,11 +84,11 @@ impl<'g> GptCursor<'g> {
 }
 
 /// bf16 under autocast, where libtorch multiplies.
-fn arithmetic(gpt: &Gpt) -> Packing {
+fn arithmetic(gpt: &Gpt) -> SamplingWeights {
     let device = gpt.network.tokens.device();
     match autocast::current(device) {
-        Some(Kind::BFloat16) if device != Device::Cpu => Packing::Bf16,
-        _ => Packing::F32,
+        Some(Kind::BFloat16) if device != Device::Cpu => SamplingWeights::Bf16,
+        _ => SamplingWeights::Fp32,
     }
 }
 

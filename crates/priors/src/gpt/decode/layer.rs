@@ -4,9 +4,9 @@ use tch::{Device, Kind, Tensor};
 
 use super::cache::Cache;
 use super::product::Product;
-use crate::PriorError;
 use crate::gpt::block::{Block, Linear, Mlp, Norm, Projections, rotate};
-use crate::kernels::{Heads, Packing, Past, attend, numbers, numbers_mut};
+use crate::kernels::{Heads, Past, attend, numbers, numbers_mut};
+use crate::{PriorError, SamplingWeights};
 
 /// A block's weights, each half's input weights in one.
 #[derive(Debug)]
@@ -26,9 +26,9 @@ pub(super) struct DecodeLayer {
 }
 
 impl DecodeLayer {
-    pub(super) fn new(block: &Block, packing: Packing) -> Result<Self, PriorError> {
+    pub(super) fn new(block: &Block, weights: SamplingWeights) -> Result<Self, PriorError> {
         let attention = &block.attention;
-        let product = |linear: &Linear| Product::new(&linear.weight, linear.bias.as_ref(), packing);
+        let product = |linear: &Linear| Product::new(&linear.weight, linear.bias.as_ref(), weights);
         let projections = match &attention.projections {
             Projections::Fused(all) => product(all)?,
             Projections::Separate(each) => product(&joined(&each.each_ref())?)?,
@@ -103,8 +103,7 @@ impl DecodeLayer {
         let query = query.f_transpose(1, 2)?.f_to_kind(keys.kind())?;
         let is_causal = mask.is_none() && length > 1;
         let grouped = self.heads != self.kept_heads;
-        let read =
-            Tensor::f_scaled_dot_product_attention(&query, &keys, &values, mask, 0.0, is_causal, None, grouped)?;
+        let read = Tensor::f_scaled_dot_product_attention(&query, &keys, &values, mask, 0.0, is_causal, None, grouped)?;
         Ok(read.f_transpose(1, 2)?.f_reshape([batch, length, width])?.f_to_kind(Kind::Float)?)
     }
 

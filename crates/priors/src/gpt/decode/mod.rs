@@ -12,8 +12,7 @@ use self::layer::DecodeLayer;
 use self::product::Product;
 use super::block::Norm;
 use super::{Gpt, Layout};
-use crate::PriorError;
-use crate::kernels::Packing;
+use crate::{PriorError, SamplingWeights};
 
 pub use cursor::GptCursor;
 
@@ -33,22 +32,22 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    pub(super) fn new(gpt: &Gpt, packing: Packing) -> Result<Self, PriorError> {
+    pub(super) fn new(gpt: &Gpt, weights: SamplingWeights) -> Result<Self, PriorError> {
         let _guard = tch::no_grad_guard();
         let network = &gpt.network;
         let device = network.tokens.device();
         let head = |book: usize| {
             let first: i64 = gpt.spec.sizes[..book].iter().sum();
-            Product::new(&network.head.f_narrow(0, first, gpt.spec.sizes[book])?, None, packing)
+            Product::new(&network.head.f_narrow(0, first, gpt.spec.sizes[book])?, None, weights)
         };
-        let layers = network.blocks.iter().map(|block| DecodeLayer::new(block, packing));
+        let layers = network.blocks.iter().map(|block| DecodeLayer::new(block, weights));
         Ok(Self {
             tokens: network.tokens.detach().f_to_kind(Kind::Float)?,
             positions: network.positions.as_ref().map(|table| table.detach().f_to_kind(Kind::Float)).transpose()?,
             layers: layers.collect::<Result<_, _>>()?,
             norm: network.norm.map(&mut |weight| weight.detach().to_kind(Kind::Float)),
             heads: (0..gpt.spec.sizes.len()).map(head).collect::<Result<_, _>>()?,
-            kind: if device == Device::Cpu || packing == Packing::F32 { Kind::Float } else { Kind::BFloat16 },
+            kind: if device == Device::Cpu || weights == SamplingWeights::Fp32 { Kind::Float } else { Kind::BFloat16 },
         })
     }
 

@@ -2,32 +2,26 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::PriorError;
-use crate::kernels::{Into, PackedLinear, Packing, numbers, numbers_mut};
+use crate::kernels::{Into, PackedLinear, numbers, numbers_mut};
+use crate::{PriorError, SamplingWeights};
 
 /// `input · weightᵀ + bias` in f32.
 #[derive(Debug)]
 pub(super) enum Product {
     /// By our kernel, on the CPU.
-    Packed {
-        linear: PackedLinear,
-        outputs: i64,
-    },
+    Packed { linear: PackedLinear, outputs: i64 },
     /// By libtorch: `weight` `[in, out]`, in f32 or bf16.
-    Dense {
-        weight: Tensor,
-        bias: Option<Tensor>,
-    },
+    Dense { weight: Tensor, bias: Option<Tensor> },
 }
 
 impl Product {
     /// `weight` `[out, in]`, `bias` `[out]`.
-    pub(super) fn new(weight: &Tensor, bias: Option<&Tensor>, packing: Packing) -> Result<Self, PriorError> {
+    pub(super) fn new(weight: &Tensor, bias: Option<&Tensor>, weights: SamplingWeights) -> Result<Self, PriorError> {
         if weight.device() == Device::Cpu {
             let outputs = weight.size()[0];
-            return Ok(Self::Packed { linear: PackedLinear::new(weight, bias, packing)?, outputs });
+            return Ok(Self::Packed { linear: PackedLinear::new(weight, bias, weights)?, outputs });
         }
-        let kind = if packing == Packing::F32 { Kind::Float } else { Kind::BFloat16 };
+        let kind = if weights == SamplingWeights::Fp32 { Kind::Float } else { Kind::BFloat16 };
         let weight = weight.detach().f_to_kind(kind)?.f_transpose(0, 1)?.f_contiguous()?;
         let bias = bias.map(|bias| bias.detach().f_to_kind(Kind::Float)).transpose()?;
         Ok(Self::Dense { weight, bias })
