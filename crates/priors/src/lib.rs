@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod condition;
+mod cost;
 mod error;
 pub mod pixelcnn;
 mod prior;
@@ -9,6 +10,7 @@ pub mod sampling;
 mod spec;
 
 pub use condition::Condition;
+pub use cost::Cost;
 pub use error::PriorError;
 pub use pixelcnn::{GatedPixelCnn, GatedPixelCnnConfig};
 pub use prior::{Cursor, Prior, PriorLoss};
