@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod condition;
+mod cost;
 mod error;
 pub mod gpt;
 mod kernels;
@@ -11,6 +12,7 @@ pub mod sampling;
 mod spec;
 
 pub use condition::{Condition, Embedding};
+pub use cost::Cost;
 pub use error::PriorError;
 pub use gpt::{Gpt, Gpt2Config, LlamaConfig, TokenOrder, Vocabulary};
 pub use pixelcnn::{GatedPixelCnn, GatedPixelCnnConfig};

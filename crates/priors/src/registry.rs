@@ -4,7 +4,7 @@ use tch::nn;
 
 use crate::gpt::{Gpt2Config, LlamaConfig};
 use crate::pixelcnn::GatedPixelCnnConfig;
-use crate::{Prior, PriorError, PriorSpec};
+use crate::{Cost, Prior, PriorError, PriorSpec};
 
 vqkit_config::tagged! {
     /// The configuration of a prior.
@@ -26,6 +26,22 @@ impl PriorConfig {
     /// [`PriorError::Config`] for a value that is not allowed, or a `spec` that this prior cannot model.
     pub fn build(&self, vs: &nn::Path, spec: &PriorSpec) -> Result<Box<dyn Prior>, PriorError> {
         each_prior!(self, |config| Ok(Box::new(config.build(vs, spec)?)))
+    }
+
+    /// Whether the prior can be built for `spec`, without building it.
+    ///
+    /// # Errors
+    /// As [`PriorConfig::build`].
+    pub fn check(&self, spec: &PriorSpec) -> Result<(), PriorError> {
+        each_prior!(self, |config| config.check(spec))
+    }
+
+    /// What the prior costs when it is built for `spec`, without building it.
+    ///
+    /// # Errors
+    /// As [`PriorConfig::build`].
+    pub fn cost(&self, spec: &PriorSpec) -> Result<Cost, PriorError> {
+        each_prior!(self, |config| config.cost(spec))
     }
 
     /// Looks at every value.

@@ -280,3 +280,27 @@ fn bits_are_nats_over_the_logarithm_of_two() {
     assert!((loss.bits_per_token() - 9.0).abs() < 1e-9);
     assert!((loss.bits_per_dim(64, 3072) - 9.0 * 64.0 / 3072.0).abs() < 1e-9);
 }
+
+#[test]
+fn the_cost_counts_the_parameters_that_a_prior_has() {
+    for (config, spec) in every_kind() {
+        let (vs, _) = build(&config, &spec);
+        let held: usize = vs.trainable_variables().iter().map(Tensor::numel).sum();
+        let cost = config.cost(&spec).expect("an allowed configuration");
+        assert_eq!(cost.parameters, held as i64, "{config:?} for {spec:?}");
+        assert!(cost.forward_flops_per_token > 0 && cost.cache_values_per_sample > 0, "{cost:?}");
+        assert_eq!(cost.training_flops_per_token(), 3 * cost.forward_flops_per_token);
+    }
+}
+
+#[test]
+fn what_cannot_be_built_is_refused_without_building() {
+    for (config, spec) in every_kind() {
+        let two_books = PriorSpec { sizes: vec![5, 5], ..spec.clone() };
+        for spec in [&spec, &two_books] {
+            let vs = nn::VarStore::new(CPU);
+            let built = config.build(&vs.root(), spec).map(drop).map_err(|error| error.to_string());
+            assert_eq!(config.check(spec).map_err(|error| error.to_string()), built, "{config:?} for {spec:?}");
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! The transformers against what taming-transformers and LlamaGen gave for recorded weights and inputs.
 
+#![allow(clippy::unwrap_used, reason = "what a test unwraps is what it expects")]
+
 use std::collections::BTreeSet;
 
 use tch::{Device, Kind, Tensor, nn};

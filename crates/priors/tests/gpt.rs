@@ -1,5 +1,7 @@
 //! What the transformers alone promise.
 
+#![allow(clippy::unwrap_used, reason = "what a test unwraps is what it expects")]
+
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{
     Condition, Cursor, Embedding, Given, Gpt, Gpt2Config, GridSpec, LlamaConfig, Prior, PriorError, PriorSpec,

@@ -146,7 +146,7 @@ impl Gpt2Config {
         Gpt::new(network, None, options, layout, spec)
     }
 
-    fn options(&self) -> Options {
+    pub(super) fn options(&self) -> Options {
         Options {
             vocabulary: self.vocabulary,
             pkeep: self.pkeep,

@@ -193,11 +193,11 @@ impl LlamaConfig {
         Gpt::new(network, Some(rotation.to_device(vs.device())), options, layout, spec)
     }
 
-    fn kept_heads(&self) -> i64 {
+    pub(super) fn kept_heads(&self) -> i64 {
         self.n_kv_head.unwrap_or(self.n_head)
     }
 
-    fn options(&self) -> Options {
+    pub(super) fn options(&self) -> Options {
         Options {
             vocabulary: Vocabulary::Separate,
             pkeep: self.pkeep,

@@ -8,6 +8,7 @@
 
 mod block;
 mod checkpoint;
+mod cost;
 mod decode;
 mod gpt2;
 mod layout;

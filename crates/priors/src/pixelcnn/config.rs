@@ -102,21 +102,33 @@ impl GatedPixelCnnConfig {
         Ok(())
     }
 
-    /// The prior with its parameters under `vs`.
+    /// Whether such a prior can model `spec`; allocates nothing.
     ///
     /// # Errors
     /// [`PriorError::Config`] for a value that is not allowed, for a `spec` of several codebooks, and for `class_dropout`
     /// without classes.
-    pub fn build(&self, vs: &nn::Path, spec: &PriorSpec) -> Result<GatedPixelCnn, PriorError> {
+    pub fn check(&self, spec: &PriorSpec) -> Result<(), PriorError> {
         self.validate()?;
         spec.validate()?;
         if spec.sizes.len() != 1 {
             let reason = format!("`pixelcnn` models grids with one codebook, these tokens have {}", spec.sizes.len());
             return Err(PriorError::config("type", reason));
         }
+        if spec.embedding.is_some() {
+            return Err(PriorError::config("type", "`pixelcnn` takes no embedding; `gpt2` and `llama` do"));
+        }
         if self.has_null_class() && spec.num_classes.is_none() {
             return Err(PriorError::config("class_dropout", "needs a class condition to drop; set it to 0"));
         }
+        Ok(())
+    }
+
+    /// The prior with its parameters under `vs`.
+    ///
+    /// # Errors
+    /// As [`GatedPixelCnnConfig::check`].
+    pub fn build(&self, vs: &nn::Path, spec: &PriorSpec) -> Result<GatedPixelCnn, PriorError> {
+        self.check(spec)?;
         Ok(GatedPixelCnn::new(self, vs, spec))
     }
 

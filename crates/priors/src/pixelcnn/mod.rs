@@ -7,6 +7,7 @@
 //! width of the head are parameters, there may be a null class, and grids can be a condition.
 
 mod config;
+mod cost;
 mod cursor;
 mod grid_encoder;
 mod layer;
