@@ -20,28 +20,31 @@ pub(crate) struct Past<'p> {
     pub values: &'p [f32],
     pub capacity: usize,
     pub length: usize,
-    /// What is added to the scores of the first positions, the same number of them in every row: `[rows, masked]`.
+    /// What is added to the scores of a row's positions, `[rows, capacity]`.
     pub bias: Option<&'p [f32]>,
 }
 
-/// `softmax(q · kᵀ / √dim) · v` for one query `[rows, count · dim]` a row, into `output` of the same shape.
-pub(crate) fn attend(heads: Heads, query: &[f32], past: &Past, output: &mut [f32]) {
+/// `softmax(q · kᵀ / √dim) · v` for one query `[rows, count · dim]` a row, into `output` of the same shape; `scores` has room
+/// for `[rows, count, capacity]`.
+pub(crate) fn attend(heads: Heads, query: &[f32], past: &Past, scores: &mut [f32], output: &mut [f32]) {
     let Heads { count, kept, dim } = heads;
     let rows = query.len() / (count * dim);
     assert!(query.len() == output.len() && query.len() == rows * count * dim);
     assert!(past.length <= past.capacity && past.keys.len() == rows * kept * past.capacity * dim);
     assert!(past.keys.len() == past.values.len());
-    let masked = past.bias.map_or(0, |bias| bias.len() / rows);
-    let place = Place(output.as_mut_ptr());
+    assert!(past.bias.is_none_or(|bias| bias.len() == rows * past.capacity));
+    assert!(scores.len() >= rows * count * past.capacity);
+    let (place, room) = (Place(output.as_mut_ptr()), Place(scores.as_mut_ptr()));
     threads::share(rows * count, &|index| {
         let (row, head) = (index / count, index % count);
         let first = (row * kept + head * kept / count) * past.capacity * dim;
         let [keys, values] = [past.keys, past.values].map(|all| &all[first..][..past.length * dim]);
-        let bias = past.bias.map(|bias| &bias[row * masked..][..masked]).unwrap_or_default();
+        let bias = past.bias.map(|bias| &bias[row * past.capacity..][..past.length]).unwrap_or_default();
         let query = &query[index * dim..][..dim];
-        // SAFETY: as many numbers as the query has, which no other index writes.
-        let output = unsafe { std::slice::from_raw_parts_mut(place.get().add(index * dim), dim) };
-        one_head(query, keys, values, bias, output);
+        // SAFETY: the lengths were compared, and no other index has these places.
+        let (weights, output) =
+            unsafe { (room.part(index * past.capacity, past.length), place.part(index * dim, dim)) };
+        one_head(query, keys, values, bias, weights, output);
     });
 }
 
@@ -49,17 +52,20 @@ pub(crate) fn attend(heads: Heads, query: &[f32], past: &Past, output: &mut [f32
 struct Place(*mut f32);
 
 impl Place {
-    fn get(&self) -> *mut f32 {
-        self.0
+    /// # Safety
+    /// The numbers lie there, and nobody else has them.
+    #[allow(clippy::mut_from_ref, reason = "every thread takes parts of its own")]
+    unsafe fn part(&self, first: usize, length: usize) -> &mut [f32] {
+        // SAFETY: as the caller says.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(first), length) }
     }
 }
 
 // SAFETY: every index writes places of its own.
 unsafe impl Sync for Place {}
 
-fn one_head(query: &[f32], keys: &[f32], values: &[f32], bias: &[f32], output: &mut [f32]) {
-    let mut weights = vec![0f32; keys.len() / query.len()];
-    vector::products(query, keys, &mut weights);
+fn one_head(query: &[f32], keys: &[f32], values: &[f32], bias: &[f32], weights: &mut [f32], output: &mut [f32]) {
+    vector::products(query, keys, weights);
     let scale = (query.len() as f32).sqrt().recip();
     weights.iter_mut().for_each(|score| *score *= scale);
     weights.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
@@ -67,7 +73,7 @@ fn one_head(query: &[f32], keys: &[f32], values: &[f32], bias: &[f32], output: &
     weights.iter_mut().for_each(|score| *score = (*score - largest).exp());
     let sum: f32 = weights.iter().sum();
     weights.iter_mut().for_each(|weight| *weight /= sum);
-    vector::mixture(&weights, values, output);
+    vector::mixture(weights, values, output);
 }
 
 #[cfg(test)]
@@ -79,29 +85,31 @@ mod tests {
 
     const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
-    fn check(heads: Heads, rows: i64, capacity: i64, length: i64, masked: i64) {
+    fn check(heads: Heads, rows: i64, capacity: i64, length: i64, masks: bool) {
         let Heads { count, kept, dim } = heads;
         let (count, kept, dim) = (count as i64, kept as i64, dim as i64);
         let past = || Tensor::randn([rows, kept, capacity, dim], CPU);
         let (query, keys, values) = (Tensor::randn([rows, count * dim], CPU), past(), past());
-        let seen = Tensor::rand([rows, masked], CPU).lt(0.5);
-        let bias = Tensor::zeros([rows, masked], CPU).masked_fill(&seen.logical_not(), f64::NEG_INFINITY);
+        let seen = Tensor::rand([rows, capacity], CPU).lt(0.5);
+        let _ = seen.narrow(1, length - 1, 1).fill_(1);
+        let bias = Tensor::zeros([rows, capacity], CPU).masked_fill(&seen.logical_not(), f64::NEG_INFINITY);
         let output = Tensor::zeros([rows, count * dim], CPU);
         let of_past = Past {
             keys: numbers(&keys),
             values: numbers(&values),
             capacity: capacity as usize,
             length: length as usize,
-            bias: (masked > 0).then(|| numbers(&bias)),
+            bias: masks.then(|| numbers(&bias)),
         };
-        attend(heads, numbers(&query), &of_past, numbers_mut(&output));
+        let scores = Tensor::zeros([rows, count, capacity], CPU);
+        attend(heads, numbers(&query), &of_past, numbers_mut(&scores), numbers_mut(&output));
 
-        let mask = bias.constant_pad_nd([0, length - masked]).view([rows, 1, 1, length]);
+        let mask = masks.then(|| bias.narrow(1, 0, length).view([rows, 1, 1, length]));
         let [keys, values] = [keys, values].map(|all| all.narrow(2, 0, length));
         let query = query.view([rows, count, 1, dim]);
         let grouped = count != kept;
         let right =
-            Tensor::scaled_dot_product_attention(&query, &keys, &values, Some(&mask), 0.0, false, None, grouped);
+            Tensor::scaled_dot_product_attention(&query, &keys, &values, mask.as_ref(), 0.0, false, None, grouped);
         let worst = (output - right.flatten(1, 3)).abs().max().double_value(&[]);
         assert!(worst < 2e-6, "{heads:?}, {rows} rows, {length} of {capacity}: {worst}");
     }
@@ -109,10 +117,10 @@ mod tests {
     #[test]
     fn attention_is_libtorchs() {
         tch::manual_seed(1);
-        check(Heads { count: 1, kept: 1, dim: 3 }, 1, 1, 1, 0);
-        check(Heads { count: 4, kept: 4, dim: 8 }, 2, 9, 5, 0);
-        check(Heads { count: 3, kept: 3, dim: 64 }, 3, 40, 40, 0);
-        check(Heads { count: 6, kept: 2, dim: 20 }, 2, 12, 11, 0);
-        check(Heads { count: 2, kept: 1, dim: 100 }, 3, 30, 20, 6);
+        check(Heads { count: 1, kept: 1, dim: 3 }, 1, 1, 1, false);
+        check(Heads { count: 4, kept: 4, dim: 8 }, 2, 9, 5, false);
+        check(Heads { count: 3, kept: 3, dim: 64 }, 3, 40, 40, false);
+        check(Heads { count: 6, kept: 2, dim: 20 }, 2, 12, 11, true);
+        check(Heads { count: 2, kept: 1, dim: 100 }, 3, 30, 20, true);
     }
 }

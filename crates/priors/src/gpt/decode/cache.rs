@@ -12,10 +12,12 @@ pub(super) struct Cache {
     length: i64,
     capacity: i64,
     unmasked: i64,
-    /// Which positions of the condition count, bool `[B, positions]`, where there is padding.
+    /// Which positions may be looked at, bool `[B, S]`, where some are padding.
     seen: Option<Tensor>,
-    /// The same as what is added to scores: 0 or -∞.
+    /// The same as what is added to scores, 0 or -∞.
     bias: Option<Tensor>,
+    /// Room for the scores of one position, `[B, heads, S]`.
+    scores: Tensor,
 }
 
 impl Cache {
@@ -26,16 +28,11 @@ impl Cache {
             let (heads, dim) = (block.attention.kept_heads, block.attention.head_dim());
             Ok::<_, PriorError>([empty(heads, dim)?, empty(heads, dim)?])
         });
-        let padding = condition.embedding.as_ref().and_then(|embedding| embedding.mask.as_ref());
-        let seen = padding.map(|mask| {
-            let mask = mask.f_to_device(device)?.f_to_kind(Kind::Int64)?;
-            let mask = mask.f_pad([i64::from(gpt.layout.has_class), 0], "constant", 1.0)?;
-            Ok::<_, PriorError>(mask.f_to_kind(Kind::Bool)?)
-        });
-        let seen = seen.transpose()?;
+        let seen = Self::seen(gpt, condition, batch)?;
         let bias = seen.as_ref().map(|seen| {
             Tensor::zeros(seen.size(), (Kind::Float, device)).f_masked_fill(&seen.logical_not(), f64::NEG_INFINITY)
         });
+        let heads = gpt.network.blocks.iter().map(|block| block.attention.heads).max().unwrap_or(0);
         Ok(Self {
             layers: layers.collect::<Result<_, _>>()?,
             length: 0,
@@ -43,7 +40,19 @@ impl Cache {
             unmasked: gpt.options.n_unmasked,
             seen,
             bias: bias.transpose()?,
+            scores: Tensor::f_empty([batch, heads, capacity], (Kind::Float, device))?,
         })
+    }
+
+    fn seen(gpt: &Gpt, condition: &Condition, batch: i64) -> Result<Option<Tensor>, PriorError> {
+        let Some(mask) = condition.embedding.as_ref().and_then(|embedding| embedding.mask.as_ref()) else {
+            return Ok(None);
+        };
+        let device = gpt.network.tokens.device();
+        let all = Tensor::f_ones([batch, gpt.layout.length()], (Kind::Bool, device))?;
+        let before = i64::from(gpt.layout.has_class);
+        all.f_narrow(1, before, gpt.layout.embedding)?.f_copy_(&mask.f_to_device(device)?)?;
+        Ok(Some(all))
     }
 
     /// Positions that were read.
@@ -56,7 +65,12 @@ impl Cache {
         self.capacity
     }
 
-    /// What is added to the scores of the first positions, `[B, positions]`.
+    /// Room for the scores of one position, `[B, heads, S]`.
+    pub(super) fn scores(&self) -> &Tensor {
+        &self.scores
+    }
+
+    /// What is added to the scores of all positions, `[B, S]`.
     pub(super) fn bias(&self) -> Option<&Tensor> {
         self.bias.as_ref()
     }
@@ -87,17 +101,16 @@ impl Cache {
 
     /// Where the next `positions` may look, bool `[1 or B, 1, T, S]`; none: at all that precede them.
     pub(super) fn mask(&self, positions: i64) -> Result<Option<Tensor>, PriorError> {
-        let device = self.layers[0][0].device();
         let all = self.length + positions;
-        if self.seen.is_none() && (positions == 1 || self.length == 0 && self.unmasked == 0) {
-            return Ok(None);
+        let seen =
+            self.seen.as_ref().map(|seen| seen.f_narrow(1, 0, all)?.f_unsqueeze(1)?.f_unsqueeze(1)).transpose()?;
+        if positions == 1 || seen.is_none() && self.length == 0 && self.unmasked == 0 {
+            return Ok(seen);
         }
-        let causal = Layout::causal(all, self.unmasked, device).f_narrow(0, self.length, positions)?.unsqueeze(0);
-        let Some(seen) = &self.seen else { return Ok(Some(causal.unsqueeze(0))) };
-        let covered = seen.size()[1].min(all);
-        let seen = seen.f_narrow(1, 0, covered)?.f_to_kind(Kind::Int64)?;
-        let seen = seen.f_pad([0, all - covered], "constant", 1.0)?.f_to_kind(Kind::Bool)?.f_unsqueeze(1)?;
+        let device = self.scores.device();
+        let causal = Layout::causal(all, self.unmasked, device).f_narrow(0, self.length, positions)?;
+        let Some(seen) = seen else { return Ok(Some(causal.f_unsqueeze(0)?.f_unsqueeze(0)?)) };
         let itself = Tensor::eye(all, (Kind::Float, device)).to_kind(Kind::Bool).f_narrow(0, self.length, positions)?;
-        Ok(Some(causal.f_logical_and(&seen)?.f_logical_or(&itself)?.f_unsqueeze(1)?))
+        Ok(Some(seen.f_logical_and(&causal)?.f_logical_or(&itself)?))
     }
 }

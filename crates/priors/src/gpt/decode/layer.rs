@@ -96,7 +96,7 @@ impl DecodeLayer {
                 length: cache.length() as usize + 1,
                 bias: cache.bias().map(numbers),
             };
-            attend(heads, numbers(&query), &past, numbers_mut(&output));
+            attend(heads, numbers(&query), &past, numbers_mut(cache.scores()), numbers_mut(&output));
             return Ok(output);
         }
         let [keys, values] = cache.first(index, cache.length() + length)?;
