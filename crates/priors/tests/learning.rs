@@ -1,8 +1,8 @@
-//! A small prior learns.
+//! Small priors learn.
 
 use tch::nn::OptimizerConfig;
 use tch::{Device, Kind, Tensor, nn};
-use vqkit_priors::{Condition, GatedPixelCnnConfig, Prior, PriorSpec, Sampling, sample};
+use vqkit_priors::{Condition, GatedPixelCnnConfig, Gpt2Config, LlamaConfig, PriorConfig, PriorSpec, Sampling, sample};
 use vqkit_torch::TokenGrid;
 
 const VOCABULARY: i64 = 8;
@@ -23,23 +23,38 @@ fn batch(rows: i64) -> (TokenGrid, Condition) {
 
 #[test]
 fn a_small_pixelcnn_learns_a_pattern() {
+    learns(&PriorConfig::PixelCnn(GatedPixelCnnConfig { head_width: 32, ..GatedPixelCnnConfig::new(16, 3) }));
+}
+
+#[test]
+fn a_small_gpt2_learns_a_pattern() {
+    learns(&PriorConfig::Gpt2(Gpt2Config::new(2, 4, 48)));
+}
+
+#[test]
+fn a_small_llama_learns_a_pattern() {
+    let without_dropout =
+        LlamaConfig { token_dropout_p: 0.0, resid_dropout_p: 0.0, ffn_dropout_p: 0.0, ..LlamaConfig::new(2, 4, 48) };
+    learns(&PriorConfig::Llama(LlamaConfig { multiple_of: 16, ..without_dropout }));
+}
+
+fn learns(config: &PriorConfig) {
     tch::set_num_threads(1);
     tch::manual_seed(1);
     let vs = nn::VarStore::new(Device::Cpu);
     let spec = PriorSpec::new(vec![VOCABULARY], [SIDE, SIDE]).with_classes(2);
-    let config = GatedPixelCnnConfig { head_width: 32, ..GatedPixelCnnConfig::new(16, 3) };
-    let prior = config.build(&vs.root(), &spec).unwrap();
-    let mut optimizer = nn::AdamW::default().build(&vs, 1e-2).unwrap();
+    let prior = config.build(&vs.root(), &spec).expect("an allowed configuration");
+    let mut optimizer = nn::AdamW::default().build(&vs, 1e-2).expect("allowed");
     for _ in 0..150 {
         let (target, condition) = batch(32);
-        optimizer.backward_step(&prior.loss(&target, &condition, true).unwrap().image);
+        optimizer.backward_step(&prior.loss(&target, &condition, true).expect("allowed").image);
     }
     let (target, condition) = batch(64);
-    let bits = tch::no_grad(|| prior.loss(&target, &condition, false)).unwrap().bits_per_token();
+    let bits = tch::no_grad(|| prior.loss(&target, &condition, false)).expect("allowed").bits_per_token();
     // The unigram entropy is 3 bits, and the least possible 2 / 36.
     assert!(bits < 0.2, "{bits} bits per token");
 
-    let drawn = sample(&prior, &condition, 64, &Sampling::default(), 0, None).unwrap().indices;
+    let drawn = sample(prior.as_ref(), &condition, 64, &Sampling::default(), 0, None).expect("allowed").indices;
     let steps = (drawn.narrow(3, 1, SIDE - 1) - drawn.narrow(3, 0, SIDE - 1)).remainder(VOCABULARY);
     let right = steps.eq(1).to_kind(Kind::Double).mean(None).double_value(&[]);
     assert!(right > 0.9, "{right} of the neighbours follow the pattern");
