@@ -8,6 +8,7 @@ mod codebooks;
 mod determinism;
 mod features;
 mod finetune;
+mod priors;
 mod processes;
 mod recipes;
 mod resume;
