@@ -273,6 +273,10 @@ impl Prior for Gpt {
         Ok(Box::new(self.cursor(condition, batch)?))
     }
 
+    fn places(&self) -> Option<&[i64]> {
+        Some(&self.layout.places)
+    }
+
     fn null(&self, condition: &Condition, batch: i64) -> Result<Condition, PriorError> {
         if !self.options.has_null() {
             let reason = "guidance needs a prior that was trained with condition_dropout > 0";
