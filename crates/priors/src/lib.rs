@@ -18,5 +18,5 @@ pub use gpt::{Gpt, Gpt2Config, LlamaConfig, TokenOrder, Vocabulary};
 pub use pixelcnn::{GatedPixelCnn, GatedPixelCnnConfig};
 pub use prior::{Cursor, Prior, PriorLoss};
 pub use registry::PriorConfig;
-pub use sampling::{Given, Sampling, SamplingWeights, sample};
+pub use sampling::{CfgSchedule, Given, Sampled, Sampling, SamplingWeights, sample, sample_scored};
 pub use spec::{EmbeddingSpec, GridSpec, PriorSpec};

@@ -13,29 +13,6 @@ pub trait Prior: fmt::Debug + Send {
     /// What the prior was built for.
     fn spec(&self) -> &PriorSpec;
 
-    /// The raster places of the grid, `H · W` of them, in the order in which a cursor visits them. Default: raster order.
-    fn places(&self) -> Vec<i64> {
-        (0..self.spec().grid.iter().product()).collect()
-    }
-
-    /// Sampling pads its batches to a multiple of this many rows, so that matrix products take the same path, and round
-    /// the same way, whatever the batch. Default 8, which is enough for libtorch's on the CPU.
-    fn row_multiple(&self) -> i64 {
-        8
-    }
-
-    /// Prepares the weights for sampling; cursors that are started later use them as they are now, until this is called
-    /// again.
-    ///
-    /// # Errors
-    /// [`PriorError::Config`] for weights that this prior does not have.
-    fn set_sampling_weights(&mut self, weights: SamplingWeights) -> Result<(), PriorError> {
-        match weights {
-            SamplingWeights::Fp32 => Ok(()),
-            _ => Err(PriorError::config("weights", "this prior is sampled with fp32 alone; transformers have others")),
-        }
-    }
-
     /// Where its parameters lie; tokens and conditions are moved there.
     fn device(&self) -> Device;
 
@@ -63,6 +40,32 @@ pub trait Prior: fmt::Debug + Send {
     /// # Errors
     /// [`PriorError::Config`] when the prior was trained without dropout of its condition and so has no null value.
     fn null(&self, condition: &Condition, batch: i64) -> Result<Condition, PriorError>;
+
+    /// The sampler pads a batch to a multiple of this many rows, so that a row is rounded alike in every batch.
+    ///
+    /// By default 8: libtorch's matrix products then take the same path whatever the batch. A prior whose products round
+    /// a row alike in any company returns 1.
+    fn row_multiple(&self) -> i64 {
+        8
+    }
+
+    /// The raster place of every position of the grid in the order in which a cursor visits them; none: raster order.
+    fn places(&self) -> Option<&[i64]> {
+        None
+    }
+
+    /// Chooses the arithmetic of the weights that cursors read from now on; training and [`Prior::loss`] keep theirs.
+    ///
+    /// # Errors
+    /// [`PriorError::Config`] where the prior has no such weights; by default it has those that it was trained with alone.
+    fn set_sampling_weights(&mut self, weights: SamplingWeights) -> Result<(), PriorError> {
+        match weights {
+            SamplingWeights::Fp32 => Ok(()),
+            other => {
+                Err(PriorError::config("weights", format!("this prior has no {other} weights; it samples with fp32")))
+            }
+        }
+    }
 }
 
 /// A batch of grids being written token by token, in the order of [`Prior::places`], `Q` innermost.
@@ -80,6 +83,18 @@ pub trait Cursor {
     /// # Errors
     /// [`PriorError::Shape`] for another shape or kind, [`PriorError::Finished`] behind the last position.
     fn push(&mut self, tokens: &Tensor) -> Result<(), PriorError>;
+
+    /// Writes `tokens` `[B, n]`, i64, at the next `n` positions; no logits are asked for between them, so that a cursor may
+    /// read them in one pass. By default they are pushed one by one.
+    ///
+    /// # Errors
+    /// As [`Cursor::push`]; tokens before the one that is refused are written.
+    fn prefill(&mut self, tokens: &Tensor) -> Result<(), PriorError> {
+        if tokens.dim() != 2 {
+            return Err(PriorError::shape("prefilled tokens", "Int64 [B, n]", tokens));
+        }
+        (0..tokens.size()[1]).try_for_each(|index| self.push(&tokens.select(1, index)))
+    }
 
     /// The number of tokens pushed.
     fn position(&self) -> i64;

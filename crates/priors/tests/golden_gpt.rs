@@ -8,8 +8,8 @@ use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::gpt::rotary_table;
 use vqkit_priors::sampling::{top_k, top_p};
 use vqkit_priors::{
-    Condition, Cursor, Embedding, Given, Gpt, Gpt2Config, GridSpec, LlamaConfig, Prior, PriorSpec, Sampling,
-    TokenOrder, Vocabulary, sample,
+    CfgSchedule, Condition, Cursor, Embedding, Given, Gpt, Gpt2Config, GridSpec, LlamaConfig, Prior, PriorSpec,
+    Sampling, TokenOrder, Vocabulary, sample,
 };
 use vqkit_testing::Golden;
 use vqkit_torch::TokenGrid;
@@ -275,7 +275,12 @@ fn check_llamagen(golden: &Golden, vs: &nn::VarStore, gpt: &Gpt, plain: &Conditi
     };
     let guided = Sampling { cfg_scale: number(golden, "cfg_scale"), ..Sampling::default() };
     greedy("greedy_nocfg", Sampling::default());
-    greedy("greedy_cfg", guided.clone());
+    if let Some(interval) = golden.config()["config"]["cfg_interval"].as_i64() {
+        // Upstream counts from the second token, and guides the first always.
+        let cfg_schedule = if interval < 0 { CfgSchedule::Constant } else { CfgSchedule::First(interval + 2) };
+        greedy("greedy_cfg_interval", Sampling { cfg_schedule, ..guided.clone() });
+    }
+    greedy("greedy_cfg", guided);
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{
-    Condition, GatedPixelCnn, GatedPixelCnnConfig, Given, Prior, PriorConfig, PriorSpec, Sampling, sample,
+    CfgSchedule, Condition, GatedPixelCnn, GatedPixelCnnConfig, Given, GridSpec, Prior, PriorConfig, PriorSpec,
+    Sampling, SamplingWeights, sample,
 };
 use vqkit_torch::TokenGrid;
 
@@ -51,6 +52,26 @@ fn sampling_names_its_key() {
     check(Sampling { top_p: Some(0.0), ..Sampling::default() }, &["`top_p`", "(0, 1]", "0"]);
     check(Sampling { min_p: Some(1.5), ..Sampling::default() }, &["`min_p`", "[0, 1]", "1.5"]);
     check(Sampling { cfg_scale: -1.0, ..Sampling::default() }, &["`cfg_scale`", "-1"]);
+    check(Sampling { cfg_schedule: CfgSchedule::First(-1), ..Sampling::default() }, &["`cfg_schedule`", "-1"]);
+    check(Sampling { no_repeat_ngram: Some(0), ..Sampling::default() }, &["`no_repeat_ngram`", "at least 1", "0"]);
+    check(Sampling { best_of: 0, ..Sampling::default() }, &["`best_of`", "at least 1", "0"]);
+    check(Sampling { best_of: 2, temperature: 0.0, ..Sampling::default() }, &["`best_of`", "greedy"]);
+    check(Sampling { size: Some([0, 4]), ..Sampling::default() }, &["`size`", "[0, 4]"]);
+    says("first=x".parse::<CfgSchedule>(), &["first=N", "first=x"]);
+    says("fp8".parse::<SamplingWeights>(), &["fp32, bf16 or int8", "fp8"]);
+}
+
+#[test]
+fn grids_that_a_prior_cannot_draw_are_refused() {
+    let draw = |spec: &PriorSpec, condition: &Condition, size: [i64; 2]| {
+        let sampling = Sampling { size: Some(size), ..Sampling::default() };
+        sample(&build(&small(), spec).unwrap(), condition, 2, &sampling, 0, None)
+    };
+    says(draw(&spec(), &Condition::none(), [2, 9]), &["`size`", "3 x 4", "[2, 9]"]);
+    let grid = || TokenGrid::new(zeros(&[2, 1, 2, 2]), vec![8]).unwrap();
+    let conditioned = spec().with_condition_grid(GridSpec { sizes: vec![8], grid: [2, 2] });
+    says(draw(&conditioned, &Condition::none().with_grid(grid()), [3, 5]), &["`size`", "conditioned on grids"]);
+    assert!(draw(&conditioned, &Condition::none().with_grid(grid()), [3, 4]).is_ok());
 }
 
 #[test]
@@ -93,4 +114,8 @@ fn a_configuration_survives_its_file() {
     says(serde_json::from_str::<PriorConfig>(r#"{"type": "pixelcnnn"}"#), &["pixelcnnn", "pixelcnn"]);
     says(serde_json::from_str::<PriorConfig>(r#"{"type": "pixelcnn", "dim": 4, "layers": 3}"#), &["layers"]);
     says(serde_json::from_str::<Sampling>(r#"{"topk": 3}"#), &["topk", "top_k"]);
+    let read: Sampling = serde_json::from_str(r#"{"cfg_schedule": {"first": 3}, "size": [8, 9]}"#).unwrap();
+    assert_eq!((read.cfg_schedule, read.size), (CfgSchedule::First(3), Some([8, 9])));
+    let sampling = Sampling { cfg_schedule: CfgSchedule::Cosine, ..read };
+    assert_eq!(serde_json::from_str::<Sampling>(&serde_json::to_string(&sampling).unwrap()).unwrap(), sampling);
 }

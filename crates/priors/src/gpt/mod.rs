@@ -242,10 +242,6 @@ impl Prior for Gpt {
         self.network.tokens.device()
     }
 
-    fn places(&self) -> Vec<i64> {
-        self.layout.places.clone()
-    }
-
     /// On the CPU, our kernels round a row alike in every batch.
     fn row_multiple(&self) -> i64 {
         match self.device() {
@@ -293,6 +289,10 @@ impl Prior for Gpt {
 
     fn start(&self, condition: &Condition, batch: i64) -> Result<Box<dyn Cursor + '_>, PriorError> {
         Ok(Box::new(self.cursor(condition, batch)?))
+    }
+
+    fn places(&self) -> Option<&[i64]> {
+        Some(self.layout.places.as_slice()).filter(|places| !places.is_sorted())
     }
 
     fn null(&self, condition: &Condition, batch: i64) -> Result<Condition, PriorError> {

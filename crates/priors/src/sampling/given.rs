@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 use vqkit_torch::TokenGrid;
 
-use crate::{PriorError, PriorSpec};
+use crate::{GridSpec, PriorError};
 
 /// Tokens that [`sample`](crate::sample) writes instead of drawing them.
 ///
@@ -39,15 +39,19 @@ impl Given {
         Ok(Self { tokens, mask })
     }
 
-    /// The tokens in the order in which a cursor visits them.
-    pub(super) fn in_order(&self, spec: &PriorSpec, places: &[i64], batch: i64) -> Result<InOrder, PriorError> {
-        spec.target().check(&self.tokens, "the grid of given tokens")?;
+    /// The tokens in the order in which they are drawn; `places` are the raster places of that order, if it is another.
+    pub(super) fn in_order(&self, grid: &GridSpec, places: Option<&[i64]>, batch: i64) -> Result<InOrder, PriorError> {
+        grid.check(&self.tokens, "the grid of given tokens")?;
         if self.tokens.batch() != batch {
             return Err(PriorError::shape("given tokens", format!("of {batch} rows"), &self.tokens.indices));
         }
         let ordered = |tensor: &Tensor| {
-            let places = Tensor::from_slice(places).to_device(tensor.device());
-            tensor.flatten(2, 3).index_select(2, &places).permute([2, 1, 0]).contiguous().view([-1, batch])
+            let by_place = tensor.flatten(2, 3).permute([2, 1, 0]);
+            let by_place = match places {
+                Some(places) => by_place.index_select(0, &Tensor::from_slice(places).to_device(tensor.device())),
+                None => by_place,
+            };
+            by_place.contiguous().view([-1, batch])
         };
         let mask = ordered(&self.mask.unsqueeze(1).expand_as(&self.tokens.indices));
         Ok(InOrder {

@@ -1,94 +1,49 @@
 //! The sampler: stands outside the cursor, draws, guides, and forces given tokens, for every prior alike.
 
 mod draw;
+mod drawing;
 mod given;
+mod ngram;
 mod noise;
-mod weights;
+mod options;
+mod window;
 
-use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 use vqkit_torch::TokenGrid;
 
-use self::given::{At, InOrder};
-use crate::{Condition, Cursor, Prior, PriorError};
+use self::drawing::{Candidate, Task};
+use self::window::Windows;
+use crate::{Condition, GridSpec, Prior, PriorError};
 
 pub use draw::{min_p, top_k, top_p};
 pub use given::Given;
-pub use weights::SamplingWeights;
+pub use options::{CfgSchedule, Sampling, SamplingWeights};
 
-/// How tokens are drawn from logits. The filters act in the order temperature, `top_k`, `top_p`, `min_p`.
-///
-/// ```
-/// use vqkit_priors::Sampling;
-///
-/// let sampling = Sampling { top_p: Some(0.9), ..Sampling::default() };
-/// assert!(sampling.validate().is_ok());
-/// assert!(Sampling { temperature: -1.0, ..sampling }.validate().is_err());
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Sampling {
-    /// Divides the logits; 0 takes the likeliest token. Default 1.
-    pub temperature: f64,
-    /// Keeps the `k` likeliest tokens; a `k` above the vocabulary keeps all. Default: all.
-    pub top_k: Option<i64>,
-    /// Keeps the likeliest tokens until their probabilities exceed `p`, `0 < p <= 1`
-    /// (Holtzman et al. 2020). Default: all.
-    pub top_p: Option<f64>,
-    /// Keeps tokens at least `p` times as probable as the likeliest, `0 <= p <= 1` (Nguyen et al. 2024). Default: all.
-    pub min_p: Option<f64>,
-    /// Classifier-free guidance (Ho & Salimans 2022): `null + cfg_scale · (conditional - null)`. Default 1: none.
-    pub cfg_scale: f64,
-    /// Seed of the noise. Default 0.
-    pub seed: u64,
-}
-
-impl Default for Sampling {
-    fn default() -> Self {
-        Self { temperature: 1.0, top_k: None, top_p: None, min_p: None, cfg_scale: 1.0, seed: 0 }
-    }
-}
-
-impl Sampling {
-    /// Looks at every value.
-    ///
-    /// # Errors
-    /// [`PriorError::Config`] for the first value that is not allowed.
-    pub fn validate(&self) -> Result<(), PriorError> {
-        let check = |allowed: bool, field, reason: String| match allowed {
-            true => Ok(()),
-            false => Err(PriorError::config(field, reason)),
-        };
-        let Self { temperature, top_k, top_p, min_p, cfg_scale, seed: _ } = self;
-        let finite = |value: f64| (0.0..f64::INFINITY).contains(&value);
-        check(finite(*temperature), "temperature", format!("must be 0 (greedy) or positive, got {temperature}"))?;
-        check(finite(*cfg_scale), "cfg_scale", format!("must be 0 or positive, got {cfg_scale}"))?;
-        if let Some(k) = top_k {
-            check(*k >= 1, "top_k", format!("must be at least 1, got {k}"))?;
-        }
-        if let Some(p) = top_p {
-            check(*p > 0.0 && *p <= 1.0, "top_p", format!("must lie in (0, 1], got {p}"))?;
-        }
-        if let Some(p) = min_p {
-            check((0.0..=1.0).contains(p), "min_p", format!("must lie in [0, 1], got {p}"))?;
-        }
-        Ok(())
-    }
-
-    fn guides(&self) -> bool {
-        self.cfg_scale != 1.0
-    }
+/// Grids that were drawn, and how likely they are.
+#[derive(Debug)]
+pub struct Sampled {
+    /// `[B, Q, H, W]`
+    pub tokens: TokenGrid,
+    /// Of each grid's tokens under the prior, in nats, `[B]`, f64: the sum over what was drawn of the logarithm of its
+    /// conditional probability at temperature 1, without guidance and filters. Given tokens do not count.
+    pub log_likelihood: Tensor,
 }
 
 /// Draws `batch` grids, the samples `first_sample..` of the sequence that `sampling.seed` names.
 ///
-/// The noise of a token is a function of seed, number of the sample and position, so a sample is the same whatever
-/// `batch` it is drawn in and whoever its neighbours are. With guidance, the cursor carries every row twice.
-/// Returns `[B, Q, H, W]`, where positions that `given` names carry its tokens.
+/// The noise of a token is a function of seed, number of the sample, candidate and position, so a sample is the same
+/// whatever `batch` it is drawn in and whoever its neighbours are. With guidance, the cursor carries every row twice.
+/// Returns `[B, Q, H, W]`, where positions that `given` names carry its tokens; runs of positions that are given in all rows
+/// are read in one pass.
+///
+/// A grid larger than the prior's `[H, W]` ([`Sampling::size`]) is drawn through a window of that size: each token is
+/// predicted from those of its window that precede it in raster order, and stands as near to the window's middle as the
+/// borders allow (the sliding attention window of Esser et al. 2021, section 3.2). A cursor starts anew where the window moves,
+/// and is handed in one piece what precedes.
 ///
 /// # Errors
-/// [`PriorError::Config`] for a value of `sampling` that is not allowed, or guidance of a prior without null condition;
-/// otherwise as [`Prior::start`].
+/// [`PriorError::Config`] for a value of `sampling` that is not allowed, guidance of a prior without null condition, or a
+/// larger grid of a prior that is conditioned on grids or does not read in raster order; otherwise as [`Prior::start`].
 pub fn sample(
     prior: &dyn Prior,
     condition: &Condition,
@@ -97,31 +52,100 @@ pub fn sample(
     first_sample: u64,
     given: Option<&Given>,
 ) -> Result<TokenGrid, PriorError> {
+    let scored = sampling.best_of > 1;
+    Ok(run(prior, condition, batch, sampling, first_sample, given, scored)?.tokens)
+}
+
+/// As [`sample`], and says how likely each grid is.
+///
+/// ```
+/// use tch::{Device, nn};
+/// use vqkit_priors::{Condition, GatedPixelCnnConfig, PriorSpec, Sampling, sample_scored};
+///
+/// let vs = nn::VarStore::new(Device::Cpu);
+/// let prior = GatedPixelCnnConfig::new(8, 2).build(&vs.root(), &PriorSpec::new(vec![32], [4, 4]))?;
+/// let sampling = Sampling { best_of: 3, size: Some([4, 7]), ..Sampling::default() };
+/// let sampled = sample_scored(&prior, &Condition::none(), 2, &sampling, 0, None)?;
+/// assert_eq!(sampled.tokens.indices.size(), [2, 1, 4, 7]);
+/// assert!(sampled.log_likelihood.max().double_value(&[]) < 0.0);
+/// # Ok::<(), vqkit_priors::PriorError>(())
+/// ```
+///
+/// # Errors
+/// As [`sample`].
+pub fn sample_scored(
+    prior: &dyn Prior,
+    condition: &Condition,
+    batch: i64,
+    sampling: &Sampling,
+    first_sample: u64,
+    given: Option<&Given>,
+) -> Result<Sampled, PriorError> {
+    run(prior, condition, batch, sampling, first_sample, given, true)
+}
+
+fn run(
+    prior: &dyn Prior,
+    condition: &Condition,
+    batch: i64,
+    sampling: &Sampling,
+    first_sample: u64,
+    given: Option<&Given>,
+    scored: bool,
+) -> Result<Sampled, PriorError> {
     sampling.validate()?;
     if batch < 1 {
         return Err(PriorError::config("batch", format!("must be at least 1, got {batch}")));
     }
     let _guard = tch::no_grad_guard();
-    let spec = prior.spec();
-    let given = given.map(|given| given.in_order(spec, &prior.places(), batch)).transpose()?;
+    let windows = Windows::new(prior, sampling.size)?;
+    let guided = sampling.guides(windows.positions());
+    let grid = GridSpec { sizes: prior.spec().sizes.clone(), grid: windows.grid() };
+    let given = given.map(|given| given.in_order(&grid, prior.places(), batch)).transpose()?;
     let rows = padded_rows(batch, prior.row_multiple());
-    let num_rows = rows.size()[0];
-    let mut drawing = Drawing {
-        cursor: start(prior, condition, batch, &rows, sampling)?,
+    let task = Task {
+        prior,
         sampling,
-        num_rows,
-        noise: noise::uniform(sampling.seed, first_sample, num_rows, spec.positions()).to_device(prior.device()),
+        condition: padded(prior, condition, batch, &rows, guided)?,
+        windows,
         given: given.map(|given| given.rows(&rows, prior.device())),
+        num_rows: rows.size()[0],
+        guided,
+        first_sample,
+        scored,
     };
-    let tokens = Tensor::empty([spec.positions(), num_rows], (Kind::Int64, prior.device()));
-    for position in 0..spec.positions() {
-        tokens.get(position).copy_(&drawing.advance(position)?);
+    let Candidate { tokens, log_likelihood } = best(&task)?;
+    Ok(Sampled {
+        tokens: in_raster(&tokens.narrow(1, 0, batch), grid, prior.places())?,
+        log_likelihood: log_likelihood.narrow(0, 0, batch),
+    })
+}
+
+/// Of every row, the likeliest of its candidates.
+fn best(task: &Task) -> Result<Candidate, PriorError> {
+    let mut best = task.draw(0)?;
+    for index in 1..task.sampling.best_of as u64 {
+        let other = task.draw(index)?;
+        let better = other.log_likelihood.gt_tensor(&best.log_likelihood);
+        best = Candidate {
+            tokens: other.tokens.where_self(&better, &best.tokens),
+            log_likelihood: other.log_likelihood.where_self(&better, &best.log_likelihood),
+        };
     }
-    let [height, width] = spec.grid;
-    let raster = Tensor::from_slice(&prior.places()).argsort(0, false).to_device(prior.device());
-    let tokens = tokens.view([height * width, spec.sizes.len() as i64, num_rows]).narrow(2, 0, batch);
-    let tokens = tokens.index_select(0, &raster).permute([2, 1, 0]).contiguous();
-    Ok(TokenGrid::new(tokens.view([batch, -1, height, width]), spec.sizes.clone())?)
+    Ok(best)
+}
+
+/// `[positions, B]` in the order of drawing as a grid.
+fn in_raster(tokens: &Tensor, grid: GridSpec, places: Option<&[i64]>) -> Result<TokenGrid, PriorError> {
+    let [height, width] = grid.grid;
+    let (books, batch) = (grid.sizes.len() as i64, tokens.size()[1]);
+    let mut by_place = tokens.reshape([height * width, books, batch]);
+    if let Some(places) = places.filter(|places| !places.is_sorted()) {
+        let inverse = Tensor::from_slice(places).argsort(0, false).to_device(tokens.device());
+        by_place = by_place.index_select(0, &inverse);
+    }
+    let indices = by_place.view([height, width, books, batch]).permute([3, 2, 0, 1]).contiguous();
+    Ok(TokenGrid::new(indices, grid.sizes)?)
 }
 
 /// The rows of a batch, the last of them repeated: `[R]`, where `R` is a multiple of `multiple`.
@@ -130,57 +154,19 @@ fn padded_rows(batch: i64, multiple: i64) -> Tensor {
     Tensor::arange(num_rows, (Kind::Int64, Device::Cpu)).clamp_max(batch - 1)
 }
 
-fn start<'a>(
-    prior: &'a dyn Prior,
+/// The condition of the rows, and with guidance behind it their null condition.
+fn padded(
+    prior: &dyn Prior,
     condition: &Condition,
     batch: i64,
     rows: &Tensor,
-    sampling: &Sampling,
-) -> Result<Box<dyn Cursor + 'a>, PriorError> {
+    guided: bool,
+) -> Result<Condition, PriorError> {
     // Where a null value may stand in for a missing class, `Prior::start` decides; guidance needs one to move away from.
-    prior.spec().check(condition, batch, !sampling.guides())?;
+    prior.spec().check(condition, batch, !guided)?;
     let padded = condition.rows(rows);
-    let num_rows = rows.size()[0];
-    if !sampling.guides() {
-        return prior.start(&padded, num_rows);
-    }
-    prior.start(&padded.followed_by(&prior.null(&padded, num_rows)?), 2 * num_rows)
-}
-
-/// A batch being drawn.
-struct Drawing<'a> {
-    cursor: Box<dyn Cursor + 'a>,
-    sampling: &'a Sampling,
-    num_rows: i64,
-    /// `[positions, R]`
-    noise: Tensor,
-    given: Option<InOrder>,
-}
-
-impl Drawing<'_> {
-    /// Draws and pushes the tokens `[R]` of a position.
-    fn advance(&mut self, position: i64) -> Result<Tensor, PriorError> {
-        let given = self.given.as_ref().and_then(|given| given.at(position));
-        let tokens = match given {
-            Some(At { tokens, mask: None }) => tokens,
-            Some(At { tokens, mask: Some(mask) }) => tokens.where_self(&mask, &self.draw(position)?),
-            None => self.draw(position)?,
-        };
-        if self.sampling.guides() {
-            self.cursor.push(&tokens.repeat([2]))?;
-        } else {
-            self.cursor.push(&tokens)?;
-        }
-        Ok(tokens)
-    }
-
-    fn draw(&mut self, position: i64) -> Result<Tensor, PriorError> {
-        let logits = self.cursor.logits()?;
-        let noise = self.noise.get(position);
-        if !self.sampling.guides() {
-            return Ok(draw::draw(&logits, self.sampling, &noise));
-        }
-        let [conditional, null] = [0, self.num_rows].map(|first| logits.narrow(0, first, self.num_rows));
-        Ok(draw::draw(&null.lerp(&conditional, self.sampling.cfg_scale), self.sampling, &noise))
+    match guided {
+        false => Ok(padded),
+        true => Ok(padded.followed_by(&prior.null(&padded, rows.size()[0])?)),
     }
 }

@@ -2,9 +2,15 @@
 
 use tch::Tensor;
 
-/// Uniform numbers in (0, 1), `[positions, batch]` f64, for the samples `first..first + batch`.
-pub(super) fn uniform(seed: u64, first: u64, batch: i64, positions: i64) -> Tensor {
-    let rows: Vec<u64> = (0..batch as u64).map(|row| mix(mix(seed) ^ first.wrapping_add(row))).collect();
+/// Uniform numbers in (0, 1), `[positions, batch]` f64, for one candidate of the samples `first..first + batch`.
+pub(super) fn uniform(seed: u64, first: u64, candidate: u64, batch: i64, positions: i64) -> Tensor {
+    let of_sample = |row: u64| mix(mix(seed) ^ first.wrapping_add(row));
+    let of_candidate = |row: u64| match candidate {
+        0 => of_sample(row),
+        // Above every position, so that no number of the first candidate is a key.
+        _ => mix(of_sample(row) ^ (candidate << 40)),
+    };
+    let rows: Vec<u64> = (0..batch as u64).map(of_candidate).collect();
     let numbers: Vec<f64> =
         (0..positions as u64).flat_map(|position| rows.iter().map(move |row| unit(mix(row ^ position)))).collect();
     Tensor::from_slice(&numbers).view([positions, batch])
@@ -29,16 +35,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_depends_on_sample_and_position_alone() {
-        let whole = uniform(7, 0, 6, 5);
-        let part = uniform(7, 2, 3, 5);
+    fn a_number_depends_on_sample_candidate_and_position_alone() {
+        let whole = uniform(7, 0, 0, 6, 5);
+        let part = uniform(7, 2, 0, 3, 5);
         assert_eq!(whole.narrow(1, 2, 3), part);
-        assert_ne!(whole, uniform(8, 0, 6, 5));
+        assert_ne!(whole, uniform(8, 0, 0, 6, 5));
+        let other = uniform(7, 0, 1, 6, 5);
+        assert!(whole.eq_tensor(&other).any().int64_value(&[]) == 0);
+        assert_eq!(other.narrow(1, 2, 3), uniform(7, 2, 1, 3, 5));
     }
 
     #[test]
     fn numbers_fill_the_unit_interval_evenly() {
-        let numbers = uniform(0, 0, 100, 200);
+        let numbers = uniform(0, 0, 0, 100, 200);
         // 20,000 numbers: the standard errors of mean and deviation are 0.002 and 0.0013
         assert!((numbers.mean(None).double_value(&[]) - 0.5).abs() < 0.008);
         assert!((numbers.std(true).double_value(&[]) - 12f64.sqrt().recip()).abs() < 0.006);

@@ -1,0 +1,140 @@
+//! A batch of grids being drawn: cursor, noise, and what was drawn.
+
+use tch::{Kind, Tensor};
+
+use super::draw;
+use super::given::{At, InOrder};
+use super::ngram::NoRepeat;
+use super::window::Windows;
+use super::{Sampling, noise};
+use crate::{Condition, Cursor, Prior, PriorError};
+
+/// What all candidates of a batch share.
+pub(super) struct Task<'t> {
+    pub prior: &'t dyn Prior,
+    pub sampling: &'t Sampling,
+    pub windows: Windows,
+    /// For `R` rows, and with guidance for as many more without condition.
+    pub condition: Condition,
+    pub given: Option<InOrder>,
+    /// `R`, padding included.
+    pub num_rows: i64,
+    pub guided: bool,
+    pub first_sample: u64,
+    /// Whether log-likelihoods are wanted.
+    pub scored: bool,
+}
+
+/// One candidate of every row.
+pub(super) struct Candidate {
+    /// In the order of drawing, `[positions, R]`.
+    pub tokens: Tensor,
+    /// In nats, `[R]` f64; zero where none was wanted.
+    pub log_likelihood: Tensor,
+}
+
+/// A candidate being drawn.
+struct Drawing<'t> {
+    task: &'t Task<'t>,
+    /// Where the cursor's window stands.
+    cursor: Option<([i64; 2], Box<dyn Cursor + 't>)>,
+    /// `[positions, R]`
+    noise: Tensor,
+    /// `[positions, branches · R]`, with guidance every row twice, as the cursor takes them.
+    tokens: Tensor,
+    /// `[R]`, f64
+    log_likelihood: Tensor,
+    no_repeat: Option<NoRepeat>,
+}
+
+impl Task<'_> {
+    /// Draws candidate `index` of every row.
+    pub(super) fn draw(&self, index: u64) -> Result<Candidate, PriorError> {
+        let (rows, length, device) = (self.num_rows, self.windows.positions(), self.prior.device());
+        let no_repeat = |n| NoRepeat::new(n, &self.prior.spec().sizes, length, rows, device);
+        let mut drawing = Drawing {
+            task: self,
+            cursor: None,
+            noise: noise::uniform(self.sampling.seed, self.first_sample, index, rows, length).to_device(device),
+            tokens: Tensor::empty([length, self.branches() * rows], (Kind::Int64, device)),
+            log_likelihood: Tensor::zeros([rows], (Kind::Double, device)),
+            no_repeat: self.sampling.no_repeat_ngram.map(no_repeat),
+        };
+        for position in 0..length {
+            let tokens = drawing.next(position)?;
+            drawing.tokens.get(position).view([-1, rows]).copy_(&tokens.unsqueeze(0));
+            if let Some(no_repeat) = &mut drawing.no_repeat {
+                no_repeat.write(&tokens, position);
+            }
+        }
+        Ok(Candidate { tokens: drawing.tokens.narrow(1, 0, rows), log_likelihood: drawing.log_likelihood })
+    }
+
+    fn branches(&self) -> i64 {
+        1 + i64::from(self.guided)
+    }
+}
+
+impl Drawing<'_> {
+    /// The tokens `[R]` of a position. Where all are given, nobody asks the cursor, which reads them later with others.
+    fn next(&mut self, position: i64) -> Result<Tensor, PriorError> {
+        match self.task.given.as_ref().and_then(|given| given.at(position)) {
+            Some(At { tokens, mask: None }) => Ok(tokens),
+            Some(At { tokens, mask: Some(mask) }) => {
+                let drawn = self.draw(position, Some(&mask))?;
+                Ok(tokens.where_self(&mask, &drawn))
+            }
+            None => self.draw(position, None),
+        }
+    }
+
+    /// Draws tokens `[R]`, of which those of rows in `given` `[R]`, bool, do not count.
+    fn draw(&mut self, position: i64, given: Option<&Tensor>) -> Result<Tensor, PriorError> {
+        let Task { sampling, num_rows, windows, .. } = *self.task;
+        let logits = self.logits(position)?;
+        let conditional = logits.narrow(0, 0, num_rows);
+        let scale = sampling.cfg_schedule.scale(sampling.cfg_scale, position, windows.positions());
+        let mut steered = match scale == 1.0 {
+            true => conditional.shallow_clone(),
+            false => logits.narrow(0, num_rows, num_rows).lerp(&conditional, scale),
+        };
+        if let Some(no_repeat) = &mut self.no_repeat {
+            steered = no_repeat.apply(&steered, position);
+        }
+        let tokens = draw::draw(&steered, sampling, &self.noise.get(position));
+        if self.task.scored {
+            let all = conditional.log_softmax(-1, Kind::Float);
+            let mut own = all.gather(1, &tokens.unsqueeze(1), false).squeeze_dim(1);
+            if let Some(given) = given {
+                own = own.masked_fill(given, 0.0);
+            }
+            self.log_likelihood += own;
+        }
+        Ok(tokens)
+    }
+
+    /// Logits `[branches · R, K]` of a position, for which the cursor reads what it has not read yet of its window.
+    fn logits(&mut self, position: i64) -> Result<Tensor, PriorError> {
+        let Task { prior, windows, num_rows, .. } = *self.task;
+        let seen = windows.seen(position);
+        let stands_there = |(origin, cursor): &([i64; 2], Box<dyn Cursor + '_>)| {
+            *origin == seen.origin && cursor.position() <= seen.local
+        };
+        let (_, cursor) = match self.cursor.take().filter(stands_there) {
+            Some(there) => self.cursor.insert(there),
+            None => {
+                let cursor = prior.start(&self.task.condition, self.task.branches() * num_rows)?;
+                self.cursor.insert((seen.origin, cursor))
+            }
+        };
+        match windows.positions_in(seen.origin, cursor.position(), seen.local).as_slice() {
+            [] => {}
+            [last] => cursor.push(&self.tokens.get(*last))?,
+            several => {
+                let read = Tensor::from_slice(several).to_device(self.tokens.device());
+                cursor.prefill(&self.tokens.index_select(0, &read).transpose(0, 1))?;
+            }
+        }
+        cursor.logits()
+    }
+}

@@ -1,0 +1,378 @@
+//! What a sample is a function of, and what each key of `Sampling` does.
+
+use std::f64::consts::PI;
+
+use tch::{Device, Kind, Tensor, nn};
+use vqkit_priors::{
+    CfgSchedule, Condition, Cursor, GatedPixelCnnConfig, Given, Gpt2Config, LlamaConfig, Prior, PriorConfig,
+    PriorError, PriorLoss, PriorSpec, Sampling, SamplingWeights, TokenOrder, sample, sample_scored,
+};
+use vqkit_torch::TokenGrid;
+
+const CPU: Device = Device::Cpu;
+
+/// Small priors of several kinds with random parameters, with a null class each.
+fn guided() -> Vec<(nn::VarStore, Box<dyn Prior>)> {
+    let spec = |sizes: &[i64]| PriorSpec::new(sizes.to_vec(), [4, 5]).with_classes(3);
+    let pixelcnn = GatedPixelCnnConfig { class_dropout: 0.2, ..GatedPixelCnnConfig::new(8, 2) };
+    let gpt2 = Gpt2Config { condition_dropout: 0.2, ..Gpt2Config::new(2, 2, 12) };
+    let llama = LlamaConfig { condition_dropout: 0.2, multiple_of: 8, ..LlamaConfig::new(2, 4, 16) };
+    vec![
+        build(&PriorConfig::PixelCnn(pixelcnn), &spec(&[9])),
+        build(&PriorConfig::Gpt2(gpt2), &spec(&[9])),
+        build(&PriorConfig::Llama(llama), &spec(&[9, 7])),
+    ]
+}
+
+fn build(config: &PriorConfig, spec: &PriorSpec) -> (nn::VarStore, Box<dyn Prior>) {
+    tch::set_num_threads(1);
+    tch::manual_seed(0);
+    let vs = nn::VarStore::new(CPU);
+    let prior = config.build(&vs.root(), spec).expect("an allowed configuration");
+    let louder = |variable: &mut Tensor| drop(variable.g_add_(&(variable.randn_like() * 0.2)));
+    tch::no_grad(|| vs.trainable_variables().iter_mut().for_each(louder));
+    (vs, prior)
+}
+
+fn classes(labels: &[i64]) -> Condition {
+    Condition::none().with_class(Tensor::from_slice(labels))
+}
+
+/// The tokens in the order of drawing, `[B, positions]`.
+fn sequence(grid: &TokenGrid) -> Tensor {
+    grid.indices.permute([0, 2, 3, 1]).flatten(1, 3)
+}
+
+/// The log-likelihood `[B]` of grids, token by token.
+fn log_likelihood(prior: &dyn Prior, condition: &Condition, grid: &TokenGrid) -> Tensor {
+    let tokens = sequence(grid);
+    let mut cursor = prior.start(condition, tokens.size()[0]).unwrap();
+    let mut sum = Tensor::zeros([tokens.size()[0]], (Kind::Double, CPU));
+    for position in 0..cursor.len() {
+        let tokens = tokens.select(1, position);
+        let all = cursor.logits().unwrap().log_softmax(-1, Kind::Double);
+        sum += all.gather(1, &tokens.unsqueeze(1), false).squeeze_dim(1);
+        cursor.push(&tokens).unwrap();
+    }
+    sum
+}
+
+#[test]
+fn what_is_prefilled_is_what_is_pushed() {
+    for (_vs, prior) in guided() {
+        let condition = classes(&[0, 2]);
+        let tokens = sequence(&sample(prior.as_ref(), &condition, 2, &Sampling::default(), 0, None).unwrap());
+        for count in [0, 1, 7] {
+            let [mut pushed, mut filled] = [0, 1].map(|_| prior.start(&condition, 2).unwrap());
+            (0..count).for_each(|position| pushed.push(&tokens.select(1, position)).unwrap());
+            filled.prefill(&tokens.narrow(1, 0, count)).unwrap();
+            assert_eq!(filled.position(), count);
+            let [pushed, filled] = [pushed.logits().unwrap(), filled.logits().unwrap()];
+            assert!(filled.allclose(&pushed, 0.0, 2e-5, false), "{prior:?} {count}");
+        }
+        let mut cursor = prior.start(&condition, 2).unwrap();
+        assert!(cursor.prefill(&tokens.select(1, 0)).unwrap_err().to_string().contains("[B, n]"));
+    }
+}
+
+#[test]
+fn the_scale_of_guidance_follows_its_formula() {
+    let (scale, length) = (4.0, 9);
+    for position in 0..length {
+        let share = position as f64 / 8.0;
+        let at = |schedule: CfgSchedule| schedule.scale(scale, position, length);
+        assert_eq!(at(CfgSchedule::Constant), 4.0);
+        assert!((at(CfgSchedule::Linear) - (1.0 + 3.0 * share)).abs() < 1e-12);
+        assert!((at(CfgSchedule::Cosine) - (1.0 + 3.0 * (1.0 - (PI * share).cos()) / 2.0)).abs() < 1e-12);
+        assert_eq!(at(CfgSchedule::First(3)), if position < 3 { 4.0 } else { 1.0 });
+    }
+    assert_eq!(CfgSchedule::Linear.scale(scale, 0, 1), 4.0);
+}
+
+#[test]
+fn a_guided_sample_takes_the_logits_of_its_schedule() {
+    for (_vs, prior) in guided() {
+        let condition = classes(&[1, 2]);
+        let null = prior.null(&condition, 2).unwrap();
+        for cfg_schedule in [CfgSchedule::Constant, CfgSchedule::Linear, CfgSchedule::Cosine, CfgSchedule::First(6)] {
+            let sampling = Sampling { temperature: 0.0, cfg_scale: 3.0, cfg_schedule, ..Sampling::default() };
+            let drawn = sequence(&sample(prior.as_ref(), &condition, 2, &sampling, 0, None).unwrap());
+            let [mut with, mut without] = [&condition, &null].map(|condition| prior.start(condition, 2).unwrap());
+            for position in 0..with.len() {
+                let (with_logits, null_logits) = (with.logits().unwrap(), without.logits().unwrap());
+                let scale = cfg_schedule.scale(3.0, position, with.len());
+                let wanted = (&null_logits + (with_logits - &null_logits) * scale).argmax(1, false);
+                assert_eq!(drawn.select(1, position), wanted, "{cfg_schedule:?} at {position}");
+                with.push(&wanted).unwrap();
+                without.push(&wanted).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn the_log_likelihood_is_that_of_the_tokens_under_the_prior() {
+    for (_vs, prior) in guided() {
+        let condition = classes(&[0, 1, 2]);
+        let odd = Sampling { temperature: 0.7, top_k: Some(4), cfg_scale: 2.0, seed: 5, ..Sampling::default() };
+        for sampling in [Sampling::default(), odd] {
+            let sampled = sample_scored(prior.as_ref(), &condition, 3, &sampling, 0, None).unwrap();
+            let wanted = log_likelihood(prior.as_ref(), &condition, &sampled.tokens);
+            assert!(sampled.log_likelihood.allclose(&wanted, 1e-5, 1e-4, false), "{:?}", sampled.log_likelihood);
+            let plain = sample(prior.as_ref(), &condition, 3, &sampling, 0, None).unwrap();
+            assert_eq!(plain.indices, sampled.tokens.indices, "scoring draws nothing else");
+        }
+    }
+}
+
+#[test]
+fn given_tokens_do_not_count() {
+    for (_vs, prior) in guided() {
+        let condition = classes(&[0, 1]);
+        let kept = sample(prior.as_ref(), &condition, 2, &Sampling::default(), 7, None).unwrap();
+        let shape = [2, 4, 5];
+        let all = Given::new(kept.shallow_clone(), Tensor::ones(shape, (Kind::Bool, CPU))).unwrap();
+        let sampled = sample_scored(prior.as_ref(), &condition, 2, &Sampling::default(), 0, Some(&all)).unwrap();
+        assert_eq!(sampled.tokens.indices, kept.indices);
+        assert_eq!(sampled.log_likelihood.abs().max().double_value(&[]), 0.0);
+        // Only the second row is given.
+        let second = Tensor::from_slice(&[false, true]).view([2, 1, 1]).expand(shape, false).contiguous();
+        let second = Given::new(kept, second).unwrap();
+        let sampled = sample_scored(prior.as_ref(), &condition, 2, &Sampling::default(), 0, Some(&second)).unwrap();
+        let alone = sample_scored(prior.as_ref(), &condition, 2, &Sampling::default(), 0, None).unwrap();
+        assert_eq!(sampled.log_likelihood.double_value(&[1]), 0.0);
+        assert_eq!(sampled.log_likelihood.double_value(&[0]), alone.log_likelihood.double_value(&[0]));
+    }
+}
+
+#[test]
+fn the_best_of_several_is_the_likeliest_whatever_the_batch() {
+    for (_vs, prior) in guided() {
+        let condition = classes(&[0, 1, 2, 0]);
+        let draw = |best_of: i64| {
+            let sampling = Sampling { best_of, ..Sampling::default() };
+            sample_scored(prior.as_ref(), &condition, 4, &sampling, 0, None).unwrap()
+        };
+        let (one, two, eight) = (draw(1), draw(2), draw(8));
+        let differs = |left: &TokenGrid, right: &TokenGrid| {
+            left.indices.not_equal_tensor(&right.indices).flatten(1, 3).any_dim(1, false)
+        };
+        let gain = &eight.log_likelihood - &one.log_likelihood;
+        assert!(gain.min().double_value(&[]) >= 0.0 && gain.max().double_value(&[]) > 0.0, "{gain:?}");
+        // What changes is better, and what is not better is the plain sample.
+        assert_eq!(differs(&one.tokens, &two.tokens), two.log_likelihood.gt_tensor(&one.log_likelihood));
+        let sampling = Sampling { best_of: 8, ..Sampling::default() };
+        for row in 0..4 {
+            let class = classes(&[row % 3]);
+            let alone = sample(prior.as_ref(), &class, 1, &sampling, row as u64, None).unwrap();
+            assert_eq!(alone.indices.get(0), eight.tokens.indices.get(row), "row {row}");
+        }
+    }
+}
+
+#[test]
+fn greedy_samples_repeat_no_sequence_that_they_should_not() {
+    for (_vs, prior) in guided() {
+        let books = prior.spec().sizes.len();
+        for n in 1..=4usize {
+            let sampling = Sampling { temperature: 0.0, no_repeat_ngram: Some(n as i64), ..Sampling::default() };
+            let drawn = sequence(&sample(prior.as_ref(), &classes(&[0, 2]), 2, &sampling, 0, None).unwrap());
+            for row in 0..2 {
+                let tokens = Vec::<i64>::try_from(drawn.get(row)).unwrap();
+                for end in n..=tokens.len() {
+                    let seen: Vec<&[i64]> = (n..end)
+                        .filter(|other| (end - other) % books == 0)
+                        .map(|other| &tokens[other - n..other])
+                        .collect();
+                    let size = prior.spec().sizes[(end - 1) % books] as usize;
+                    // Where all tokens would be banned, the ban is lifted.
+                    let lifted = {
+                        let mut ends: Vec<i64> = seen
+                            .iter()
+                            .filter(|gram| gram[..n - 1] == tokens[end - n..end - 1])
+                            .map(|gram| gram[n - 1])
+                            .collect();
+                        ends.sort_unstable();
+                        ends.dedup();
+                        ends.len() == size
+                    };
+                    assert!(lifted || !seen.contains(&&tokens[end - n..end]), "{n}: {tokens:?} at {end}");
+                }
+            }
+        }
+    }
+}
+
+/// Each token as a window of the trained size sees it, with a cursor of its own.
+#[test]
+fn a_larger_grid_is_drawn_through_a_window() {
+    for (_vs, prior) in guided() {
+        let (condition, size, books) = (classes(&[0, 1]), [7i64, 8i64], prior.spec().sizes.len() as i64);
+        let sampling = Sampling { temperature: 0.0, size: Some(size), ..Sampling::default() };
+        let drawn = sample(prior.as_ref(), &condition, 2, &sampling, 0, None).unwrap().indices;
+        assert_eq!(drawn.size(), [2, books, 7, 8]);
+        for place in 0..size[0] * size[1] {
+            let at = [place / size[1], place % size[1]];
+            let local = [0, 1].map(|axis| {
+                let (trained, left) = ([4, 5][axis], size[axis] - at[axis]);
+                let half = trained / 2;
+                if at[axis] <= half {
+                    at[axis]
+                } else if left < trained - half {
+                    trained - left
+                } else {
+                    half
+                }
+            });
+            let window = drawn.narrow(2, at[0] - local[0], 4).narrow(3, at[1] - local[1], 5);
+            let window = window.permute([0, 2, 3, 1]).flatten(1, 3);
+            let mut cursor = prior.start(&condition, 2).unwrap();
+            let before = (local[0] * 5 + local[1]) * books;
+            cursor.prefill(&window.narrow(1, 0, before)).unwrap();
+            for book in 0..books {
+                let token = window.select(1, before + book);
+                assert_eq!(cursor.logits().unwrap().argmax(1, false), token, "{at:?}");
+                cursor.push(&token).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_grid_of_the_trained_size_is_the_plain_sample() {
+    for (_vs, prior) in guided() {
+        let draw = |size| {
+            let sampling = Sampling { seed: 4, cfg_scale: 1.5, size, ..Sampling::default() };
+            sample(prior.as_ref(), &classes(&[0, 1, 2]), 3, &sampling, 0, None).unwrap().indices
+        };
+        assert_eq!(draw(Some([4, 5])), draw(None));
+    }
+}
+
+#[test]
+fn a_larger_grid_does_not_depend_on_its_neighbours_and_keeps_what_is_given() {
+    for (_vs, prior) in guided() {
+        let sampling = Sampling { size: Some([6, 9]), no_repeat_ngram: Some(5), best_of: 2, ..Sampling::default() };
+        let draw = |labels: &[i64], first: u64| {
+            let batch = labels.len() as i64;
+            sample(prior.as_ref(), &classes(labels), batch, &sampling, first, None).unwrap()
+        };
+        let together = draw(&[0, 1, 2], 0);
+        for row in 0..3 {
+            assert_eq!(draw(&[row], row as u64).indices.get(0), together.indices.get(row), "row {row}");
+        }
+        let top = Tensor::arange(6, (Kind::Int64, CPU)).lt(4).view([1, 6, 1]).expand([3, 6, 9], false).contiguous();
+        let given = Given::new(together.shallow_clone(), top).unwrap();
+        let other = Sampling { seed: 1, ..sampling.clone() };
+        let completed = sample(prior.as_ref(), &classes(&[0, 1, 2]), 3, &other, 0, Some(&given)).unwrap().indices;
+        assert_eq!(completed.narrow(2, 0, 4), together.indices.narrow(2, 0, 4));
+        assert_ne!(completed, together.indices);
+        // What stands above is what the rest follows.
+        let plain = Sampling { best_of: 1, ..sampling.clone() };
+        let first = sample(prior.as_ref(), &classes(&[0, 1, 2]), 3, &plain, 0, None).unwrap();
+        let mask = Tensor::arange(6, (Kind::Int64, CPU)).lt(4).view([1, 6, 1]).expand([3, 6, 9], false).contiguous();
+        let given = Given::new(first.shallow_clone(), mask).unwrap();
+        let again = sample(prior.as_ref(), &classes(&[0, 1, 2]), 3, &plain, 0, Some(&given)).unwrap();
+        assert_eq!(again.indices, first.indices);
+    }
+}
+
+/// The tokens that another order draws stand where that order reads them.
+#[test]
+fn a_sample_in_another_order_is_written_where_it_belongs() {
+    let config = Gpt2Config { order: TokenOrder::SpiralIn, ..Gpt2Config::new(2, 2, 12) };
+    let spec = PriorSpec::new(vec![9, 7], [4, 4]);
+    let (_vs, prior) = build(&PriorConfig::Gpt2(config), &spec);
+    let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
+    let drawn = sample(prior.as_ref(), &Condition::none(), 2, &greedy, 0, None).unwrap();
+    let mut cursor = prior.start(&Condition::none(), 2).unwrap();
+    for place in TokenOrder::SpiralIn.places([4, 4]).unwrap() {
+        for book in 0..2 {
+            let token = drawn.indices.select(1, book).flatten(1, 2).select(1, place);
+            assert_eq!(cursor.logits().unwrap().argmax(1, false), token);
+            cursor.push(&token).unwrap();
+        }
+    }
+    let mask = Tensor::rand([2, 4, 4], (Kind::Float, CPU)).lt(0.5);
+    let given = Given::new(drawn.shallow_clone(), mask).unwrap();
+    let again = sample(prior.as_ref(), &Condition::none(), 2, &greedy, 0, Some(&given)).unwrap();
+    assert_eq!(again.indices, drawn.indices);
+    let larger = Sampling { size: Some([4, 5]), ..greedy };
+    let message = sample(prior.as_ref(), &Condition::none(), 2, &larger, 0, None).unwrap_err().to_string();
+    assert!(message.contains("raster order"), "{message}");
+}
+
+/// Counts what a sampler asks of a cursor.
+#[derive(Debug)]
+struct Counting {
+    spec: PriorSpec,
+    calls: std::sync::Mutex<Vec<String>>,
+}
+
+struct CountingCursor<'p>(&'p Counting, i64, i64);
+
+impl Prior for Counting {
+    fn spec(&self) -> &PriorSpec {
+        &self.spec
+    }
+    fn device(&self) -> Device {
+        CPU
+    }
+    fn loss(&self, _: &TokenGrid, _: &Condition, _: bool) -> Result<PriorLoss, PriorError> {
+        unreachable!()
+    }
+    fn logits(&self, _: &TokenGrid, _: &Condition) -> Result<Tensor, PriorError> {
+        unreachable!()
+    }
+    fn start(&self, _: &Condition, batch: i64) -> Result<Box<dyn Cursor + '_>, PriorError> {
+        self.calls.lock().unwrap().push(format!("start {batch}"));
+        Ok(Box::new(CountingCursor(self, batch, 0)))
+    }
+    fn null(&self, _: &Condition, _: i64) -> Result<Condition, PriorError> {
+        unreachable!()
+    }
+    fn row_multiple(&self) -> i64 {
+        1
+    }
+}
+
+impl Cursor for CountingCursor<'_> {
+    fn logits(&mut self) -> Result<Tensor, PriorError> {
+        Ok(Tensor::zeros([self.1, 4], (Kind::Float, CPU)))
+    }
+    fn push(&mut self, _: &Tensor) -> Result<(), PriorError> {
+        self.2 += 1;
+        self.0.calls.lock().unwrap().push("push".into());
+        Ok(())
+    }
+    fn prefill(&mut self, tokens: &Tensor) -> Result<(), PriorError> {
+        self.2 += tokens.size()[1];
+        self.0.calls.lock().unwrap().push(format!("prefill {}", tokens.size()[1]));
+        Ok(())
+    }
+    fn position(&self) -> i64 {
+        self.2
+    }
+    fn len(&self) -> i64 {
+        self.0.spec.positions()
+    }
+}
+
+#[test]
+fn a_prefix_that_all_rows_have_costs_one_pass() {
+    let prior = Counting { spec: PriorSpec::new(vec![4], [3, 3]), calls: Default::default() };
+    let tokens = TokenGrid::new(Tensor::zeros([2, 1, 3, 3], (Kind::Int64, CPU)), vec![4]).unwrap();
+    let top = Tensor::arange(3, (Kind::Int64, CPU)).lt(2).view([1, 3, 1]).expand([2, 3, 3], false).contiguous();
+    let given = Given::new(tokens, top).unwrap();
+    sample(&prior, &Condition::none(), 2, &Sampling::default(), 0, Some(&given)).unwrap();
+    assert_eq!(*prior.calls.lock().unwrap(), ["start 2", "prefill 6", "push", "push"]);
+}
+
+#[test]
+fn weights_that_a_prior_does_not_have_are_refused() {
+    let config = PriorConfig::PixelCnn(GatedPixelCnnConfig::new(8, 2));
+    let (_vs, mut prior) = build(&config, &PriorSpec::new(vec![9], [4, 5]));
+    assert!(prior.set_sampling_weights(SamplingWeights::Fp32).is_ok());
+    let message = prior.set_sampling_weights(SamplingWeights::Int8).unwrap_err().to_string();
+    assert!(message.contains("`weights`") && message.contains("int8") && message.contains("fp32"), "{message}");
+}
