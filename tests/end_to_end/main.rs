@@ -11,6 +11,7 @@ mod finetune;
 mod processes;
 mod recipes;
 mod resume;
+mod sampling;
 mod vqkit;
 mod whole_path;
 mod wrong_recipes;

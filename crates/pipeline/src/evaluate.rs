@@ -218,7 +218,10 @@ impl fmt::Display for Metrics {
             )?;
         }
         if let Some(SamplesDistance { samples, held_out_images, distance }) = self.samples_fd_vgg_cifar10 {
-            write!(out, "Fréchet distance of the judge's features, {samples} samples against {held_out_images} held-out images ")?;
+            write!(
+                out,
+                "Fréchet distance of the judge's features, {samples} samples against {held_out_images} held-out images "
+            )?;
             writeln!(out, "(samples_fd_vgg_cifar10) {distance:.4}")?;
         }
         for (index, level) in self.levels.iter().enumerate() {

@@ -66,8 +66,7 @@ impl Painter {
         let mut tokens = Tokens::new();
         let mut log_likelihood = Tensor::zeros([batch as i64], (Kind::Double, context.device));
         for prior in &self.priors {
-            let draw =
-                || sample_scored(prior.as_ref(), &condition, batch as i64, &self.sampling, first as u64, None);
+            let draw = || sample_scored(prior.as_ref(), &condition, batch as i64, &self.sampling, first as u64, None);
             let Sampled { tokens: grid, log_likelihood: of_level } = context.autocast(self.kind, draw)?;
             log_likelihood += of_level;
             condition = condition.with_grid(grid.shallow_clone());

@@ -251,7 +251,9 @@ mod tests {
 
     #[test]
     fn the_grid_shows_at_most_a_hundred_pictures_of_all_classes() {
-        for (count, cells) in [(1, 1), (9, 9), (100, 100), (101, 100), (199, 100), (250, 100), (2000, 100), (10_000, 100)] {
+        for (count, cells) in
+            [(1, 1), (9, 9), (100, 100), (101, 100), (199, 100), (250, 100), (2000, 100), (10_000, 100)]
+        {
             let shown: Vec<usize> = (0..count).filter(|index| is_cell(*index, count)).collect();
             assert_eq!(shown.len(), cells, "{count}");
             let mut classes: Vec<usize> = shown.iter().map(|index| index % 10).collect();

@@ -93,7 +93,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 best = best.min(start.elapsed().as_secs_f64());
             }
             let microseconds = best * 1e6 / prior.spec.positions() as f64;
-            println!("{{\"codes\":{codes},\"batch\":{batch},\"sampling\":\"{name}\",\"microseconds\":{microseconds:.1}}}");
+            println!(
+                "{{\"codes\":{codes},\"batch\":{batch},\"sampling\":\"{name}\",\"microseconds\":{microseconds:.1}}}"
+            );
         }
     }
     Ok(())

@@ -61,7 +61,9 @@ pub trait Prior: fmt::Debug + Send {
     fn set_sampling_weights(&mut self, weights: SamplingWeights) -> Result<(), PriorError> {
         match weights {
             SamplingWeights::Fp32 => Ok(()),
-            other => Err(PriorError::config("weights", format!("this prior has no {other} weights; it samples with fp32"))),
+            other => {
+                Err(PriorError::config("weights", format!("this prior has no {other} weights; it samples with fp32")))
+            }
         }
     }
 }

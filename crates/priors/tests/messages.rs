@@ -2,7 +2,8 @@
 
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{
-    CfgSchedule, Condition, GatedPixelCnn, GatedPixelCnnConfig, Given, GridSpec, Prior, PriorConfig, PriorSpec, Sampling, SamplingWeights, sample,
+    CfgSchedule, Condition, GatedPixelCnn, GatedPixelCnnConfig, Given, GridSpec, Prior, PriorConfig, PriorSpec,
+    Sampling, SamplingWeights, sample,
 };
 use vqkit_torch::TokenGrid;
 

@@ -4,8 +4,8 @@ use std::f64::consts::PI;
 
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{
-    CfgSchedule, Condition, Cursor, GatedPixelCnnConfig, Given, Gpt2Config, LlamaConfig, Prior, PriorConfig, PriorError,
-    PriorLoss, PriorSpec, Sampling, SamplingWeights, TokenOrder, sample, sample_scored,
+    CfgSchedule, Condition, Cursor, GatedPixelCnnConfig, Given, Gpt2Config, LlamaConfig, Prior, PriorConfig,
+    PriorError, PriorLoss, PriorSpec, Sampling, SamplingWeights, TokenOrder, sample, sample_scored,
 };
 use vqkit_torch::TokenGrid;
 
@@ -180,13 +180,18 @@ fn greedy_samples_repeat_no_sequence_that_they_should_not() {
             for row in 0..2 {
                 let tokens = Vec::<i64>::try_from(drawn.get(row)).unwrap();
                 for end in n..=tokens.len() {
-                    let seen: Vec<&[i64]> =
-                        (n..end).filter(|other| (end - other) % books == 0).map(|other| &tokens[other - n..other]).collect();
+                    let seen: Vec<&[i64]> = (n..end)
+                        .filter(|other| (end - other) % books == 0)
+                        .map(|other| &tokens[other - n..other])
+                        .collect();
                     let size = prior.spec().sizes[(end - 1) % books] as usize;
                     // Where all tokens would be banned, the ban is lifted.
                     let lifted = {
-                        let mut ends: Vec<i64> =
-                            seen.iter().filter(|gram| gram[..n - 1] == tokens[end - n..end - 1]).map(|gram| gram[n - 1]).collect();
+                        let mut ends: Vec<i64> = seen
+                            .iter()
+                            .filter(|gram| gram[..n - 1] == tokens[end - n..end - 1])
+                            .map(|gram| gram[n - 1])
+                            .collect();
                         ends.sort_unstable();
                         ends.dedup();
                         ends.len() == size
@@ -211,7 +216,13 @@ fn a_larger_grid_is_drawn_through_a_window() {
             let local = [0, 1].map(|axis| {
                 let (trained, left) = ([4, 5][axis], size[axis] - at[axis]);
                 let half = trained / 2;
-                if at[axis] <= half { at[axis] } else if left < trained - half { trained - left } else { half }
+                if at[axis] <= half {
+                    at[axis]
+                } else if left < trained - half {
+                    trained - left
+                } else {
+                    half
+                }
             });
             let window = drawn.narrow(2, at[0] - local[0], 4).narrow(3, at[1] - local[1], 5);
             let window = window.permute([0, 2, 3, 1]).flatten(1, 3);

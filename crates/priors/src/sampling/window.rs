@@ -29,7 +29,8 @@ impl Windows {
             return Ok(windows);
         }
         if grid[0] < trained[0] || grid[1] < trained[1] {
-            let reason = format!("must be at least the {} x {} tokens of the prior, got {grid:?}", trained[0], trained[1]);
+            let reason =
+                format!("must be at least the {} x {} tokens of the prior, got {grid:?}", trained[0], trained[1]);
             return Err(PriorError::config("size", reason));
         }
         if !spec.condition_grids.is_empty() {
@@ -37,7 +38,8 @@ impl Windows {
             return Err(PriorError::config("size", reason));
         }
         if prior.places().is_some_and(|places| !places.is_sorted()) {
-            let reason = "only a prior that reads tokens in raster order draws grids larger than those it was trained on";
+            let reason =
+                "only a prior that reads tokens in raster order draws grids larger than those it was trained on";
             return Err(PriorError::config("size", reason));
         }
         Ok(windows)
@@ -107,7 +109,13 @@ mod tests {
     #[test]
     fn an_even_window_stands_where_upstream_puts_it() {
         for (at, length) in (16..40).flat_map(|length| (0..length).map(move |at| (at, length))) {
-            let upstream = if at <= 8 { at } else if length - at < 8 { 16 - (length - at) } else { 8 };
+            let upstream = if at <= 8 {
+                at
+            } else if length - at < 8 {
+                16 - (length - at)
+            } else {
+                8
+            };
             assert_eq!(local(at, 16, length), upstream);
         }
     }
