@@ -32,8 +32,7 @@ impl Optimizer {
     /// # Errors
     /// When a number of the recipe is out of its range.
     pub fn new(vs: &VarStore, train: &Train) -> Result<Self> {
-        let (matrices, plain): (Named, Named) =
-            weights::trainable(vs).into_iter().partition(|(name, value)| decays(name, value));
+        let (matrices, plain): (Named, Named) = weights::trainable(vs).into_iter().partition(|(name, value)| decays(name, value));
         let (hidden, decayed): (Named, Named) = match train.optimizer {
             OptimizerKind::AdamW => (Vec::new(), matrices),
             OptimizerKind::Muon => matrices.into_iter().partition(is_hidden),

@@ -17,12 +17,7 @@ fn main() {
                 cursor.push(&logits.argmax(-1, false)).unwrap();
             }
             let s = t.elapsed().as_secs_f64();
-            println!(
-                "batch {batch}: start {:.0} ms, {:.2} ms a step, {:.0} tokens/s",
-                start.as_secs_f64() * 1e3,
-                s / 256.0 * 1e3,
-                256.0 * batch as f64 / s
-            );
+            println!("batch {batch}: start {:.0} ms, {:.2} ms a step, {:.0} tokens/s", start.as_secs_f64() * 1e3, s / 256.0 * 1e3, 256.0 * batch as f64 / s);
         }
     }
 }

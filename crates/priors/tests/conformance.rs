@@ -2,8 +2,8 @@
 
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{
-    Condition, GatedPixelCnnConfig, Given, Gpt2Config, GridSpec, LlamaConfig, Prior, PriorConfig, PriorError,
-    PriorSpec, Sampling, Vocabulary, sample,
+    Condition, GatedPixelCnnConfig, Given, Gpt2Config, GridSpec, LlamaConfig, Prior, PriorConfig, PriorError, PriorSpec,
+    Sampling, Vocabulary, sample,
 };
 use vqkit_torch::TokenGrid;
 
@@ -28,19 +28,13 @@ fn every_kind() -> Vec<(PriorConfig, PriorSpec)> {
     vec![
         (PriorConfig::Gpt2(gpt2()), spec([5, 5])),
         (PriorConfig::Gpt2(Gpt2Config { tied_head: true, ..gpt2() }), spec([1, 7]).with_classes(4)),
-        (
-            PriorConfig::Gpt2(Gpt2Config { vocabulary: Vocabulary::Shared, ..gpt2() }),
-            spec([4, 6]).with_condition_grid(top()),
-        ),
+        (PriorConfig::Gpt2(Gpt2Config { vocabulary: Vocabulary::Shared, ..gpt2() }), spec([4, 6]).with_condition_grid(top())),
         (
             PriorConfig::Gpt2(Gpt2Config { condition_dropout: 0.2, resid_pdrop: 0.1, n_unmasked: 7, ..gpt2() }),
             spec([3, 4]).with_classes(4).with_condition_grid(top()),
         ),
         (PriorConfig::Llama(llama()), spec([6, 1])),
-        (
-            PriorConfig::Llama(LlamaConfig { n_kv_head: Some(2), condition_dropout: 0.2, ..llama() }),
-            spec([3, 5]).with_classes(4),
-        ),
+        (PriorConfig::Llama(LlamaConfig { n_kv_head: Some(2), condition_dropout: 0.2, ..llama() }), spec([3, 5]).with_classes(4)),
         (PriorConfig::Llama(llama()), spec([4, 6]).with_condition_grid(top()).with_condition_grid(top())),
         (PriorConfig::PixelCnn(pixelcnn(7, 3, 4)), spec([5, 5])),
         (PriorConfig::PixelCnn(pixelcnn(3, 3, 1)), spec([1, 7])),

@@ -6,8 +6,8 @@ use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::gpt::rotary_table;
 use vqkit_priors::sampling::{top_k, top_p};
 use vqkit_priors::{
-    Condition, Cursor, Embedding, Given, Gpt, Gpt2Config, GridSpec, LlamaConfig, Prior, PriorSpec, Sampling,
-    TokenOrder, Vocabulary, sample,
+    Condition, Cursor, Embedding, Given, Gpt, Gpt2Config, GridSpec, LlamaConfig, Prior, PriorSpec, Sampling, TokenOrder,
+    Vocabulary, sample,
 };
 use vqkit_testing::Golden;
 use vqkit_torch::TokenGrid;
@@ -52,12 +52,7 @@ fn gradients(golden: &Golden, vs: &nn::VarStore, loss: &Tensor) {
 }
 
 /// taming's model: `condition` tokens of the same vocabulary in front of `tokens`, both in one row.
-fn taming(
-    golden: &Golden,
-    condition: i64,
-    tokens: i64,
-    change: impl Fn(&mut Gpt2Config, &mut PriorSpec),
-) -> (nn::VarStore, Gpt) {
+fn taming(golden: &Golden, condition: i64, tokens: i64, change: impl Fn(&mut Gpt2Config, &mut PriorSpec)) -> (nn::VarStore, Gpt) {
     let codes = integer(golden, "vocab_size");
     let mut config = Gpt2Config {
         block_size: Some(integer(golden, "block_size")),
@@ -109,7 +104,8 @@ fn an_optimizer_step(golden: &Golden, vs: &nn::VarStore) {
         names.iter().map(|name| name.as_str().expect("a name").to_owned()).collect()
     };
     let float = |value: &serde_json::Value| value.as_f64().expect("a number");
-    let (decayed, plain): (Vec<_>, Vec<_>) = vs.variables().into_iter().partition(|(name, value)| decays(name, value));
+    let (decayed, plain): (Vec<_>, Vec<_>) =
+        vs.variables().into_iter().partition(|(name, value)| decays(name, value));
     let names = |group: &[(String, Tensor)]| group.iter().map(|(name, _)| name.clone()).collect::<BTreeSet<_>>();
     assert_eq!((names(&decayed), names(&plain)), (list("decay"), list("no_decay")));
     let group = |name: &str, params| ParamGroup {

@@ -186,8 +186,7 @@ impl Gpt {
         }
         let random = |tokens: &Tensor| Tensor::rand(tokens.size(), (Kind::Float, tokens.device()));
         let sizes = Tensor::from_slice(&self.spec.sizes).to_device(tokens.device());
-        let sizes =
-            sizes.f_repeat([tokens.size2()?.1 / self.layout.codebooks + 1])?.f_narrow(0, 0, tokens.size2()?.1)?;
+        let sizes = sizes.f_repeat([tokens.size2()?.1 / self.layout.codebooks + 1])?.f_narrow(0, 0, tokens.size2()?.1)?;
         let others = random(tokens).f_mul(&sizes)?.f_to_kind(Kind::Int64)?.f_minimum(&(sizes - 1))?;
         Ok(tokens.f_where_self(&random(tokens).lt(self.options.pkeep), &others)?)
     }

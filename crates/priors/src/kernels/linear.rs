@@ -79,15 +79,7 @@ impl PackedLinear {
         }
     }
 
-    fn run<W: Weight>(
-        &self,
-        values: &[W],
-        scales: Option<&[f32]>,
-        input: &[f32],
-        rows: usize,
-        output: &Place,
-        into: Into,
-    ) {
+    fn run<W: Weight>(&self, values: &[W], scales: Option<&[f32]>, input: &[f32], rows: usize, output: &Place, into: Into) {
         threads::share(self.outputs.div_ceil(WIDTH), &|index| {
             let panel = &values[index * WIDTH * self.depth..][..WIDTH * self.depth];
             let columns = index * WIDTH..self.outputs.min((index + 1) * WIDTH);

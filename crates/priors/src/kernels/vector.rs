@@ -51,9 +51,8 @@ mod x86 {
             let mut sums = [_mm256_setzero_ps(); 2];
             for first in (0..whole).step_by(LANES) {
                 // SAFETY: eight numbers lie from `first` on in either.
-                let (left, right) = unsafe {
-                    (_mm256_loadu_ps(vector.as_ptr().add(first)), _mm256_loadu_ps(other.as_ptr().add(first)))
-                };
+                let (left, right) =
+                    unsafe { (_mm256_loadu_ps(vector.as_ptr().add(first)), _mm256_loadu_ps(other.as_ptr().add(first))) };
                 let sum = &mut sums[first / LANES % 2];
                 *sum = _mm256_fmadd_ps(left, right, *sum);
             }
@@ -81,8 +80,7 @@ mod x86 {
             first += LANES;
         }
         for place in first..length {
-            mixture[place] =
-                weights.iter().enumerate().map(|(row, weight)| weight * vectors[row * length + place]).sum();
+            mixture[place] = weights.iter().enumerate().map(|(row, weight)| weight * vectors[row * length + place]).sum();
         }
     }
 

@@ -16,8 +16,7 @@ use tch::Tensor;
 /// assert!(!decays("tok_emb.weight", &matrix) && !decays("pos_emb", &matrix) && !decays("quantize.embedding.weight", &matrix));
 /// ```
 pub fn decays(name: &str, value: &Tensor) -> bool {
-    let mut words =
-        name.rsplit('.').skip_while(|word| *word == "weight" || word.bytes().all(|byte| byte.is_ascii_digit()));
+    let mut words = name.rsplit('.').skip_while(|word| *word == "weight" || word.bytes().all(|byte| byte.is_ascii_digit()));
     let last = words.next().unwrap_or(name);
     let is_table = TABLES.iter().any(|table| last == *table || last.ends_with(&format!("_{table}")));
     value.dim() >= 2 && !is_table

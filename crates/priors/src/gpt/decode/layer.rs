@@ -103,7 +103,8 @@ impl DecodeLayer {
         let query = query.f_transpose(1, 2)?.f_to_kind(keys.kind())?;
         let is_causal = mask.is_none() && length > 1;
         let grouped = self.heads != self.kept_heads;
-        let read = Tensor::f_scaled_dot_product_attention(&query, &keys, &values, mask, 0.0, is_causal, None, grouped)?;
+        let read =
+            Tensor::f_scaled_dot_product_attention(&query, &keys, &values, mask, 0.0, is_causal, None, grouped)?;
         Ok(read.f_transpose(1, 2)?.f_reshape([batch, length, width])?.f_to_kind(Kind::Float)?)
     }
 

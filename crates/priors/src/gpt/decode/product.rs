@@ -9,9 +9,15 @@ use crate::kernels::{Into, PackedLinear, Packing, numbers, numbers_mut};
 #[derive(Debug)]
 pub(super) enum Product {
     /// By our kernel, on the CPU.
-    Packed { linear: PackedLinear, outputs: i64 },
+    Packed {
+        linear: PackedLinear,
+        outputs: i64,
+    },
     /// By libtorch: `weight` `[in, out]`, in f32 or bf16.
-    Dense { weight: Tensor, bias: Option<Tensor> },
+    Dense {
+        weight: Tensor,
+        bias: Option<Tensor>,
+    },
 }
 
 impl Product {
