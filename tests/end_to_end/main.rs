@@ -12,6 +12,7 @@ mod priors;
 mod processes;
 mod recipes;
 mod resume;
+mod sampling;
 mod vqkit;
 mod whole_path;
 mod wrong_recipes;

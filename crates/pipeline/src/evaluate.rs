@@ -22,7 +22,9 @@ use crate::{
     reconstruction_error::ReconstructionError,
     report,
     run::{Output, Run},
-    sample, train_prior, train_tokenizer,
+    sample,
+    samples_distance::SamplesDistance,
+    train_prior, train_tokenizer,
 };
 
 /// The stage's name, and its folder inside the run.
@@ -42,6 +44,9 @@ pub struct Metrics {
     pub reconstruction_fd_vgg_cifar10: Option<f64>,
     /// Samples of the run that the judge takes for the class for which they were drawn; where it knows their classes.
     pub samples_recognised: Option<Recognised>,
+    /// Fréchet distance of the judge's features, samples of the run against held-out images, with their counts; of colour
+    /// images of the trained size, from 1,000 of either on.
+    pub samples_fd_vgg_cifar10: Option<SamplesDistance>,
     /// Every level of tokens, coarse first.
     pub levels: Vec<LevelMetrics>,
 }
@@ -119,6 +124,35 @@ pub fn refresh(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) ->
 /// As [`run_stage`].
 pub fn measure(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<(Metrics, Picture)> {
     let (error, picture) = reconstruction(run, recipe, data, context)?;
+    let drawn = sample::drawn(run)?;
+    let of_trained_size = recipe.sample.size.is_none_or(|size| size == [recipe.data.image_size; 2]);
+    let samples_distance = match error.judged_images().filter(|_| of_trained_size) {
+        Some(images) => SamplesDistance::of(&drawn, images, context.device)?,
+        None => None,
+    };
+    let protocol = Protocol {
+        held_out_images: data.held_out.len(),
+        data: data.held_out.fingerprint(),
+        image_size: recipe.data.image_size,
+        resize: recipe.data.resize,
+        precision: run.record().call.precision.clone(),
+        device: run.record().call.device.clone(),
+        tokenizer: run.require(train_tokenizer::STAGE)?.fingerprint.clone(),
+    };
+    let metrics = Metrics {
+        protocol,
+        reconstruction_mse: error.pixels.mse(),
+        reconstruction_psnr_db: error.pixels.psnr_db(),
+        reconstruction_fd_vgg_cifar10: error.fd_vgg_cifar10(),
+        samples_recognised: Recognised::of(&drawn, context.device)?,
+        samples_fd_vgg_cifar10: samples_distance,
+        levels: levels(run, recipe, context)?,
+    };
+    Ok((metrics, picture))
+}
+
+/// The figures of every level, coarse first.
+fn levels(run: &Run, recipe: &Recipe, context: &Context) -> Result<Vec<LevelMetrics>> {
     let tokens = train_prior::read_tokens(run, Split::HeldOut)?;
     let usage = LevelUsage::of(&tokens)?;
     let priors = load::priors(run, recipe, tokens.header.classes.len() as u32, context)?;
@@ -145,24 +179,7 @@ pub fn measure(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) ->
             prior_bits_per_dim: bits.map(|bits| bits * per_image as f64 / dims),
         });
     }
-    let protocol = Protocol {
-        held_out_images: data.held_out.len(),
-        data: data.held_out.fingerprint(),
-        image_size: recipe.data.image_size,
-        resize: recipe.data.resize,
-        precision: run.record().call.precision.clone(),
-        device: run.record().call.device.clone(),
-        tokenizer: run.require(train_tokenizer::STAGE)?.fingerprint.clone(),
-    };
-    let metrics = Metrics {
-        protocol,
-        reconstruction_mse: error.pixels.mse(),
-        reconstruction_psnr_db: error.pixels.psnr_db(),
-        reconstruction_fd_vgg_cifar10: error.fd_vgg_cifar10(),
-        samples_recognised: Recognised::of(&sample::drawn_for_a_class(run)?, context.device)?,
-        levels,
-    };
-    Ok((metrics, picture))
+    Ok(levels)
 }
 
 fn reconstruction(
@@ -199,6 +216,13 @@ impl fmt::Display for Metrics {
                 out,
                 "the judge takes {right} of {samples} samples ({percent:.0} %) for the class they were drawn for"
             )?;
+        }
+        if let Some(SamplesDistance { samples, held_out_images, distance }) = self.samples_fd_vgg_cifar10 {
+            write!(
+                out,
+                "Fréchet distance of the judge's features, {samples} samples against {held_out_images} held-out images "
+            )?;
+            writeln!(out, "(samples_fd_vgg_cifar10) {distance:.4}")?;
         }
         for (index, level) in self.levels.iter().enumerate() {
             let (positions, codes, usage) = (level.positions, level.codes, level.usage * 100.0);

@@ -1,11 +1,9 @@
 //! Whether samples drawn for a class are taken for it by the judge, a classifier that no loss uses.
 
-use std::path::PathBuf;
-
 use serde::Serialize;
 use tch::{Device, Tensor};
 
-use crate::{error::Result, perceptual, pictures::Picture};
+use crate::{error::Result, perceptual, pictures::Picture, sample::Drawn};
 
 /// Pictures judged at a time.
 const BATCH: usize = 100;
@@ -20,20 +18,20 @@ pub struct Recognised {
 }
 
 impl Recognised {
-    /// Looks at pictures, each with its class; `None` where there are none, or the judge does not know a class.
+    /// Looks at pictures that were drawn for a class; `None` where there are none, or the judge does not know a class.
     ///
     /// # Errors
     /// When a picture cannot be read, or is too small for the judge.
-    pub fn of(pictures: &[(PathBuf, String)], device: Device) -> Result<Option<Self>> {
+    pub fn of(pictures: &[Drawn], device: Device) -> Result<Option<Self>> {
         let known = perceptual::judged_classes()?;
-        let number = |class: &String| known.iter().position(|name| name == class);
-        let Some(classes) = pictures.iter().map(|(_, class)| number(class)).collect::<Option<Vec<_>>>() else {
+        let number = |drawn: &Drawn| known.iter().position(|name| Some(name) == drawn.class.as_ref());
+        let Some(classes) = pictures.iter().map(number).collect::<Option<Vec<_>>>() else {
             return Ok(None);
         };
         let judge = perceptual::judge(device)?;
         let mut right = 0;
         for (pictures, classes) in pictures.chunks(BATCH).zip(classes.chunks(BATCH)) {
-            let images = pictures.iter().map(|(path, _)| Ok(Picture::read(path)?.to_tensor()));
+            let images = pictures.iter().map(|drawn| Ok(Picture::read(&drawn.path)?.to_tensor()));
             let images = Tensor::f_cat(&images.collect::<Result<Vec<_>>>()?, 0)?.to_device(device);
             let said = Vec::<i64>::try_from(judge.classify(&judge.pooled(&images)?).argmax(-1, false))?;
             right += said.iter().zip(classes).filter(|(said, class)| **said == **class as i64).count();
@@ -64,12 +62,16 @@ mod tests {
             picture.write(&path).unwrap();
             let said = judge.classify(&judge.pooled(&Picture::read(&path).unwrap().to_tensor()).unwrap());
             let said = said.argmax(-1, false).int64_value(&[0]) as usize;
-            (path, known[if index < 4 { said } else { (said + 1) % known.len() }].clone())
+            let class = known[if index < 4 { said } else { (said + 1) % known.len() }].clone();
+            Drawn { path, class: Some(class) }
         };
         let pictures: Vec<_> = Picture::from_batch(&images).into_iter().enumerate().map(draw).collect();
         let recognised = Recognised::of(&pictures, Device::Cpu).unwrap().unwrap();
         assert_eq!(recognised, Recognised { samples: 6, right: 4 });
         assert_eq!(Recognised::of(&[], Device::Cpu).unwrap(), None);
-        assert_eq!(Recognised::of(&[(pictures[0].0.clone(), "circle".into())], Device::Cpu).unwrap(), None);
+        for class in [Some("circle".into()), None] {
+            let other = Drawn { path: pictures[0].path.clone(), class };
+            assert_eq!(Recognised::of(&[other], Device::Cpu).unwrap(), None);
+        }
     }
 }

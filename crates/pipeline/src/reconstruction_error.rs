@@ -62,4 +62,9 @@ impl ReconstructionError {
         let judged = self.judged.as_ref().filter(|judged| judged.images.count() > 1)?;
         Some(judged.images.frechet_distance(&judged.reconstructions))
     }
+
+    /// The judge's features of the images; `None` where it does not look at them.
+    pub fn judged_images(&self) -> Option<&Gaussian> {
+        self.judged.as_ref().map(|judged| &judged.images)
+    }
 }

@@ -16,6 +16,7 @@ use crate::{
     recipe::Recipe,
     run::Run,
     sample,
+    samples_distance::SamplesDistance,
 };
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}\
@@ -56,6 +57,13 @@ pub fn html(
                     p {
                         "A classifier of CIFAR-10 that no loss uses takes " (recognised.right) " of " (recognised.samples)
                         " samples for the class for which they were drawn."
+                    }
+                }
+                @if let Some(SamplesDistance { samples, held_out_images, distance }) = metrics.samples_fd_vgg_cifar10 {
+                    p {
+                        "samples_fd_vgg_cifar10 of " (samples) " samples against " (held_out_images) " held-out images: "
+                        (format!("{distance:.4}")) ". Fewer pictures give a larger distance, so compare only figures whose \
+                         counts are the same; it is no FID."
                     }
                 }
                 h2 { "Reconstructions" }

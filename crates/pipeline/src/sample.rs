@@ -3,16 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor, no_grad};
-use vqkit_priors::{Condition, Prior, Sampling};
-use vqkit_torch::Tokens;
-use vqkit_vqvae::Tokenizer;
+use tch::{Kind, Tensor};
+use vqkit_priors::{Condition, Sampling, SamplingWeights};
+use vqkit_torch::threads;
 
 use crate::{
     context::Context,
     encode::Split,
     error::{PipelineError, Result},
-    files, load,
+    files,
+    painter::{Painted, Painter},
     pictures::Picture,
     progress::Progress,
     recipe::{Recipe, Sample},
@@ -20,8 +20,13 @@ use crate::{
     train_prior,
 };
 
+pub use crate::painter::wrong_flag;
+
 /// The stage's name, and its folder inside the run.
 pub const STAGE: &str = "samples";
+
+/// Cells of `grid.png`, at most.
+const CELLS: usize = 100;
 
 /// What to sample.
 #[derive(Debug, Clone)]
@@ -35,10 +40,16 @@ pub struct Request {
 /// `samples.json`: everything that the pictures are a function of, besides the run.
 #[derive(Debug, Serialize)]
 struct Record<'r> {
+    /// With the size of the grid in tokens, where it is larger than the prior's own.
     sampling: &'r Sampling,
+    weights: SamplingWeights,
     count: usize,
     batch_size: usize,
+    /// Height and width in pixels.
+    size: [u32; 2],
     precision: &'static str,
+    device: String,
+    threads: i32,
     tokenizer: &'r str,
     priors: Vec<&'r str>,
     samples: Vec<SampleRecord>,
@@ -51,23 +62,39 @@ struct SampleRecord {
     /// Its noise is a function of the seed and this number.
     sample: u64,
     class: Option<String>,
+    /// Of its tokens under the priors, in nats, all levels together: at temperature 1, without guidance and filters.
+    log_likelihood: f64,
 }
 
-/// The pictures of the run's `samples/` that were drawn for a class, each with it.
+/// A picture of the run's `samples/`.
+#[derive(Debug, Clone)]
+pub struct Drawn {
+    /// The PNG file.
+    pub path: PathBuf,
+    /// The class for which it was drawn.
+    pub class: Option<String>,
+}
+
+/// The pictures of the run's `samples/`; none where none were drawn.
 ///
 /// # Errors
 /// When `samples.json` is there and cannot be read.
-pub fn drawn_for_a_class(run: &Run) -> Result<Vec<(PathBuf, String)>> {
+pub fn drawn(run: &Run) -> Result<Vec<Drawn>> {
     #[derive(Deserialize)]
-    struct Drawn {
-        samples: Vec<SampleRecord>,
+    struct Samples {
+        samples: Vec<Sample>,
+    }
+    #[derive(Deserialize)]
+    struct Sample {
+        file: String,
+        class: Option<String>,
     }
     let folder = run.folder(STAGE);
     if run.output(STAGE).is_none() {
         return Ok(Vec::new());
     }
-    let drawn: Drawn = files::read_json(&folder.join("samples.json"))?;
-    Ok(drawn.samples.into_iter().filter_map(|sample| Some((folder.join(sample.file), sample.class?))).collect())
+    let Samples { samples } = files::read_json(&folder.join("samples.json"))?;
+    Ok(samples.into_iter().map(|Sample { file, class }| Drawn { path: folder.join(file), class }).collect())
 }
 
 /// Draws the pictures that the recipe asks for into the run's `samples/`.
@@ -87,96 +114,97 @@ pub fn run_stage(run: &mut Run, recipe: &Recipe, context: &Context) -> Result<Ou
 /// Draws pictures into a folder that appears when all are drawn.
 ///
 /// # Errors
-/// When the run is not trained, the class is unknown, files cannot be written, or the user leaves.
+/// When the run is not trained or its priors cannot draw so, the class is unknown, files cannot be written, or the user
+/// leaves.
 pub fn write_new(run: &Run, recipe: &Recipe, request: &Request, folder: &Path, context: &Context) -> Result<()> {
-    files::create_folder(folder, |folder| write(run, recipe, request, folder, context))
-}
-
-/// Draws pictures into an existing folder: `000000.png` and on, `grid.png`, `samples.json`.
-fn write(run: &Run, recipe: &Recipe, request: &Request, folder: &Path, context: &Context) -> Result<()> {
     let names = train_prior::read_tokens(run, Split::Train)?.header.classes;
     let classes = classes(recipe, request, &names)?;
-    let tokenizer = load::tokenizer(run, recipe, context)?;
-    let priors = load::priors(run, recipe, names.len() as u32, context)?;
-    if priors.is_empty() {
-        return Err(PipelineError::artifact(run.path(), "its recipe has no [[prior]], so there is nothing to sample"));
-    }
-    let progress = Progress::new(STAGE, "pictures", 0, request.sample.count as u64);
-    let (mut pictures, mut records) = (Vec::new(), Vec::new());
-    for first in (0..request.sample.count).step_by(request.sample.batch_size) {
-        let batch = request.sample.batch_size.min(request.sample.count - first);
+    let painter = Painter::new(run, recipe, &request.sample, names.len(), context)?;
+    files::create_folder(folder, |folder| {
+        let Pictures { grid, records } = paint(&painter, recipe, request, &names, &classes, folder, context)?;
+        let columns = (grid.len() as f64).sqrt().ceil() as usize;
+        Picture::grid(&grid, columns).enlarged(enlargement(&grid)).write(&folder.join("grid.png"))?;
+        let record = record(run, recipe, request, painter.sampling(), records, context)?;
+        files::write_json(&folder.join("samples.json"), &record)
+    })
+}
+
+/// What was drawn: the cells of `grid.png`, and a record of every picture.
+struct Pictures {
+    grid: Vec<Picture>,
+    records: Vec<SampleRecord>,
+}
+
+/// Draws pictures into an existing folder: `000000.png` and on.
+fn paint(
+    painter: &Painter,
+    recipe: &Recipe,
+    request: &Request,
+    names: &[String],
+    classes: &[i64],
+    folder: &Path,
+    context: &Context,
+) -> Result<Pictures> {
+    let Sample { count, batch_size, .. } = request.sample;
+    let progress = Progress::new(STAGE, "pictures", 0, count as u64);
+    let mut pictures = Pictures { grid: Vec::new(), records: Vec::with_capacity(count) };
+    for first in (0..count).step_by(batch_size) {
+        let batch = batch_size.min(count - first);
         let condition = condition(recipe, &classes[first..first + batch], context);
-        let painter = Painter { tokenizer: &tokenizer, priors: &priors, sampling: &request.sample.sampling };
-        let painted = painter.paint(condition, batch, first, recipe, context)?;
-        for (index, picture) in (first..).zip(Picture::from_batch(&painted)) {
+        let Painted { images, log_likelihood } = painter.paint(condition, batch, first, context)?;
+        for ((index, picture), log_likelihood) in (first..).zip(Picture::from_batch(&images)).zip(log_likelihood) {
             let file = format!("{index:06}.png");
             picture.write(&folder.join(&file))?;
-            let class = recipe.condition.class.then(|| class_name(&names, classes[index]));
-            records.push(SampleRecord { file, sample: index as u64, class });
-            pictures.push(picture);
+            let class = recipe.condition.class.then(|| class_name(names, classes[index]));
+            pictures.records.push(SampleRecord { file, sample: index as u64, class, log_likelihood });
+            if is_cell(index, count) {
+                pictures.grid.push(picture);
+            }
         }
         progress.advance(batch as u64);
         if context.interrupt.is_set() {
             return Err(PipelineError::Interrupted);
         }
     }
-    let columns = (pictures.len() as f64).sqrt().ceil() as usize;
-    Picture::grid(&pictures, columns).enlarged(enlargement(recipe)).write(&folder.join("grid.png"))?;
-    write_record(run, recipe, request, records, folder, context)?;
-    progress.finish(&format!("{} pictures", pictures.len()));
-    Ok(())
+    progress.finish(&format!("{count} pictures"));
+    Ok(pictures)
 }
 
-fn write_record(
-    run: &Run,
+/// Whether a picture is in `grid.png`: all are, or one of every `count / CELLS`, each time the one after, so that classes
+/// that come in turn are all there.
+fn is_cell(index: usize, count: usize) -> bool {
+    if count <= CELLS {
+        return true;
+    }
+    let stride = count / CELLS;
+    let (cell, place) = (index / stride, index % stride);
+    cell < CELLS && place == cell % stride
+}
+
+fn record<'r>(
+    run: &'r Run,
     recipe: &Recipe,
     request: &Request,
+    sampling: &'r Sampling,
     samples: Vec<SampleRecord>,
-    folder: &Path,
     context: &Context,
-) -> Result<()> {
+) -> Result<Record<'r>> {
     let fingerprint = |stage: &str| Ok::<_, PipelineError>(run.require(stage)?.fingerprint.as_str());
     let stages = train_prior::stages(recipe);
-    let record = Record {
-        sampling: &request.sample.sampling,
-        count: request.sample.count,
-        batch_size: request.sample.batch_size,
+    let Sample { weights, count, batch_size, size, .. } = request.sample;
+    Ok(Record {
+        sampling,
+        weights,
+        count,
+        batch_size,
+        size: size.unwrap_or([recipe.data.image_size; 2]),
         precision: if context.kind(recipe.head.precision) == Kind::Float { "fp32" } else { "bf16" },
+        device: vqkit_torch::device::name(context.device),
+        threads: threads::count(),
         tokenizer: fingerprint(crate::train_tokenizer::STAGE)?,
         priors: stages.iter().map(|stage| fingerprint(stage)).collect::<Result<_>>()?,
         samples,
-    };
-    files::write_json(&folder.join("samples.json"), &record)
-}
-
-/// What turns a condition into pictures.
-struct Painter<'p> {
-    tokenizer: &'p Tokenizer,
-    priors: &'p [Box<dyn Prior>],
-    sampling: &'p Sampling,
-}
-
-impl Painter<'_> {
-    /// Tokens of every level, coarse first, each level's prior told the coarser ones; then the decoder.
-    fn paint(
-        &self,
-        mut condition: Condition,
-        batch: usize,
-        first: usize,
-        recipe: &Recipe,
-        context: &Context,
-    ) -> Result<Tensor> {
-        let kind = context.kind(recipe.head.precision);
-        let mut tokens = Tokens::new();
-        for prior in self.priors {
-            let draw =
-                || vqkit_priors::sample(prior.as_ref(), &condition, batch as i64, self.sampling, first as u64, None);
-            let grid = context.autocast(kind, draw)?;
-            condition = condition.with_grid(grid.shallow_clone());
-            tokens.push(grid);
-        }
-        Ok(no_grad(|| context.autocast(kind, || self.tokenizer.decode(&tokens)))?)
-    }
+    })
 }
 
 /// The class of every sample: the one asked for, or all in turn.
@@ -212,6 +240,26 @@ fn condition(recipe: &Recipe, classes: &[i64], context: &Context) -> Condition {
 }
 
 /// Small pictures are drawn larger in the grid, so that people see them.
-fn enlargement(recipe: &Recipe) -> u32 {
-    (128 / recipe.data.image_size).clamp(1, 4)
+fn enlargement(grid: &[Picture]) -> u32 {
+    let longest = grid.first().map_or(1, |picture| picture.size().0.max(picture.size().1));
+    (128 / longest.max(1)).clamp(1, 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grid_shows_at_most_a_hundred_pictures_of_all_classes() {
+        for (count, cells) in
+            [(1, 1), (9, 9), (100, 100), (101, 100), (199, 100), (250, 100), (2000, 100), (10_000, 100)]
+        {
+            let shown: Vec<usize> = (0..count).filter(|index| is_cell(*index, count)).collect();
+            assert_eq!(shown.len(), cells, "{count}");
+            let mut classes: Vec<usize> = shown.iter().map(|index| index % 10).collect();
+            classes.sort_unstable();
+            classes.dedup();
+            assert_eq!(classes.len(), count.min(10), "{count}");
+        }
+    }
 }

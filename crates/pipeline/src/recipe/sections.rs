@@ -1,7 +1,7 @@
 //! The small sections of a recipe.
 
 use serde::{Deserialize, Serialize};
-use vqkit_priors::Sampling;
+use vqkit_priors::{PriorError, Sampling, SamplingWeights};
 
 /// Arithmetic of encoder, decoder and prior; distances, losses and the optimizer are fp32 always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -29,17 +29,28 @@ pub struct Condition {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sample {
-    /// How many. Default 64.
+    /// How many. Default 64. From 1,000 on, the report compares them with held-out images as a set.
     pub count: usize,
-    /// How many are drawn at once. Default 64.
+    /// How many are drawn at once; the pictures do not depend on it. Default 64.
     pub batch_size: usize,
+    /// Arithmetic of the priors' weights while they draw: `fp32`, and what else a prior has. Default `fp32`.
+    pub weights: SamplingWeights,
+    /// Height and width of the pictures in pixels, at least `data.image_size`: larger ones are drawn through a window of
+    /// that size. Default: `data.image_size`.
+    pub size: Option<[u32; 2]>,
     /// How each token is drawn.
     pub sampling: Sampling,
 }
 
 impl Default for Sample {
     fn default() -> Self {
-        Self { count: 64, batch_size: 64, sampling: Sampling::default() }
+        Self {
+            count: 64,
+            batch_size: 64,
+            weights: SamplingWeights::default(),
+            size: None,
+            sampling: Sampling::default(),
+        }
     }
 }
 
@@ -49,12 +60,29 @@ impl Sample {
     /// # Errors
     /// The key, and what is wrong.
     pub fn validate(&self) -> Result<(), (&'static str, String)> {
+        self.validate_keys().map_err(|(key, reason)| match key {
+            "count" | "batch_size" => (key, reason),
+            key => ("sampling", format!("`{key}`: {reason}")),
+        })
+    }
+
+    /// As [`Sample::validate`], where keys of `sampling` go by their own names.
+    ///
+    /// # Errors
+    /// The key, and what is wrong.
+    pub fn validate_keys(&self) -> Result<(), (&'static str, String)> {
         for (key, value) in [("count", self.count), ("batch_size", self.batch_size)] {
             if value == 0 {
                 return Err((key, "must be at least 1".into()));
             }
         }
-        self.sampling.validate().map_err(|error| ("sampling", error.to_string()))
+        if self.sampling.size.is_some() {
+            return Err(("size", "is a key of [sample] and counts pixels".into()));
+        }
+        self.sampling.validate().map_err(|error| match error {
+            PriorError::Config { field, reason } => (field, reason),
+            other => ("sampling", other.to_string()),
+        })
     }
 }
 

@@ -101,7 +101,8 @@ fn run(
     let windows = Windows::new(prior, sampling.size)?;
     let guided = sampling.guides(windows.positions());
     let grid = GridSpec { sizes: prior.spec().sizes.clone(), grid: windows.grid() };
-    let given = given.map(|given| given.in_order(&grid, prior.places(), batch)).transpose()?;
+    let places = prior.places().filter(|places| !places.is_sorted());
+    let given = given.map(|given| given.in_order(&grid, places, batch)).transpose()?;
     let rows = padded_rows(batch, prior.row_multiple());
     let task = Task {
         prior,
@@ -116,7 +117,7 @@ fn run(
     };
     let Candidate { tokens, log_likelihood } = best(&task)?;
     Ok(Sampled {
-        tokens: in_raster(&tokens.narrow(1, 0, batch), grid, prior.places())?,
+        tokens: in_raster(&tokens.narrow(1, 0, batch), grid, places)?,
         log_likelihood: log_likelihood.narrow(0, 0, batch),
     })
 }
@@ -140,7 +141,7 @@ fn in_raster(tokens: &Tensor, grid: GridSpec, places: Option<&[i64]>) -> Result<
     let [height, width] = grid.grid;
     let (books, batch) = (grid.sizes.len() as i64, tokens.size()[1]);
     let mut by_place = tokens.reshape([height * width, books, batch]);
-    if let Some(places) = places.filter(|places| !places.is_sorted()) {
+    if let Some(places) = places {
         let inverse = Tensor::from_slice(places).argsort(0, false).to_device(tokens.device());
         by_place = by_place.index_select(0, &inverse);
     }

@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::PriorError;
+use super::window::Windows;
+use crate::{Condition, Prior, PriorError};
 
 /// How tokens are drawn from logits. What acts on them acts in the order guidance, `no_repeat_ngram`, temperature, `top_k`,
 /// `top_p`, `min_p`.
@@ -187,6 +188,19 @@ impl Sampling {
         }
         if let Some(size) = size {
             check(size.iter().all(|side| *side >= 1), "size", format!("must be at least 1 x 1, got {size:?}"))?;
+        }
+        Ok(())
+    }
+
+    /// Whether `prior` can draw so; draws nothing.
+    ///
+    /// # Errors
+    /// As [`sample`](crate::sample) for a value of `self`.
+    pub fn check(&self, prior: &dyn Prior) -> Result<(), PriorError> {
+        self.validate()?;
+        let windows = Windows::new(prior, self.size)?;
+        if self.guides(windows.positions()) {
+            prior.null(&Condition::none(), 1)?;
         }
         Ok(())
     }

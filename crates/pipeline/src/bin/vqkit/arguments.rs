@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use vqkit_priors::{CfgSchedule, SamplingWeights};
 
 /// Learned image tokenizers, and the priors that write pictures with them.
 #[derive(Debug, Parser)]
@@ -77,11 +78,35 @@ pub struct Sample {
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     pub temperature: Option<f64>,
     /// Draw among the K likeliest codes only.
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
     pub top_k: Option<i64>,
     /// Draw among the likeliest codes that together have this probability.
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub top_p: Option<f64>,
+    /// Draw among the codes that are at least P times as probable as the likeliest.
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    pub min_p: Option<f64>,
+    /// Strength of classifier-free guidance, of priors that were trained with dropout of their condition; 1 is none.
+    #[arg(long, value_name = "SCALE", allow_negative_numbers = true)]
+    pub cfg: Option<f64>,
+    /// How guidance goes along the picture: constant, linear, cosine, or first=N, for the first N codes only.
+    #[arg(long, value_name = "SCHEDULE")]
+    pub cfg_schedule: Option<CfgSchedule>,
+    /// Draw every picture N times and keep the one that is likeliest under the priors.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub best_of: Option<i64>,
+    /// Draw no code that would end a sequence of N codes that stands in the picture already.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub no_repeat_ngram: Option<i64>,
+    /// Height and width in pixels of pictures larger than those that the run was trained on, such as 64x128.
+    #[arg(long, value_name = "HxW", value_parser = size)]
+    pub size: Option<[u32; 2]>,
+    /// Arithmetic of the priors' weights: fp32, and bf16 or int8 for priors that have them [default: the recipe's].
+    #[arg(long, value_name = "WEIGHTS")]
+    pub weights: Option<SamplingWeights>,
+    /// How many pictures are drawn at once; they do not depend on it [default: the recipe's].
+    #[arg(long, value_name = "N")]
+    pub batch_size: Option<usize>,
     /// Seed of the noise [default: the recipe's].
     #[arg(long, value_name = "SEED")]
     pub seed: Option<u64>,
@@ -124,4 +149,9 @@ pub struct Inspect {
     /// what each decodes to.
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+fn size(text: &str) -> Result<[u32; 2], String> {
+    let sides = text.split_once('x').and_then(|(height, width)| Some([height.parse().ok()?, width.parse().ok()?]));
+    sides.ok_or_else(|| "must be height and width in pixels, such as 64x128".into())
 }

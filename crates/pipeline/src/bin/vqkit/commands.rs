@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use vqkit_pipeline::{
     Context, Interrupt, PipelineError, Recipe, Run, evaluate, inspect, reconstruct, sample, stages, tokenize,
 };
+use vqkit_priors::Sampling;
 
 use crate::arguments::{Arguments, Evaluate, Images, Inspect, Sample, Train, Verb};
 
@@ -44,18 +45,36 @@ fn train(verb: Train, context: &Context) -> Result<()> {
 fn sample(verb: Sample, context: &Context) -> Result<()> {
     let run = Run::open(&verb.run)?;
     let recipe = run.recipe()?;
-    let mut wanted = recipe.sample.clone();
-    wanted.count = verb.count.unwrap_or(wanted.count);
-    wanted.sampling.temperature = verb.temperature.unwrap_or(wanted.sampling.temperature);
-    wanted.sampling.seed = verb.seed.unwrap_or(wanted.sampling.seed);
-    wanted.sampling.top_k = verb.top_k.or(wanted.sampling.top_k);
-    wanted.sampling.top_p = verb.top_p.or(wanted.sampling.top_p);
-    wanted.validate().map_err(|(key, reason)| PipelineError::Usage(format!("--{key}: {reason}")))?;
+    let wanted = sample_as_asked(&verb, recipe.sample.clone());
+    wanted.validate_keys().map_err(|(key, reason)| sample::wrong_flag(key, &reason))?;
     let request = sample::Request { sample: wanted, class: verb.class };
     let folder = verb.out.map_or_else(|| Ok(next_free(&verb.run)), free)?;
     sample::write_new(&run, &recipe, &request, &folder, context)?;
     println!("{}", folder.join("grid.png").display());
     Ok(())
+}
+
+/// The recipe's `[sample]` with what the call says otherwise.
+fn sample_as_asked(verb: &Sample, of_recipe: vqkit_pipeline::Sample) -> vqkit_pipeline::Sample {
+    let own = of_recipe.sampling;
+    vqkit_pipeline::Sample {
+        count: verb.count.unwrap_or(of_recipe.count),
+        batch_size: verb.batch_size.unwrap_or(of_recipe.batch_size),
+        weights: verb.weights.unwrap_or(of_recipe.weights),
+        size: verb.size.or(of_recipe.size),
+        sampling: Sampling {
+            temperature: verb.temperature.unwrap_or(own.temperature),
+            top_k: verb.top_k.or(own.top_k),
+            top_p: verb.top_p.or(own.top_p),
+            min_p: verb.min_p.or(own.min_p),
+            cfg_scale: verb.cfg.unwrap_or(own.cfg_scale),
+            cfg_schedule: verb.cfg_schedule.unwrap_or(own.cfg_schedule),
+            no_repeat_ngram: verb.no_repeat_ngram.or(own.no_repeat_ngram),
+            best_of: verb.best_of.unwrap_or(own.best_of),
+            size: own.size,
+            seed: verb.seed.unwrap_or(own.seed),
+        },
+    }
 }
 
 fn evaluate(verb: &Evaluate, context: &Context) -> Result<()> {
