@@ -3,6 +3,7 @@
 use tch::nn;
 
 use crate::pixelcnn::GatedPixelCnnConfig;
+use crate::pixelsnail::PixelSnailConfig;
 use crate::{Prior, PriorError, PriorSpec};
 
 vqkit_config::tagged! {
@@ -10,6 +11,8 @@ vqkit_config::tagged! {
     pub enum PriorConfig {
         /// Gated PixelCNN: convolutions over the grid.
         "pixelcnn" => PixelCnn(GatedPixelCnnConfig),
+        /// PixelSNAIL: convolutions, and attention to all earlier positions.
+        "pixelsnail" => PixelSnail(PixelSnailConfig),
     }
     macro each_prior;
 }
