@@ -38,13 +38,13 @@ impl AttentionBlock {
         }
     }
 
-    /// The block's activated `input` and what its residual blocks made of it, `out`, `[B, C, H, W]` each, to the same.
+    /// The block's `input` and what its residual blocks made of it, `out`, `[B, C, H, W]` each, to the same.
     pub(super) fn forward(&self, input: &Tensor, out: &Tensor, background: &Tensor, given: Condition<'_>) -> Tensor {
         let given = Condition { features: None, ..given };
-        let keys = self.key_resblock.forward(&Tensor::cat(&[input, out, background], 1).elu(), None, given);
-        let queries = self.query_resblock.forward(&Tensor::cat(&[out, background], 1).elu(), None, given);
+        let keys = self.key_resblock.forward(&Tensor::cat(&[input, out, background], 1), None, given);
+        let queries = self.query_resblock.forward(&Tensor::cat(&[out, background], 1), None, given);
         let attended = self.causal_attention.forward(&queries, &keys, given.dropout);
-        self.out_resblock.forward(&out.elu(), Some(&attended.elu()), given)
+        self.out_resblock.forward(out, Some(&attended), given)
     }
 }
 

@@ -36,7 +36,7 @@ impl CondResNet {
         let books = books.map(|(book, &size)| one_hot(&grid.indices.select(1, book as i64), size, kind));
         let mut features = self.first.forward(&Tensor::cat(&books.collect::<Result<Vec<_>, _>>()?, 1));
         for block in &self.blocks {
-            features = block.forward(&features.elu(), None, Condition { features: None, dropout });
+            features = block.forward(&features, None, Condition { features: None, dropout });
         }
         Ok(features.upsample_nearest2d(target, None, None))
     }

@@ -1,8 +1,8 @@
 //! PixelSNAIL (Chen et al. 2018, "PixelSNAIL: An Improved Autoregressive Generative Model"), as the prior of VQ-VAE-2.
 //!
 //! Causal convolutions see what is near, attention all that is earlier. Parameters carry the names of
-//! rosinality/vq-vae-2-pytorch, whose order of operations this is: activations in place, so that residuals add to what
-//! is activated, weight normalisation everywhere, and keys that see a block's input, its output and the position.
+//! rosinality/vq-vae-2-pytorch, whose order of operations this is: weight normalisation everywhere, and keys that see a
+//! block's input, what its residual blocks made of it, and where a position lies.
 //! Departures: grids need not be squares, the heads of attention are a parameter, `dropout` acts in the head and on
 //! condition grids too (upstream fixes 0.1 there), and there are
 //!
@@ -175,7 +175,7 @@ impl Head {
 
     fn forward(&self, mut features: Tensor, dropout: f64) -> Tensor {
         for block in &self.blocks {
-            features = block.forward(&features.elu(), None, blocks::Condition { features: None, dropout });
+            features = block.forward(&features, None, blocks::Condition { features: None, dropout });
         }
         self.conv.forward(&features.elu())
     }

@@ -31,10 +31,7 @@ pub(in crate::pixelsnail) struct Condition<'a> {
     pub dropout: f64,
 }
 
-/// Two convolutions with a gate behind them.
-///
-/// Its input is activated by ELU already: upstream activates in place, so that the residual, and whoever else reads
-/// the input later, sees the activated one.
+/// ELU and a convolution, twice, with a gate behind them, and a residual around.
 #[derive(Debug)]
 pub(in crate::pixelsnail) struct GatedResBlock {
     /// To `res_channel`.
@@ -68,11 +65,11 @@ impl GatedResBlock {
         Self { condition: Some(condition), ..self }
     }
 
-    /// Both inputs activated: `input` `[B, C, H, W]` to the same, `aux` `[B, A, H, W]`.
+    /// `input` `[B, C, H, W]` to the same; `aux` is `[B, A, H, W]`.
     pub(in crate::pixelsnail) fn forward(&self, input: &Tensor, aux: Option<&Tensor>, given: Condition<'_>) -> Tensor {
-        let mut hidden = self.conv1.forward(input);
+        let mut hidden = self.conv1.forward(&input.elu());
         if let Some((conv, aux)) = self.aux_conv.as_ref().zip(aux) {
-            hidden = hidden + conv.forward(aux);
+            hidden = hidden + conv.forward(&aux.elu());
         }
         let hidden = hidden.elu().dropout(given.dropout, given.dropout > 0.0);
         let mut channels = self.conv2.forward(&hidden);

@@ -42,14 +42,12 @@ impl PixelBlock {
 
     /// `[B, C, H, W]` to the same; `background` `[B, 2, H, W]` says where a position lies.
     pub(in crate::pixelsnail) fn forward(&self, input: &Tensor, background: &Tensor, given: Condition<'_>) -> Tensor {
-        let input = input.elu();
         let mut out = input.shallow_clone();
-        for (index, block) in self.resblocks.iter().enumerate() {
-            let active = if index == 0 { out } else { out.elu() };
-            out = block.forward(&active, None, given);
+        for block in &self.resblocks {
+            out = block.forward(&out, None, given);
         }
         match &self.tail {
-            Tail::Attention(attention) => attention.forward(&input, &out, background, given),
+            Tail::Attention(attention) => attention.forward(input, &out, background, given),
             Tail::Mix(conv) => conv.forward(&Tensor::cat(&[&out, background], 1)),
         }
     }

@@ -30,13 +30,7 @@ pub(super) struct Attention {
 struct Joined {
     /// `[B, 2C + 2]`
     all: Tensor,
-    /// `[B, C]`
-    input: Tensor,
-    /// `[B, C]`
-    features: Tensor,
-    /// `[B, 2]`
-    background: Tensor,
-    /// Features and background, `[B, C + 2]`.
+    /// All but the input, `[B, C + 2]`.
     queries: Tensor,
 }
 
@@ -61,20 +55,17 @@ impl Attention {
         }
     }
 
-    /// The block's activated `input` and its `features`, `[B, C]` each, to the same. `hidden` `[1, 1, N]` is added to the
+    /// The block's `input` and its `features`, `[B, C]` each, to the same. `hidden` `[1, 1, N]` is added to the
     /// scores: zero for earlier positions.
     pub(super) fn run(&self, place: &Place, input: &Tensor, features: &Tensor, hidden: &Tensor) -> Tensor {
-        let Joined { all, input: input_part, features: active, background, queries } = &self.joined;
-        input_part.shallow_clone().copy_(input);
-        active.shallow_clone().copy_(features);
-        background.shallow_clone().copy_(&place.background);
-        let _ = all.shallow_clone().elu_();
+        let Joined { all, queries } = &self.joined;
+        let _ = Tensor::cat_out(all, &[input, features, &place.background], 1);
         let attended = self.attend(&self.query_resblock.forward(queries, None), hidden);
         self.keep(place.position, &self.key_resblock.forward(all, None));
-        self.out_resblock.forward(active, Some(&attended))
+        self.out_resblock.forward(features, Some(&attended))
     }
 
-    /// Queries `[B, C + 2]` to the activated mean of the values, `[B, C / 2]`.
+    /// Queries `[B, C + 2]` to the mean of the values, `[B, C / 2]`.
     fn attend(&self, queries: &Tensor, hidden: &Tensor) -> Tensor {
         let query = self.query.forward(queries);
         let shape = query.size();
@@ -82,7 +73,7 @@ impl Attention {
         let query = query.view([shape[0] * self.n_head, 1, -1]);
         let scores = hidden.baddbmm(&query, &self.keys, 1.0, scale.sqrt().recip());
         // The first position sees nothing: all values are zero then.
-        scores.softmax(-1, scores.kind()).bmm(&self.values).view(&shape[..]).elu_()
+        scores.softmax(-1, scores.kind()).bmm(&self.values).view(&shape[..])
     }
 
     /// Keeps key and value of a position for those behind it.
@@ -95,12 +86,6 @@ impl Attention {
 impl Joined {
     fn new(channel: i64, room: &Room) -> Self {
         let all = Tensor::zeros([room.batch, 2 * channel + 2], room.options);
-        Self {
-            input: all.narrow(1, 0, channel),
-            features: all.narrow(1, channel, channel),
-            background: all.narrow(1, 2 * channel, 2),
-            queries: all.narrow(1, channel, channel + 2),
-            all,
-        }
+        Self { queries: all.narrow(1, channel, channel + 2), all }
     }
 }

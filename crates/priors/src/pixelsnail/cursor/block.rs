@@ -51,16 +51,14 @@ impl BlockStep {
     }
 
     /// `[B, C]` to the same; `hidden` as for [`Attention::run`].
-    pub(super) fn run(&self, place: &Place, features: Tensor, hidden: &Tensor) -> Tensor {
+    pub(super) fn run(&self, place: &Place, input: &Tensor, hidden: &Tensor) -> Tensor {
         let column = place.column as usize;
-        let mut features = features;
+        let mut features = input.shallow_clone();
         for block in &self.residuals {
             features = block.run(column, &features);
         }
         match &self.tail {
-            TailStep::Attention(attention) => {
-                attention.run(place, self.residuals[0].conv1.slot(column), &features, hidden)
-            }
+            TailStep::Attention(attention) => attention.run(place, input, &features, hidden),
             TailStep::Mix(linear) => linear.forward(&Tensor::cat(&[&features, &place.background], 1)),
         }
     }
@@ -87,12 +85,12 @@ impl ResidualStep {
 
     /// `[B, C]` to the same, in memory that the next call writes again.
     fn run(&self, column: usize, input: &Tensor) -> Tensor {
-        let (active, hidden) = (self.conv1.slot(column), self.conv2.slot(column));
-        let _ = input.elu_out(active);
+        let hidden = self.conv2.slot(column);
+        let _ = input.elu_out(self.conv1.slot(column));
         self.conv1.run(column, hidden);
         let _ = hidden.shallow_clone().elu_();
         self.conv2.run(column, &self.channels);
         let _ = self.channels.glu_out(&self.out, 1);
-        self.out.shallow_clone().g_add_(active)
+        self.out.shallow_clone().g_add_(input)
     }
 }

@@ -55,11 +55,11 @@ impl PointBlock {
         }
     }
 
-    /// Both inputs activated: `input` `[B, C]` to the same, `aux` `[B, A]`.
+    /// `input` `[B, C]` to the same; `aux` is `[B, A]`.
     pub(super) fn forward(&self, input: &Tensor, aux: Option<&Tensor>) -> Tensor {
-        let mut hidden = self.conv1.forward(input);
+        let mut hidden = self.conv1.forward(&input.elu());
         if let Some((aux_conv, aux)) = self.aux_conv.as_ref().zip(aux) {
-            hidden += aux_conv.forward(aux);
+            hidden += aux_conv.forward(&aux.elu());
         }
         self.conv2.forward(&hidden.elu_()).glu(1) + input
     }

@@ -88,7 +88,7 @@ impl PixelSnailCursor {
         let place = Place { position: self.position, column, background };
         let mut features = self.tokens.features(row, column);
         for block in &self.blocks {
-            features = block.run(&place, features, &self.hidden);
+            features = block.run(&place, &features, &self.hidden);
         }
         let _ = self.hidden.select(2, self.position).zero_();
         self.top = Some(features.shallow_clone());
@@ -106,7 +106,7 @@ impl Cursor for PixelSnailCursor {
         let mut features = self.top()?;
         let (blocks, last) = &self.head;
         for block in blocks {
-            features = block.forward(&features.elu(), None);
+            features = block.forward(&features, None);
         }
         Ok(last.forward(&features.elu()))
     }
