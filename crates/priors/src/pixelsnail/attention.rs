@@ -65,10 +65,12 @@ impl CausalAttention {
         let scale = (query.size()[3] as f64).sqrt();
         let positions = size[2] * size[3];
         let hidden = Tensor::ones([positions, positions], (Kind::Bool, keys.device())).triu(0);
-        let scores = (query.matmul(&key.transpose(2, 3)) / scale).masked_fill(&hidden, MASKED);
+        // What acts on one side of a product or on its result spares copies of all `N × N` scores.
+        let scores = (query / scale).matmul(&key.transpose(2, 3)).masked_fill_(&hidden, MASKED);
+        let weights = scores.softmax(-1, scores.kind()).dropout(dropout, dropout > 0.0);
         // The first position sees nothing.
         let start = Tensor::arange(positions, (Kind::Int64, keys.device())).gt(0).unsqueeze(1);
-        let weights = (scores.softmax(-1, scores.kind()) * start).dropout(dropout, dropout > 0.0);
-        weights.matmul(&value).transpose(2, 3).flatten(1, 2).unflatten(2, [size[2], size[3]])
+        let attended = weights.matmul(&value) * start;
+        attended.transpose(2, 3).flatten(1, 2).unflatten(2, [size[2], size[3]])
     }
 }

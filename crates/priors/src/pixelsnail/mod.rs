@@ -95,7 +95,7 @@ impl PixelSnail {
         let given = blocks::Condition { features: context.features.as_ref(), dropout: self.dropout(train) };
         let mut features = self.input.forward(tokens)?;
         if let Some(class) = &context.class {
-            features = features + class;
+            features += class;
         }
         let [batch, _, height, width] = features.size4()?.into();
         let background = self.background.expand([batch, 2, height, width], false);

@@ -69,12 +69,12 @@ impl GatedResBlock {
     pub(in crate::pixelsnail) fn forward(&self, input: &Tensor, aux: Option<&Tensor>, given: Condition<'_>) -> Tensor {
         let mut hidden = self.conv1.forward(&input.elu());
         if let Some((conv, aux)) = self.aux_conv.as_ref().zip(aux) {
-            hidden = hidden + conv.forward(&aux.elu());
+            hidden += conv.forward(&aux.elu());
         }
         let hidden = hidden.elu().dropout(given.dropout, given.dropout > 0.0);
         let mut channels = self.conv2.forward(&hidden);
         if let Some((conv, features)) = self.condition.as_ref().zip(given.features) {
-            channels = channels + conv.forward(features);
+            channels += conv.forward(features);
         }
         channels.glu(1) + input
     }
