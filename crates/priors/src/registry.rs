@@ -4,6 +4,7 @@ use tch::nn;
 
 use crate::gpt::{Gpt2Config, LlamaConfig};
 use crate::pixelcnn::GatedPixelCnnConfig;
+use crate::pixelsnail::PixelSnailConfig;
 use crate::{Cost, Prior, PriorError, PriorSpec};
 
 vqkit_config::tagged! {
@@ -15,6 +16,8 @@ vqkit_config::tagged! {
         "gpt2" => Gpt2(Gpt2Config),
         /// LlamaGen's transformer.
         "llama" => Llama(LlamaConfig),
+        /// PixelSNAIL: convolutions, and attention to all earlier positions.
+        "pixelsnail" => PixelSnail(PixelSnailConfig),
     }
     macro each_prior;
 }

@@ -2,8 +2,8 @@
 
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{
-    CfgSchedule, Condition, GatedPixelCnn, GatedPixelCnnConfig, Given, GridSpec, Prior, PriorConfig, PriorSpec,
-    Sampling, SamplingWeights, sample,
+    CfgSchedule, Condition, GatedPixelCnn, GatedPixelCnnConfig, Given, GridSpec, PixelSnailConfig, Prior, PriorConfig,
+    PriorSpec, Sampling, SamplingWeights, sample,
 };
 use vqkit_torch::TokenGrid;
 
@@ -42,6 +42,52 @@ fn configurations_name_their_key() {
     says(build(&small(), &PriorSpec::new(vec![8, 8], [3, 4])), &["`type`", "one codebook", "2"]);
     says(build(&small(), &PriorSpec::new(vec![8], [0, 4])), &["`grid`", "[0, 4]"]);
     says(build(&small(), &spec().with_classes(0)), &["`num_classes`", "0"]);
+}
+
+#[test]
+fn configurations_of_pixelsnail_name_their_key() {
+    let small = || PixelSnailConfig { n_head: 2, ..PixelSnailConfig::new(8, 3, 1, 1, 4) };
+    let built = |config: PixelSnailConfig, spec: &PriorSpec| {
+        let vs = nn::VarStore::new(Device::Cpu);
+        config.build(&vs.root(), spec).map_err(|error| error.to_string())
+    };
+    let refused = |config, words: &[&str]| says(built(config, &spec()), words);
+    refused(PixelSnailConfig { channel: 0, ..small() }, &["`channel`", "at least 1", "0"]);
+    refused(PixelSnailConfig { channel: 6, ..small() }, &["`channel`", "multiple of 2 · n_head", "2 heads", "6"]);
+    refused(PixelSnailConfig { kernel_size: 4, ..small() }, &["`kernel_size`", "odd", "at least 3", "4"]);
+    refused(PixelSnailConfig { kernel_size: 1, ..small() }, &["`kernel_size`", "at least 3", "1"]);
+    refused(PixelSnailConfig { n_block: 0, ..small() }, &["`n_block`", "at least 1", "0"]);
+    refused(PixelSnailConfig { n_res_block: 0, ..small() }, &["`n_res_block`", "at least 1", "0"]);
+    refused(PixelSnailConfig { res_channel: -2, ..small() }, &["`res_channel`", "at least 1", "-2"]);
+    refused(PixelSnailConfig { n_head: 0, ..small() }, &["`n_head`", "at least 1", "0"]);
+    refused(PixelSnailConfig { dropout: 1.0, ..small() }, &["`dropout`", "[0, 1)", "1"]);
+    refused(PixelSnailConfig { n_cond_res_block: -1, ..small() }, &["`n_cond_res_block`", "at least 0", "-1"]);
+    refused(PixelSnailConfig { cond_res_channel: -1, ..small() }, &["`cond_res_channel`", "at least 0", "-1"]);
+    refused(PixelSnailConfig { cond_res_kernel: 2, ..small() }, &["`cond_res_kernel`", "odd", "2"]);
+    refused(PixelSnailConfig { n_out_res_block: -1, ..small() }, &["`n_out_res_block`", "at least 0", "-1"]);
+    refused(PixelSnailConfig { class_dropout: 0.1, ..small() }, &["`class_dropout`", "class condition"]);
+    says(built(small(), &PriorSpec::new(vec![8, 8], [3, 4])), &["`type`", "`pixelsnail`", "one codebook", "2"]);
+
+    let conditioned = spec().with_condition_grid(GridSpec { sizes: vec![8], grid: [2, 2] });
+    let few = PixelSnailConfig { cond_res_channel: 4, ..small() };
+    says(built(few.clone(), &conditioned), &["`n_cond_res_block`", "condition grids", "at least 1", "0"]);
+    let narrow = PixelSnailConfig { n_cond_res_block: 1, ..small() };
+    says(built(narrow, &conditioned), &["`cond_res_channel`", "condition grids", "at least 1", "0"]);
+
+    let prior = built(PixelSnailConfig { n_cond_res_block: 1, ..few }, &conditioned).unwrap();
+    let target = TokenGrid::new(zeros(&[2, 1, 3, 4]), vec![8]).unwrap();
+    says(prior.logits(&target, &Condition::none()), &["0 condition grids were given", "1 condition grids"]);
+    let grid = TokenGrid::new(zeros(&[2, 1, 2, 2]), vec![8]).unwrap();
+    let with_grid = Condition::none().with_grid(grid);
+    says(prior.logits_without_grids(&target, &with_grid), &["1 condition grids were given", "no condition"]);
+    assert!(
+        prior.logits(&target, &with_grid).is_ok() && prior.logits_without_grids(&target, &Condition::none()).is_ok()
+    );
+    let outside = TokenGrid::new(zeros(&[2, 1, 3, 4]) + 8i64, vec![8]).unwrap();
+    says(prior.logits(&outside, &with_grid), &["index"]);
+    let mut cursor = prior.start(&with_grid, 2).unwrap();
+    says(cursor.push(&(zeros(&[2]) + 8i64)), &["index"]);
+    assert_eq!(cursor.position(), 0);
 }
 
 #[test]
@@ -113,6 +159,10 @@ fn a_configuration_survives_its_file() {
     assert_eq!(serde_json::from_str::<PriorConfig>(&text).unwrap(), config);
     says(serde_json::from_str::<PriorConfig>(r#"{"type": "pixelcnnn"}"#), &["pixelcnnn", "pixelcnn"]);
     says(serde_json::from_str::<PriorConfig>(r#"{"type": "pixelcnn", "dim": 4, "layers": 3}"#), &["layers"]);
+    let snail = PriorConfig::PixelSnail(PixelSnailConfig { attention: false, ..PixelSnailConfig::new(8, 3, 1, 1, 4) });
+    let text = serde_json::to_string(&snail).unwrap();
+    assert_eq!(serde_json::from_str::<PriorConfig>(&text).unwrap(), snail);
+    says(serde_json::from_str::<PriorConfig>(r#"{"type": "pixelsnail", "channels": 8}"#), &["channels", "channel"]);
     says(serde_json::from_str::<Sampling>(r#"{"topk": 3}"#), &["topk", "top_k"]);
     let read: Sampling = serde_json::from_str(r#"{"cfg_schedule": {"first": 3}, "size": [8, 9]}"#).unwrap();
     assert_eq!((read.cfg_schedule, read.size), (CfgSchedule::First(3), Some([8, 9])));

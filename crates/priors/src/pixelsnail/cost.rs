@@ -1,0 +1,110 @@
+//! What PixelSNAIL costs.
+
+use super::PixelSnailConfig;
+use crate::{Cost, PriorError, PriorSpec};
+
+/// Weights that a position is multiplied with, and other parameters.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    weights: i64,
+    others: i64,
+}
+
+impl Count {
+    /// A weight-normalised convolution: its norms, and perhaps a bias, beside its weights.
+    fn conv(channels: [i64; 2], area: i64, has_bias: bool) -> Self {
+        Self { weights: channels[0] * channels[1] * area, others: channels[1] * (1 + i64::from(has_bias)) }
+    }
+
+    /// A gated residual block.
+    fn block(channel: i64, res_channel: i64, kernel_size: i64) -> Self {
+        let area = kernel_size * kernel_size;
+        Self::conv([channel, res_channel], area, true).and(Self::conv([res_channel, 2 * channel], area, true))
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { weights: self.weights + other.weights, others: self.others + other.others }
+    }
+
+    fn times(self, count: i64) -> Self {
+        Self { weights: self.weights * count, others: self.others * count }
+    }
+}
+
+impl PixelSnailConfig {
+    /// Size, work and state, from the numbers alone. Attention counts the positions that are seen, half of all pairs; networks on
+    /// condition grids run at the grids' positions. The cursor's state is the rows under the kernels, and keys and values.
+    ///
+    /// # Errors
+    /// As [`PixelSnailConfig::check`].
+    pub fn cost(&self, spec: &PriorSpec) -> Result<Cost, PriorError> {
+        self.check(spec)?;
+        let (channel, codes, positions) = (self.channel, spec.sizes[0], spec.positions());
+        let half = self.kernel_size / 2;
+        let input = Count::conv([codes, channel], half * self.kernel_size, true);
+        let input = input.and(Count::conv([codes, channel], (self.kernel_size + 1) / 2 * half, true));
+        let head = Count::block(channel, self.res_channel, 1).times(self.n_out_res_block);
+        let head = head.and(Count::conv([channel, codes], 1, true));
+        let network = input.and(self.pixel_block(spec).times(self.n_block)).and(head);
+        let mut others = network.others + self.class_rows(spec) * channel;
+        let (mut parameters, mut products) = (network.weights, network.weights * positions);
+        for grid in &spec.condition_grids {
+            let count = self.cond_resnet(grid.sizes.iter().sum());
+            parameters += count.weights;
+            others += count.others;
+            products += count.weights * grid.grid[0] * grid.grid[1];
+        }
+        if self.attention {
+            // Scores and mixtures of half a channel each, over half of all pairs of positions.
+            products += self.n_block * channel * positions * positions / 2;
+        }
+        Ok(Cost {
+            parameters: parameters + others,
+            forward_flops_per_token: 2 * products / positions,
+            cache_values_per_sample: self.kept(spec),
+        })
+    }
+
+    fn pixel_block(&self, spec: &PriorSpec) -> Count {
+        let channel = self.channel;
+        let mut residual = Count::block(channel, self.res_channel, self.kernel_size);
+        if !spec.condition_grids.is_empty() {
+            residual = residual.and(Count::conv([self.cond_res_channel, 2 * channel], 1, false));
+        }
+        let residual = residual.times(self.n_res_block);
+        if !self.attention {
+            return residual.and(Count::conv([channel + 2, channel], 1, true));
+        }
+        let (queries, keys) = (channel + 2, 2 * channel + 2);
+        let linear = |inputs: i64| Count::conv([inputs, channel / 2], 1, true);
+        [
+            Count::block(keys, channel, 1),
+            Count::block(queries, channel, 1),
+            linear(queries),
+            linear(keys).times(2),
+            Count::block(channel, channel, 1),
+            Count::conv([channel / 2, channel], 1, true),
+        ]
+        .into_iter()
+        .fold(residual, Count::and)
+    }
+
+    fn cond_resnet(&self, codes: i64) -> Count {
+        let (width, kernel) = (self.cond_res_channel, self.cond_res_kernel);
+        let blocks = Count::block(width, width, kernel).times(self.n_cond_res_block);
+        Count::conv([codes, width], kernel * kernel, true).and(blocks)
+    }
+
+    /// Rows of the table of classes.
+    fn class_rows(&self, spec: &PriorSpec) -> i64 {
+        spec.num_classes.map_or(0, |classes| classes + i64::from(self.has_null_class()))
+    }
+
+    /// Numbers that a cursor keeps of a sample.
+    fn kept(&self, spec: &PriorSpec) -> i64 {
+        let row = spec.grid[1] + 2 * (self.kernel_size / 2);
+        let rows = self.n_res_block * self.kernel_size * row * (self.channel + self.res_channel);
+        let attention = if self.attention { spec.positions() * self.channel } else { 0 };
+        self.n_block * (rows + attention)
+    }
+}
