@@ -25,11 +25,7 @@ impl GatedPixelCnnConfig {
             weights += self.condition_blocks * 10 * dim * dim;
             others += self.condition_blocks * 2 * dim + table_rows(grid) * dim;
         }
-        Ok(Cost {
-            parameters: weights + others,
-            forward_flops_per_token: 2 * weights,
-            cache_values_per_sample: cache,
-        })
+        Ok(Cost { parameters: weights + others, forward_flops_per_token: 2 * weights, cache_values_per_sample: cache })
     }
 
     fn radius(&self, layer: i64) -> i64 {
