@@ -46,6 +46,18 @@ const WRONG: &[(&str, &[&str])] = &[
     ("sample.count=0", &["count"]),
     ("sample.sampling.temperature=-0.5", &["temperature"]),
     ("condition.klass=true", &["klass", "class"]),
+    ("condition.num_classes=0", &["condition.num_classes", "at least 1"]),
+    ("condition={ class = false, num_classes = 4 }", &["condition.num_classes", "condition.class"]),
+    ("prior.0.tokens=file", &["prior.0.tokens", "file", "encode"]),
+    ("prior.0.train.micro_batches=3", &["prior.0.train.micro_batches", "3", "batch_size = 16"]),
+    ("prior.0.class_dropout=1.0", &["class_dropout", "1"]),
+    ("tokenizer.from=runs/other", &["tokenizer.", "tokenizer.from", "runs/other", "not both"]),
+    ("tokenizer={ from = \"no/such/run\" }", &["tokenizer.from", "no/such/run"]),
+    ("tokenizer={ from = 3 }", &["tokenizer.from", "string"]),
+    (
+        "features={ widths = [8], train = { steps = 1, batch_size = 4, micro_batches = 2, learning_rate = 1e-3 } }",
+        &["features.train.micro_batches", "2"],
+    ),
 ];
 
 /// Overrides of the game's recipe, and what the message must name.
@@ -114,7 +126,8 @@ fn a_mistake_in_the_file_is_named_with_its_line() {
     check("[data.source]", "[data.sauce]", "data.sauce");
     check("[tokenizer]", "[tokeniser]", "recipe.toml:13: tokeniser: unknown key or section");
     check("seed = 7", "seed = = 7", "recipe.toml:3");
-    check("weight_decay = 0.01", "micro_batches = 2", "prior.0.train.micro_batches");
+    check("weight_decay = 0.01", "micro_batches = 5", "prior.0.train.micro_batches");
+    check("type = \"vqvae\"", "from = \"runs/other\"", "recipe.toml:15: tokenizer.channels: tokenizer.from");
 }
 
 #[test]
@@ -215,6 +228,14 @@ fn images_too_small_for_the_perceptual_network_are_refused_before_training() {
     let message = fail(&[&["train", &recipe, "--run", text(&run)], &set[..]].concat(), &[2]);
     assert!(message.contains("at least 16 pixels") && message.contains("data.image_size is 12"), "{message}");
     assert!(!run.exists());
+}
+
+#[test]
+fn a_number_of_classes_that_the_data_does_not_have_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (recipe, run) = (recipe(folder.path(), SMALL), folder.path().join("run"));
+    let message = fail(&["train", &recipe, "--run", text(&run), "--set", "condition.num_classes=7"], &[2]);
+    assert!(message.contains("condition.num_classes is 7") && message.contains("the data has"), "{message}");
 }
 
 #[test]

@@ -142,6 +142,25 @@ impl<'t> Section<'t> {
         }
     }
 
+    /// Takes a single value out and reads it, if it is there.
+    ///
+    /// # Errors
+    /// When it is of another type, at its own place.
+    pub fn take_value<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>, ConfigError> {
+        let Some((name, value)) = self.table.remove_entry(key) else { return Ok(None) };
+        match T::deserialize(ValueDeserializer::from(value)) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => {
+                Err(self.source.error(Some(name.span().start), &self.below(&[key.to_owned()]), error.message()))
+            }
+        }
+    }
+
+    /// The first key or sub-table that is left in the section.
+    pub fn first_key(&self) -> Option<String> {
+        self.table.keys().next().map(|key| key.get_ref().to_string())
+    }
+
     /// Takes an array of tables out (`[[key]]`); none there is an empty list.
     ///
     /// # Errors

@@ -3,6 +3,8 @@
 
 mod frechet;
 mod pixels;
+mod residual;
 
 pub use frechet::{Gaussian, frechet_distance};
 pub use pixels::PixelError;
+pub use residual::residual_bits;

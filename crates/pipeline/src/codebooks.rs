@@ -21,7 +21,7 @@ use crate::{
     load,
     pictures::Picture,
     run::Run,
-    token_file::TokenSet,
+    token_set::TokenSet,
     train_tokenizer, trainer,
 };
 
@@ -191,7 +191,7 @@ fn usage(run: &Run, checkpoint: &Path, tokenizer: &Tokenizer) -> Result<(Counted
         let mut usage = LevelUsage::new(&sizes, cpu);
         let mut is_own = false;
         for path in encode::files_of(&run.folder(encode::STAGE), Split::Train) {
-            let tokens = TokenSet::read(&[path])?;
+            let tokens = TokenSet::open(&[path])?;
             is_own = tokens.header.tokenizer == fingerprint;
             if !is_own {
                 break;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor, no_grad};
 use vqkit_data::{Dataset, View};
 use vqkit_quantizer::Mode;
+use vqkit_torch::Tokens;
 use vqkit_vqvae::Tokenizer;
 
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     progress::Progress,
     recipe::Recipe,
     run::{Output, Run},
-    token_file::{TokenHeader, TokenSet},
+    token_file::{self, TokenHeader},
     train_tokenizer,
 };
 
@@ -90,8 +91,8 @@ pub fn write_view(
     for batch in batches::once(recipe, view, view.len())? {
         let batch = batch?;
         let images = context.images(&batch)?;
-        let levels = no_grad(|| context.autocast(kind, || tokenizer.encode(&images, Mode::Eval)))?;
-        let grids = levels.iter().map(|level| level.grid.indices.to_kind(Kind::Int).to_device(tch::Device::Cpu));
+        let grids = grids(tokenizer, &images, kind, context)?;
+        let grids = grids.into_iter().map(|grid| grid.indices.to_kind(Kind::Int).to_device(tch::Device::Cpu));
         part.add(grids, &batch.classes);
         if part.classes.len() >= PER_FILE {
             paths.push(part.write(folder, split, paths.len(), &header)?);
@@ -107,6 +108,15 @@ pub fn write_view(
     }
     progress.finish(&format!("{} {} images encoded", view.len(), split.prefix()));
     Ok(paths)
+}
+
+/// The tokens of images `[B, C, H, W]`, level by level, coarse first; outside of any graph, and the tokenizer stays as it is.
+///
+/// # Errors
+/// When the tokenizer cannot take the images.
+pub fn grids(tokenizer: &Tokenizer, images: &Tensor, kind: Kind, context: &Context) -> Result<Tokens> {
+    let levels = no_grad(|| context.autocast(kind, || tokenizer.encode(images, Mode::Eval)))?;
+    Ok(levels.into_iter().map(|level| level.grid).collect())
 }
 
 /// The names of the classes; their numbers where they have no names.
@@ -145,12 +155,8 @@ impl Part {
     fn write(&mut self, folder: &Path, split: Split, index: usize, header: &TokenHeader) -> Result<PathBuf> {
         let path = folder.join(file_name(split, index));
         let levels = self.levels.iter_mut().map(|level| Ok(Tensor::f_cat(&std::mem::take(level), 0)?));
-        let set = TokenSet {
-            header: header.clone(),
-            levels: levels.collect::<Result<_>>()?,
-            classes: Tensor::from_slice(&std::mem::take(&mut self.classes)),
-        };
-        set.write(&path)?;
+        let classes = Tensor::from_slice(&std::mem::take(&mut self.classes));
+        token_file::write(&path, header, &levels.collect::<Result<Vec<_>>>()?, &classes)?;
         Ok(path)
     }
 }

@@ -1,10 +1,11 @@
 //! Stage `report`: what tokenizer and priors are worth on held-out data.
 
-use std::fmt;
+use std::{f64::consts::LN_2, fmt};
 
 use serde::Serialize;
 use tch::no_grad;
 use vqkit_data::Dataset;
+use vqkit_metrics::residual_bits;
 use vqkit_quantizer::Mode;
 
 use crate::{
@@ -49,6 +50,32 @@ pub struct Metrics {
     pub samples_fd_vgg_cifar10: Option<SamplesDistance>,
     /// Every level of tokens, coarse first.
     pub levels: Vec<LevelMetrics>,
+    /// What the image takes per dimension, part by part.
+    pub rate: Rate,
+}
+
+/// Bits per dimension of a lossless code that is built of the tokens and of what their reconstruction misses, both rounded to 8 bits.
+///
+/// An estimate: no coder was run. The tokens take what the priors say; the differences take what an ideal code of
+/// [`residual_bits`](vqkit_metrics::residual_bits) does, one discretised Gaussian for all pixels and channels, with the mean squared
+/// error that was measured. It is no bound that was measured directly, and no likelihood of the model.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Rate {
+    /// Of the tokens of all levels; where all have a trained prior.
+    pub prior_bits_per_dim: Option<f64>,
+    /// Of the differences: the tokenizer's share.
+    pub residual_bits_per_dim: f64,
+    /// Of both.
+    pub total_bits_per_dim: Option<f64>,
+}
+
+impl Rate {
+    fn of(levels: &[LevelMetrics], mse: f64) -> Self {
+        let prior_bits_per_dim: Option<f64> = levels.iter().map(|level| level.prior_bits_per_dim).sum();
+        let residual_bits_per_dim = residual_bits(mse);
+        let total_bits_per_dim = prior_bits_per_dim.map(|prior| prior + residual_bits_per_dim);
+        Self { prior_bits_per_dim, residual_bits_per_dim, total_bits_per_dim }
+    }
 }
 
 /// How the figures were taken.
@@ -85,9 +112,11 @@ pub struct LevelMetrics {
     pub perplexity: f64,
     /// Bits of a token under the best prior that ignores its neighbours.
     pub unigram_bits_per_token: f64,
+    /// Nats of a token under the trained prior.
+    pub prior_nats_per_token: Option<f64>,
     /// Bits of a token under the trained prior.
     pub prior_bits_per_token: Option<f64>,
-    /// The same, spread over the numbers of an image.
+    /// The bits of the level's tokens under the trained prior, spread over the `C · H · W` numbers of an image.
     pub prior_bits_per_dim: Option<f64>,
 }
 
@@ -139,6 +168,7 @@ pub fn measure(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) ->
         device: run.record().call.device.clone(),
         tokenizer: run.require(train_tokenizer::STAGE)?.fingerprint.clone(),
     };
+    let levels = levels(run, recipe, context)?;
     let metrics = Metrics {
         protocol,
         reconstruction_mse: error.pixels.mse(),
@@ -146,7 +176,8 @@ pub fn measure(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) ->
         reconstruction_fd_vgg_cifar10: error.fd_vgg_cifar10(),
         samples_recognised: Recognised::of(&drawn, context.device)?,
         samples_fd_vgg_cifar10: samples_distance,
-        levels: levels(run, recipe, context)?,
+        rate: Rate::of(&levels, error.pixels.mse()),
+        levels,
     };
     Ok((metrics, picture))
 }
@@ -156,7 +187,6 @@ fn levels(run: &Run, recipe: &Recipe, context: &Context) -> Result<Vec<LevelMetr
     let tokens = train_prior::read_tokens(run, Split::HeldOut)?;
     let usage = LevelUsage::of(&tokens)?;
     let priors = load::priors(run, recipe, tokens.header.classes.len() as u32, context)?;
-    let dims = f64::from(recipe.data.image_size).powi(2) * recipe.data.color.channels() as f64;
     let mut levels = Vec::new();
     for (level, usage) in usage.levels().iter().enumerate() {
         let bits = match priors.get(level) {
@@ -166,17 +196,17 @@ fn levels(run: &Run, recipe: &Recipe, context: &Context) -> Result<Vec<LevelMetr
                 Some(train_prior::bits_per_token(prior, recipe, level, &tokens, tokens.len(), context)?)
             }
         };
-        let shape = tokens.levels[level].size();
-        let per_image: i64 = shape[1..].iter().product();
+        let shape = &tokens.shapes()[level];
         levels.push(LevelMetrics {
-            positions: shape[2..].iter().product(),
-            codebooks: shape[1],
+            positions: shape[1..].iter().product(),
+            codebooks: shape[0],
             codes: tokens.header.sizes[level][0],
             usage: usage.usage(),
             perplexity: usage.perplexity(),
-            unigram_bits_per_token: usage.entropy() / std::f64::consts::LN_2,
+            unigram_bits_per_token: usage.entropy() / LN_2,
+            prior_nats_per_token: bits.map(|bits| bits * LN_2),
             prior_bits_per_token: bits,
-            prior_bits_per_dim: bits.map(|bits| bits * per_image as f64 / dims),
+            prior_bits_per_dim: bits.map(|bits| train_prior::bits_per_dim(bits, shape, recipe)),
         });
     }
     Ok(levels)
@@ -236,6 +266,13 @@ impl fmt::Display for Metrics {
                 write!(out, ", prior {token:.3} bits per token ({dim:.4} bits per dim)")?;
             }
             writeln!(out)?;
+        }
+        let Rate { prior_bits_per_dim, residual_bits_per_dim: residual, total_bits_per_dim } = self.rate;
+        if let (Some(tokens), Some(total)) = (prior_bits_per_dim, total_bits_per_dim) {
+            writeln!(
+                out,
+                "bits per dim, estimated: tokens {tokens:.4} + what the reconstruction misses {residual:.4} = {total:.4}"
+            )?;
         }
         Ok(())
     }

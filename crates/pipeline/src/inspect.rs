@@ -1,4 +1,4 @@
-//! `vqkit inspect`: what a run, a checkpoint or a token file holds.
+//! `vqkit inspect`: what a run, a checkpoint or a token file holds, and what a recipe would build.
 
 use std::{fmt, path::Path};
 
@@ -8,11 +8,16 @@ use vqkit_torch::weights;
 use crate::{
     codebooks::{Codebooks, Subject},
     context::Context,
+    encode::{self, Split},
     error::{PipelineError, Result},
+    inspect_recipe::RecipePlan,
     level_usage::LevelUsage,
+    prior_plan::{self, PriorPlan},
+    recipe::Recipe,
     run::{Run, StageRecord},
-    token_file::{TokenHeader, TokenSet},
-    train_tokenizer,
+    token_file::TokenHeader,
+    token_set::TokenSet,
+    train_prior, train_tokenizer,
 };
 
 /// What was found at a path.
@@ -29,10 +34,14 @@ pub enum Found {
         device: String,
         /// Its stages, in order.
         stages: Vec<StageRecord>,
+        /// Its trained priors.
+        priors: Vec<PriorPlan>,
         /// The codebooks of its tokenizer, once that is trained.
         #[serde(flatten)]
         codebooks: Option<Codebooks>,
     },
+    /// A recipe.
+    Recipe(RecipePlan),
     /// A checkpoint folder or a weights file.
     Weights {
         /// Every tensor: name, kind and shape.
@@ -61,7 +70,7 @@ pub enum Found {
 /// Looks at a path, and writes pictures of its codebooks into the new folder `out`, if told so.
 ///
 /// # Errors
-/// When it is none of a run, a checkpoint, a weights file and a token file; when pictures are wanted where there is no
+/// When it is none of a run, a checkpoint, a weights file, a token file and a recipe; when pictures are wanted where there is no
 /// trained tokenizer.
 pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Found> {
     if path.join("run.json").is_file() {
@@ -81,6 +90,9 @@ pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Fou
     }
     if out.is_some() {
         return Err(no_codebook(path));
+    }
+    if path.extension().is_some_and(|extension| extension == "toml") {
+        return RecipePlan::read(path, context).map(Found::Recipe);
     }
     match weights::metadata(path)?.contains_key("vqkit") {
         true => inspect_tokens(path),
@@ -115,8 +127,20 @@ fn inspect_run(path: &Path, out: Option<&Path>, context: &Context) -> Result<Fou
     let run = Run::open(path)?;
     let codebooks = look(Subject::of_run(&run, context)?, out, || run.require(train_tokenizer::STAGE).map(drop))?;
     let record = run.record().clone();
-    let name = run.recipe()?.head.name;
-    Ok(Found::Run { name, version: record.version, device: record.call.device, stages: record.stages, codebooks })
+    let recipe = run.recipe()?;
+    let priors = trained_priors(&run, &recipe, context)?;
+    let (name, version, device) = (recipe.head.name, record.version, record.call.device);
+    Ok(Found::Run { name, version, device, stages: record.stages, priors, codebooks })
+}
+
+fn trained_priors(run: &Run, recipe: &Recipe, context: &Context) -> Result<Vec<PriorPlan>> {
+    let stages = train_prior::stages(recipe).into_iter().enumerate();
+    let trained: Vec<usize> = stages.filter(|(_, stage)| run.output(stage).is_some()).map(|(level, _)| level).collect();
+    let files = encode::files_of(&run.folder(encode::STAGE), Split::Train);
+    let (Some(file), false) = (files.first(), trained.is_empty()) else { return Ok(Vec::new()) };
+    let classes = TokenHeader::read(file)?.classes.len() as u32;
+    let (_, tokenizer) = train_tokenizer::build(recipe, context)?;
+    trained.into_iter().map(|level| prior_plan::of_level(recipe, &tokenizer, level, classes)).collect()
 }
 
 fn inspect_weights(path: &Path, codebooks: Option<Codebooks>) -> Result<Found> {
@@ -127,11 +151,11 @@ fn inspect_weights(path: &Path, codebooks: Option<Codebooks>) -> Result<Found> {
 }
 
 fn inspect_tokens(path: &Path) -> Result<Found> {
-    let tokens = TokenSet::read(&[path])?;
+    let tokens = TokenSet::open(&[path])?;
     let usage = LevelUsage::of(&tokens)?;
     Ok(Found::Tokens {
         images: tokens.len(),
-        grids: tokens.levels.iter().map(|level| level.size()[1..].to_vec()).collect(),
+        grids: tokens.shapes().to_vec(),
         usage: usage.levels().iter().map(|level| level.usage()).collect(),
         perplexity: usage.levels().iter().map(|level| level.perplexity()).collect(),
         header: tokens.header,
@@ -141,12 +165,13 @@ fn inspect_tokens(path: &Path) -> Result<Found> {
 impl fmt::Display for Found {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::Run { name, version, device, stages, codebooks } => {
+            Self::Run { name, version, device, stages, priors, codebooks } => {
                 writeln!(out, "run `{name}`, vqkit {version}, on {device}")?;
                 for stage in stages {
                     let done = stage.done.as_ref().map_or("begun", |output| output.path.as_str());
                     writeln!(out, "  {:<16} {done}", stage.name)?;
                 }
+                priors.iter().try_for_each(|prior| prior.fmt(out))?;
                 codebooks.as_ref().map_or(Ok(()), |codebooks| codebooks.fmt(out))
             }
             Self::Weights { tensors, numbers, codebooks } => {
@@ -156,6 +181,7 @@ impl fmt::Display for Found {
                 writeln!(out, "{} tensors, {numbers} numbers", tensors.len())?;
                 codebooks.as_ref().map_or(Ok(()), |codebooks| codebooks.fmt(out))
             }
+            Self::Recipe(plan) => plan.fmt(out),
             Self::Tokens { header, images, grids, usage, perplexity } => {
                 writeln!(out, "{images} images, {} classes, tokenizer {}", header.classes.len(), header.tokenizer)?;
                 for (level, grid) in grids.iter().enumerate() {

@@ -1,10 +1,13 @@
 //! Codebook usage of every level of a tokenizer, over an epoch of training.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 use vqkit_quantizer::{QuantizeError, Usage};
 use vqkit_torch::TokenGrid;
 
-use crate::{error::Result, token_file::TokenSet, trainer::Tensors};
+use crate::{error::Result, prior_batches::places_between, token_set::TokenSet, trainer::Tensors};
+
+/// Images whose tokens are counted at once.
+const COUNTED_AT_ONCE: usize = 4096;
 
 /// One [`Usage`] a level, coarse first.
 #[derive(Debug)]
@@ -45,9 +48,12 @@ impl LevelUsage {
     /// # Errors
     /// When they are of other codebooks.
     pub fn count(&mut self, tokens: &TokenSet) -> Result<()> {
-        let places = Tensor::arange(tokens.len() as i64, (Kind::Int64, Device::Cpu));
-        let grids = (0..tokens.levels.len()).map(|level| tokens.grid(level, &places, self.device));
-        Ok(self.add(&grids.collect::<Result<Vec<_>>>()?)?)
+        for start in (0..tokens.len()).step_by(COUNTED_AT_ONCE) {
+            let places = places_between(start, tokens.len().min(start + COUNTED_AT_ONCE));
+            let grids = (0..tokens.shapes().len()).map(|level| tokens.grid(level, &places, self.device));
+            self.add(&grids.collect::<Result<Vec<_>>>()?)?;
+        }
+        Ok(())
     }
 
     /// The counts by name.

@@ -17,6 +17,7 @@ mod events;
 mod files;
 mod finetune;
 pub mod inspect;
+mod inspect_recipe;
 mod interrupt;
 mod level_usage;
 mod load;
@@ -27,6 +28,8 @@ mod perceptual;
 mod pictures;
 mod player;
 pub mod pretrained;
+mod prior_batches;
+mod prior_plan;
 mod progress;
 mod recipe;
 mod recognised;
@@ -37,8 +40,10 @@ mod run;
 pub mod sample;
 mod samples_distance;
 pub mod stages;
+mod taken;
 mod terms;
 mod token_file;
+mod token_set;
 pub mod tokenize;
 mod tokenizer_step;
 mod train_features;
@@ -52,11 +57,14 @@ pub use error::{PipelineError, Result};
 pub use interrupt::Interrupt;
 pub use player::Player;
 pub use recipe::{
-    Classifier, Condition, Evaluate, Features, Head, Loss, Precision, Prior, Recipe, Sample, Tokenizer, Train,
+    Classifier, Condition, Evaluate, Features, Head, Loss, Precision, Prior, Recipe, Sample, TakenTokenizer,
+    TokenSource, Tokenizer, Train,
 };
 pub use recognised::Recognised;
 pub use run::{Call, Output, Record, Run, StageRecord};
 pub use samples_distance::SamplesDistance;
+pub use taken::resolve;
 pub use terms::Terms;
-pub use token_file::{TokenHeader, TokenSet};
+pub use token_file::TokenHeader;
+pub use token_set::TokenSet;
 pub use tokenizer_step::{Step, Taken};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tch::{Tensor, nn::VarStore};
+use tch::{Kind, Tensor, nn::VarStore};
 use vqkit_torch::{autograd, optim::clip_grad_norm, weights};
 
 use crate::{error::Result, optimizer::Optimizer, recipe::Train};
@@ -44,6 +44,22 @@ impl Player {
     pub fn backward(&self, outputs: &[(&Tensor, &Tensor)]) -> Result<()> {
         let inputs: Vec<&Tensor> = self.trained.iter().map(|(_, value)| value).collect();
         Ok(autograd::backward(outputs, &inputs)?)
+    }
+
+    /// Drops all gradients and gathers those of a batch, given as the losses of its parts, each with its share of the batch;
+    /// returns the loss of the whole, outside of any graph. Each part's graph is gone before the next part is asked for.
+    ///
+    /// # Errors
+    /// When libtorch refuses, and those of the parts.
+    pub fn gather(&mut self, parts: impl IntoIterator<Item = Result<(Tensor, f64)>>) -> Result<Tensor> {
+        self.zero_grad();
+        let mut whole = Tensor::zeros([0i64; 0], (Kind::Float, self.vs.device()));
+        for part in parts {
+            let (loss, share) = part?;
+            self.backward(&[(&loss, &loss.full_like(share))])?;
+            whole += loss.detach() * share;
+        }
+        Ok(whole)
     }
 
     /// Clips the gradients.

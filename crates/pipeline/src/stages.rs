@@ -6,7 +6,7 @@ use crate::{
     context::Context,
     encode,
     error::{PipelineError, Result},
-    evaluate, load, perceptual,
+    evaluate, load, perceptual, prior_plan,
     recipe::Recipe,
     run::{Output, Run},
     sample, train_features, train_prior, train_tokenizer,
@@ -35,7 +35,7 @@ impl Stage {
         let priors = (0..recipe.priors.len()).map(Self::Prior);
         let sampled = (!recipe.priors.is_empty()).then_some(Self::Samples);
         let features = recipe.features.iter().map(|_| Self::Features);
-        if recipe.tokenizer.is_none() {
+        if recipe.tokenizer.is_none() && recipe.tokenizer_from.is_none() {
             return features.collect();
         }
         features.chain([Self::Tokenizer, Self::Tokens]).chain(priors).chain(sampled).chain([Self::Report]).collect()
@@ -63,7 +63,7 @@ impl Stage {
             Self::Features => train_features::train(run, recipe, data, context),
             Self::Tokenizer => train_tokenizer::train(run, recipe, data, context),
             Self::Tokens => encode::encode(run, recipe, data, context),
-            Self::Prior(level) => train_prior::train(run, recipe, *level, context),
+            Self::Prior(level) => train_prior::train(run, recipe, *level, data, context),
             Self::Samples => sample::run_stage(run, recipe, context),
             Self::Report => evaluate::run_stage(run, recipe, data, context),
         }
@@ -84,13 +84,14 @@ pub fn check(recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<(
             names.join(", ")
         )));
     }
-    if recipe.tokenizer.is_none() {
+    if recipe.tokenizer.is_none() && recipe.tokenizer_from.is_none() {
         return Ok(());
     }
     let (_, tokenizer) = train_tokenizer::build(recipe, context)?;
-    train_tokenizer::build_adversary(recipe, context)?;
-    if let Some(config) = &recipe.tokenizer()?.loss.perceptual {
-        perceptual::check(config, &recipe.data)?;
+    let config = recipe.tokenizer()?;
+    if config.taken.is_none() {
+        train_tokenizer::build_adversary(recipe, context)?;
+        config.loss.perceptual.as_ref().map_or(Ok(()), |config| perceptual::check(config, &recipe.data))?;
     }
     let levels = tokenizer.sizes().len();
     let found = recipe.priors.len();
@@ -98,10 +99,9 @@ pub fn check(recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<(
         let reason = format!("the tokenizer has {levels} levels of tokens, the recipe {found} [[prior]]");
         return Err(PipelineError::Usage(reason));
     }
+    let classes = prior_plan::classes(recipe).0;
     recipe.priors.iter().enumerate().try_for_each(|(level, prior)| {
-        let vs = tch::nn::VarStore::new(tch::Device::Cpu);
-        prior.network.build(&vs.root(), &load::prior_spec(recipe, &tokenizer, level, 1)?)?;
-        Ok(())
+        Ok(prior.network.check(&load::prior_spec(recipe, &tokenizer, level, classes)?)?)
     })
 }
 
@@ -149,5 +149,13 @@ pub fn open_data(recipe: &Recipe) -> Result<Dataset> {
     if let (Some((who, _)), 0) = (needs.into_iter().find(|(_, needs)| *needs), data.train.num_classes()) {
         return Err(PipelineError::Usage(format!("{who} needs classes, and the data has none")));
     }
-    Ok(data)
+    let found = data.train.num_classes();
+    match recipe.condition.num_classes.filter(|wanted| *wanted != found) {
+        None => Ok(data),
+        Some(wanted) => {
+            let message =
+                format!("condition.num_classes is {wanted}, the data has {found} classes; correct it or leave it out");
+            Err(PipelineError::Usage(message))
+        }
+    }
 }

@@ -48,7 +48,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
         let logits = context.autocast(kind, || network.logits(&images, true)).to_kind(Kind::Float);
         let smoothing = features.network.label_smoothing;
         let loss = logits.f_cross_entropy_loss(&classes, None::<Tensor>, Reduction::Mean, -100, smoothing)?;
-        trainer.descend("cross_entropy", &loss, batch.position)?;
+        let loss = trainer.descend("cross_entropy", [Ok((loss, 1.0))], batch.position)?;
         trainer.average()?;
 
         if trainer.logs_now() {

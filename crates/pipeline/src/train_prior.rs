@@ -1,8 +1,10 @@
-//! Stages `prior/…`: an autoregressive model of each level's grids, from token files; no image is touched.
+//! Stages `prior/…`: an autoregressive model of each level's grids, mostly from token files, where no image is touched.
 
-use tch::{Device, Kind, Tensor, nn::VarStore, no_grad};
-use vqkit_data::Permutation;
-use vqkit_priors::{Condition, Prior};
+use std::f64::consts::LN_2;
+
+use tch::{Tensor, nn::VarStore, no_grad};
+use vqkit_data::Dataset;
+use vqkit_priors::Prior;
 
 use crate::{
     context::Context,
@@ -10,9 +12,10 @@ use crate::{
     error::{PipelineError, Result},
     load,
     player::Player,
+    prior_batches::{self, PriorBatches},
     recipe::Recipe,
     run::{Output, Run},
-    token_file::TokenSet,
+    token_set::TokenSet,
     train_tokenizer,
     trainer::{self, Better, Trainer},
 };
@@ -33,26 +36,29 @@ pub fn stages(recipe: &Recipe) -> Vec<String> {
 ///
 /// # Errors
 /// When files cannot be read or written, the loss is not finite, or the user leaves.
-pub fn train(run: &mut Run, recipe: &Recipe, level: usize, context: &Context) -> Result<Output> {
+pub fn train(run: &mut Run, recipe: &Recipe, level: usize, data: &Dataset, context: &Context) -> Result<Output> {
     let stage = stages(recipe)[level].clone();
     let config = &recipe.priors[level];
     tch::manual_seed(recipe.head.seed as i64);
-    let tokens = read_tokens(run, Split::Train)?;
+    let mut batches = PriorBatches::open(run, recipe, level, context)?;
     let held_out = read_tokens(run, Split::HeldOut)?;
-    let (vs, prior) = build(recipe, level, tokens.header.classes.len() as u32, context)?;
+    let (vs, prior) = build(recipe, level, held_out.header.classes.len() as u32, context)?;
     let mut trainer = Trainer::begin(run, &stage, &config.train, Player::new(vs, &config.train)?, None, context)?;
+    batches.start(data, trainer.samples())?;
     let kind = context.kind(recipe.head.precision);
 
     while !trainer.is_done() {
-        let places = places(recipe.head.seed, trainer.samples(), config.train.batch_size, tokens.len());
-        let (target, condition) = batch(&tokens, recipe, level, &places, context.device)?;
-        let loss = context.autocast(kind, || prior.loss(&target, &condition, true))?;
-        let position = trainer.samples() + config.train.batch_size as u64;
-        trainer.descend("cross_entropy", &loss.image, position)?;
+        let (parts, position) = batches.next(trainer.samples())?;
+        let share = 1.0 / parts.len() as f64;
+        let losses = parts.iter().map(|part| -> Result<(Tensor, f64)> {
+            let (target, condition) = batches.read(part)?;
+            Ok((context.autocast(kind, || prior.loss(&target, &condition, true))?.image, share))
+        });
+        let loss = trainer.descend("cross_entropy", losses, position)?;
         trainer.average()?;
 
         if trainer.logs_now() {
-            let bits = loss.bits_per_token();
+            let bits = loss.double_value(&[]) / LN_2;
             trainer.log(vec![("bits_per_token".into(), bits)], &format!("{bits:.3} bits per token"))?;
         }
         let figure = match trainer.evaluates_now() {
@@ -61,6 +67,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, level: usize, context: &Context) ->
         };
         trainer.end_step(figure)?;
     }
+    batches.report_bad(run, &stage)?;
     let checkpoint = trainer.finish()?;
     Ok(Output { path: run.relative(&checkpoint), fingerprint: trainer::fingerprint(&checkpoint)? })
 }
@@ -84,43 +91,12 @@ pub fn read_tokens(run: &Run, split: Split) -> Result<TokenSet> {
         let message = "nothing is held out: give the source a `held_out` of its own, or set data.held_out = 0.05";
         return Err(PipelineError::artifact(&folder, message));
     }
-    let tokens = TokenSet::read(&paths)?;
+    let tokens = TokenSet::open(&paths)?;
     if tokens.header.tokenizer != run.require(train_tokenizer::STAGE)?.fingerprint {
         let reason = "written by another tokenizer than the run's; remove the folder and run the stage `tokens` again";
         return Err(PipelineError::artifact(&folder, reason));
     }
     Ok(tokens)
-}
-
-/// Which samples a step takes: a permutation of all of them per epoch, computed from the position alone.
-fn places(seed: u64, position: u64, batch_size: usize, samples: usize) -> Tensor {
-    let samples = samples as u64;
-    let place = |position: u64| {
-        let epoch = position / samples;
-        Permutation::new(samples, (seed << 32) ^ epoch).at(position % samples) as i64
-    };
-    Tensor::from_slice(&(position..position + batch_size as u64).map(place).collect::<Vec<_>>())
-}
-
-/// The grids to predict, and what they are predicted from.
-///
-/// # Errors
-/// When libtorch refuses.
-pub fn batch(
-    tokens: &TokenSet,
-    recipe: &Recipe,
-    level: usize,
-    places: &Tensor,
-    device: Device,
-) -> Result<(vqkit_torch::TokenGrid, Condition)> {
-    let mut condition = Condition::none();
-    if recipe.condition.class {
-        condition = condition.with_class(tokens.classes.f_index_select(0, places)?.to_device(device));
-    }
-    for coarser in 0..level {
-        condition = condition.with_grid(tokens.grid(coarser, places, device)?);
-    }
-    Ok((tokens.grid(level, places, device)?, condition))
 }
 
 /// Held-out bits per token, with the averaged weights.
@@ -134,8 +110,20 @@ fn measure(
 ) -> Result<f64> {
     let wanted = recipe.priors[level].train.evaluate_samples;
     let bits = trainer.with_average(|| bits_per_token(prior, recipe, level, held_out, wanted, context))?;
-    trainer.log(vec![("held_out_bits_per_token".into(), bits)], &format!("held-out {bits:.3} bits per token"))?;
+    let figures = [
+        ("held_out_nats_per_token", bits * LN_2),
+        ("held_out_bits_per_token", bits),
+        ("held_out_bits_per_dim", bits_per_dim(bits, &held_out.shapes()[level], recipe)),
+    ];
+    let figures = figures.map(|(name, figure)| (name.to_owned(), figure)).to_vec();
+    trainer.log(figures, &format!("held-out {bits:.3} bits per token"))?;
     Ok(bits)
+}
+
+/// The bits of a level's tokens, spread over the `C · H · W` numbers of an image. `shape`: of the level's grid, `[Q, *S]`.
+pub fn bits_per_dim(bits_per_token: f64, shape: &[i64], recipe: &Recipe) -> f64 {
+    let dims = f64::from(recipe.data.image_size).powi(2) * recipe.data.color.channels() as f64;
+    bits_per_token * shape.iter().product::<i64>() as f64 / dims
 }
 
 /// Mean bits per token of the first `wanted` grids of a set.
@@ -154,29 +142,10 @@ pub fn bits_per_token(
     let (mut bits, kind) = (0.0, context.kind(recipe.head.precision));
     for start in (0..wanted).step_by(recipe.evaluate.batch_size) {
         let end = wanted.min(start + recipe.evaluate.batch_size);
-        let places = Tensor::arange_start(start as i64, end as i64, (Kind::Int64, Device::Cpu));
-        let (target, condition) = batch(tokens, recipe, level, &places, context.device)?;
+        let places = prior_batches::places_between(start, end);
+        let (target, condition) = prior_batches::batch(tokens, recipe, level, &places, context.device)?;
         let loss = no_grad(|| context.autocast(kind, || prior.loss(&target, &condition, false)))?;
         bits += loss.bits_per_token() * (end - start) as f64;
     }
     Ok(bits / wanted as f64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_epoch_visits_every_sample_once_whatever_the_batch_size() {
-        let visited = |batch_size: usize| -> Vec<i64> {
-            let starts = (0..60).step_by(batch_size);
-            starts.flat_map(|at| Vec::<i64>::try_from(places(3, at as u64, batch_size, 20)).unwrap()).collect()
-        };
-        assert_eq!(visited(4), visited(6));
-        for epoch in visited(4).chunks(20) {
-            let mut epoch = epoch.to_vec();
-            epoch.sort_unstable();
-            assert!(epoch.into_iter().eq(0..20));
-        }
-    }
 }

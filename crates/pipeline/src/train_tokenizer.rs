@@ -19,6 +19,7 @@ use crate::{
     recipe::{self, FinetunedPart, Recipe},
     reconstruction_error::ReconstructionError,
     run::{Output, Run},
+    taken,
     tokenizer_step::{Step, Taken},
     trainer::{self, Better, Trainer},
     watch::Watch,
@@ -58,13 +59,17 @@ pub fn build_adversary(recipe: &Recipe, context: &Context) -> Result<Option<(Var
     Ok(Some((vs, adversary)))
 }
 
-/// Trains the tokenizer of `recipe`, or goes on where the run's last checkpoint stands.
+/// Trains the tokenizer of `recipe`, or goes on where the run's last checkpoint stands; or copies another run's, where the
+/// recipe takes one.
 ///
 /// # Errors
 /// When data or files cannot be read or written, the loss is not finite, or the user leaves.
 pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
-    tch::manual_seed(recipe.head.seed as i64);
     let config = recipe.tokenizer()?;
+    if let Some(taken) = &config.taken {
+        return taken::copy(run, taken);
+    }
+    tch::manual_seed(recipe.head.seed as i64);
     let kind = context.kind(recipe.head.precision);
     let objective = objective(recipe, kind, run, context)?;
     let (mut tokenizer, mut adversary, mut trainer) = begin(run, recipe, context)?;

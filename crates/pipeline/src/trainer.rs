@@ -33,6 +33,7 @@ pub const DISCRIMINATOR: &str = "discriminator.safetensors";
 const DISCRIMINATOR_OPTIMIZER: &str = "discriminator-optimizer.safetensors";
 const STATE: &str = "state.json";
 const CLOCK: &str = "clock.json";
+const ORIGIN: &str = "origin.json";
 const RNG: &str = "rng";
 const COUNTER: &str = "counter.";
 
@@ -225,15 +226,21 @@ impl Trainer {
         Ok(())
     }
 
-    /// One step down the gradient of `loss`, whose `name` appears if it is not finite.
+    /// One step down the gradient of a batch's loss, given as the losses of its parts, each with its share of the batch; returns
+    /// the loss of the whole. Its `name` appears if it is not finite.
     ///
     /// # Errors
-    /// As [`Trainer::check_terms`] and [`Trainer::step_weights`].
-    pub fn descend(&mut self, name: &str, loss: &Tensor, samples: u64) -> Result<()> {
-        self.check_terms(&[(name, loss)])?;
-        self.network.zero_grad();
-        self.network.backward(&[(loss, &loss.ones_like())])?;
-        self.step_weights(samples, false)
+    /// As [`Trainer::check_terms`] and [`Trainer::step_weights`], and those of the parts.
+    pub fn descend(
+        &mut self,
+        name: &'static str,
+        parts: impl IntoIterator<Item = Result<(Tensor, f64)>>,
+        samples: u64,
+    ) -> Result<Tensor> {
+        let loss = self.network.gather(parts)?;
+        self.check_terms(&[(name, &loss)])?;
+        self.step_weights(samples, false)?;
+        Ok(loss)
     }
 
     /// Follows the weights with their average; call it when everything that moves in a step has moved.
@@ -380,6 +387,29 @@ pub fn is_new(run: &Run, stage: &str, train: &Train) -> Result<bool> {
 pub fn weights_for_use(checkpoint: &Path) -> PathBuf {
     let averaged = checkpoint.join(EMA);
     if averaged.is_file() { averaged } else { checkpoint.join(MODEL) }
+}
+
+/// How many steps were done when a checkpoint was written.
+///
+/// # Errors
+/// When its `state.json` cannot be read.
+pub fn steps_of(checkpoint: &Path) -> Result<u64> {
+    Ok(files::read_json::<State>(&checkpoint.join(STATE))?.step)
+}
+
+/// Makes a checkpoint of a stage out of the weights for use of another run's, and of `origin.json`, which says whose they are.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn copy_for_use(from: &Path, to: &Path, origin: &impl Serialize) -> Result<PathBuf> {
+    let checkpoints = Checkpoints::open(to, 1)?;
+    let weights = weights_for_use(from);
+    let bytes = std::fs::read(&weights).map_err(|source| PipelineError::io("read", &weights, source))?;
+    checkpoints.write(steps_of(from)?, false, |folder| {
+        files::write(&folder.join(MODEL), &bytes)?;
+        files::write_json(&folder.join(ORIGIN), origin)
+    })?;
+    checkpoints.last().ok_or_else(|| PipelineError::artifact(to, "no checkpoint was written"))
 }
 
 /// Loads the weights that a checkpoint holds for use.

@@ -3,10 +3,14 @@
 mod features;
 mod loss;
 mod sections;
+mod taken;
 mod tokenizer;
 mod train;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Document, Section};
@@ -16,7 +20,8 @@ use vqkit_priors::PriorConfig;
 pub use self::{
     features::{Classifier, Features},
     loss::{Loss, LpipsConfig, PerceptualConfig, VggConfig},
-    sections::{Condition, Evaluate, Precision, Sample},
+    sections::{Condition, Evaluate, Precision, Sample, TokenSource},
+    taken::TakenTokenizer,
     tokenizer::{Finetune, FinetunedPart, FreshOrRestored, Tokenizer},
     train::{OptimizerKind, Train},
 };
@@ -37,6 +42,8 @@ pub struct Recipe {
     pub features: Option<Features>,
     /// `[tokenizer]`; a recipe has it, or `[features]`, or both.
     pub tokenizer: Option<Tokenizer>,
+    /// `tokenizer.from`: the run whose tokenizer is to be taken, until [`resolve`](crate::resolve) puts it into `tokenizer`.
+    pub tokenizer_from: Option<PathBuf>,
     /// `[condition]`
     pub condition: Condition,
     /// `[[prior]]`, one per level, coarse first; none where only a tokenizer is trained.
@@ -66,6 +73,8 @@ pub struct Head {
 pub struct Prior {
     /// The network.
     pub network: PriorConfig,
+    /// `tokens`: where its training tokens come from. Default `"files"`; held-out tokens come from files always.
+    pub tokens: TokenSource,
     /// How it is trained.
     pub train: Train,
 }
@@ -100,11 +109,13 @@ impl Recipe {
         root.expect_only(&KEYS)?;
         let data_section = root.require("data")?;
         let features_section = root.take("features")?;
-        let tokenizer_section = match features_section {
+        let mut tokenizer_section = match features_section {
             Some(_) => root.take("tokenizer")?,
             None => Some(root.require("tokenizer")?),
         };
-        let condition = read_or_default::<Condition>(root.take("condition")?.as_ref())?;
+        let tokenizer_from = tokenizer_section.as_mut().map_or(Ok(None), taken::take_from)?;
+        let tokenizer_section = tokenizer_section.filter(|_| tokenizer_from.is_none());
+        let condition = read_condition(root.take("condition")?.as_ref())?;
         let prior_sections = root.take_list("prior")?;
         let sample_section = root.take("sample")?;
         let evaluate = read_or_default::<Evaluate>(root.take("evaluate")?.as_ref())?;
@@ -121,7 +132,7 @@ impl Recipe {
         if let (Err((key, reason)), Some(section)) = (sample.validate(), &sample_section) {
             return Err(section.error_at(key, &reason));
         }
-        Ok(Self { head, data, features, tokenizer, condition, priors, sample, evaluate })
+        Ok(Self { head, data, features, tokenizer, tokenizer_from, condition, priors, sample, evaluate })
     }
 
     /// `[features]`.
@@ -135,16 +146,20 @@ impl Recipe {
     /// `[tokenizer]`.
     ///
     /// # Errors
-    /// [`PipelineError::Usage`] where the recipe has none.
+    /// [`PipelineError::Usage`] where the recipe has none, or names one that was not taken yet.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
-        self.tokenizer.as_ref().ok_or_else(|| PipelineError::Usage("the recipe has no [tokenizer]".into()))
+        let missing = || match &self.tokenizer_from {
+            None => "the recipe has no [tokenizer]",
+            Some(_) => "tokenizer.from was not resolved",
+        };
+        self.tokenizer.as_ref().ok_or_else(|| PipelineError::Usage(missing().into()))
     }
 
     /// Files and folders with weights that training begins with, and the keys that name them.
     pub fn files(&self) -> Vec<(&'static str, &Path)> {
         let classifier = self.features.iter().filter_map(|features| features.network.from.as_deref());
         let mut files: Vec<_> = classifier.map(|path| ("features.from", path)).collect();
-        if let Some(tokenizer) = &self.tokenizer {
+        if let Some(tokenizer) = self.tokenizer.as_ref().filter(|tokenizer| tokenizer.taken.is_none()) {
             let finetune = tokenizer.finetune.iter().map(|finetune| finetune.from.as_path());
             files.extend(finetune.map(|path| ("tokenizer.finetune.from", path)));
             let perceptual = tokenizer.loss.perceptual.iter().flat_map(PerceptualConfig::files);
@@ -167,6 +182,9 @@ impl Recipe {
             if let Some(tokenizer) = &self.tokenizer {
                 root.insert("tokenizer".into(), tokenizer.to_table()?.into());
             }
+            if let Some(from) = &self.tokenizer_from {
+                root.insert("tokenizer".into(), taken::to_table(from).into());
+            }
             root.insert("condition".into(), toml::Value::try_from(self.condition)?);
             let priors = self.priors.iter().map(|prior| Ok(prior.to_table()?.into()));
             root.insert("prior".into(), toml::Value::Array(priors.collect::<Result<_, toml::ser::Error>>()?));
@@ -182,17 +200,19 @@ impl Recipe {
 
 impl Prior {
     fn from_section(mut section: Section) -> Result<Self, ConfigError> {
-        let train = Train::from_unsplit_section(&section.require("train")?)?;
+        let train = Train::from_section(&section.require("train")?)?;
+        let tokens = section.take_value("tokens")?.unwrap_or_default();
         let network: PriorConfig = section.read()?;
         network.validate().map_err(|error| match &error {
             vqkit_priors::PriorError::Config { field, reason } => section.error_at(field, reason),
             _ => section.error(&error.to_string()),
         })?;
-        Ok(Self { network, train })
+        Ok(Self { network, tokens, train })
     }
 
     fn to_table(&self) -> Result<toml::Table, toml::ser::Error> {
         let mut table = toml::Table::try_from(&self.network)?;
+        table.insert("tokens".into(), toml::Value::try_from(self.tokens)?);
         table.insert("train".into(), toml::Value::try_from(&self.train)?);
         Ok(table)
     }
@@ -200,6 +220,14 @@ impl Prior {
 
 fn read_or_default<T: serde::de::DeserializeOwned + Default>(section: Option<&Section>) -> Result<T, ConfigError> {
     section.map_or_else(|| Ok(T::default()), Section::read)
+}
+
+fn read_condition(section: Option<&Section>) -> Result<Condition, ConfigError> {
+    let condition: Condition = read_or_default(section)?;
+    match (condition.validate(), section) {
+        (Err((key, reason)), Some(section)) => Err(section.error_at(key, &reason)),
+        _ => Ok(condition),
+    }
 }
 
 fn check_name(root: &Section, name: &str) -> Result<(), ConfigError> {

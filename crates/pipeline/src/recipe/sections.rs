@@ -23,6 +23,31 @@ pub struct Condition {
     /// Whether the priors are told the class. Default false.
     #[serde(default)]
     pub class: bool,
+    /// How many classes there are. Default: as many as the data has; where it is given, the data must have as many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_classes: Option<u32>,
+}
+
+impl Condition {
+    /// Whether every value is possible; else the key and what is wrong with it.
+    pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
+        match self.num_classes {
+            Some(0) => Err(("num_classes", "must be at least 1".into())),
+            Some(_) if !self.class => Err(("num_classes", "counts the classes of condition.class = true".into())),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Where a prior's training tokens come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenSource {
+    /// The token files of the stage `tokens`: every image always has the same tokens, and no image is decoded.
+    #[default]
+    Files,
+    /// The frozen tokenizer, which looks at training images as they are augmented anew in every epoch.
+    Encode,
 }
 
 /// `[sample]`: the pictures that a run ends with, and the defaults of `vqkit sample`.

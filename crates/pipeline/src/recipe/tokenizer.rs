@@ -8,7 +8,7 @@ use vqkit_data::DataConfig;
 use vqkit_quantizer::{QuantizeError, QuantizerConfig};
 use vqkit_vqvae::{TokenizerConfig, TokenizerError};
 
-use super::{Loss, Train};
+use super::{Loss, TakenTokenizer, Train};
 
 /// `[tokenizer]` with `[tokenizer.quantizer]`, `[tokenizer.loss]`, `[tokenizer.train]` and perhaps `[tokenizer.finetune]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Tokenizer {
     pub train: Train,
     /// Whose weights it begins with; random ones where there is none.
     pub finetune: Option<Finetune>,
+    /// Whose it is; none where the run trains its own. All else is then what that run's recipe says.
+    pub taken: Option<TakenTokenizer>,
 }
 
 /// `[tokenizer.finetune]`: training goes on from the weights of another.
@@ -69,7 +71,10 @@ impl Tokenizer {
         trains_features: bool,
     ) -> Result<Self, ConfigError> {
         let quantizer_section = section.require("quantizer")?;
-        let loss = section.take("loss")?.map(|loss| Loss::from_section(loss, data, trains_features));
+        let taken = section.take("taken")?.as_ref().map(Section::read::<TakenTokenizer>).transpose()?;
+        // The network of another run's [features] was there when that run needed it.
+        let has_features = trains_features || taken.is_some();
+        let loss = section.take("loss")?.map(|loss| Loss::from_section(loss, data, has_features));
         let loss = loss.transpose()?.unwrap_or_default();
         let train = Train::from_section(&section.require("train")?)?;
         let finetune_section = section.take("finetune")?;
@@ -89,7 +94,7 @@ impl Tokenizer {
         {
             return Err(section.error_at("discriminator", "there is none without [tokenizer.loss.adversarial]"));
         }
-        Ok(Self { network, quantizer, loss, train, finetune })
+        Ok(Self { network, quantizer, loss, train, finetune, taken })
     }
 
     pub(super) fn to_table(&self) -> Result<toml::Table, toml::ser::Error> {
@@ -99,6 +104,9 @@ impl Tokenizer {
         table.insert("train".into(), toml::Value::try_from(&self.train)?);
         if let Some(finetune) = &self.finetune {
             table.insert("finetune".into(), toml::Value::try_from(finetune)?);
+        }
+        if let Some(taken) = &self.taken {
+            table.insert("taken".into(), toml::Value::try_from(taken)?);
         }
         Ok(table)
     }

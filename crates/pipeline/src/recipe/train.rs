@@ -12,8 +12,8 @@ pub struct Train {
     pub steps: u64,
     /// Samples a step.
     pub batch_size: usize,
-    /// Parts into which the samples of a tokenizer's step are split, one after the other, to save memory; the weights move
-    /// once. Must divide `batch_size`. Default 1, and no other for anything else than a tokenizer.
+    /// Parts into which the samples of a step are split, one after the other, to save memory; the weights move once. Must
+    /// divide `batch_size`. Default 1, and no other in `[features]`.
     #[serde(default = "Train::default_micro_batches")]
     pub micro_batches: usize,
     /// What moves the weights. Default AdamW.
@@ -107,7 +107,7 @@ impl Train {
         match train.micro_batches {
             1 => Ok(train),
             found => {
-                Err(section.error_at("micro_batches", &format!("{found} parts; only a tokenizer's batches are split")))
+                Err(section.error_at("micro_batches", &format!("{found} parts; batches of [features] are not split")))
             }
         }
     }

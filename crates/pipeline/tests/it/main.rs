@@ -12,3 +12,5 @@ mod guard;
 mod one_forward;
 #[cfg(test)]
 mod precision;
+#[cfg(test)]
+mod prior_parts;

@@ -38,9 +38,10 @@ pub enum Verb {
     /// Measure a run on its held-out data.
     #[command(after_help = "Example: vqkit evaluate runs/demo --json")]
     Evaluate(Evaluate),
-    /// Say what is in a run, a checkpoint or a token file, and how healthy the codebooks of a tokenizer are.
+    /// Say what is in a run, a checkpoint or a token file, how healthy the codebooks of a tokenizer are, and what a recipe would
+    /// build.
     #[command(after_help = "Examples:\n  vqkit inspect runs/demo/tokens/train-00000.safetensors\n  \
-                            vqkit inspect runs/demo -o codebooks")]
+                            vqkit inspect runs/demo -o codebooks\n  vqkit inspect configs/demo.toml")]
     Inspect(Inspect),
 }
 
@@ -140,7 +141,7 @@ pub struct Evaluate {
 /// `vqkit inspect`
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// A run folder, a checkpoint folder, a weights file or a token file.
+    /// A run folder, a checkpoint folder, a weights file, a token file or a recipe.
     pub path: PathBuf,
     /// Print JSON instead of text.
     #[arg(long)]

@@ -27,9 +27,11 @@ pub fn run(arguments: Arguments) -> Result<()> {
 fn train(verb: Train, context: &Context) -> Result<()> {
     let recipe = Recipe::read(&verb.recipe, &verb.overrides)?;
     let path = verb.run.unwrap_or_else(|| Path::new("runs").join(&recipe.head.name));
+    let goes_on = verb.resume && path.exists();
+    let recipe = vqkit_pipeline::resolve(recipe, goes_on.then_some(path.as_path()))?;
     let call = context.call(recipe.head.precision, recipe.head.seed);
     stages::check(&recipe, verb.stage.as_deref(), context)?;
-    let mut run = match verb.resume && path.exists() {
+    let mut run = match goes_on {
         true => Run::resume(&path, &recipe, call)?,
         false => {
             stages::check_files(&recipe)?;

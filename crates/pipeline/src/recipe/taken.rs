@@ -1,0 +1,37 @@
+//! `tokenizer.from`: the trained tokenizer of another run.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use vqkit_config::{ConfigError, Section};
+
+/// `[tokenizer.taken]`: whose tokenizer this is. It stands in resolved recipes alone, beside what that run's recipe says of the
+/// tokenizer; people write `tokenizer.from`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TakenTokenizer {
+    /// The run, as the recipe named it.
+    pub from: PathBuf,
+    /// Fingerprint of its tokenizer's weights.
+    pub fingerprint: String,
+}
+
+/// Takes `from` out of `[tokenizer]`, if it stands there; then nothing else may.
+pub(super) fn take_from(section: &mut Section) -> Result<Option<PathBuf>, ConfigError> {
+    let Some(from) = section.take_value::<PathBuf>("from")? else { return Ok(None) };
+    match section.first_key() {
+        None => Ok(Some(from)),
+        Some(key) => {
+            let from = from.display();
+            let reason = format!(
+                "tokenizer.from = \"{from}\" takes a tokenizer that is trained; give this key or `from`, not both"
+            );
+            Err(section.error_at(&key, &reason))
+        }
+    }
+}
+
+/// `[tokenizer]` of a recipe whose tokenizer is still to be taken.
+pub(super) fn to_table(from: &Path) -> toml::Table {
+    toml::Table::from_iter([("from".to_owned(), toml::Value::String(from.to_string_lossy().into_owned()))])
+}

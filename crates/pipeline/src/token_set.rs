@@ -1,0 +1,361 @@
+//! The tokens of many images, left in their files: what a batch needs is read when it is asked for.
+
+use std::{fs::File, ops::Range, path::Path};
+
+use memmap2::Mmap;
+use safetensors::{Dtype, SafeTensors, tensor::TensorInfo};
+use tch::{Device, Kind, Tensor};
+use vqkit_torch::{TokenError, TokenGrid};
+
+use crate::{
+    error::{PipelineError, Result},
+    token_file::{CLASS, TokenHeader, level_name},
+};
+
+/// The tokens of many images, mapped into memory from one or more token files.
+///
+/// The system reads pages as they are used and drops them as it likes, so that a set may be larger than memory.
+#[derive(Debug)]
+pub struct TokenSet {
+    /// What the files say of themselves.
+    pub header: TokenHeader,
+    /// Classes `[N]`, i64; -1 where an image has none.
+    pub classes: Tensor,
+    /// Shape of every level's grid, `[Q, *S]`.
+    shapes: Vec<Vec<i64>>,
+    files: Vec<TokenFile>,
+}
+
+/// One file of a set.
+#[derive(Debug)]
+struct TokenFile {
+    map: Mmap,
+    levels: Vec<Indices>,
+    /// Place in the set of its first image, and of the next file's.
+    places: Range<usize>,
+}
+
+/// Where in a file the indices of a level lie, `[N, Q, *S]`. They begin at any byte: safetensors aligns nothing.
+#[derive(Debug)]
+struct Indices {
+    bytes: Range<usize>,
+    width: Width,
+}
+
+/// How an index is written, little end first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Width {
+    U16,
+    U32,
+}
+
+impl Width {
+    fn bytes(self) -> usize {
+        match self {
+            Self::U16 => 2,
+            Self::U32 => 4,
+        }
+    }
+
+    /// The largest of some indices, and -1 of none.
+    fn largest(self, bytes: &[u8]) -> i64 {
+        match self {
+            Self::U16 => bytes.chunks_exact(2).map(u16_of).max().map_or(-1, i64::from),
+            Self::U32 => bytes.chunks_exact(4).map(u32_of).max().map_or(-1, i64::from),
+        }
+    }
+
+    fn append(self, bytes: &[u8], to: &mut Vec<i64>) {
+        match self {
+            Self::U16 => to.extend(bytes.chunks_exact(2).map(|b| i64::from(u16_of(b)))),
+            Self::U32 => to.extend(bytes.chunks_exact(4).map(|b| i64::from(u32_of(b)))),
+        }
+    }
+}
+
+fn u16_of(bytes: &[u8]) -> u16 {
+    u16::from_le_bytes([bytes[0], bytes[1]])
+}
+
+fn u32_of(bytes: &[u8]) -> u32 {
+    u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+}
+
+impl TokenSet {
+    /// Opens files and joins them in the order given. Every index is compared with its codebook, once; none is kept.
+    ///
+    /// # Errors
+    /// When one cannot be read, is not a token file, holds an index outside its codebook, or does not belong with the
+    /// others.
+    pub fn open(paths: &[impl AsRef<Path>]) -> Result<Self> {
+        let mut opened = paths.iter().map(|path| Self::open_one(path.as_ref()).map(|set| (path.as_ref(), set)));
+        let (_, mut joined) = opened.next().ok_or_else(|| PipelineError::Usage("no token files given".into()))??;
+        let mut classes = vec![joined.classes];
+        for set in opened {
+            let (path, set) = set?;
+            if set.header != joined.header || set.shapes != joined.shapes {
+                return Err(PipelineError::artifact(path, "made by another tokenizer or of other data than the rest"));
+            }
+            let first = joined.files.last().map_or(0, |file| file.places.end);
+            joined.files.extend(set.files.into_iter().map(|file| file.from_place(first)));
+            classes.push(set.classes);
+        }
+        joined.classes = Tensor::f_cat(&classes, 0)?;
+        Ok(joined)
+    }
+
+    fn open_one(path: &Path) -> Result<Self> {
+        let map = map(path)?;
+        let bad = |reason: String| PipelineError::artifact(path, reason);
+        let (header_bytes, metadata) = SafeTensors::read_metadata(&map).map_err(|error| bad(error.to_string()))?;
+        let none = Default::default();
+        let header = TokenHeader::of(metadata.metadata().as_ref().unwrap_or(&none)).map_err(bad)?;
+        // In front of the header stands its length, in eight bytes.
+        let begin = header_bytes + 8;
+        let find = |name: &str| metadata.info(name).ok_or_else(|| bad(format!("holds no tensor `{name}`")));
+        let classes = read_classes(find(CLASS)?, begin, &map).map_err(bad)?;
+        let images = classes.size()[0] as usize;
+        if images == 0 {
+            return Err(bad("holds no images".into()));
+        }
+        let (mut levels, mut shapes) = (Vec::new(), Vec::new());
+        for (level, sizes) in header.sizes.iter().enumerate() {
+            let info = find(&level_name(level))?;
+            let indices = Indices::new(info, begin).map_err(bad)?;
+            let shape = shape_of(info, sizes).map_err(|error| bad(error.to_string()))?;
+            if info.shape[0] != images {
+                return Err(bad("its levels and classes differ in length".into()));
+            }
+            indices.check_range(&map, images, sizes).map_err(|error| bad(error.to_string()))?;
+            levels.push(indices);
+            shapes.push(shape);
+        }
+        Ok(Self { header, classes, shapes, files: vec![TokenFile { map, levels, places: 0..images }] })
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.classes.size()[0] as usize
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Shape of every level's grid, `[Q, *S]`, coarse first.
+    pub fn shapes(&self) -> &[Vec<i64>] {
+        &self.shapes
+    }
+
+    /// The grids of a level at the given places (`[B]`, i64, in any order), on `device`.
+    ///
+    /// # Errors
+    /// When there is no such level, or a place lies outside.
+    pub fn grid(&self, level: usize, places: &Tensor, device: Device) -> Result<TokenGrid> {
+        let shape = self.shapes.get(level).ok_or_else(|| {
+            let levels = self.shapes.len();
+            PipelineError::Usage(format!("there is no level {level} in token files of {levels} levels"))
+        })?;
+        let places: Vec<i64> = Vec::try_from(places)?;
+        let mut indices = Vec::with_capacity(places.len() * shape.iter().product::<i64>() as usize);
+        for &place in &places {
+            let file = usize::try_from(place).ok().and_then(|place| self.file_of(place)).ok_or_else(|| {
+                PipelineError::Usage(format!("there is no place {place} in token files of {} images", self.len()))
+            })?;
+            file.append(level, place as usize, &mut indices);
+        }
+        let shape = [&[places.len() as i64], shape.as_slice()].concat();
+        let indices = Tensor::f_from_slice(&indices)?.f_view(shape.as_slice())?.f_to_device(device)?;
+        Ok(TokenGrid::new(indices, self.header.sizes[level].clone())?)
+    }
+
+    fn file_of(&self, place: usize) -> Option<&TokenFile> {
+        self.files.get(self.files.partition_point(|file| file.places.end <= place))
+    }
+}
+
+impl TokenFile {
+    fn from_place(self, first: usize) -> Self {
+        Self { places: self.places.start + first..self.places.end + first, ..self }
+    }
+
+    /// Adds the indices of the image at a place of the set.
+    fn append(&self, level: usize, place: usize, to: &mut Vec<i64>) {
+        let Indices { bytes, width } = &self.levels[level];
+        let row = bytes.len() / self.places.len();
+        let begin = bytes.start + (place - self.places.start) * row;
+        width.append(&self.map[begin..begin + row], to);
+    }
+}
+
+impl Indices {
+    fn new(info: &TensorInfo, begin: usize) -> Result<Self, String> {
+        let width = match info.dtype {
+            Dtype::U16 => Width::U16,
+            Dtype::U32 => Width::U32,
+            other => return Err(format!("indices must be u16 or u32, found {other:?}")),
+        };
+        Ok(Self { bytes: begin + info.data_offsets.0..begin + info.data_offsets.1, width })
+    }
+
+    /// Looks at every index of `images` grids.
+    fn check_range(&self, map: &Mmap, images: usize, sizes: &[i64]) -> Result<(), TokenError> {
+        let plane = self.bytes.len() / (images * sizes.len());
+        for (index, plane) in map[self.bytes.clone()].chunks_exact(plane.max(self.width.bytes())).enumerate() {
+            let codebook = index % sizes.len();
+            let (index, size) = (self.width.largest(plane), sizes[codebook]);
+            if index >= size {
+                return Err(TokenError::Range { index, codebook, size });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The shape of a grid, `[Q, *S]`.
+fn shape_of(info: &TensorInfo, sizes: &[i64]) -> Result<Vec<i64>, TokenError> {
+    let shape: Vec<i64> = info.shape.iter().map(|length| *length as i64).collect();
+    if shape.len() < 3 || sizes.is_empty() || shape[1] != sizes.len() as i64 {
+        return Err(TokenError::Shape { codebooks: sizes.len(), kind: Kind::Int64, shape });
+    }
+    Ok(shape[1..].to_vec())
+}
+
+fn read_classes(info: &TensorInfo, begin: usize, map: &Mmap) -> Result<Tensor, String> {
+    if info.dtype != Dtype::I64 || info.shape.len() != 1 {
+        return Err(format!("classes must be i64 [N], found {:?} {:?}", info.dtype, info.shape));
+    }
+    let word = |b: &[u8]| i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
+    let bytes = &map[begin + info.data_offsets.0..begin + info.data_offsets.1];
+    Ok(Tensor::from_slice(&bytes.chunks_exact(8).map(word).collect::<Vec<_>>()))
+}
+
+/// Maps a file to be read.
+fn map(path: &Path) -> Result<Mmap> {
+    let io = |source| PipelineError::io("read", path, source);
+    let file = File::open(path).map_err(io)?;
+    // SAFETY: the bytes must not change while they are mapped, and a file cut shorter by another process would end this one with
+    // SIGBUS. No program of ours does either: a token file is written beside its place and renamed, so what is mapped here stays as
+    // it is even where a new file takes its name, and the run in which it lies is locked by whoever works on it.
+    unsafe { Mmap::map(&file) }.map_err(io)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::token_file;
+
+    fn header(size: i64, tokenizer: &str) -> TokenHeader {
+        let (tokenizer, data) = (tokenizer.into(), "d".into());
+        TokenHeader { tokenizer, data, sizes: vec![vec![size], vec![size, 7]], classes: vec!["cat".into()] }
+    }
+
+    /// A coarse level of one token and a fine one of two codebooks, `images` of them; the last code is in use.
+    fn write(path: &Path, size: i64, tokenizer: &str, images: i64, first: i64) -> [Tensor; 3] {
+        let count = |n: i64| Tensor::arange_start(first, first + n, (Kind::Int64, Device::Cpu));
+        let coarse = (size - 1 - count(images).remainder(size)).view([images, 1, 1, 1]);
+        let fine = count(images * 12).remainder(7).view([images, 2, 2, 3]);
+        let classes = count(images);
+        let levels = [coarse.shallow_clone(), fine.shallow_clone()];
+        token_file::write(path, &header(size, tokenizer), &levels, &classes).unwrap();
+        [coarse, fine, classes]
+    }
+
+    fn paths(folder: &Path) -> [PathBuf; 2] {
+        [folder.join("a"), folder.join("b")]
+    }
+
+    #[test]
+    fn rows_of_joined_files_are_gathered_in_any_order_in_both_widths() {
+        for size in [512, 1 << 16, 1 << 18] {
+            let folder = tempfile::tempdir().unwrap();
+            let files = paths(folder.path());
+            let (a, b) = (write(&files[0], size, "t", 3, 0), write(&files[1], size, "t", 5, 3));
+            let set = TokenSet::open(&files).unwrap();
+            assert_eq!(set.len(), 8);
+            assert_eq!(set.shapes(), [vec![1, 1, 1], vec![2, 2, 3]]);
+            assert_eq!(set.classes, Tensor::cat(&[&a[2], &b[2]], 0));
+            for places in [vec![7i64, 0, 3, 2, 2], (0..8).collect(), vec![4]] {
+                let places = Tensor::from_slice(&places);
+                for level in 0..2 {
+                    let want = Tensor::cat(&[&a[level], &b[level]], 0).index_select(0, &places);
+                    assert_eq!(set.grid(level, &places, Device::Cpu).unwrap().indices, want, "{size}, level {level}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_place_or_a_level_that_is_not_there_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, _] = paths(folder.path());
+        write(&file, 16, "t", 3, 0);
+        let set = TokenSet::open(&[file]).unwrap();
+        for place in [3i64, -1] {
+            let error = set.grid(0, &Tensor::from_slice(&[0, place]), Device::Cpu).unwrap_err().to_string();
+            assert!(error.contains(&format!("no place {place}")) && error.contains("3 images"), "{error}");
+        }
+        assert!(set.grid(2, &Tensor::from_slice(&[0i64]), Device::Cpu).unwrap_err().to_string().contains("level 2"));
+    }
+
+    #[test]
+    fn indices_need_no_alignment() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, odd] = paths(folder.path());
+        let [coarse, ..] = write(&file, 1 << 18, "t", 3, 0);
+        let bytes = std::fs::read(&file).unwrap();
+        let length = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+        // One blank more behind the header, which JSON allows.
+        let moved = [&(length + 1).to_le_bytes(), &bytes[8..8 + length as usize], b" ", &bytes[8 + length as usize..]];
+        std::fs::write(&odd, moved.concat()).unwrap();
+        let set = TokenSet::open(&[odd]).unwrap();
+        let all = Tensor::from_slice(&[0i64, 1, 2]);
+        assert_eq!(set.grid(0, &all, Device::Cpu).unwrap().indices, coarse);
+    }
+
+    #[test]
+    fn files_that_do_not_belong_together_and_indices_out_of_range_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b] = paths(folder.path());
+        write(&a, 512, "a", 2, 0);
+        write(&b, 512, "b", 2, 0);
+        let error = TokenSet::open(&[&a, &b]).unwrap_err().to_string();
+        assert!(error.contains("another tokenizer"), "{error}");
+        for (size, codebook) in [(512i64, 0), (1 << 18, 0)] {
+            let levels = [
+                Tensor::from_slice(&[0, size]).view([2, 1, 1, 1]),
+                Tensor::zeros([2, 2, 2, 3], (Kind::Int64, Device::Cpu)),
+            ];
+            token_file::write(&a, &header(size, "a"), &levels, &Tensor::from_slice(&[0i64, 0])).unwrap();
+            let error = TokenSet::open(&[&a]).unwrap_err().to_string();
+            let want = format!("token {size} lies outside codebook {codebook} of {size} codes");
+            assert!(error.contains(&want), "{error}");
+        }
+        let levels = [
+            Tensor::zeros([2, 1, 1, 1], (Kind::Int64, Device::Cpu)),
+            Tensor::full([2, 2, 2, 3], 7i64, (Kind::Int64, Device::Cpu)),
+        ];
+        token_file::write(&a, &header(512, "a"), &levels, &Tensor::from_slice(&[0i64, 0])).unwrap();
+        let error = TokenSet::open(&[&a]).unwrap_err().to_string();
+        assert!(error.contains("token 7 lies outside codebook 1 of 7 codes"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_cut_short_or_none_at_all_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, cut] = paths(folder.path());
+        write(&file, 512, "t", 4, 0);
+        let bytes = std::fs::read(&file).unwrap();
+        for length in [0, 1, 8, 20, bytes.len() / 2, bytes.len() - 1] {
+            std::fs::write(&cut, &bytes[..length]).unwrap();
+            let error = TokenSet::open(&[&cut]).unwrap_err().to_string();
+            assert!(error.contains(cut.to_str().unwrap()), "{length}: {error}");
+        }
+        std::fs::write(&cut, b"{}").unwrap();
+        assert!(TokenSet::open(&[&cut]).is_err());
+        assert!(TokenSet::open(&[folder.path().join("none")]).unwrap_err().to_string().contains("none"));
+    }
+}

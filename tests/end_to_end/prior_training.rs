@@ -1,0 +1,82 @@
+//! How priors are trained: on augmented images as well as on token files, in parts, and what is logged and reported.
+
+use std::{fs, path::Path, thread, time::Duration};
+
+use serde_json::Value;
+
+use crate::{
+    processes::{kill, start, wait_for},
+    vqkit::{SMALL, assert_same, recipe, shared_run, succeed, text, train, weights},
+};
+
+/// The small recipe, whose prior looks at flipped images through the tokenizer, in two parts a step.
+fn encoding() -> String {
+    let small = SMALL.replace("image_size = 24\n", "image_size = 24\nflip = true\n");
+    let encoding = small.replace("num_layers = 3\n", "num_layers = 3\ntokens = \"encode\"\n");
+    assert!(encoding.matches("flip").count() == 1 && encoding.matches("encode").count() == 1);
+    encoding.replace("weight_decay = 0.01\n", "weight_decay = 0.01\nmicro_batches = 2\n")
+}
+
+#[test]
+fn a_prior_that_looks_at_augmented_images_is_killed_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = train(folder.path(), &encoding(), &[]);
+    let (recipe, run) = (recipe(folder.path(), &encoding()), folder.path().join("killed"));
+    for (index, moment) in ["prior/0/checkpoint-0000005", "prior/0/checkpoint-0000020"].into_iter().enumerate() {
+        let mut child = start(&recipe, &run, &[]);
+        wait_for(&run.join(moment), &mut child);
+        thread::sleep(Duration::from_millis(11 * index as u64));
+        kill(child);
+    }
+    succeed(&["train", &recipe, "--run", text(&run), "--resume"]);
+    assert_same(&whole.join("prior"), &run.join("prior"));
+    let moved = |run: &Path| weights(&run.join("prior/0/last/model.safetensors"));
+    let files = folder.path().join("files");
+    let overrides = ["--set", "prior.0.tokens=files"];
+    succeed(&[&["train", &recipe, "--run", text(&files)], &overrides[..]].concat());
+    assert!(moved(&files) != moved(&whole), "flipped images have other tokens");
+}
+
+#[test]
+fn parts_of_a_batch_train_the_same_prior_up_to_rounding() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = format!("[tokenizer]\nfrom = \"{}\"\n\n[condition]", text(shared_run()));
+    let (head, rest) = SMALL.split_once("[tokenizer]").unwrap();
+    let of = format!("{head}{from}{}", rest.split_once("[condition]").unwrap().1);
+    let trained = |parts: &str| {
+        let at = folder.path().join(parts);
+        fs::create_dir(&at).unwrap();
+        let parts = format!("prior.0.train.micro_batches={parts}");
+        let run = train(&at, &of, &["--set", &parts, "--set", "prior.0.train.steps=3", "--set", "sample.count=1"]);
+        weights(&run.join("prior/0/last/model.safetensors"))
+    };
+    let (whole, split) = (trained("1"), trained("4"));
+    for (name, want) in &whole {
+        let apart = (&split[name] - want).abs().max().double_value(&[]);
+        // Adam's first steps have the size of the learning rate, 1e-3, whatever the gradient: a sign may turn in rounding.
+        assert!(apart < 5e-4, "`{name}` differs by {apart}");
+    }
+}
+
+#[test]
+fn held_out_figures_are_logged_and_reported_in_every_unit() {
+    let log = fs::read_to_string(shared_run().join("log.jsonl")).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines: Vec<Value> = lines.filter(|line| line.get("held_out_nats_per_token").is_some()).collect();
+    assert!(!lines.is_empty());
+    for line in lines {
+        let [nats, bits, dim] = ["nats_per_token", "bits_per_token", "bits_per_dim"]
+            .map(|unit| line[format!("held_out_{unit}")].as_f64().unwrap());
+        assert!((nats / std::f64::consts::LN_2 - bits).abs() < 1e-9);
+        assert!((bits * 36.0 / (3.0 * 24.0 * 24.0) - dim).abs() < 1e-9);
+    }
+    let metrics = fs::read(shared_run().join("report/metrics.json")).unwrap();
+    let metrics: Value = serde_json::from_slice(&metrics).unwrap();
+    let of = |name: &str| metrics["rate"][name].as_f64().unwrap();
+    let mse = metrics["reconstruction_mse"].as_f64().unwrap();
+    let gaussian = 0.5 * (2.0 * std::f64::consts::PI * std::f64::consts::E * mse).log2();
+    assert!((of("residual_bits_per_dim") - gaussian).abs() < 1e-9, "{mse}");
+    let tokens = metrics["levels"][0]["prior_bits_per_dim"].as_f64().unwrap();
+    assert!((of("prior_bits_per_dim") - tokens).abs() < 1e-12);
+    assert!((of("total_bits_per_dim") - tokens - gaussian).abs() < 1e-9);
+}
