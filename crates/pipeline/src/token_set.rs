@@ -97,7 +97,7 @@ impl TokenSet {
                 return Err(PipelineError::artifact(path, "made by another tokenizer or of other data than the rest"));
             }
             let first = joined.files.last().map_or(0, |file| file.places.end);
-            joined.files.extend(set.files.into_iter().map(|file| file.from_place(first)));
+            joined.files.extend(set.files.into_iter().map(|file| file.shifted(first)));
             classes.push(set.classes);
         }
         joined.classes = Tensor::f_cat(&classes, 0)?;
@@ -176,7 +176,7 @@ impl TokenSet {
 }
 
 impl TokenFile {
-    fn from_place(self, first: usize) -> Self {
+    fn shifted(self, first: usize) -> Self {
         Self { places: self.places.start + first..self.places.end + first, ..self }
     }
 
