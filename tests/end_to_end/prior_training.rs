@@ -9,19 +9,30 @@ use crate::{
     vqkit::{SMALL, assert_same, recipe, shared_run, succeed, text, train, weights},
 };
 
-/// The small recipe, whose prior looks at flipped images through the tokenizer, in two parts a step.
-fn encoding() -> String {
-    let small = SMALL.replace("image_size = 24\n", "image_size = 24\nflip = true\n");
-    let encoding = small.replace("num_layers = 3\n", "num_layers = 3\ntokens = \"encode\"\n");
-    assert!(encoding.matches("flip").count() == 1 && encoding.matches("encode").count() == 1);
-    encoding.replace("weight_decay = 0.01\n", "weight_decay = 0.01\nmicro_batches = 2\n")
+/// The small recipe on a folder of pictures, whose prior looks at them mirrored through the tokenizer, in two parts a step.
+fn encoding(images: &Path) -> String {
+    let shapes = "type = \"shapes\"\ncount = 96\nheld_out_count = 32\nmax_objects = 1";
+    let folder = format!("type = \"folder\"\ntrain = \"{}\"", text(images));
+    let changes = [
+        (shapes, folder.as_str()),
+        ("image_size = 24\n", "image_size = 24\nflip = true\nheld_out = 0.2\n"),
+        ("class = true", "class = false"),
+        ("num_layers = 3\n", "num_layers = 3\ntokens = \"encode\"\n"),
+        ("weight_decay = 0.01\n", "weight_decay = 0.01\nmicro_batches = 2\n"),
+    ];
+    changes.into_iter().fold(SMALL.to_owned(), |recipe, (from, to)| {
+        assert_eq!(recipe.matches(from).count(), 1, "{from}");
+        recipe.replace(from, to)
+    })
 }
 
 #[test]
 fn a_prior_that_looks_at_augmented_images_is_killed_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let whole = train(folder.path(), &encoding(), &[]);
-    let (recipe, run) = (recipe(folder.path(), &encoding()), folder.path().join("killed"));
+    let images = folder.path().join("images");
+    succeed(&["sample", text(shared_run()), "-n", "60", "-o", text(&images)]);
+    let whole = train(folder.path(), &encoding(&images), &[]);
+    let (recipe, run) = (recipe(folder.path(), &encoding(&images)), folder.path().join("killed"));
     for (index, moment) in ["prior/0/checkpoint-0000005", "prior/0/checkpoint-0000020"].into_iter().enumerate() {
         let mut child = start(&recipe, &run, &[]);
         wait_for(&run.join(moment), &mut child);

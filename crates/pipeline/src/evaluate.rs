@@ -57,7 +57,7 @@ pub struct Metrics {
 /// Bits per dimension of a lossless code that is built of the tokens and of what their reconstruction misses, both rounded to 8 bits.
 ///
 /// An estimate: no coder was run. The tokens take what the priors say; the differences take what an ideal code of
-/// [`residual_bits`](vqkit_metrics::residual_bits) does, one discretised Gaussian for all pixels and channels, with the mean squared
+/// [`residual_bits`] does, one discretised Gaussian for all pixels and channels, with the mean squared
 /// error that was measured. It is no bound that was measured directly, and no likelihood of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Rate {

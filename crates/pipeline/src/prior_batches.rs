@@ -10,7 +10,7 @@ use crate::{
     batches,
     context::Context,
     encode::{self, Split},
-    error::Result,
+    error::{PipelineError, Result},
     load,
     recipe::{Recipe, TokenSource},
     run::Run,
@@ -84,7 +84,9 @@ impl<'r> PriorBatches<'r> {
                 let parts = images.f_chunk(parts, 0)?.into_iter().zip(classes.f_chunk(parts, 0)?);
                 Ok((parts.map(|(images, classes)| Drawn::Images(images, classes)).collect(), batch.position))
             }
-            Source::Images { loader: None, .. } => Ok((Vec::new(), samples)),
+            Source::Images { loader: None, .. } => {
+                Err(PipelineError::Usage("the training images of the prior were not started".into()))
+            }
             Source::Files(tokens) => {
                 let places = places(self.recipe.head.seed, samples, train.batch_size, tokens.len());
                 let parts = places.f_chunk(parts, 0)?.into_iter().map(Drawn::Places).collect();

@@ -97,7 +97,7 @@ impl TokenSet {
                 return Err(PipelineError::artifact(path, "made by another tokenizer or of other data than the rest"));
             }
             let first = joined.files.last().map_or(0, |file| file.places.end);
-            joined.files.extend(set.files.into_iter().map(|file| file.from_place(first)));
+            joined.files.extend(set.files.into_iter().map(|file| file.shifted(first)));
             classes.push(set.classes);
         }
         joined.classes = Tensor::f_cat(&classes, 0)?;
@@ -176,7 +176,7 @@ impl TokenSet {
 }
 
 impl TokenFile {
-    fn from_place(self, first: usize) -> Self {
+    fn shifted(self, first: usize) -> Self {
         Self { places: self.places.start + first..self.places.end + first, ..self }
     }
 
@@ -254,14 +254,14 @@ mod tests {
     }
 
     /// A coarse level of one token and a fine one of two codebooks, `images` of them; the last code is in use.
-    fn write(path: &Path, size: i64, tokenizer: &str, images: i64, first: i64) -> [Tensor; 3] {
+    fn write(path: &Path, size: i64, tokenizer: &str, images: i64, first: i64) -> Vec<Tensor> {
         let count = |n: i64| Tensor::arange_start(first, first + n, (Kind::Int64, Device::Cpu));
         let coarse = (size - 1 - count(images).remainder(size)).view([images, 1, 1, 1]);
         let fine = count(images * 12).remainder(7).view([images, 2, 2, 3]);
         let classes = count(images);
         let levels = [coarse.shallow_clone(), fine.shallow_clone()];
         token_file::write(path, &header(size, tokenizer), &levels, &classes).unwrap();
-        [coarse, fine, classes]
+        vec![coarse, fine, classes]
     }
 
     fn paths(folder: &Path) -> [PathBuf; 2] {
@@ -305,7 +305,7 @@ mod tests {
     fn indices_need_no_alignment() {
         let folder = tempfile::tempdir().unwrap();
         let [file, odd] = paths(folder.path());
-        let [coarse, ..] = write(&file, 1 << 18, "t", 3, 0);
+        let coarse = write(&file, 1 << 18, "t", 3, 0).swap_remove(0);
         let bytes = std::fs::read(&file).unwrap();
         let length = u64::from_le_bytes(bytes[..8].try_into().unwrap());
         // One blank more behind the header, which JSON allows.

@@ -389,15 +389,8 @@ pub fn weights_for_use(checkpoint: &Path) -> PathBuf {
     if averaged.is_file() { averaged } else { checkpoint.join(MODEL) }
 }
 
-/// How many steps were done when a checkpoint was written.
-///
-/// # Errors
-/// When its `state.json` cannot be read.
-pub fn steps_of(checkpoint: &Path) -> Result<u64> {
-    Ok(files::read_json::<State>(&checkpoint.join(STATE))?.step)
-}
-
-/// Makes a checkpoint of a stage out of the weights for use of another run's, and of `origin.json`, which says whose they are.
+/// Makes a checkpoint of a stage out of the weights for use of another run's and their `state.json`; `origin.json` says whose they
+/// are.
 ///
 /// # Errors
 /// When a file cannot be read or written.
@@ -405,8 +398,10 @@ pub fn copy_for_use(from: &Path, to: &Path, origin: &impl Serialize) -> Result<P
     let checkpoints = Checkpoints::open(to, 1)?;
     let weights = weights_for_use(from);
     let bytes = std::fs::read(&weights).map_err(|source| PipelineError::io("read", &weights, source))?;
-    checkpoints.write(steps_of(from)?, false, |folder| {
+    let state: State = files::read_json(&from.join(STATE))?;
+    checkpoints.write(state.step, false, |folder| {
         files::write(&folder.join(MODEL), &bytes)?;
+        files::write_json(&folder.join(STATE), &state)?;
         files::write_json(&folder.join(ORIGIN), origin)
     })?;
     checkpoints.last().ok_or_else(|| PipelineError::artifact(to, "no checkpoint was written"))

@@ -15,6 +15,8 @@ name = "parts"
 image_size = 24
 [data.source]
 type = "shapes"
+count = 8
+held_out_count = 8
 [tokenizer]
 from = "elsewhere"
 [[prior]]
