@@ -54,7 +54,8 @@ pub trait Prior: fmt::Debug + Send {
         None
     }
 
-    /// Chooses the arithmetic of the weights that cursors read from now on; training and [`Prior::loss`] keep theirs.
+    /// Chooses the arithmetic of the weights that cursors read from now on; training and [`Prior::loss`] keep theirs. What is prepared
+    /// does not follow weights that change later: call it again then.
     ///
     /// # Errors
     /// [`PriorError::Config`] where the prior has no such weights; by default it has those that it was trained with alone.

@@ -251,10 +251,14 @@ impl Prior for Gpt {
     }
 
     fn set_sampling_weights(&mut self, weights: SamplingWeights) -> Result<(), PriorError> {
-        if weights == SamplingWeights::Int8 && self.device() != Device::Cpu {
-            return Err(PriorError::config("weights", "int8 is for the CPU; take bf16 on a GPU"));
-        }
-        self.decoder = Some(Box::new(Decoder::new(self, weights)?));
+        self.decoder = match (weights, self.device()) {
+            (SamplingWeights::Int8, device) if device != Device::Cpu => {
+                return Err(PriorError::config("weights", "int8 is for the CPU; take bf16 on a GPU"));
+            }
+            // On a GPU, cursors follow the arithmetic that they are started in.
+            (SamplingWeights::Fp32, device) if device != Device::Cpu => None,
+            _ => Some(Box::new(Decoder::new(self, weights)?)),
+        };
         Ok(())
     }
 
