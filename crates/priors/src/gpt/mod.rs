@@ -26,6 +26,7 @@ use self::decode::Decoder;
 use self::layout::Layout;
 use self::options::Options;
 use self::prefix::{Prefix, lookup, offsets};
+use crate::classes::Classes;
 use crate::{Condition, Cursor, Embedding, Prior, PriorError, PriorLoss, PriorSpec, SamplingWeights};
 
 pub use decode::GptCursor;
@@ -211,14 +212,8 @@ impl Gpt {
 
     /// Looks at the values of a condition.
     fn check_range(&self, condition: &Condition) -> Result<(), PriorError> {
-        if let (Some(class), Some(classes)) = (&condition.class, self.spec.num_classes) {
-            let limit = self.options.class_rows(&self.spec);
-            let (least, largest) = class.aminmax(None, false);
-            for class in [least.int64_value(&[]), largest.int64_value(&[])] {
-                if class < 0 || class >= limit {
-                    return Err(PriorError::Class { class, classes });
-                }
-            }
+        if let Some(classes) = Classes::of(&self.spec, self.options.condition_dropout) {
+            classes.check(condition)?;
         }
         let padding = condition.embedding.as_ref().and_then(|embedding| embedding.mask.as_ref());
         if let Some(mask) = padding.filter(|mask| mask.select(1, -1).all().int64_value(&[]) == 0) {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::classes::Classes;
 use crate::{PriorError, PriorSpec};
 
 /// Which embeddings the indices of a condition have.
@@ -71,10 +72,7 @@ impl Options {
 
     /// Rows of the table of classes: one more for the null class, and one alone where nothing else starts a sequence.
     pub(super) fn class_rows(&self, spec: &PriorSpec) -> i64 {
-        match spec.num_classes {
-            Some(classes) => classes + i64::from(self.has_null()),
-            None => 1,
-        }
+        Classes::of(spec, self.condition_dropout).map_or(1, Classes::rows)
     }
 
     /// Rows of the table of a condition grid with `codes` codes.

@@ -1,6 +1,7 @@
 //! What Gated PixelCNN costs.
 
 use super::GatedPixelCnnConfig;
+use crate::classes::Classes;
 use crate::{Cost, GridSpec, PriorError, PriorSpec};
 
 impl GatedPixelCnnConfig {
@@ -49,7 +50,7 @@ impl GatedPixelCnnConfig {
 
     /// Rows of the table of classes.
     fn class_rows(&self, spec: &PriorSpec) -> i64 {
-        spec.num_classes.map_or(0, |classes| classes + i64::from(self.has_null_class()))
+        Classes::of(spec, self.class_dropout).map_or(0, Classes::rows)
     }
 }
 

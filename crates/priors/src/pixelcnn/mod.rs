@@ -13,12 +13,13 @@ mod grid_encoder;
 mod layer;
 
 use tch::nn::{self, Module};
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Device, Reduction, Tensor};
 use vqkit_torch::TokenGrid;
 
 use self::cursor::PixelCnnCursor;
 use self::grid_encoder::GridEncoder;
 use self::layer::{GatedLayer, Shape};
+use crate::classes::Classes;
 use crate::{Condition, Cursor, Prior, PriorError, PriorLoss, PriorSpec};
 
 pub use config::GatedPixelCnnConfig;
@@ -49,7 +50,7 @@ impl GatedPixelCnn {
             dim,
             kernel_size: if layer == 0 { config.first_kernel_size } else { config.kernel_size },
             first: layer == 0,
-            classes: spec.num_classes.map(|classes| classes + i64::from(config.has_null_class())),
+            classes: Classes::of(spec, config.class_dropout).map(Classes::rows),
             has_features: !spec.condition_grids.is_empty(),
         };
         let layers = (0..num_layers).map(|layer| GatedLayer::new(vs / "layers" / layer, shape(layer)));
@@ -84,21 +85,8 @@ impl GatedPixelCnn {
 
     fn context(&self, condition: &Condition, batch: i64, train: bool) -> Result<Context, PriorError> {
         self.spec.check(condition, batch, self.config.has_null_class())?;
-        Ok(Context { class: self.classes(condition, batch, train), features: self.features(condition)? })
-    }
-
-    /// The labels `[B]`, some of them replaced by the null class when training.
-    fn classes(&self, condition: &Condition, batch: i64, train: bool) -> Option<Tensor> {
-        let null = self.spec.num_classes?;
-        let Some(class) = &condition.class else {
-            return Some(Tensor::full([batch], null, (Kind::Int64, self.device())));
-        };
-        let class = class.to_device(self.device());
-        if !(train && self.config.has_null_class()) {
-            return Some(class);
-        }
-        let dropped = Tensor::rand([batch], (Kind::Float, self.device())).lt(self.config.class_dropout);
-        Some(class.masked_fill(&dropped, null))
+        let labels = |classes: Classes| classes.labels(condition, batch, self.device(), train);
+        Ok(Context { class: self.classes().map(labels), features: self.features(condition)? })
     }
 
     fn features(&self, condition: &Condition) -> Result<Option<Tensor>, PriorError> {
@@ -115,15 +103,11 @@ impl GatedPixelCnn {
         for grid in &condition.grids {
             grid.check_range()?;
         }
-        let (Some(class), Some(classes)) = (&condition.class, self.spec.num_classes) else { return Ok(()) };
-        let limit = classes + i64::from(self.config.has_null_class());
-        let (least, largest) = class.aminmax(None, false);
-        for class in [least.int64_value(&[]), largest.int64_value(&[])] {
-            if class < 0 || class >= limit {
-                return Err(PriorError::Class { class, classes });
-            }
-        }
-        Ok(())
+        self.classes().map_or(Ok(()), |classes| classes.check(condition))
+    }
+
+    fn classes(&self) -> Option<Classes> {
+        Classes::of(&self.spec, self.config.class_dropout)
     }
 }
 
@@ -163,12 +147,7 @@ impl Prior for GatedPixelCnn {
     }
 
     fn null(&self, condition: &Condition, batch: i64) -> Result<Condition, PriorError> {
-        let (Some(classes), true) = (self.spec.num_classes, self.config.has_null_class()) else {
-            let reason = "guidance needs a prior with classes that was trained with class_dropout > 0";
-            return Err(PriorError::config("cfg_scale", reason));
-        };
-        let class = Tensor::full([batch], classes, (Kind::Int64, self.device()));
-        Ok(condition.shallow_clone().with_class(class))
+        Classes::null(self.classes(), condition, batch, self.device())
     }
 }
 

@@ -1,8 +1,9 @@
 //! What steers a pass: class and condition grids, checked and made into features.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::PixelSnail;
+use crate::classes::Classes;
 use crate::{Condition, PriorError};
 
 /// Both parts of a condition, ready to be added.
@@ -17,29 +18,17 @@ pub(super) struct Context {
 impl PixelSnail {
     /// The parts of a condition that was checked.
     pub(super) fn context(&self, condition: &Condition, batch: i64, train: bool) -> Result<Context, PriorError> {
-        let class = self.class_embedding.as_ref().zip(self.classes(condition, batch, train));
+        let device = self.background.device();
+        let labels = self.classes().map(|classes| classes.labels(condition, batch, device, train));
+        let class = self.class_embedding.as_ref().zip(labels);
         let class = class.map(|(table, class)| Tensor::f_embedding(table, &class, -1, false, false)).transpose()?;
         let dropout = self.dropout(train);
         let mut features: Option<Tensor> = None;
         for (network, grid) in self.cond_resnets.iter().zip(&condition.grids) {
-            let more = network.forward(&grid.to_device(self.background.device()), self.spec.grid, dropout)?;
+            let more = network.forward(&grid.to_device(device), self.spec.grid, dropout)?;
             features = Some(features.map_or_else(|| more.shallow_clone(), |sum| sum + &more));
         }
         Ok(Context { class: class.map(|rows| rows.unsqueeze(-1).unsqueeze(-1)), features })
-    }
-
-    /// The labels `[B]`, some of them replaced by the null class when training.
-    fn classes(&self, condition: &Condition, batch: i64, train: bool) -> Option<Tensor> {
-        let (null, device) = (self.spec.num_classes?, self.background.device());
-        let Some(class) = &condition.class else {
-            return Some(Tensor::full([batch], null, (Kind::Int64, device)));
-        };
-        let class = class.to_device(device);
-        if !(train && self.config.has_null_class()) {
-            return Some(class);
-        }
-        let dropped = Tensor::rand([batch], (Kind::Float, device)).lt(self.config.class_dropout);
-        Some(class.masked_fill(&dropped, null))
     }
 
     /// Looks at the values of a condition.
@@ -47,14 +36,10 @@ impl PixelSnail {
         for grid in &condition.grids {
             grid.check_range()?;
         }
-        let (Some(class), Some(classes)) = (&condition.class, self.spec.num_classes) else { return Ok(()) };
-        let limit = classes + i64::from(self.config.has_null_class());
-        let (least, largest) = class.aminmax(None, false);
-        for class in [least.int64_value(&[]), largest.int64_value(&[])] {
-            if class < 0 || class >= limit {
-                return Err(PriorError::Class { class, classes });
-            }
-        }
-        Ok(())
+        self.classes().map_or(Ok(()), |classes| classes.check(condition))
+    }
+
+    pub(super) fn classes(&self) -> Option<Classes> {
+        Classes::of(&self.spec, self.config.class_dropout)
     }
 }

@@ -1,6 +1,7 @@
 //! What PixelSNAIL costs.
 
 use super::PixelSnailConfig;
+use crate::classes::Classes;
 use crate::{Cost, PriorError, PriorSpec};
 
 /// Weights that a position is multiplied with, and other parameters.
@@ -97,7 +98,7 @@ impl PixelSnailConfig {
 
     /// Rows of the table of classes.
     fn class_rows(&self, spec: &PriorSpec) -> i64 {
-        spec.num_classes.map_or(0, |classes| classes + i64::from(self.has_null_class()))
+        Classes::of(spec, self.class_dropout).map_or(0, Classes::rows)
     }
 
     /// Numbers that a cursor keeps of a sample.

@@ -30,6 +30,7 @@ use self::context::Context;
 use self::conv::Conv;
 use self::cursor::PixelSnailCursor;
 use self::input::Input;
+use crate::classes::Classes;
 use crate::{Condition, Cursor, Prior, PriorError, PriorLoss, PriorSpec};
 
 pub use config::PixelSnailConfig;
@@ -59,7 +60,7 @@ struct Head {
 impl PixelSnail {
     fn new(config: &PixelSnailConfig, vs: &Path, spec: &PriorSpec) -> Self {
         let PixelSnailConfig { channel, kernel_size, .. } = *config;
-        let classes = spec.num_classes.map(|classes| classes + i64::from(config.has_null_class()));
+        let classes = Classes::of(spec, config.class_dropout).map(Classes::rows);
         let grids = spec.condition_grids.iter().enumerate();
         let cond_resnets = grids.map(|(index, grid)| {
             let vs = if index == 0 { vs / "cond_resnet" } else { vs / "cond_resnets" / index };
@@ -156,12 +157,7 @@ impl Prior for PixelSnail {
     }
 
     fn null(&self, condition: &Condition, batch: i64) -> Result<Condition, PriorError> {
-        let (Some(classes), true) = (self.spec.num_classes, self.config.has_null_class()) else {
-            let reason = "guidance needs a prior with classes that was trained with class_dropout > 0";
-            return Err(PriorError::config("cfg_scale", reason));
-        };
-        let class = Tensor::full([batch], classes, (Kind::Int64, self.device()));
-        Ok(condition.shallow_clone().with_class(class))
+        Classes::null(self.classes(), condition, batch, self.device())
     }
 }
 
