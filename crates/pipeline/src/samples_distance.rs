@@ -11,7 +11,7 @@ const BATCH: usize = 100;
 
 /// Pictures on each side below which no distance is given: the estimate is too large for few pictures, the more the fewer
 /// they are (Chong & Forsyth 2020), and with fewer than the features are wide it says little else.
-pub const LEAST: usize = 1000;
+const LEAST: usize = 1000;
 
 /// The distance, and the counts without which it says nothing: compare only figures whose counts are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -25,7 +25,7 @@ pub struct SamplesDistance {
 }
 
 impl SamplesDistance {
-    /// The distance of pictures from the features of `held_out`; `None` with fewer than [`LEAST`] on either side.
+    /// The distance of pictures from the features of `held_out`; `None` with fewer than 1,000 on either side.
     ///
     /// # Errors
     /// When a picture cannot be read, or is too small for the judge.

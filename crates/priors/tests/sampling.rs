@@ -46,13 +46,13 @@ fn sequence(grid: &TokenGrid) -> Tensor {
 /// The log-likelihood `[B]` of grids, token by token.
 fn log_likelihood(prior: &dyn Prior, condition: &Condition, grid: &TokenGrid) -> Tensor {
     let tokens = sequence(grid);
-    let mut cursor = prior.start(condition, tokens.size()[0]).unwrap();
+    let mut cursor = prior.start(condition, tokens.size()[0]).expect("a condition that fits");
     let mut sum = Tensor::zeros([tokens.size()[0]], (Kind::Double, CPU));
     for position in 0..cursor.len() {
         let tokens = tokens.select(1, position);
-        let all = cursor.logits().unwrap().log_softmax(-1, Kind::Double);
+        let all = cursor.logits().expect("a position").log_softmax(-1, Kind::Double);
         sum += all.gather(1, &tokens.unsqueeze(1), false).squeeze_dim(1);
-        cursor.push(&tokens).unwrap();
+        cursor.push(&tokens).expect("tokens that fit");
     }
     sum
 }
@@ -325,7 +325,7 @@ impl Prior for Counting {
         unreachable!()
     }
     fn start(&self, _: &Condition, batch: i64) -> Result<Box<dyn Cursor + '_>, PriorError> {
-        self.calls.lock().unwrap().push(format!("start {batch}"));
+        self.calls.lock().expect("one thread").push(format!("start {batch}"));
         Ok(Box::new(CountingCursor(self, batch, 0)))
     }
     fn null(&self, _: &Condition, _: i64) -> Result<Condition, PriorError> {
@@ -342,12 +342,12 @@ impl Cursor for CountingCursor<'_> {
     }
     fn push(&mut self, _: &Tensor) -> Result<(), PriorError> {
         self.2 += 1;
-        self.0.calls.lock().unwrap().push("push".into());
+        self.0.calls.lock().expect("one thread").push("push".into());
         Ok(())
     }
     fn prefill(&mut self, tokens: &Tensor) -> Result<(), PriorError> {
         self.2 += tokens.size()[1];
-        self.0.calls.lock().unwrap().push(format!("prefill {}", tokens.size()[1]));
+        self.0.calls.lock().expect("one thread").push(format!("prefill {}", tokens.size()[1]));
         Ok(())
     }
     fn position(&self) -> i64 {

@@ -9,10 +9,11 @@ pub(super) fn draw(logits: &Tensor, sampling: &Sampling, uniform: &Tensor) -> Te
     if sampling.temperature == 0.0 {
         return logits.argmax(-1, false);
     }
-    let mut logits = logits.to_kind(Kind::Float);
-    if sampling.temperature != 1.0 {
-        logits = logits / sampling.temperature;
-    }
+    // Never in place: the logits may be the cursor's own memory.
+    let logits = match logits.to_kind(Kind::Float) {
+        same if sampling.temperature == 1.0 => same,
+        logits => logits / sampling.temperature,
+    };
     let size = logits.size()[1];
     if let Some(k) = sampling.top_k.filter(|k| *k < size) {
         let (kept, tokens) = logits.topk(k, -1, true, true);
@@ -21,9 +22,7 @@ pub(super) fn draw(logits: &Tensor, sampling: &Sampling, uniform: &Tensor) -> Te
     if sampling.top_p.is_some() {
         return draw_nucleus(&logits.softmax(-1, Kind::Float), sampling, uniform, 16);
     }
-    if let Some(p) = sampling.min_p {
-        logits = min_p(&logits, p);
-    }
+    let logits = sampling.min_p.map_or(logits.shallow_clone(), |p| min_p(&logits, p));
     let cumulative = cumulative(&logits.softmax(-1, Kind::Float));
     invert(&cumulative, &cumulative.narrow(-1, -1, 1), uniform).squeeze_dim(-1)
 }
