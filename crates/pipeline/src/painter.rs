@@ -44,12 +44,13 @@ impl Painter {
             return Err(PipelineError::artifact(run.path(), reason));
         }
         let size = sample.size.map_or(Ok(None), |size| larger_grid(size, recipe, &tokenizer))?;
+        let kind = context.kind(recipe.head.precision);
         let sampling = Sampling { size, ..sample.sampling.clone() };
         for prior in &mut priors {
-            prior.set_sampling_weights(sample.weights).map_err(usage)?;
+            context.autocast(kind, || prior.set_sampling_weights(sample.weights)).map_err(usage)?;
             sampling.check(prior.as_ref()).map_err(usage)?;
         }
-        Ok(Self { tokenizer, priors, sampling, kind: context.kind(recipe.head.precision) })
+        Ok(Self { tokenizer, priors, sampling, kind })
     }
 
     /// How tokens are drawn.
@@ -65,9 +66,10 @@ impl Painter {
     pub fn paint(&self, mut condition: Condition, batch: usize, first: usize, context: &Context) -> Result<Painted> {
         let mut tokens = Tokens::new();
         let mut log_likelihood = Tensor::zeros([batch as i64], (Kind::Double, context.device));
-        for prior in &self.priors {
-            let draw = || sample_scored(prior.as_ref(), &condition, batch as i64, &self.sampling, first as u64, None);
-            let Sampled { tokens: grid, log_likelihood: of_level } = context.autocast(self.kind, draw)?;
+        for (level, prior) in self.priors.iter().enumerate() {
+            let sampling = Sampling { seed: seed_of_level(self.sampling.seed, level), ..self.sampling.clone() };
+            let sampled = sample_scored(prior.as_ref(), &condition, batch as i64, &sampling, first as u64, None)?;
+            let Sampled { tokens: grid, log_likelihood: of_level } = sampled;
             log_likelihood += of_level;
             condition = condition.with_grid(grid.shallow_clone());
             tokens.push(grid);
@@ -77,8 +79,13 @@ impl Painter {
     }
 }
 
+/// Noise of its own for every level: with that of the level above, a code would follow from the one at the same place there.
+fn seed_of_level(seed: u64, level: usize) -> u64 {
+    seed ^ (level as u64) << 56
+}
+
 /// The grid `[H, W]` of pictures of this height and width in pixels; none where they are of the size trained on.
-fn larger_grid(size: [u32; 2], recipe: &Recipe, tokenizer: &Tokenizer) -> Result<Option<[i64; 2]>> {
+pub fn larger_grid(size: [u32; 2], recipe: &Recipe, tokenizer: &Tokenizer) -> Result<Option<[i64; 2]>> {
     let (trained, factor) = (recipe.data.image_size, tokenizer.downsampling());
     let asked = format!("{} x {} pixels", size[0], size[1]);
     let reason = if size == [trained; 2] {

@@ -9,7 +9,6 @@ use vqkit_torch::threads;
 
 use crate::{
     context::Context,
-    encode::Split,
     error::{PipelineError, Result},
     files,
     painter::{Painted, Painter},
@@ -117,7 +116,7 @@ pub fn run_stage(run: &mut Run, recipe: &Recipe, context: &Context) -> Result<Ou
 /// When the run is not trained or its priors cannot draw so, the class is unknown, files cannot be written, or the user
 /// leaves.
 pub fn write_new(run: &Run, recipe: &Recipe, request: &Request, folder: &Path, context: &Context) -> Result<()> {
-    let names = train_prior::read_tokens(run, Split::Train)?.header.classes;
+    let names = train_prior::classes(run)?;
     let classes = classes(recipe, request, &names)?;
     let painter = Painter::new(run, recipe, &request.sample, names.len(), context)?;
     files::create_folder(folder, |folder| {

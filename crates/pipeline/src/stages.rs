@@ -1,13 +1,14 @@
 //! The stages of an experiment, in order; each is skipped where it is done, and goes on where it was cut off.
 
 use vqkit_data::Dataset;
+use vqkit_priors::PriorError;
 
 use crate::{
     context::Context,
     encode,
     error::{PipelineError, Result},
-    evaluate, load, perceptual, prior_plan,
-    recipe::Recipe,
+    evaluate, load, painter, perceptual, prior_plan,
+    recipe::{Recipe, Sample},
     run::{Output, Run},
     sample, train_features, train_prior, train_tokenizer,
 };
@@ -101,8 +102,21 @@ pub fn check(recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<(
     }
     let classes = prior_plan::classes(recipe).0;
     recipe.priors.iter().enumerate().try_for_each(|(level, prior)| {
-        Ok(prior.network.check(&load::prior_spec(recipe, &tokenizer, level, classes)?)?)
-    })
+        let spec = load::prior_spec(recipe, &tokenizer, level, classes)?;
+        prior.network.check(&spec).map_err(|error| wrong_key(&format!("prior.{level}"), error))?;
+        let Sample { sampling, weights, .. } = &recipe.sample;
+        let fits = prior.network.check_sampling(sampling, *weights, &spec);
+        fits.map_err(|error| wrong_key(&format!("sample, for prior.{level}"), error))
+    })?;
+    recipe.sample.size.map_or(Ok(()), |size| painter::larger_grid(size, recipe, &tokenizer).map(drop))
+}
+
+/// What a prior says of a key is the recipe's fault.
+fn wrong_key(section: &str, error: PriorError) -> PipelineError {
+    match error {
+        PriorError::Config { field, reason } => PipelineError::Usage(format!("{section}: `{field}` {reason}")),
+        other => other.into(),
+    }
 }
 
 /// Whether the files with weights that a new run begins with are there.
@@ -120,16 +134,15 @@ pub fn check_files(recipe: &Recipe) -> Result<()> {
 ///
 /// # Errors
 /// When there is no such stage, or one fails.
-pub fn run(run: &mut Run, recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<()> {
+pub fn run(run: &mut Run, recipe: &Recipe, data: &Dataset, only: Option<&str>, context: &Context) -> Result<()> {
     let wanted = |stage: &Stage| only.is_none_or(|only| stage.belongs_to(recipe, only));
-    let data = open_data(recipe)?;
     for stage in Stage::of(recipe).into_iter().filter(wanted) {
         let name = stage.name(recipe);
         if run.output(&name).is_some() {
             eprintln!("{name:>10} done already");
             continue;
         }
-        let output = stage.run(run, recipe, &data, context)?;
+        let output = stage.run(run, recipe, data, context)?;
         run.finish(&name, output)?;
     }
     Ok(())
@@ -148,6 +161,10 @@ pub fn open_data(recipe: &Recipe) -> Result<Dataset> {
     let needs = [("condition.class = true", recipe.condition.class), ("[features]", recipe.features.is_some())];
     if let (Some((who, _)), 0) = (needs.into_iter().find(|(_, needs)| *needs), data.train.num_classes()) {
         return Err(PipelineError::Usage(format!("{who} needs classes, and the data has none")));
+    }
+    if recipe.tokenizer.is_some() && data.held_out.is_empty() {
+        let message = "nothing is held out: give the source a `held_out` of its own, or set data.held_out = 0.05";
+        return Err(PipelineError::Usage(message.into()));
     }
     let found = data.train.num_classes();
     match recipe.condition.num_classes.filter(|wanted| *wanted != found) {

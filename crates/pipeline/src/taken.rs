@@ -67,13 +67,13 @@ pub fn copy(run: &mut Run, taken: &TakenTokenizer) -> Result<Output> {
     run.begin(STAGE)?;
     let (checkpoint, inside) = find(taken)?;
     let origin = Origin { from: &taken.from, checkpoint: &inside, fingerprint: &taken.fingerprint };
-    let copied = trainer::copy_for_use(&checkpoint, &run.folder(STAGE), &origin)?;
-    let fingerprint = trainer::fingerprint(&copied)?;
+    let fingerprint = trainer::fingerprint(&checkpoint)?;
     if fingerprint != taken.fingerprint {
         let reason =
             "its weights are not those that tokenizer.from found: the run was trained anew since; use a new --run";
         return Err(PipelineError::artifact(&checkpoint, reason));
     }
+    let copied = trainer::copy_for_use(&checkpoint, &run.folder(STAGE), &origin)?;
     eprintln!("{STAGE:>10} taken from {}", taken.from.display());
     Ok(Output { path: run.relative(&copied), fingerprint })
 }

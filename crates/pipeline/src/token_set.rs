@@ -82,7 +82,8 @@ fn u32_of(bytes: &[u8]) -> u32 {
 }
 
 impl TokenSet {
-    /// Opens files and joins them in the order given. Every index is compared with its codebook, once; none is kept.
+    /// Opens files and joins them in the order given. Every index is compared with its codebook, once; none is kept. The files are
+    /// mapped: nobody may write into them, or cut them shorter, while the set is in use.
     ///
     /// # Errors
     /// When one cannot be read, is not a token file, holds an index outside its codebook, or does not belong with the
@@ -236,8 +237,8 @@ fn map(path: &Path) -> Result<Mmap> {
     let io = |source| PipelineError::io("read", path, source);
     let file = File::open(path).map_err(io)?;
     // SAFETY: the bytes must not change while they are mapped, and a file cut shorter by another process would end this one with
-    // SIGBUS. No program of ours does either: a token file is written beside its place and renamed, so what is mapped here stays as
-    // it is even where a new file takes its name, and the run in which it lies is locked by whoever works on it.
+    // SIGBUS. vqkit does neither: it writes a token file beside its place and renames it, so what is mapped here stays as it is even
+    // where a new file takes its name. Of other programs, [`TokenSet::open`] says that they must not.
     unsafe { Mmap::map(&file) }.map_err(io)
 }
 

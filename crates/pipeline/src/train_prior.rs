@@ -15,6 +15,7 @@ use crate::{
     prior_batches::{self, PriorBatches},
     recipe::Recipe,
     run::{Output, Run},
+    token_file::TokenHeader,
     token_set::TokenSet,
     train_tokenizer,
     trainer::{self, Better, Trainer},
@@ -99,6 +100,20 @@ pub fn read_tokens(run: &Run, split: Split) -> Result<TokenSet> {
     Ok(tokens)
 }
 
+/// The names of the classes that the run's priors know, from the header of its first token file.
+///
+/// # Errors
+/// As [`read_tokens`].
+pub fn classes(run: &Run) -> Result<Vec<String>> {
+    let folder = run.path().join(&run.require(encode::STAGE)?.path);
+    match encode::files_of(&folder, Split::Train).first() {
+        Some(first) => Ok(TokenHeader::read(first)?.classes),
+        None => {
+            Err(PipelineError::artifact(&folder, "holds no token file; remove it and run the stage `tokens` again"))
+        }
+    }
+}
+
 /// Held-out bits per token, with the averaged weights.
 fn measure(
     trainer: &mut Trainer,
@@ -126,7 +141,7 @@ pub fn bits_per_dim(bits_per_token: f64, shape: &[i64], recipe: &Recipe) -> f64 
     bits_per_token * shape.iter().product::<i64>() as f64 / dims
 }
 
-/// Mean bits per token of the first `wanted` grids of a set.
+/// Mean bits per token of `wanted` grids of a set, evenly spread over it: files are often in the order of their classes.
 ///
 /// # Errors
 /// When libtorch refuses.
@@ -142,7 +157,8 @@ pub fn bits_per_token(
     let (mut bits, kind) = (0.0, context.kind(recipe.head.precision));
     for start in (0..wanted).step_by(recipe.evaluate.batch_size) {
         let end = wanted.min(start + recipe.evaluate.batch_size);
-        let places = prior_batches::places_between(start, end);
+        let places = (start..end).map(|index| (index * tokens.len() / wanted) as i64).collect::<Vec<_>>();
+        let places = Tensor::from_slice(&places);
         let (target, condition) = prior_batches::batch(tokens, recipe, level, &places, context.device)?;
         let loss = no_grad(|| context.autocast(kind, || prior.loss(&target, &condition, false)))?;
         bits += loss.bits_per_token() * (end - start) as f64;

@@ -121,10 +121,14 @@ fn measure(options: &Options) -> Result<Value, Box<dyn Error>> {
     let sampling = Sampling { top_k: Some(TOP_K), ..Sampling::default() };
     let draw = || sample(&gpt, &Condition::none(), options.batch, &sampling, 0, None);
     draw()?;
+    let mut failed = None;
     let seconds = fastest(options.draws, || {
-        let _ = draw();
+        failed = draw().err();
         wait(options.device);
     });
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
     let (bandwidth, operations) = ceilings(options.device);
     let steps_per_second = options.tokens as f64 / seconds;
     let width = match options.weights.as_str() {

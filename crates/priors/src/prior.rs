@@ -3,7 +3,7 @@
 use std::f64::consts::LN_2;
 use std::fmt;
 
-use tch::{Device, Tensor};
+use tch::{Device, Reduction, Tensor};
 use vqkit_torch::TokenGrid;
 
 use crate::{Condition, PriorError, PriorSpec, SamplingWeights};
@@ -26,7 +26,7 @@ pub trait Prior: fmt::Debug + Send {
     /// Logits `[B, K, H, W]` of every position given all earlier ones, in one pass, for a prior with `Q = 1`.
     ///
     /// # Errors
-    /// As [`Prior::loss`].
+    /// As [`Prior::loss`]; [`PriorError::Config`] for a prior of several codebooks.
     fn logits(&self, target: &TokenGrid, condition: &Condition) -> Result<Tensor, PriorError>;
 
     /// A cursor at the first position of `batch` empty grids.
@@ -49,7 +49,7 @@ pub trait Prior: fmt::Debug + Send {
         8
     }
 
-    /// The raster place of every position of the grid in the order in which a cursor visits them; none: raster order.
+    /// The raster place of every place of the grid, `H · W` of them, in the order in which a cursor visits them; none: raster order.
     fn places(&self) -> Option<&[i64]> {
         None
     }
@@ -107,6 +107,14 @@ pub trait Cursor {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// The mean cross entropy of tokens `[B, H, W]` under logits `[B, K, H, W]`, a scalar in nats.
+///
+/// Flattened, since libtorch's loss of maps is not deterministic on a GPU.
+pub(crate) fn cross_entropy_of_maps(logits: &Tensor, tokens: &Tensor) -> Result<Tensor, PriorError> {
+    let rows = logits.f_permute([0, 2, 3, 1])?.f_flatten(0, 2)?;
+    Ok(rows.f_cross_entropy_loss(&tokens.f_flatten(0, -1)?, None::<Tensor>, Reduction::Mean, -100, 0.0)?)
 }
 
 /// The loss of a batch, in nats per token.

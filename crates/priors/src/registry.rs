@@ -5,7 +5,7 @@ use tch::nn;
 use crate::gpt::{Gpt2Config, LlamaConfig};
 use crate::pixelcnn::GatedPixelCnnConfig;
 use crate::pixelsnail::PixelSnailConfig;
-use crate::{Cost, Prior, PriorError, PriorSpec};
+use crate::{Cost, Prior, PriorError, PriorSpec, Sampling, SamplingWeights};
 
 vqkit_config::tagged! {
     /// The configuration of a prior.
@@ -45,6 +45,31 @@ impl PriorConfig {
     /// As [`PriorConfig::build`].
     pub fn cost(&self, spec: &PriorSpec) -> Result<Cost, PriorError> {
         each_prior!(self, |config| config.cost(spec))
+    }
+
+    /// Whether the prior can be sampled so, without building it; does not look at `size`.
+    ///
+    /// # Errors
+    /// [`PriorError::Config`] for a value that is not allowed, or that this prior has no means for.
+    pub fn check_sampling(
+        &self,
+        sampling: &Sampling,
+        weights: SamplingWeights,
+        spec: &PriorSpec,
+    ) -> Result<(), PriorError> {
+        sampling.validate()?;
+        let (has_null, has_weights) = each_prior!(self, |config| (config.has_null(), config.has_weights(weights)));
+        if sampling.guides(spec.positions()) && !has_null {
+            let reason = "guidance needs a prior that is trained without its condition now and then: class_dropout or \
+                          condition_dropout above 0";
+            return Err(PriorError::config("cfg_scale", reason));
+        }
+        match has_weights {
+            true => Ok(()),
+            false => {
+                Err(PriorError::config("weights", format!("this prior has no {weights} weights; it samples with fp32")))
+            }
+        }
     }
 
     /// Looks at every value.

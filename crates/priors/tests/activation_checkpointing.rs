@@ -16,12 +16,16 @@ fn blocks_that_run_twice_give_the_same_gradients() {
         tch::manual_seed(5);
         let vs = nn::VarStore::new(CPU);
         let llama = LlamaConfig { activation_checkpointing, multiple_of: 8, ..LlamaConfig::new(2, 2, 16) };
-        let gpt2 = Gpt2Config { resid_pdrop: 0.3, embd_pdrop: 0.1, ..Gpt2Config::new(3, 2, 12) };
+        let gpt2 = Gpt2Config { resid_pdrop: 0.3, embd_pdrop: 0.1, attn_pdrop: 0.1, ..Gpt2Config::new(3, 2, 12) };
         let gpt = match llama_kind {
             true => llama.build(&vs.root(), &spec),
             false => Gpt2Config { activation_checkpointing, ..gpt2 }.build(&vs.root(), &spec),
         }
         .unwrap();
+        // LlamaGen's head is 0 at first, which would hide every other gradient.
+        tch::no_grad(|| {
+            vs.trainable_variables().iter_mut().for_each(|value| drop(value.g_add_(&(value.randn_like() * 0.1))))
+        });
         let condition = Condition::none().with_class(class.shallow_clone());
         let loss = gpt.loss(&target, &condition, true).unwrap().image;
         let next = Tensor::rand([3], (Kind::Float, CPU));
@@ -35,7 +39,8 @@ fn blocks_that_run_twice_give_the_same_gradients() {
         let (plain, twice) = (gradients(false, llama_kind), gradients(true, llama_kind));
         assert_eq!((plain.0, plain.2, plain.3), (twice.0, twice.2, twice.3), "loss, and random numbers behind it");
         for ((name, plain), (_, twice)) in plain.1.iter().zip(&twice.1) {
-            assert!(largest(plain - twice) < 1e-7, "{name}");
+            let size = largest(plain.shallow_clone());
+            assert!(size > 0.0 && largest(plain - twice) < 1e-5 * size, "{name}");
         }
     }
 }

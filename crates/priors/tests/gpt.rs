@@ -196,17 +196,24 @@ fn corrupted_tokens_are_read_in_training_alone() {
 #[test]
 fn a_null_condition_is_what_dropping_trains() {
     let spec = PriorSpec::new(vec![CODES], [2, 2]).with_condition_grid(GridSpec { sizes: vec![4], grid: [2, 2] });
-    let (_vs, gpt) = llama(LlamaConfig { condition_dropout: 0.5, ..small() }, &spec);
+    let still = LlamaConfig { token_dropout_p: 0.0, resid_dropout_p: 0.0, ffn_dropout_p: 0.0, ..small() };
+    let (_vs, gpt) = llama(LlamaConfig { condition_dropout: 0.5, ..still }, &spec);
     let condition = Condition::none().with_grid(tokens(&[4], [2, 2], 3));
     let null = gpt.null(&condition, 3).unwrap();
     let first = |condition: &Condition| gpt.cursor(condition, 3).unwrap().logits().unwrap();
     assert!(largest(first(&null) - first(&condition)) > 1e-4);
     assert!(largest(first(&null).get(0) - first(&null).get(1)) < 1e-6);
     let target = tokens(&[CODES], [2, 2], 3);
-    let losses = (0..20).map(|_| gpt.loss(&target, &condition, true).unwrap().image.double_value(&[]));
-    let mut losses: Vec<_> = losses.collect();
-    losses.sort_by(f64::total_cmp);
-    assert_ne!(losses.first(), losses.last());
+    let row = |index: i64, condition: &Condition, train: bool| {
+        let of = |grid: &TokenGrid| TokenGrid::new(grid.indices.narrow(0, index, 1), grid.sizes.clone()).unwrap();
+        let condition = Condition::none().with_grid(of(&condition.grids[0]));
+        gpt.loss(&of(&target), &condition, train).unwrap().image.double_value(&[])
+    };
+    let (with, without) = (row(0, &condition, false), row(0, &null, false));
+    let trained: Vec<f64> = (0..40).map(|_| row(0, &condition, true)).collect();
+    let is = |loss: f64, wanted: f64| (loss - wanted).abs() < 1e-5;
+    assert!(trained.iter().all(|loss| is(*loss, with) || is(*loss, without)), "{trained:?}");
+    assert!(trained.iter().any(|loss| is(*loss, with)) && trained.iter().any(|loss| is(*loss, without)));
 }
 
 #[test]

@@ -107,7 +107,7 @@ pub const PAIRS: &[Pair] = &[
 const fn gpt_sampling(name: &'static str, arguments: &'static [&'static str]) -> Pair {
     Pair {
         name,
-        about: "256 tokens by a GPT of 12 layers, width 512, fp32; minGPT with a concatenated cache",
+        about: "256 tokens by a GPT of 12 layers, width 512, our weights as the name says; minGPT with a concatenated cache, in fp32",
         package: "vqkit-priors",
         example: "gpt_speed",
         figure: "tokens_per_second",
@@ -120,12 +120,15 @@ const fn gpt_sampling(name: &'static str, arguments: &'static [&'static str]) ->
 }
 
 const fn against_transformers(pair: Pair) -> Pair {
-    Pair { about: "256 tokens by a GPT of 12 layers, width 512; GPT-2 of transformers, its generate, in bf16", ..pair }
+    Pair {
+        about: "256 tokens by a GPT of 12 layers, width 512; GPT-2 of transformers, its generate, in bf16 unless the name says fp32",
+        ..pair
+    }
 }
 
 const fn gpt_step(name: &'static str, arguments: &'static [&'static str]) -> Pair {
     Pair {
-        about: "a training step of a GPT of 12 layers, width 512, on 4 x 256 tokens; minGPT with PyTorch's fused AdamW",
+        about: "a training step of a GPT of 12 layers, width 512, on 4 x 256 tokens; minGPT, whose attention is written out, in fp32 with fused AdamW",
         example: "gpt_step",
         figure: "steps_per_second",
         peer: Some("gpt_step.py"),

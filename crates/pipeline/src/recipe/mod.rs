@@ -118,7 +118,7 @@ impl Recipe {
         let condition = read_condition(root.take("condition")?.as_ref())?;
         let prior_sections = root.take_list("prior")?;
         let sample_section = root.take("sample")?;
-        let evaluate = read_or_default::<Evaluate>(root.take("evaluate")?.as_ref())?;
+        let evaluate = read_evaluate(root.take("evaluate")?.as_ref())?;
         let head: Head = root.read()?;
         check_name(&root, &head.name)?;
 
@@ -215,6 +215,14 @@ impl Prior {
         table.insert("tokens".into(), toml::Value::try_from(self.tokens)?);
         table.insert("train".into(), toml::Value::try_from(&self.train)?);
         Ok(table)
+    }
+}
+
+fn read_evaluate(section: Option<&Section>) -> Result<Evaluate, ConfigError> {
+    let evaluate = read_or_default::<Evaluate>(section)?;
+    match (evaluate.batch_size, section) {
+        (0, Some(section)) => Err(section.error_at("batch_size", "must be at least 1")),
+        _ => Ok(evaluate),
     }
 }
 

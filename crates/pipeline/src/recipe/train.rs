@@ -27,7 +27,7 @@ pub struct Train {
     /// AdamW's decay rates of the two moments. Default `[0.9, 0.95]`.
     #[serde(default = "Train::default_betas")]
     pub betas: (f64, f64),
-    /// Decoupled weight decay, on weights of two and more axes only. Default 0.
+    /// Decoupled weight decay, where `vqkit_torch::optim::decays` says: on matrices and kernels. Default 0.
     #[serde(default)]
     pub weight_decay: f64,
     /// Largest global norm of the gradients; 0 leaves them as they are. Default 1.

@@ -7,7 +7,7 @@ use super::block::{Attention, Block, Linear, Mlp, Norm, Projections};
 use super::options::{Options, at_least_one, divides, probability};
 use super::prefix::{Prefix, Projection};
 use super::{Gpt, Layout, Network, TokenOrder, Vocabulary};
-use crate::{PriorError, PriorSpec};
+use crate::{PriorError, PriorSpec, SamplingWeights};
 
 /// Parameters of [`Gpt`] as taming-transformers has it (Esser et al. 2021); names and defaults are upstream's.
 ///
@@ -54,7 +54,8 @@ pub struct Gpt2Config {
     /// Whether the head is the table of tokens. Default false.
     #[serde(default)]
     pub tied_head: bool,
-    /// Probability with which a row loses its condition in training; above 0 guidance is possible. Default 0.
+    /// Probability with which a row loses its condition in training: class and embedding, and the grids where there is neither;
+    /// above 0 guidance is possible. Default 0.
     #[serde(default)]
     pub condition_dropout: f64,
     /// Whether blocks are run once more on the way back, instead of keeping what is between. Default false.
@@ -105,12 +106,13 @@ impl Gpt2Config {
         self.options().validate()
     }
 
-    /// Compares with what a prior is to be built for; allocates nothing.
+    /// Compares with what a prior is to be built for, without building it.
     ///
     /// # Errors
     /// [`PriorError::Config`] for a value that is not allowed, alone or for this `spec`.
     pub fn check(&self, spec: &PriorSpec) -> Result<(), PriorError> {
         self.validate()?;
+        spec.validate()?;
         let layout = Layout::new(spec, self.order)?;
         self.options().check(spec, layout.prefix())?;
         match self.block_size {
@@ -144,6 +146,16 @@ impl Gpt2Config {
             embedding_dropout: self.embd_pdrop,
         };
         Gpt::new(network, None, options, layout, spec)
+    }
+
+    /// Whether what it builds has a null condition.
+    pub(crate) fn has_null(&self) -> bool {
+        self.condition_dropout > 0.0
+    }
+
+    /// Whether what it builds can be sampled with such weights, on some device.
+    pub(crate) fn has_weights(&self, _: SamplingWeights) -> bool {
+        true
     }
 
     pub(super) fn options(&self) -> Options {

@@ -8,7 +8,7 @@ use super::block::{Attention, Block, Linear, Mlp, Norm, Projections};
 use super::options::{Options, at_least_one, divides, probability};
 use super::prefix::{Prefix, Projection};
 use super::{Gpt, Layout, Network, TokenOrder, Vocabulary, rotary_table};
-use crate::{PriorError, PriorSpec};
+use crate::{PriorError, PriorSpec, SamplingWeights};
 
 /// Parameters of [`Gpt`] as LlamaGen has it (Sun et al. 2024); names and defaults are upstream's.
 ///
@@ -65,7 +65,8 @@ pub struct LlamaConfig {
     /// Whether the head is the table of tokens. Default false.
     #[serde(default)]
     pub tied_head: bool,
-    /// Probability with which a row loses its condition in training; above 0 guidance is possible. Upstream's
+    /// Probability with which a row loses its condition in training: class and embedding, and the grids where there is neither;
+    /// above 0 guidance is possible. Upstream's
     /// `class_dropout_prob`, there 0.1. Default 0.
     #[serde(default)]
     pub condition_dropout: f64,
@@ -94,6 +95,8 @@ fn one() -> f64 {
     1.0
 }
 
+/// The widest hidden layer: far more than any model has.
+const WIDEST: i64 = 1 << 24;
 /// Standard deviation of all weights at first, but of the head's, which are 0.
 const STDEV: f64 = 0.02;
 
@@ -125,7 +128,8 @@ impl LlamaConfig {
     pub fn hidden(&self) -> i64 {
         let wide = 2 * 4 * self.dim / 3;
         let wide = self.ffn_dim_multiplier.map_or(wide, |factor| (factor * wide as f64) as i64);
-        (wide + self.multiple_of - 1) / self.multiple_of * self.multiple_of
+        let multiple = self.multiple_of.max(1);
+        wide.saturating_add(multiple - 1) / multiple * multiple
     }
 
     /// Looks at every value.
@@ -152,6 +156,10 @@ impl LlamaConfig {
         if let Some((field, value)) = positive.into_iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
             return Err(PriorError::config(field, format!("must be a positive number, got {value}")));
         }
+        if !(1..=WIDEST).contains(&self.hidden()) {
+            let reason = format!("makes the hidden layer {} wide; must lie in 1..={WIDEST}", self.hidden());
+            return Err(PriorError::config("ffn_dim_multiplier", reason));
+        }
         probability("token_dropout_p", self.token_dropout_p)?;
         probability("resid_dropout_p", self.resid_dropout_p)?;
         probability("ffn_dropout_p", self.ffn_dropout_p)?;
@@ -159,14 +167,14 @@ impl LlamaConfig {
         self.options().validate()
     }
 
-    /// Compares with what a prior is to be built for; allocates nothing.
+    /// Compares with what a prior is to be built for, without building it.
     ///
     /// # Errors
     /// [`PriorError::Config`] for a value that is not allowed, alone or for this `spec`.
     pub fn check(&self, spec: &PriorSpec) -> Result<(), PriorError> {
         self.validate()?;
-        let layout = Layout::new(spec, self.order)?;
-        self.options().check(spec, layout.prefix())
+        spec.validate()?;
+        self.options().check(spec, Layout::new(spec, self.order)?.prefix())
     }
 
     /// The prior with its parameters under `vs`.
@@ -195,6 +203,16 @@ impl LlamaConfig {
 
     pub(super) fn kept_heads(&self) -> i64 {
         self.n_kv_head.unwrap_or(self.n_head)
+    }
+
+    /// Whether what it builds has a null condition.
+    pub(crate) fn has_null(&self) -> bool {
+        self.condition_dropout > 0.0
+    }
+
+    /// Whether what it builds can be sampled with such weights, on some device.
+    pub(crate) fn has_weights(&self, _: SamplingWeights) -> bool {
+        true
     }
 
     pub(super) fn options(&self) -> Options {

@@ -220,11 +220,11 @@ impl Gpt {
             let want = "true in its last column: padding lies in front";
             return Err(PriorError::shape("the mask of the embedding", want, mask));
         }
-        match self.options.drops_grids(&self.spec) {
-            // The null token lies outside every codebook.
-            true => Ok(()),
-            false => condition.grids.iter().try_for_each(|grid| Ok(grid.check_range()?)),
-        }
+        let may_be_null = self.options.drops_grids(&self.spec);
+        condition.grids.iter().try_for_each(|grid| match may_be_null {
+            true => Ok(without_null(grid)?.check_range()?),
+            false => Ok(grid.check_range()?),
+        })
     }
 }
 
@@ -246,14 +246,15 @@ impl Prior for Gpt {
     }
 
     fn set_sampling_weights(&mut self, weights: SamplingWeights) -> Result<(), PriorError> {
-        self.decoder = match (weights, self.device()) {
+        let weights = match (weights, self.device()) {
             (SamplingWeights::Int8, device) if device != Device::Cpu => {
                 return Err(PriorError::config("weights", "int8 is for the CPU; take bf16 on a GPU"));
             }
-            // On a GPU, cursors follow the arithmetic that they are started in.
-            (SamplingWeights::Fp32, device) if device != Device::Cpu => None,
-            _ => Some(Box::new(Decoder::new(self, weights)?)),
+            // On a GPU, in the arithmetic that is current here.
+            (SamplingWeights::Fp32, device) if device != Device::Cpu => decode::arithmetic(self),
+            _ => weights,
         };
+        self.decoder = Some(Box::new(Decoder::new(self, weights)?));
         Ok(())
     }
 
@@ -278,6 +279,11 @@ impl Prior for Gpt {
 
     fn logits(&self, target: &TokenGrid, condition: &Condition) -> Result<Tensor, PriorError> {
         self.spec.target().check(target, "the target")?;
+        if self.layout.codebooks != 1 {
+            let reason =
+                format!("logits of a grid are those of one codebook, this prior has {}", self.layout.codebooks);
+            return Err(PriorError::config("sizes", reason));
+        }
         let condition = self.complete(condition, target.batch())?;
         let tokens = self.layout.sequence(target, self.device())?;
         let hidden = self.before_tokens(&condition, &tokens, false)?;
@@ -301,4 +307,11 @@ impl Prior for Gpt {
         }
         self.network.prefix.null(condition, batch, &self.spec, &self.options)
     }
+}
+
+/// A grid with a token of the first codes in place of the null token, which lies outside every codebook.
+fn without_null(grid: &TokenGrid) -> Result<TokenGrid, PriorError> {
+    let null = grid.sizes.iter().sum::<i64>();
+    let zero = grid.indices.f_zeros_like()?;
+    Ok(TokenGrid { indices: grid.indices.f_where_self(&grid.indices.ne(null), &zero)?, sizes: grid.sizes.clone() })
 }

@@ -44,7 +44,6 @@ impl Options {
 
     /// Compares with the conditions and the prefix that a target has.
     pub(super) fn check(&self, spec: &PriorSpec, prefix: i64) -> Result<(), PriorError> {
-        spec.validate()?;
         if self.has_null() && !spec.has_condition() {
             return Err(PriorError::config("condition_dropout", "needs a condition to drop; set it to 0"));
         }

@@ -94,7 +94,7 @@ fn coarse_first(row: u64, column: u64, side: u64) -> u64 {
 
 /// The cells of a square of an even side, from the centre: up, right, down, left, and on in ever longer strokes.
 fn spiral(side: i64) -> Result<Vec<(i64, i64)>, PriorError> {
-    if side % 2 == 1 {
+    if side < 2 || side % 2 == 1 {
         return Err(PriorError::config("order", format!("a spiral needs an even number of rows, got {side}")));
     }
     let (mut row, mut column) = (side / 2, side / 2 - 1);

@@ -7,6 +7,9 @@ use tch::{Kind, Tensor};
 /// The pairs of numbers of a head are shared out: the first half of them turns by the row, the second by the column, pair
 /// `i` of each half by `position / base^(4 i / dim)`. A position of `None`, which is not on the grid, has a table of zeros
 /// and so a query and a key of zero, as upstream's.
+///
+/// # Panics
+/// When `head_dim` is not a multiple of 4.
 pub fn rotary_table(positions: &[Option<[f64; 2]>], head_dim: i64, base: f64) -> Tensor {
     let half = (head_dim / 4) as usize;
     let mut numbers: Vec<f32> = Vec::with_capacity(positions.len() * half * 4);

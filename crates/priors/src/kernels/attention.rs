@@ -102,7 +102,9 @@ mod tests {
             bias: masks.then(|| numbers(&bias)),
         };
         let scores = Tensor::zeros([rows, count, capacity], CPU);
-        attend(heads, numbers(&query), &of_past, numbers_mut(&scores), numbers_mut(&output));
+        // SAFETY: made just now.
+        let (room, written) = unsafe { (numbers_mut(&scores), numbers_mut(&output)) };
+        attend(heads, numbers(&query), &of_past, room, written);
 
         let mask = masks.then(|| bias.narrow(1, 0, length).view([rows, 1, 1, length]));
         let [keys, values] = [keys, values].map(|all| all.narrow(2, 0, length));

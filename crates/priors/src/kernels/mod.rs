@@ -26,15 +26,24 @@ fn has_avx2() -> bool {
 /// When it is another.
 pub(crate) fn numbers(tensor: &Tensor) -> &[f32] {
     check(tensor);
+    if tensor.numel() == 0 {
+        return &[];
+    }
     // SAFETY: so many f32 lie there, for as long as the handle lives.
     unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) }
 }
 
-/// As [`numbers`], to be written; no other slice of the same memory may be in use.
+/// As [`numbers`], to be written.
+///
+/// # Safety
+/// No other slice of the same memory is in use.
 #[allow(clippy::mut_from_ref, reason = "handles of tensors share their memory as cells do")]
-pub(crate) fn numbers_mut(tensor: &Tensor) -> &mut [f32] {
+pub(crate) unsafe fn numbers_mut(tensor: &Tensor) -> &mut [f32] {
     check(tensor);
-    // SAFETY: as above; the callers hold no other slice of this memory.
+    if tensor.numel() == 0 {
+        return &mut [];
+    }
+    // SAFETY: so many f32 lie there, and nobody else has them, as the caller says.
     unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) }
 }
 

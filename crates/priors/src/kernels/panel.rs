@@ -38,8 +38,8 @@ pub(super) fn accumulate<W: Weight>(
     panel: &[W],
     sums: &mut Sums,
 ) {
-    assert!(panel.len() >= depth * WIDTH && count <= ROWS);
-    assert!(count == 0 || rows.len() >= (count - 1) * stride + depth);
+    assert!((1..=ROWS).contains(&count) && panel.len() >= depth * WIDTH);
+    assert!(rows.len() >= (count - 1) * stride + depth);
     #[cfg(target_arch = "x86_64")]
     if super::has_avx2() {
         let (rows, panel) = (rows.as_ptr(), panel.as_ptr());

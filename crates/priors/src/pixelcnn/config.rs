@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn;
 
 use super::GatedPixelCnn;
-use crate::{PriorError, PriorSpec};
+use crate::{PriorError, PriorSpec, SamplingWeights};
 
 /// Parameters of [`GatedPixelCnn`]; defaults are those of ritheshkumar95/pytorch-vqvae.
 ///
@@ -117,7 +117,7 @@ impl GatedPixelCnnConfig {
         if spec.embedding.is_some() {
             return Err(PriorError::config("type", "`pixelcnn` takes no embedding; `gpt2` and `llama` do"));
         }
-        if self.has_null_class() && spec.num_classes.is_none() {
+        if self.has_null() && spec.num_classes.is_none() {
             return Err(PriorError::config("class_dropout", "needs a class condition to drop; set it to 0"));
         }
         Ok(())
@@ -132,7 +132,13 @@ impl GatedPixelCnnConfig {
         Ok(GatedPixelCnn::new(self, vs, spec))
     }
 
-    pub(super) fn has_null_class(&self) -> bool {
+    /// Whether what it builds has a null condition.
+    pub(crate) fn has_null(&self) -> bool {
         self.class_dropout > 0.0
+    }
+
+    /// Whether what it builds can be sampled with such weights.
+    pub(crate) fn has_weights(&self, weights: SamplingWeights) -> bool {
+        weights == SamplingWeights::Fp32
     }
 }

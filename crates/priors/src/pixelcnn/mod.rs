@@ -13,13 +13,14 @@ mod grid_encoder;
 mod layer;
 
 use tch::nn::{self, Module};
-use tch::{Device, Reduction, Tensor};
+use tch::{Device, Tensor};
 use vqkit_torch::TokenGrid;
 
 use self::cursor::PixelCnnCursor;
 use self::grid_encoder::GridEncoder;
 use self::layer::{GatedLayer, Shape};
 use crate::classes::Classes;
+use crate::prior::cross_entropy_of_maps;
 use crate::{Condition, Cursor, Prior, PriorError, PriorLoss, PriorSpec};
 
 pub use config::GatedPixelCnnConfig;
@@ -84,7 +85,7 @@ impl GatedPixelCnn {
     }
 
     fn context(&self, condition: &Condition, batch: i64, train: bool) -> Result<Context, PriorError> {
-        self.spec.check(condition, batch, self.config.has_null_class())?;
+        self.spec.check(condition, batch, self.config.has_null())?;
         let labels = |classes: Classes| classes.labels(condition, batch, self.device(), train);
         Ok(Context { class: self.classes().map(labels), features: self.features(condition)? })
     }
@@ -125,8 +126,7 @@ impl Prior for GatedPixelCnn {
         let context = self.context(condition, target.batch(), train)?;
         let tokens = target.indices.squeeze_dim(1).to_device(self.device());
         let logits = self.forward(&tokens, &context, train)?;
-        let image = logits.f_cross_entropy_loss(&tokens, None::<Tensor>, Reduction::Mean, -100, 0.0)?;
-        Ok(PriorLoss { image, text: None })
+        Ok(PriorLoss { image: cross_entropy_of_maps(&logits, &tokens)?, text: None })
     }
 
     fn logits(&self, target: &TokenGrid, condition: &Condition) -> Result<Tensor, PriorError> {
@@ -140,7 +140,7 @@ impl Prior for GatedPixelCnn {
             return Err(PriorError::config("batch", format!("must be at least 1, got {batch}")));
         }
         let _guard = tch::no_grad_guard();
-        self.spec.check(condition, batch, self.config.has_null_class())?;
+        self.spec.check(condition, batch, self.config.has_null())?;
         self.check_range(condition)?;
         let context = self.context(condition, batch, false)?;
         Ok(Box::new(PixelCnnCursor::new(self, &context, batch)?))

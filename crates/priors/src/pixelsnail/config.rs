@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn;
 
 use super::PixelSnail;
-use crate::{PriorError, PriorSpec};
+use crate::{PriorError, PriorSpec, SamplingWeights};
 
 /// Parameters of [`PixelSnail`]; names and defaults are those of rosinality/vq-vae-2-pytorch.
 ///
@@ -149,7 +149,7 @@ impl PixelSnailConfig {
         if spec.embedding.is_some() {
             return Err(PriorError::config("type", "`pixelsnail` takes no embedding; `gpt2` and `llama` do"));
         }
-        if self.has_null_class() && spec.num_classes.is_none() {
+        if self.has_null() && spec.num_classes.is_none() {
             return Err(PriorError::config("class_dropout", "needs a class condition to drop; set it to 0"));
         }
         for (field, value) in [("n_cond_res_block", self.n_cond_res_block), ("cond_res_channel", self.cond_res_channel)]
@@ -171,7 +171,13 @@ impl PixelSnailConfig {
         Ok(PixelSnail::new(self, vs, spec))
     }
 
-    pub(super) fn has_null_class(&self) -> bool {
+    /// Whether what it builds has a null condition.
+    pub(crate) fn has_null(&self) -> bool {
         self.class_dropout > 0.0
+    }
+
+    /// Whether what it builds can be sampled with such weights.
+    pub(crate) fn has_weights(&self, weights: SamplingWeights) -> bool {
+        weights == SamplingWeights::Fp32
     }
 }

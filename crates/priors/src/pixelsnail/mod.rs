@@ -21,7 +21,7 @@ mod cursor;
 mod input;
 
 use tch::nn::{self, Path};
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Device, Kind, Tensor};
 use vqkit_torch::TokenGrid;
 
 use self::blocks::{GatedResBlock, Kernel, PixelBlock};
@@ -31,6 +31,7 @@ use self::conv::Conv;
 use self::cursor::PixelSnailCursor;
 use self::input::Input;
 use crate::classes::Classes;
+use crate::prior::cross_entropy_of_maps;
 use crate::{Condition, Cursor, Prior, PriorError, PriorLoss, PriorSpec};
 
 pub use config::PixelSnailConfig;
@@ -87,7 +88,7 @@ impl PixelSnail {
     pub fn logits_without_grids(&self, target: &TokenGrid, condition: &Condition) -> Result<Tensor, PriorError> {
         self.spec.target().check(target, "the target")?;
         let spec = PriorSpec { condition_grids: Vec::new(), ..self.spec.clone() };
-        spec.check(condition, target.batch(), self.config.has_null_class())?;
+        spec.check(condition, target.batch(), self.config.has_null())?;
         let context = self.context(condition, target.batch(), false)?;
         self.forward(&self.tokens(target), &context, false)
     }
@@ -114,7 +115,7 @@ impl PixelSnail {
     /// Looks at the condition of `target`.
     fn given(&self, target: &TokenGrid, condition: &Condition, train: bool) -> Result<Context, PriorError> {
         self.spec.target().check(target, "the target")?;
-        self.spec.check(condition, target.batch(), self.config.has_null_class())?;
+        self.spec.check(condition, target.batch(), self.config.has_null())?;
         self.context(condition, target.batch(), train)
     }
 
@@ -136,8 +137,7 @@ impl Prior for PixelSnail {
         let context = self.given(target, condition, train)?;
         let tokens = self.tokens(target);
         let logits = self.forward(&tokens, &context, train)?;
-        let image = logits.f_cross_entropy_loss(&tokens, None::<Tensor>, Reduction::Mean, -100, 0.0)?;
-        Ok(PriorLoss { image, text: None })
+        Ok(PriorLoss { image: cross_entropy_of_maps(&logits, &tokens)?, text: None })
     }
 
     fn logits(&self, target: &TokenGrid, condition: &Condition) -> Result<Tensor, PriorError> {
@@ -150,7 +150,7 @@ impl Prior for PixelSnail {
             return Err(PriorError::config("batch", format!("must be at least 1, got {batch}")));
         }
         let _guard = tch::no_grad_guard();
-        self.spec.check(condition, batch, self.config.has_null_class())?;
+        self.spec.check(condition, batch, self.config.has_null())?;
         self.check_range(condition)?;
         let context = self.context(condition, batch, false)?;
         Ok(Box::new(PixelSnailCursor::new(self, &context, batch)))

@@ -12,7 +12,8 @@ pub(super) fn draw(logits: &Tensor, sampling: &Sampling, uniform: &Tensor) -> Te
     // Never in place: the logits may be the cursor's own memory.
     let logits = match logits.to_kind(Kind::Float) {
         same if sampling.temperature == 1.0 => same,
-        logits => logits / sampling.temperature,
+        // Less the largest, so that no temperature makes it infinite.
+        logits => (&logits - logits.amax([-1], true)) / sampling.temperature,
     };
     let size = logits.size()[1];
     if let Some(k) = sampling.top_k.filter(|k| *k < size) {

@@ -96,7 +96,11 @@ impl Drawing<'_> {
         let scale = sampling.cfg_schedule.scale(sampling.cfg_scale, position, windows.positions());
         let mut steered = match scale == 1.0 {
             true => conditional.shallow_clone(),
-            false => logits.narrow(0, num_rows, num_rows).lerp(&conditional, scale),
+            // Not by `lerp`, which fuses the two steps for some of the numbers, and which those are depends on the batch.
+            false => {
+                let null = logits.narrow(0, num_rows, num_rows);
+                &null + (&conditional - &null) * scale
+            }
         };
         if let Some(no_repeat) = &mut self.no_repeat {
             steered = no_repeat.apply(&steered, position);
@@ -104,7 +108,7 @@ impl Drawing<'_> {
         let tokens = draw::draw(&steered, sampling, &self.noise.get(position));
         if self.task.scored {
             let all = conditional.log_softmax(-1, Kind::Float);
-            let mut own = all.gather(1, &tokens.unsqueeze(1), false).squeeze_dim(1);
+            let mut own = all.f_gather(1, &tokens.unsqueeze(1), false)?.squeeze_dim(1);
             if let Some(given) = given {
                 own = own.masked_fill(given, 0.0);
             }

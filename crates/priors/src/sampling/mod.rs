@@ -9,7 +9,7 @@ mod options;
 mod window;
 
 use tch::{Device, Kind, Tensor};
-use vqkit_torch::TokenGrid;
+use vqkit_torch::{TokenGrid, autocast};
 
 use self::drawing::{Candidate, Task};
 use self::window::Windows;
@@ -115,7 +115,8 @@ fn run(
         first_sample,
         scored,
     };
-    let Candidate { tokens, log_likelihood } = best(&task)?;
+    // A draw is fp32, but for weights that were prepared otherwise.
+    let Candidate { tokens, log_likelihood } = autocast::disabled(prior.device(), || best(&task))?;
     Ok(Sampled {
         tokens: in_raster(&tokens.narrow(1, 0, batch), grid, places)?,
         log_likelihood: log_likelihood.narrow(0, 0, batch),

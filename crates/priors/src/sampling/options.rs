@@ -206,7 +206,7 @@ impl Sampling {
     }
 
     /// Whether any of `length` tokens is guided.
-    pub(super) fn guides(&self, length: i64) -> bool {
+    pub(crate) fn guides(&self, length: i64) -> bool {
         (0..length).any(|position| self.cfg_schedule.scale(self.cfg_scale, position, length) != 1.0)
     }
 }

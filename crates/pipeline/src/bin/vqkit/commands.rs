@@ -31,6 +31,7 @@ fn train(verb: Train, context: &Context) -> Result<()> {
     let recipe = vqkit_pipeline::resolve(recipe, goes_on.then_some(path.as_path()))?;
     let call = context.call(recipe.head.precision, recipe.head.seed);
     stages::check(&recipe, verb.stage.as_deref(), context)?;
+    let data = stages::open_data(&recipe)?;
     let mut run = match goes_on {
         true => Run::resume(&path, &recipe, call)?,
         false => {
@@ -39,7 +40,7 @@ fn train(verb: Train, context: &Context) -> Result<()> {
         }
     };
     eprintln!("run {} on {}, {} threads", path.display(), run.record().call.device, run.record().call.threads);
-    stages::run(&mut run, &recipe, verb.stage.as_deref(), context)?;
+    stages::run(&mut run, &recipe, &data, verb.stage.as_deref(), context)?;
     println!("{}", path.display());
     Ok(())
 }

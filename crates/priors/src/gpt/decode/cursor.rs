@@ -51,9 +51,8 @@ impl<'g> GptCursor<'g> {
             Some(prepared) => Held::Prepared(prepared),
             None => Held::Own(Box::new(Decoder::new(gpt, arithmetic(gpt))?)),
         };
-        let network = &gpt.network;
-        let prefix = network.prefix.embed(condition, batch, gpt.layout.has_class, &network.tokens)?;
-        let prefix = decoder.place(prefix.f_to_kind(Kind::Float)?, 0)?;
+        let prefix = autocast::disabled(gpt.network.tokens.device(), || prefix(gpt, condition, batch))?;
+        let prefix = decoder.place(prefix, 0)?;
         let cache = Cache::new(gpt, condition, batch, decoder.kind)?;
         Ok(Self { gpt, decoder, cache, pending: vec![prefix], hidden: None, batch, position: 0 })
     }
@@ -67,14 +66,17 @@ impl<'g> GptCursor<'g> {
     }
 
     fn read_pending(&mut self) -> Result<(), PriorError> {
-        if !self.pending.is_empty() {
-            let input = match self.pending.len() {
-                1 => self.pending[0].f_contiguous()?,
-                _ => Tensor::f_cat(&self.pending, 1)?,
-            };
-            self.hidden = Some(self.decoder.advance(&mut self.cache, &input, self.gpt.rotation.as_ref())?);
-            self.pending.clear();
+        if self.pending.is_empty() {
+            return Ok(());
         }
+        // What fails in between must not be read again: it was changed in place.
+        self.hidden = None;
+        let pending = std::mem::take(&mut self.pending);
+        let input = match pending.as_slice() {
+            [one] => one.f_contiguous()?,
+            several => Tensor::f_cat(several, 1)?,
+        };
+        self.hidden = Some(self.decoder.advance(&mut self.cache, &input, self.gpt.rotation.as_ref())?);
         Ok(())
     }
 
@@ -83,8 +85,23 @@ impl<'g> GptCursor<'g> {
     }
 }
 
+/// The vectors of a condition, `[B, P, D]`. Those that a matrix makes of an embedding come row by row: libtorch's product rounds a
+/// row differently in another batch.
+fn prefix(gpt: &Gpt, condition: &Condition, batch: i64) -> Result<Tensor, PriorError> {
+    let network = &gpt.network;
+    let embed = |condition: &Condition, batch| {
+        let embedded = network.prefix.embed(condition, batch, gpt.layout.has_class, &network.tokens)?;
+        Ok::<_, PriorError>(embedded.f_to_kind(Kind::Float)?)
+    };
+    if condition.embedding.is_none() {
+        return embed(condition, batch);
+    }
+    let row = |index: i64| embed(&condition.rows(&Tensor::from_slice(&[index])), 1);
+    Ok(Tensor::f_cat(&(0..batch).map(row).collect::<Result<Vec<_>, _>>()?, 0)?)
+}
+
 /// bf16 under autocast, where libtorch multiplies.
-fn arithmetic(gpt: &Gpt) -> SamplingWeights {
+pub(in crate::gpt) fn arithmetic(gpt: &Gpt) -> SamplingWeights {
     let device = gpt.network.tokens.device();
     match autocast::current(device) {
         Some(Kind::BFloat16) if device != Device::Cpu => SamplingWeights::Bf16,

@@ -3,6 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::cache::Cache;
+use super::own_copy;
 use super::product::Product;
 use crate::gpt::block::{Block, Linear, Mlp, Norm, Projections, rotate};
 use crate::kernels::{Heads, Past, attend, numbers, numbers_mut};
@@ -37,7 +38,7 @@ impl DecodeLayer {
             Mlp::Gelu { up, down } => (product(up)?, product(down)?, false),
             Mlp::SwiGlu { gate, up, down } => (product(&joined(&[gate, up])?)?, product(down)?, true),
         };
-        let norm = |norm: &Norm| norm.map(&mut |weight| weight.detach().to_kind(Kind::Float));
+        let norm = |norm: &Norm| norm.map(&mut own_copy);
         Ok(Self {
             attention_norm: norm(&block.attention_norm),
             projections,
@@ -96,7 +97,9 @@ impl DecodeLayer {
                 length: cache.length() as usize + 1,
                 bias: cache.bias().map(numbers),
             };
-            attend(heads, numbers(&query), &past, numbers_mut(cache.scores()), numbers_mut(&output));
+            // SAFETY: the output was made just now, and nobody else reads the room for scores.
+            let (scores, written) = unsafe { (numbers_mut(cache.scores()), numbers_mut(&output)) };
+            attend(heads, numbers(&query), &past, scores, written);
             return Ok(output);
         }
         let [keys, values] = cache.first(index, cache.length() + length)?;
@@ -107,14 +110,35 @@ impl DecodeLayer {
         Ok(read.f_transpose(1, 2)?.f_reshape([batch, length, width])?.f_to_kind(Kind::Float)?)
     }
 
-    fn activate(&self, mut read: Tensor) -> Result<Tensor, PriorError> {
+    fn activate(&self, read: Tensor) -> Result<Tensor, PriorError> {
         if !self.gated {
-            return Ok(read.f_gelu_("none")?);
+            for mut rows in alike_in_every_batch(&read)? {
+                let _ = rows.f_gelu_("none")?;
+            }
+            return Ok(read);
         }
         let half = read.size()[2] / 2;
-        let (gate, up) = (read.f_narrow(-1, 0, half)?, read.f_narrow(-1, half, half)?);
-        Ok(gate.f_silu()?.f_mul_(&up)?)
+        let (gate, up) = (read.f_narrow(-1, 0, half)?.f_contiguous()?, read.f_narrow(-1, half, half)?);
+        for mut rows in alike_in_every_batch(&gate)? {
+            let _ = rows.f_silu_()?;
+        }
+        Ok(gate.f_mul(&up)?)
     }
+}
+
+/// Numbers above which libtorch shares an operation out among its threads.
+const SHARED_OUT: i64 = 32_768;
+/// Numbers that libtorch's vectors take at once, at most.
+const VECTORS: i64 = 64;
+
+/// Pieces of contiguous `rows` `[.., width]` in which a number is computed in the same way whatever the number of rows: libtorch
+/// computes what no vector covers, at the end of a piece or of a thread's share, by other functions than the rest.
+fn alike_in_every_batch(rows: &Tensor) -> Result<Vec<Tensor>, PriorError> {
+    let width = rows.size()[rows.dim() - 1];
+    let flat = rows.f_view([-1, width])?;
+    let most = if width % VECTORS == 0 { ((SHARED_OUT - 1) / width).max(1) } else { 1 };
+    let count = flat.size()[0];
+    (0..count).step_by(most as usize).map(|first| Ok(flat.f_narrow(0, first, most.min(count - first))?)).collect()
 }
 
 /// Layers of one input as one.

@@ -15,6 +15,12 @@ use super::{Gpt, Layout};
 use crate::{PriorError, SamplingWeights};
 
 pub use cursor::GptCursor;
+pub(super) use cursor::arithmetic;
+
+/// In f32, in memory of its own.
+fn own_copy(weight: &Tensor) -> Tensor {
+    weight.detach().to_kind(Kind::Float).copy()
+}
 
 /// The weights as sampling reads them: a copy, which does not follow later changes.
 #[derive(Debug)]
@@ -42,10 +48,10 @@ impl Decoder {
         };
         let layers = network.blocks.iter().map(|block| DecodeLayer::new(block, weights));
         Ok(Self {
-            tokens: network.tokens.detach().f_to_kind(Kind::Float)?,
-            positions: network.positions.as_ref().map(|table| table.detach().f_to_kind(Kind::Float)).transpose()?,
+            tokens: own_copy(&network.tokens),
+            positions: network.positions.as_ref().map(own_copy),
             layers: layers.collect::<Result<_, _>>()?,
-            norm: network.norm.map(&mut |weight| weight.detach().to_kind(Kind::Float)),
+            norm: network.norm.map(&mut own_copy),
             heads: (0..gpt.spec.sizes.len()).map(head).collect::<Result<_, _>>()?,
             kind: if device == Device::Cpu || weights == SamplingWeights::Fp32 { Kind::Float } else { Kind::BFloat16 },
         })

@@ -2,6 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
+use super::own_copy;
 use crate::kernels::{Into, PackedLinear, numbers, numbers_mut};
 use crate::{PriorError, SamplingWeights};
 
@@ -23,7 +24,7 @@ impl Product {
         }
         let kind = if weights == SamplingWeights::Fp32 { Kind::Float } else { Kind::BFloat16 };
         let weight = weight.detach().f_to_kind(kind)?.f_transpose(0, 1)?.f_contiguous()?;
-        let bias = bias.map(|bias| bias.detach().f_to_kind(Kind::Float)).transpose()?;
+        let bias = bias.map(own_copy);
         Ok(Self::Dense { weight, bias })
     }
 
@@ -36,7 +37,8 @@ impl Product {
                 shape.push(*outputs);
                 let input = input.f_contiguous()?;
                 let output = Tensor::f_empty(&shape, (Kind::Float, Device::Cpu))?;
-                linear.forward(numbers(&input), numbers_mut(&output), Into::Store);
+                // SAFETY: made just now.
+                linear.forward(numbers(&input), unsafe { numbers_mut(&output) }, Into::Store);
                 Ok(output)
             }
             Self::Dense { weight, bias } => dense(input, weight, bias.as_ref()),
@@ -48,7 +50,8 @@ impl Product {
         match self {
             Self::Packed { linear, .. } => {
                 let input = input.f_contiguous()?;
-                linear.forward(numbers(&input), numbers_mut(sum), Into::Add);
+                // SAFETY: a cursor's own, of which the input is no part.
+                linear.forward(numbers(&input), unsafe { numbers_mut(sum) }, Into::Add);
             }
             Self::Dense { weight, bias } => {
                 let _ = sum.shallow_clone().f_add_(&dense(input, weight, bias.as_ref())?)?;
