@@ -9,7 +9,7 @@ use crate::{PriorError, SamplingWeights};
 /// Rows whose sums are kept at once.
 const CHUNK: usize = 8 * ROWS;
 /// Depth that stays in the first cache while all rows of a chunk pass over it.
-const DEPTH: usize = 256;
+const DEPTH: usize = 128;
 
 /// `input · weightᵀ + bias` on the CPU, with the weights in panels of sixteen outputs.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl PackedLinear {
         output: &Place,
         into: Into,
     ) {
-        threads::share(self.outputs.div_ceil(WIDTH), &|index| {
+        threads::share_in_runs(self.outputs.div_ceil(WIDTH), &|index| {
             let panel = &values[index * WIDTH * self.depth..][..WIDTH * self.depth];
             let columns = index * WIDTH..self.outputs.min((index + 1) * WIDTH);
             for first in (0..rows).step_by(CHUNK) {
@@ -114,7 +114,8 @@ fn chunk<W: Weight>(input: &[f32], depth: usize, count: usize, panel: &[W]) -> [
         let length = block.min(depth - first);
         for (part, sums) in sums.iter_mut().enumerate().take(count.div_ceil(ROWS)) {
             let rows = &input[part * ROWS * depth + first..];
-            panel::accumulate(rows, depth, ROWS.min(count - part * ROWS), length, &panel[first * WIDTH..], sums);
+            let weights = &panel[first * WIDTH..];
+            panel::accumulate(rows, depth, ROWS.min(count - part * ROWS), length, weights, DEPTH * WIDTH, sums);
         }
     }
     sums

@@ -29,13 +29,15 @@ pub(super) trait Weight: Copy + Sync {
 #[repr(transparent)]
 pub(super) struct Bf16(pub u16);
 
-/// Adds `rows[r] · panel` to `sums[r]` for each of `count` rows of `depth` numbers, `stride` apart from `rows` on.
+/// Adds `rows[r] · panel` to `sums[r]` for each of `count` rows of `depth` numbers, `stride` apart from `rows` on. Meanwhile the
+/// weights that lie `ahead` of each one that is read are fetched from memory.
 pub(super) fn accumulate<W: Weight>(
     rows: &[f32],
     stride: usize,
     count: usize,
     depth: usize,
     panel: &[W],
+    ahead: usize,
     sums: &mut Sums,
 ) {
     assert!((1..=ROWS).contains(&count) && panel.len() >= depth * WIDTH);
@@ -46,12 +48,12 @@ pub(super) fn accumulate<W: Weight>(
         // SAFETY: the processor has the features, and the lengths were compared above.
         return unsafe {
             match count {
-                1 => x86::accumulate::<W, 1>(rows, stride, depth, panel, sums),
-                2 => x86::accumulate::<W, 2>(rows, stride, depth, panel, sums),
-                3 => x86::accumulate::<W, 3>(rows, stride, depth, panel, sums),
-                4 => x86::accumulate::<W, 4>(rows, stride, depth, panel, sums),
-                5 => x86::accumulate::<W, 5>(rows, stride, depth, panel, sums),
-                _ => x86::accumulate::<W, 6>(rows, stride, depth, panel, sums),
+                1 => x86::accumulate::<W, 1>(rows, stride, depth, panel, ahead, sums),
+                2 => x86::accumulate::<W, 2>(rows, stride, depth, panel, ahead, sums),
+                3 => x86::accumulate::<W, 3>(rows, stride, depth, panel, ahead, sums),
+                4 => x86::accumulate::<W, 4>(rows, stride, depth, panel, ahead, sums),
+                5 => x86::accumulate::<W, 5>(rows, stride, depth, panel, ahead, sums),
+                _ => x86::accumulate::<W, 6>(rows, stride, depth, panel, ahead, sums),
             }
         };
     }
@@ -115,7 +117,9 @@ impl Weight for i8 {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use std::arch::x86_64::{_mm256_broadcast_ss, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_storeu_ps};
+    use std::arch::x86_64::{
+        _MM_HINT_T1, _mm_prefetch, _mm256_broadcast_ss, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_storeu_ps,
+    };
 
     use super::{Sums, Weight};
 
@@ -128,6 +132,7 @@ mod x86 {
         stride: usize,
         depth: usize,
         panel: *const W,
+        ahead: usize,
         sums: &mut Sums,
     ) {
         // SAFETY: as this function's; the sums have sixteen numbers a row.
@@ -135,7 +140,10 @@ mod x86 {
             let mut sum: [_; R] =
                 std::array::from_fn(|row| [0, 8].map(|first| _mm256_loadu_ps(sums[row].as_ptr().add(first))));
             for step in 0..depth {
-                let [low, high] = W::load(panel.add(step * super::WIDTH));
+                let place = panel.add(step * super::WIDTH);
+                // A place behind the last weight is no error here: nothing is read.
+                _mm_prefetch::<_MM_HINT_T1>(place.wrapping_add(ahead).cast());
+                let [low, high] = W::load(place);
                 for (row, sum) in sum.iter_mut().enumerate() {
                     let input = _mm256_broadcast_ss(&*rows.add(row * stride + step));
                     *sum = [_mm256_fmadd_ps(input, low, sum[0]), _mm256_fmadd_ps(input, high, sum[1])];

@@ -22,6 +22,13 @@ pub(super) fn share(count: usize, work: &(dyn Fn(usize) + Sync)) {
     }
 }
 
+/// As [`share`], but each thread takes several neighbouring indices at a time, one after the other.
+pub(super) fn share_in_runs(count: usize, work: &(dyn Fn(usize) + Sync)) {
+    let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1);
+    let length = (count / (4 * threads)).max(1);
+    share(count.div_ceil(length), &|run| (run * length..count.min((run + 1) * length)).for_each(work));
+}
+
 /// What the threads take from.
 struct Crew<'w> {
     next: AtomicUsize,
