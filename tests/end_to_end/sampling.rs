@@ -35,8 +35,9 @@ fn the_best_of_several_is_likelier_and_everything_is_recorded() {
         succeed(&[&["sample", text(shared_run()), "-n", "4", "-o", text(&out)], extra].concat());
         out
     };
-    let plain = sample("plain", &[]);
-    let best = sample("best", &["--best-of", "4", "--min-p", "0.01", "--no-repeat-ngram", "30", "--batch-size", "3"]);
+    let filters = ["--min-p", "0.01", "--no-repeat-ngram", "30"];
+    let plain = sample("plain", &filters);
+    let best = sample("best", &[&filters[..], &["--best-of", "4", "--batch-size", "3"]].concat());
     let pairs = log_likelihoods(&plain).into_iter().zip(log_likelihoods(&best));
     assert!(pairs.clone().all(|(plain, best)| best >= plain) && pairs.clone().any(|(plain, best)| best > plain));
     let record = record(&best);
@@ -47,7 +48,7 @@ fn the_best_of_several_is_likelier_and_everything_is_recorded() {
     assert_eq!((&record["size"], &record["device"]), (&serde_json::json!([24, 24]), &"cpu".into()));
     assert_eq!(
         pictures(&plain),
-        pictures(&sample("apart", &["--batch-size", "1"])),
+        pictures(&sample("apart", &[&filters[..], &["--batch-size", "1"]].concat())),
         "pictures do not depend on the batch"
     );
 }

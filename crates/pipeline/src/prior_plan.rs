@@ -32,6 +32,8 @@ pub struct Bytes {
     pub weights_fp32: i64,
     /// The weights in bf16.
     pub weights_bf16: i64,
+    /// The gradients, in fp32.
+    pub gradients: i64,
     /// The optimizer's state: two fp32 numbers a parameter, of which Muon keeps one for the weights that it moves.
     pub optimizer_at_most: i64,
     /// The averaged weights, where the recipe keeps them.
@@ -48,6 +50,7 @@ impl Bytes {
         Self {
             weights_fp32: 4 * parameters,
             weights_bf16: 2 * parameters,
+            gradients: 4 * parameters,
             optimizer_at_most: 8 * parameters,
             average: if averages { 4 * parameters } else { 0 },
             cache_per_sample_fp32: 4 * cache,
@@ -90,12 +93,13 @@ impl fmt::Display for PriorPlan {
         writeln!(out, "{stage}: {network}, {parameters} parameters, {tokens_per_image} tokens an image")?;
         let (forward, training) = (count(cost.forward_flops_per_token), count(*training_flops_per_token));
         writeln!(out, "    work per token: {forward} FLOP forward, {training} FLOP in training")?;
-        let (fp32, bf16, optimizer) =
-            (size(bytes.weights_fp32), size(bytes.weights_bf16), size(bytes.optimizer_at_most));
-        write!(out, "    memory: weights {fp32} in fp32, {bf16} in bf16; optimizer at most {optimizer}")?;
+        let (fp32, bf16) = (size(bytes.weights_fp32), size(bytes.weights_bf16));
+        let (gradients, optimizer) = (size(bytes.gradients), size(bytes.optimizer_at_most));
+        write!(out, "    memory: weights {fp32} in fp32, {bf16} in bf16; ")?;
+        write!(out, "in training also gradients {gradients}, optimizer at most {optimizer}")?;
         match bytes.average {
             0 => writeln!(out)?,
-            average => writeln!(out, "; averaged weights {}", size(average))?,
+            average => writeln!(out, ", averaged weights {}", size(average))?,
         }
         let (fp32, bf16) = (size(bytes.cache_per_sample_fp32), size(bytes.cache_per_sample_bf16));
         writeln!(out, "    sampling keeps, of each sample: {fp32} in fp32, {bf16} in bf16")

@@ -55,7 +55,7 @@ struct Record<'r> {
 }
 
 /// One picture of `samples.json`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 struct SampleRecord {
     file: String,
     /// Its noise is a function of the seed and this number.

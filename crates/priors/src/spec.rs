@@ -117,7 +117,7 @@ impl PriorSpec {
         self.num_classes.is_some() || self.embedding.is_some() || !self.condition_grids.is_empty()
     }
 
-    /// Number of positions that a cursor visits: `H · W · Q`, in raster order, `Q` innermost.
+    /// Number of positions that a cursor visits: `H · W · Q`, `Q` innermost.
     pub fn positions(&self) -> i64 {
         self.target().tokens()
     }
