@@ -152,6 +152,8 @@ pub fn refresh(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) ->
 /// # Errors
 /// As [`run_stage`].
 pub fn measure(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<(Metrics, Picture)> {
+    // First, since it needs the priors, and what is missing should not be found out at the end.
+    let levels = levels(run, recipe, context)?;
     let (error, picture) = reconstruction(run, recipe, data, context)?;
     let drawn = sample::drawn(run)?;
     let of_trained_size = recipe.sample.size.is_none_or(|size| size == [recipe.data.image_size; 2]);
@@ -168,7 +170,6 @@ pub fn measure(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) ->
         device: run.record().call.device.clone(),
         tokenizer: run.require(train_tokenizer::STAGE)?.fingerprint.clone(),
     };
-    let levels = levels(run, recipe, context)?;
     let metrics = Metrics {
         protocol,
         reconstruction_mse: error.pixels.mse(),
