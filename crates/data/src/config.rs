@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DataError, SourceConfig};
+use crate::{DataError, SourceConfig, TemplateConfig};
 
 /// The section `[data]`: where samples come from and how they become what a model sees.
 ///
@@ -33,11 +33,15 @@ pub struct DataConfig {
     /// choice depends on their number alone. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out: Option<f64>,
+    /// The short side of an image is resized to this before the square of `image_size` is cut out of it; at least `image_size`.
+    /// Default: `image_size`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short_side: Option<u32>,
     /// Colour or grey. Default `"rgb"`.
     #[serde(default)]
     pub color: Color,
-    /// Which square is cut out of an image that is not square, while training. Default `"center"`; elsewhere it is always
-    /// the centre.
+    /// Which square is cut out of an image that is larger, while training. Default `"center"`; elsewhere it is always the
+    /// centre.
     #[serde(default)]
     pub crop: Crop,
     /// The filter of the resize, stretched when an image is made smaller, so that nothing aliases. Default `"bicubic"`.
@@ -66,6 +70,9 @@ pub struct DataConfig {
     pub prefetch: usize,
     /// Where samples come from.
     pub source: SourceConfig,
+    /// `[condition.template]` of a recipe. Default: the source's own templates, at `image_size`.
+    #[serde(skip)]
+    pub template: Option<TemplateConfig>,
 }
 
 /// Colour mode of the images that a model sees.
@@ -96,7 +103,7 @@ pub enum Crop {
     /// The middle.
     #[default]
     Center,
-    /// Anywhere along the longer side.
+    /// Anywhere: along the longer side, and with `short_side` in both directions.
     Random,
 }
 
@@ -153,6 +160,11 @@ impl DataConfig {
         if !(0.0..1.0).contains(&self.max_bad) {
             return Err(DataError::config("max_bad", format!("is a share in [0, 1), found {}", self.max_bad)));
         }
+        if let Some(side) = self.short_side.filter(|side| !(self.image_size..=1 << 14).contains(side)) {
+            let reason = format!("must be image_size = {} to 16384, found {side}", self.image_size);
+            return Err(DataError::config("short_side", reason));
+        }
+        self.template.as_ref().map_or(Ok(()), |template| template.validate(self.image_size))?;
         self.validate_class_names()?;
         self.source.member().validate(self)
     }

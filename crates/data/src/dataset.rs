@@ -3,7 +3,8 @@
 use std::{fmt, ops::Range, sync::Arc};
 
 use crate::{
-    BadFile, DataConfig, DataError, Facts, OnBad, Permutation, Sample, Source, TemplateKind, Transform,
+    BadFile, DataConfig, DataError, Facts, Filter, OnBad, Permutation, Picture, Pixels, Sample, Source, TemplateConfig,
+    TemplateKind, Transform,
     sources::Opening,
 };
 
@@ -41,6 +42,8 @@ pub(crate) struct Reading {
     pub max_bad: f64,
     pub workers: Option<usize>,
     pub prefetch: usize,
+    pub template: Option<TemplateConfig>,
+    pub filter: Filter,
     class_names: Vec<String>,
     num_classes: u32,
 }
@@ -78,6 +81,8 @@ impl DataConfig {
             max_bad: self.max_bad,
             workers: self.workers,
             prefetch: self.prefetch,
+            template: self.template.clone(),
+            filter: self.resize,
             class_names: train.facts().class_names.clone(),
             num_classes: train.facts().num_classes.max(other),
         });
@@ -87,6 +92,10 @@ impl DataConfig {
             range,
             reading: Arc::clone(&reading),
         };
+        if matches!(self.template, Some(TemplateConfig::Given(_))) && train.facts().template.is_none() {
+            let reason = "the source has no templates; take edges, downsampled or gray, which are derived";
+            return Err(DataError::config("template.type", reason));
+        }
         let len = train.len();
         Ok(match (held_out, self.held_out) {
             (Some(other), _) => {
@@ -154,10 +163,13 @@ impl View {
     /// # Panics
     /// Where `index` is not below [`View::len`], as indexing does.
     pub fn get(&self, index: usize) -> Result<Sample, DataError> {
+        self.source.get(self.place(index))
+    }
+
+    fn place(&self, index: usize) -> usize {
         assert!(index < self.len(), "sample {index} of {}", self.len());
         let place = self.range.start + index;
-        let place = self.split.as_ref().map_or(place, |split| split.at(place as u64) as usize);
-        self.source.get(place)
+        self.split.as_ref().map_or(place, |split| split.at(place as u64) as usize)
     }
 
     /// The names of the classes, where they have names; the position is the class.
@@ -175,14 +187,86 @@ impl View {
         self.facts().has_captions
     }
 
+    /// The caption of the sample at `index`, without its image where that can be avoided.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    ///
+    /// # Panics
+    /// As [`View::get`].
+    pub fn caption(&self, index: usize) -> Result<Option<String>, DataError> {
+        self.source.caption(self.place(index))
+    }
+
     /// Whether the samples have templates.
     pub fn has_templates(&self) -> bool {
-        self.facts().template.is_some()
+        self.template_kind().is_some()
+    }
+
+    /// Whether templates are derived from images, and not the source's.
+    pub fn derives_template(&self) -> bool {
+        self.derived_kind().is_some()
     }
 
     /// What the templates are, where there are any.
-    pub fn template_kind(&self) -> Option<&TemplateKind> {
-        self.facts().template.as_ref()
+    pub fn template_kind(&self) -> Option<TemplateKind> {
+        self.derived_kind().or_else(|| self.facts().template.clone())
+    }
+
+    /// Width and height of a template in pixels.
+    pub fn template_size(&self) -> usize {
+        self.transform().template_size()
+    }
+
+    fn derived_kind(&self) -> Option<TemplateKind> {
+        self.reading.template.as_ref().and_then(TemplateConfig::kind)
+    }
+
+    /// The template `[C', S, S]` of an image as a model sees it, `[C, H, W]` in [-1, 1]; none where the source has it.
+    pub(crate) fn derived(&self, image: &[f32]) -> Option<Vec<f32>> {
+        let template = self.reading.template.as_ref()?;
+        template.derive(image, self.transform().size() as u32, self.reading.filter)
+    }
+
+    /// The template `[C', S, S]` of an image, of views that derive templates.
+    ///
+    /// # Errors
+    /// [`DataError::Bad`] where they are the source's own.
+    pub fn derive_template(&self, picture: &Picture) -> Result<Vec<f32>, DataError> {
+        let image = self.transform().image(picture)?;
+        let missing = || DataError::bad("the image", "templates are not derived from images here: give the template itself");
+        self.derived(&image).ok_or_else(missing)
+    }
+
+    /// A template that somebody hands in, `[C', S, S]`: exactly as large as a model sees it, or, where the source has the templates, as
+    /// large as the images.
+    ///
+    /// # Errors
+    /// [`DataError::Bad`] with `name` where it has another size, another kind of pixels, or labels that it should not.
+    pub fn read_template(&self, name: &str, picture: &Picture) -> Result<Vec<f32>, DataError> {
+        let (size, image_size) = (self.template_size() as u32, self.transform().size() as u32);
+        let found = [picture.width(), picture.height()];
+        let fits = found == [size; 2] || !self.derives_template() && found == [image_size; 2];
+        if !fits {
+            let reason = format!("has {} x {} pixels, templates here have {size} x {size}", found[0], found[1]);
+            return Err(DataError::bad(name, reason));
+        }
+        self.read_template_of_any_size(name, picture)
+    }
+
+    /// As [`read_template`](Self::read_template) of the source's own templates, cut out and resized as those are.
+    ///
+    /// # Errors
+    /// [`DataError::Bad`] with `name` where it has another kind of pixels, or labels that it should not.
+    pub fn read_template_of_any_size(&self, name: &str, picture: &Picture) -> Result<Vec<f32>, DataError> {
+        let kind = self.template_kind().ok_or_else(|| DataError::bad(name, "there are no templates here"))?;
+        if matches!((&kind, picture.pixels()), (TemplateKind::Picture(_), Pixels::Gray8(_) | Pixels::Gray16(_))) {
+            return Err(DataError::bad(name, "is grey, and templates here are in colour"));
+        }
+        if matches!((&kind, picture.pixels()), (TemplateKind::Gray(_) | TemplateKind::Depth(_), Pixels::Rgb8(_))) {
+            return Err(DataError::bad(name, "is in colour, and templates here are grey"));
+        }
+        self.transform().named_template(name, picture, &kind)
     }
 
     /// Items of the source that were left out when it was opened, under `on_bad = "skip"`.

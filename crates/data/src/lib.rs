@@ -3,6 +3,7 @@
 mod config;
 mod dataset;
 mod decode;
+mod embeddings;
 mod error;
 mod loader;
 mod permutation;
@@ -11,15 +12,18 @@ mod random;
 pub mod shapes;
 mod source;
 mod sources;
+mod template;
 mod transform;
 
 pub use config::{Color, Crop, DataConfig, Filter, OnBad};
 pub use dataset::{Dataset, View};
 pub use decode::{MAX_BYTES, MAX_PIXELS, decode, decode_labels};
+pub use embeddings::EmbeddingFile;
 pub use error::{BadFile, DataError};
 pub use loader::{Batch, Loader, LoaderConfig, Order, Templates, default_workers};
 pub use permutation::Permutation;
 pub use picture::{Picture, Pixels};
-pub use source::{DepthMap, Facts, LabelMap, PictureTemplate, Sample, Source, TemplateKind};
+pub use source::{DepthMap, Facts, GrayTemplate, LabelMap, PictureTemplate, Sample, Source, TemplateKind};
 pub use sources::{FolderConfig, ManifestConfig, PairsConfig, ShapesConfig, SourceConfig, TarConfig};
-pub use transform::Transform;
+pub use template::{DownsampledTemplate, EdgesTemplate, GivenTemplate, GrayedTemplate, TemplateConfig};
+pub use transform::{Part, Transform};

@@ -107,7 +107,7 @@ fn to_8_bits(value: u16) -> u8 {
 }
 
 /// `round(0.299 r + 0.587 g + 0.114 b)`.
-fn luma(red: u8, green: u8, blue: u8) -> u8 {
+pub(crate) fn luma(red: u8, green: u8, blue: u8) -> u8 {
     ((299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue) + 500) / 1000) as u8
 }
 

@@ -19,6 +19,14 @@ pub trait Source: Send + Sync {
     /// [`DataError::Bad`] where this one sample cannot be used; the others still can.
     fn get(&self, index: usize) -> Result<Sample, DataError>;
 
+    /// The caption of the sample at `index`, without its image where that can be avoided.
+    ///
+    /// # Errors
+    /// As [`Source::get`].
+    fn caption(&self, index: usize) -> Result<Option<String>, DataError> {
+        Ok(self.get(index)?.caption)
+    }
+
     /// What was learned about the samples when the source was opened.
     fn facts(&self) -> &Facts;
 }
@@ -64,6 +72,8 @@ vqkit_config::tagged! {
         "depth" => Depth(DepthMap),
         /// A picture, such as a sketch: three channels in [-1, 1], resized as the image is.
         "picture" => Picture(PictureTemplate),
+        /// A picture in grey, 8 bits: one channel in [-1, 1], resized as the image is.
+        "gray" => Gray(GrayTemplate),
     }
 }
 
@@ -88,11 +98,16 @@ pub struct DepthMap {}
 #[serde(deny_unknown_fields)]
 pub struct PictureTemplate {}
 
+/// A grey picture as a template: no choices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrayTemplate {}
+
 impl TemplateKind {
     /// Channels of such a template in a batch: 1, or 3 for a picture.
     pub fn channels(&self) -> usize {
         match self {
-            Self::Labels(_) | Self::Depth(_) => 1,
+            Self::Labels(_) | Self::Depth(_) | Self::Gray(_) => 1,
             Self::Picture(_) => 3,
         }
     }

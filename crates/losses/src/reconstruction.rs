@@ -12,18 +12,21 @@ pub enum Reconstruction {
     L2,
     /// Mean absolute error, as in VQGAN (Esser et al. 2021); blurs less, and weighs outliers less.
     L1,
+    /// Cross entropy of label maps: images are one-hot and reconstructions are logits, over the channels.
+    CrossEntropy,
 }
 
 impl Reconstruction {
     /// A scalar, computed in fp32 whatever the precision of its inputs.
     ///
     /// # Shapes
-    /// Both `[B, C, H, W]`, in `[-1, 1]`.
+    /// Both `[B, C, H, W]`, in `[-1, 1]`; for cross entropy logits and one-hot labels of `C` kinds.
     pub fn loss(self, reconstruction: &Tensor, images: &Tensor) -> Tensor {
         let (reconstruction, images) = (reconstruction.to_kind(Kind::Float), images.to_kind(Kind::Float));
         match self {
             Self::L2 => reconstruction.mse_loss(&images, Reduction::Mean),
             Self::L1 => reconstruction.l1_loss(&images, Reduction::Mean),
+            Self::CrossEntropy => -(reconstruction.log_softmax(1, Kind::Float) * images).sum_dim_intlist([1i64].as_slice(), false, Kind::Float).mean(Kind::Float),
         }
     }
 }
@@ -40,5 +43,16 @@ mod tests {
         assert_eq!(Reconstruction::L1.loss(&a, &b).double_value(&[]), 1.0);
         let half = Reconstruction::L2.loss(&a.to_kind(Kind::BFloat16), &b);
         assert_eq!((half.kind(), half.double_value(&[])), (Kind::Float, 2.0));
+    }
+
+    #[test]
+    fn cross_entropy_is_that_of_libtorch() {
+        tch::manual_seed(0);
+        let logits = Tensor::randn([2, 5, 3, 4], (Kind::Float, tch::Device::Cpu));
+        let labels = Tensor::randint(5, [2, 3, 4], (Kind::Int64, tch::Device::Cpu));
+        let one_hot = labels.one_hot(5).permute([0, 3, 1, 2]);
+        let want = logits.cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, 0.0);
+        let got = Reconstruction::CrossEntropy.loss(&logits, &one_hot);
+        assert!((got - want).abs().double_value(&[]) < 1e-6);
     }
 }

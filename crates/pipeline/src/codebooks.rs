@@ -14,6 +14,7 @@ use crate::{
     codebook_atlas::{Place, atlas},
     codebook_picture,
     context::Context,
+    domain::Domain,
     encode::{self, Split},
     error::Result,
     files,
@@ -22,7 +23,7 @@ use crate::{
     pictures::Picture,
     run::Run,
     token_set::TokenSet,
-    train_tokenizer, trainer,
+    trainer,
 };
 
 /// The health of every codebook of a tokenizer.
@@ -72,7 +73,7 @@ impl Subject {
     /// # Errors
     /// When its weights cannot be read.
     pub fn of_run(run: &Run, context: &Context) -> Result<Option<Self>> {
-        let Some(output) = run.output(train_tokenizer::STAGE) else { return Ok(None) };
+        let Some(output) = run.output(Domain::Images.stage()) else { return Ok(None) };
         Self::of(run, &run.path().join(&output.path), context).map(Some)
     }
 
@@ -180,7 +181,7 @@ fn run_around(checkpoint: &Path) -> Option<PathBuf> {
     let path = checkpoint.canonicalize().ok()?;
     let stage = path.parent()?;
     let run = stage.parent()?;
-    (stage.ends_with(train_tokenizer::STAGE) && run.join("run.json").is_file()).then(|| run.to_owned())
+    (stage.ends_with(Domain::Images.stage()) && run.join("run.json").is_file()).then(|| run.to_owned())
 }
 
 /// How often every code was used: by the run's token files, if this checkpoint made them, or in the checkpoint's epoch.

@@ -54,18 +54,26 @@ impl Context {
         }
     }
 
-    /// A batch's images on the device, with the channels of a pixel side by side in memory: convolutions keep the layout
-    /// of their input, and on the CPU reorder less in this one.
+    /// Pictures on the device, with the channels of a pixel side by side in memory: convolutions keep the layout of their input,
+    /// and on the CPU reorder less in this one.
     ///
     /// # Shapes
-    /// `[B, C, H, W]` in `[-1, 1]`.
+    /// `[B, C, H, W]`.
+    ///
+    /// # Errors
+    /// When the values are not of that shape, or the device refuses.
+    pub fn pixels(&self, values: &[f32], shape: [usize; 4]) -> Result<Tensor> {
+        let shape = shape.map(|length| length as i64);
+        let pixels = Tensor::f_from_slice(values)?.f_view(shape)?.f_to_device(self.device)?;
+        Ok(pixels.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
+    }
+
+    /// A batch's images, `[B, C, H, W]` in `[-1, 1]`, as [`pixels`](Self::pixels).
     ///
     /// # Errors
     /// When the device refuses.
     pub fn images(&self, batch: &vqkit_data::Batch) -> Result<Tensor> {
-        let shape = batch.shape.map(|length| length as i64);
-        let images = Tensor::f_from_slice(&batch.images)?.f_view(shape)?.f_to_device(self.device)?;
-        Ok(images.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
+        self.pixels(&batch.images, batch.shape)
     }
 
     /// What `run.json` says of this call.

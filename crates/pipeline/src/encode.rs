@@ -1,23 +1,28 @@
-//! Stage `tokens`: every image becomes its grids of indices.
+//! Stage `tokens`: every image becomes its grids of indices, and what it is conditioned on as well.
 
 use std::path::{Path, PathBuf};
 
-use tch::{Kind, Tensor, no_grad};
-use vqkit_data::{Dataset, View};
+use tch::{Device, Kind, Tensor, no_grad};
+use vqkit_data::{Batch, Dataset, View};
+use vqkit_priors::{Condition, Embedding, Text};
 use vqkit_quantizer::Mode;
-use vqkit_torch::Tokens;
+use vqkit_torch::{TokenGrid, Tokens};
 use vqkit_vqvae::Tokenizer;
 
 use crate::{
     batches,
+    conditioner::{Conditioner, TEXT_TOKENIZER},
     context::Context,
+    domain::Domain,
     error::{PipelineError, Result},
-    files,
+    files, load,
     progress::Progress,
-    recipe::Recipe,
+    recipe::{Recipe, TextCondition},
     run::{Output, Run},
-    token_file::{self, TokenHeader},
-    train_tokenizer,
+    text_tokenizer::TextTokenizer,
+    token_file::{
+        self, CLASS, Columns, EMBEDDING, EMBEDDING_LENGTH, TEXT, TEXT_LENGTH, TokenHeader, condition_name, level_name,
+    },
 };
 
 /// The stage's name, and its folder inside the run.
@@ -44,70 +49,149 @@ impl Split {
     }
 }
 
-/// Encodes training and held-out images with the run's tokenizer.
+/// Encodes training and held-out images with the run's tokenizers; first the tokenizer of captions is trained or read, where there
+/// is to be one.
 ///
 /// # Errors
 /// When data or files cannot be read or written, or the user leaves; what was encoded by then is made again.
 pub fn encode(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
     run.begin(STAGE)?;
-    let trained = run.require(train_tokenizer::STAGE)?.clone();
-    let tokenizer = crate::load::tokenizer(run, recipe, context)?;
+    let encoder = Encoder::of_run(run, recipe, context)?;
+    let text = recipe.condition.text.as_ref().map(|config| text_tokenizer(config, &data.train)).transpose()?;
     let mut fingerprint = blake3::Hasher::new();
-    let folder = run.folder(STAGE);
-    files::create_folder(&folder, |folder| {
+    files::create_folder(&run.folder(STAGE), |folder| {
+        let mut paths = Vec::new();
+        if let Some(text) = &text {
+            paths.push(folder.join(TEXT_TOKENIZER));
+            text.write(&paths[0])?;
+        }
         for (split, view) in [(Split::Train, &data.train), (Split::HeldOut, &data.held_out)] {
-            for path in write_view(folder, split, view, &tokenizer, &trained.fingerprint, recipe, context)? {
-                let bytes = std::fs::read(&path).map_err(|source| PipelineError::io("read", &path, source))?;
-                fingerprint.update(&bytes);
-            }
+            let conditioner = Conditioner::new(run, recipe, text.clone(), split, context)?;
+            paths.extend(encoder.write_view(folder, split, view, Some(&conditioner))?);
+        }
+        for path in paths {
+            let bytes = std::fs::read(&path).map_err(|source| PipelineError::io("read", &path, source))?;
+            fingerprint.update(&bytes);
         }
         Ok(())
     })?;
     Ok(Output { path: STAGE.into(), fingerprint: fingerprint.finalize().to_hex().to_string() })
 }
 
-/// Encodes a view into token files inside `folder` and returns their paths.
-///
-/// # Errors
-/// As [`encode`].
-pub fn write_view(
-    folder: &Path,
-    split: Split,
-    view: &View,
-    tokenizer: &Tokenizer,
-    fingerprint: &str,
-    recipe: &Recipe,
-    context: &Context,
-) -> Result<Vec<PathBuf>> {
-    let header = TokenHeader {
-        tokenizer: fingerprint.to_owned(),
-        data: view.fingerprint(),
-        sizes: tokenizer.sizes(),
-        classes: classes(view),
-    };
-    let mut progress = Progress::new(STAGE, "images", 0, view.len() as u64);
-    let (mut paths, mut part) = (Vec::new(), Part::new(header.sizes.len()));
-    let kind = context.kind(recipe.head.precision);
-    for batch in batches::once(recipe, view, view.len())? {
-        let batch = batch?;
-        let images = context.images(&batch)?;
-        let grids = grids(tokenizer, &images, kind, context)?;
-        let grids = grids.into_iter().map(|grid| grid.indices.to_kind(Kind::Int).to_device(tch::Device::Cpu));
-        part.add(grids, &batch.classes);
-        if part.classes.len() >= PER_FILE {
+/// The tokenizer of captions that the recipe names, or one trained on those of the training samples.
+fn text_tokenizer(config: &TextCondition, view: &View) -> Result<TextTokenizer> {
+    if let Some(path) = &config.tokenizer {
+        return TextTokenizer::read(path, config.length);
+    }
+    let captions = (0..view.len()).map(|index| Ok(view.caption(index)?)).collect::<Result<Vec<_>>>()?;
+    TextTokenizer::train(captions.into_iter().flatten(), config)
+}
+
+/// What turns images into token files.
+pub struct Encoder<'r> {
+    tokenizer: Tokenizer,
+    /// Of the tokenizer, and of that of the templates.
+    fingerprints: (String, Option<String>),
+    recipe: &'r Recipe,
+    context: &'r Context,
+}
+
+impl<'r> Encoder<'r> {
+    /// That of a run whose tokenizers are trained.
+    ///
+    /// # Errors
+    /// When one is not.
+    pub fn of_run(run: &Run, recipe: &'r Recipe, context: &'r Context) -> Result<Self> {
+        let fingerprint = |domain: Domain| Ok::<_, PipelineError>(run.require(domain.stage())?.fingerprint.clone());
+        let template = recipe.condition.template.as_ref().map(|_| fingerprint(Domain::Templates)).transpose()?;
+        Ok(Self {
+            tokenizer: load::tokenizer(run, recipe, Domain::Images, context)?,
+            fingerprints: (fingerprint(Domain::Images)?, template),
+            recipe,
+            context,
+        })
+    }
+
+    /// Encodes a view, with what `conditioner` makes of it, into token files inside `folder` and returns their paths.
+    ///
+    /// # Errors
+    /// When data or files cannot be read or written, or the user leaves.
+    pub fn write_view(
+        &self,
+        folder: &Path,
+        split: Split,
+        view: &View,
+        conditioner: Option<&Conditioner>,
+    ) -> Result<Vec<PathBuf>> {
+        let header = self.header(view, conditioner);
+        let mut progress = Progress::new(STAGE, "images", 0, view.len() as u64);
+        let (mut paths, mut part, mut num_cut) = (Vec::new(), Part::default(), 0);
+        for batch in batches::once(self.recipe, view, view.len())? {
+            let batch = batch?;
+            num_cut += part.add(self.columns(&batch, conditioner)?, batch.keys.len());
+            if part.images >= PER_FILE {
+                paths.push(part.write(folder, split, paths.len(), &header)?);
+            }
+            progress.advance(batch.keys.len() as u64);
+            progress.say("");
+            if self.context.interrupt.is_set() {
+                return Err(PipelineError::Interrupted);
+            }
+        }
+        if part.images > 0 {
             paths.push(part.write(folder, split, paths.len(), &header)?);
         }
-        progress.advance(batch.keys.len() as u64);
-        progress.say("");
-        if context.interrupt.is_set() {
-            return Err(PipelineError::Interrupted);
+        progress.finish(&format!("{} {} images encoded", view.len(), split.prefix()));
+        if num_cut > 0 {
+            eprintln!("warning: {num_cut} captions are longer than condition.text.length and were cut");
+        }
+        Ok(paths)
+    }
+
+    fn header(&self, view: &View, conditioner: Option<&Conditioner>) -> TokenHeader {
+        let (tokenizer, template) = self.fingerprints.clone();
+        TokenHeader {
+            tokenizer,
+            data: view.fingerprint(),
+            sizes: self.tokenizer.sizes(),
+            classes: classes(view),
+            template: conditioner.and(template),
+            condition_sizes: conditioner.map(Conditioner::grid_sizes).unwrap_or_default(),
+            text_vocabulary: conditioner.and_then(Conditioner::text).map(TextTokenizer::vocabulary),
         }
     }
-    if !part.classes.is_empty() {
-        paths.push(part.write(folder, split, paths.len(), &header)?);
+
+    /// The columns of a batch, and how many of its captions were cut.
+    fn columns(&self, batch: &Batch, conditioner: Option<&Conditioner>) -> Result<(Columns, usize)> {
+        let images = self.context.images(batch)?;
+        let grids = grids(&self.tokenizer, &images, self.context.kind(self.recipe.head.precision), self.context)?;
+        let of_level = |(level, grid): (usize, TokenGrid)| (level_name(level), kept(&grid.indices));
+        let mut columns: Columns = grids.into_iter().enumerate().map(of_level).collect();
+        columns.push((CLASS.into(), Tensor::from_slice(&batch.classes)));
+        let Some(conditioner) = conditioner else { return Ok((columns, 0)) };
+        let (Condition { text, embedding, grids, .. }, num_cut) = conditioner.of_batch(batch)?;
+        let of_grid = |(index, grid): (usize, TokenGrid)| (condition_name(index), kept(&grid.indices));
+        columns.extend(grids.into_iter().enumerate().map(of_grid));
+        if let Some(Text { ids, mask }) = text {
+            columns.push((TEXT.into(), kept(&ids.unsqueeze(1))));
+            columns.push((TEXT_LENGTH.into(), counted(&mask)));
+        }
+        if let Some(Embedding { values, mask: Some(mask) }) = embedding {
+            columns.push((EMBEDDING.into(), values.to_device(Device::Cpu)));
+            columns.push((EMBEDDING_LENGTH.into(), counted(&mask)));
+        }
+        Ok((columns, num_cut))
     }
-    progress.finish(&format!("{} {} images encoded", view.len(), split.prefix()));
-    Ok(paths)
+}
+
+/// Indices as they wait for their file.
+fn kept(indices: &Tensor) -> Tensor {
+    indices.to_kind(Kind::Int).to_device(Device::Cpu)
+}
+
+/// How many of each row count.
+fn counted(mask: &Tensor) -> Tensor {
+    mask.sum_dim_intlist([1i64].as_slice(), false, Kind::Int64).to_device(Device::Cpu)
 }
 
 /// The tokens of images `[B, C, H, W]`, level by level, coarse first; outside of any graph, and the tokenizer stays as it is.
@@ -136,27 +220,32 @@ fn file_name(split: Split, index: usize) -> String {
     format!("{}-{index:05}.safetensors", split.prefix())
 }
 
-/// Grids on their way into one file.
+/// Columns on their way into one file.
+#[derive(Default)]
 struct Part {
-    levels: Vec<Vec<Tensor>>,
-    classes: Vec<i64>,
+    /// In the order of the columns of a batch, the same in all of them.
+    columns: Vec<(String, Vec<Tensor>)>,
+    images: usize,
 }
 
 impl Part {
-    fn new(levels: usize) -> Self {
-        Self { levels: (0..levels).map(|_| Vec::new()).collect(), classes: Vec::new() }
-    }
-
-    fn add(&mut self, grids: impl Iterator<Item = Tensor>, classes: &[i64]) {
-        self.levels.iter_mut().zip(grids).for_each(|(level, grid)| level.push(grid));
-        self.classes.extend_from_slice(classes);
+    /// Adds the columns of a batch; gives back what came with them.
+    fn add(&mut self, (columns, num_cut): (Columns, usize), images: usize) -> usize {
+        self.images += images;
+        for (name, tensor) in columns {
+            match self.columns.iter_mut().find(|(other, _)| *other == name) {
+                Some((_, tensors)) => tensors.push(tensor),
+                None => self.columns.push((name, vec![tensor])),
+            }
+        }
+        num_cut
     }
 
     fn write(&mut self, folder: &Path, split: Split, index: usize, header: &TokenHeader) -> Result<PathBuf> {
         let path = folder.join(file_name(split, index));
-        let levels = self.levels.iter_mut().map(|level| Ok(Tensor::f_cat(&std::mem::take(level), 0)?));
-        let classes = Tensor::from_slice(&std::mem::take(&mut self.classes));
-        token_file::write(&path, header, &levels.collect::<Result<Vec<_>>>()?, &classes)?;
+        let Self { columns, .. } = std::mem::take(self);
+        let joined = columns.into_iter().map(|(name, tensors)| Ok((name, Tensor::f_cat(&tensors, 0)?)));
+        token_file::write(&path, header, &joined.collect::<Result<_>>()?)?;
         Ok(path)
     }
 }

@@ -1,23 +1,26 @@
 //! Stage `report`: what tokenizer and priors are worth on held-out data.
 
-use std::{f64::consts::LN_2, fmt};
+use std::{collections::BTreeMap, f64::consts::LN_2, fmt};
 
 use serde::Serialize;
 use tch::no_grad;
 use vqkit_data::Dataset;
-use vqkit_metrics::residual_bits;
+use vqkit_metrics::{PixelError, residual_bits};
 use vqkit_quantizer::Mode;
 
 use crate::{
     batches,
+    checked::Checked,
     codebooks::Subject,
     context::Context,
+    domain::Domain,
     encode::Split,
     error::{PipelineError, Result},
     files,
     level_usage::LevelUsage,
     load,
     pictures::Picture,
+    prior_spec::Facts,
     recipe::Recipe,
     recognised::Recognised,
     reconstruction_error::ReconstructionError,
@@ -48,6 +51,12 @@ pub struct Metrics {
     /// Fréchet distance of the judge's features, samples of the run against held-out images, with their counts; of colour
     /// images of the trained size, from 1,000 of either on.
     pub samples_fd_vgg_cifar10: Option<SamplesDistance>,
+    /// What the checker of the built-in shapes found in the samples of the run, where these are its data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples_checked: Option<Checked>,
+    /// The tokenizer of the templates, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateMetrics>,
     /// Every level of tokens, coarse first.
     pub levels: Vec<LevelMetrics>,
     /// What the image takes per dimension, part by part.
@@ -95,6 +104,23 @@ pub struct Protocol {
     pub device: String,
     /// Fingerprint of the tokenizer's weights.
     pub tokenizer: String,
+}
+
+/// How well held-out templates are reconstructed: by name, as the log has them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct TemplateMetrics(BTreeMap<String, f64>);
+
+impl TemplateMetrics {
+    fn of(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Self> {
+        let (error, _) = reconstruction(run, recipe, Domain::Templates, data, context)?;
+        Ok(Self(error.figures().into_iter().collect()))
+    }
+
+    /// The figures by name.
+    pub fn figures(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.0.iter().map(|(name, figure)| (name.as_str(), *figure))
+    }
 }
 
 /// The figures of one level.
@@ -154,7 +180,8 @@ pub fn refresh(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) ->
 pub fn measure(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<(Metrics, Picture)> {
     // First, since it needs the priors, and what is missing should not be found out at the end.
     let levels = levels(run, recipe, context)?;
-    let (error, picture) = reconstruction(run, recipe, data, context)?;
+    let (error, picture) = reconstruction(run, recipe, Domain::Images, data, context)?;
+    let mse = error.pixels().map_or(f64::NAN, PixelError::mse);
     let drawn = sample::drawn(run)?;
     let of_trained_size = recipe.sample.size.is_none_or(|size| size == [recipe.data.image_size; 2]);
     let samples_distance = match error.judged_images().filter(|_| of_trained_size) {
@@ -168,16 +195,18 @@ pub fn measure(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) ->
         resize: recipe.data.resize,
         precision: run.record().call.precision.clone(),
         device: run.record().call.device.clone(),
-        tokenizer: run.require(train_tokenizer::STAGE)?.fingerprint.clone(),
+        tokenizer: run.require(Domain::Images.stage())?.fingerprint.clone(),
     };
     let metrics = Metrics {
         protocol,
-        reconstruction_mse: error.pixels.mse(),
-        reconstruction_psnr_db: error.pixels.psnr_db(),
+        reconstruction_mse: mse,
+        reconstruction_psnr_db: error.fidelity(),
         reconstruction_fd_vgg_cifar10: error.fd_vgg_cifar10(),
         samples_recognised: Recognised::of(&drawn, context.device)?,
         samples_fd_vgg_cifar10: samples_distance,
-        rate: Rate::of(&levels, error.pixels.mse()),
+        samples_checked: sample::checked(run)?,
+        template: recipe.template.as_ref().map(|_| TemplateMetrics::of(run, recipe, data, context)).transpose()?,
+        rate: Rate::of(&levels, mse),
         levels,
     };
     Ok((metrics, picture))
@@ -187,7 +216,7 @@ pub fn measure(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) ->
 fn levels(run: &Run, recipe: &Recipe, context: &Context) -> Result<Vec<LevelMetrics>> {
     let tokens = train_prior::read_tokens(run, Split::HeldOut)?;
     let usage = LevelUsage::of(&tokens)?;
-    let priors = load::priors(run, recipe, tokens.header.classes.len() as u32, context)?;
+    let priors = load::priors(run, recipe, Facts::of_header(&tokens.header), context)?;
     let mut levels = Vec::new();
     for (level, usage) in usage.levels().iter().enumerate() {
         let bits = match priors.get(level) {
@@ -216,18 +245,19 @@ fn levels(run: &Run, recipe: &Recipe, context: &Context) -> Result<Vec<LevelMetr
 fn reconstruction(
     run: &Run,
     recipe: &Recipe,
+    domain: Domain,
     data: &Dataset,
     context: &Context,
 ) -> Result<(ReconstructionError, Picture)> {
-    let tokenizer = load::tokenizer(run, recipe, context)?;
-    let kind = context.kind(recipe.head.precision);
-    let mut error = ReconstructionError::new(&recipe.data, context.device)?;
+    let tokenizer = load::tokenizer(run, recipe, domain, context)?;
+    let (kind, shape) = (context.kind(recipe.head.precision), domain.shape(&recipe.data));
+    let mut error = ReconstructionError::new(shape, context.device)?;
     let mut picture = None;
     for batch in batches::held_out(recipe, data, data.held_out.len())? {
-        let images = context.images(&batch?)?;
+        let images = domain.of_batch(&batch?, context)?;
         let output = no_grad(|| context.autocast(kind, || tokenizer.forward(&images, Mode::Eval)))?;
         error.add(&output.images, &images)?;
-        picture.get_or_insert_with(|| train_tokenizer::beside(&images, &output.images));
+        picture.get_or_insert_with(|| train_tokenizer::beside(shape, &images, &output.images));
     }
     let picture = picture.ok_or_else(|| PipelineError::Usage("nothing is held out".into()))?;
     Ok((error, picture))
@@ -254,6 +284,12 @@ impl fmt::Display for Metrics {
                 "Fréchet distance of the judge's features, {samples} samples against {held_out_images} held-out images "
             )?;
             writeln!(out, "(samples_fd_vgg_cifar10) {distance:.4}")?;
+        }
+        if let Some(checked) = self.samples_checked {
+            write!(out, "{checked}")?;
+        }
+        for (name, figure) in self.template.iter().flat_map(TemplateMetrics::figures) {
+            writeln!(out, "template: {} {figure:.4}", name.replace('_', " "))?;
         }
         for (index, level) in self.levels.iter().enumerate() {
             let (positions, codes, usage) = (level.positions, level.codes, level.usage * 100.0);

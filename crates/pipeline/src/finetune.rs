@@ -9,10 +9,10 @@ use vqkit_torch::{
 };
 
 use crate::{
+    domain::Domain,
     error::{PipelineError, Result},
     recipe::{Finetune, FinetunedPart, FreshOrRestored},
     run::Run,
-    train_tokenizer,
     trainer::{self, DISCRIMINATOR, Tensors},
 };
 
@@ -27,8 +27,13 @@ const OURS_ALONE: [&str; 4] = ["age", "initted", "ema_real", "ema_fake"];
 ///
 /// # Errors
 /// When there is no such file, or its weights do not fit.
-pub fn begin(config: &Finetune, tokenizer: &mut VarStore, discriminator: Option<&mut VarStore>) -> Result<()> {
-    let source = Source::open(&config.from)?;
+pub fn begin(
+    config: &Finetune,
+    domain: Domain,
+    tokenizer: &mut VarStore,
+    discriminator: Option<&mut VarStore>,
+) -> Result<()> {
+    let source = Source::open(&config.from, domain)?;
     assign(&config.from, source.tokenizer, tokenizer)?;
     if let (FreshOrRestored::Restored, Some(discriminator)) = (config.discriminator, discriminator) {
         if source.discriminator.is_empty() {
@@ -61,11 +66,11 @@ struct Source {
 }
 
 impl Source {
-    fn open(path: &Path) -> Result<Self> {
+    fn open(path: &Path, domain: Domain) -> Result<Self> {
         if path.is_file() {
             return Ok(Self::of_file(weights::read_any(path)?));
         }
-        let checkpoint = checkpoint_of(path)?;
+        let checkpoint = checkpoint_of(path, domain)?;
         let discriminator = checkpoint.join(DISCRIMINATOR);
         Ok(Self {
             tokenizer: weights::read(&trainer::weights_for_use(&checkpoint))?,
@@ -83,18 +88,18 @@ impl Source {
 }
 
 /// `path` itself, if it is a checkpoint, or that of the run that it is.
-fn checkpoint_of(path: &Path) -> Result<PathBuf> {
+fn checkpoint_of(path: &Path, domain: Domain) -> Result<PathBuf> {
     if trainer::weights_for_use(path).is_file() {
         return Ok(path.to_owned());
     }
     if !path.exists() {
-        let path = path.display();
+        let (path, name) = (path.display(), domain.stage());
         let message =
-            format!("tokenizer.finetune.from: there is no {path}; give a run, a checkpoint or a file of weights");
+            format!("{name}.finetune.from: there is no {path}; give a run, a checkpoint or a file of weights");
         return Err(PipelineError::Usage(message));
     }
     let run = Run::open(path)?;
-    Ok(path.join(&run.require(train_tokenizer::STAGE)?.path))
+    Ok(path.join(&run.require(domain.stage())?.path))
 }
 
 /// The state with just those of our own buffers that `vs` has: as they stand there where the state lacks them. A codebook

@@ -125,7 +125,7 @@ fn no_codebook(path: &Path) -> PipelineError {
 
 fn inspect_run(path: &Path, out: Option<&Path>, context: &Context) -> Result<Found> {
     let run = Run::open(path)?;
-    let codebooks = look(Subject::of_run(&run, context)?, out, || run.require(train_tokenizer::STAGE).map(drop))?;
+    let codebooks = look(Subject::of_run(&run, context)?, out, || run.require(Domain::Images.stage()).map(drop))?;
     let record = run.record().clone();
     let recipe = run.recipe()?;
     let priors = trained_priors(&run, &recipe, context)?;
@@ -138,9 +138,9 @@ fn trained_priors(run: &Run, recipe: &Recipe, context: &Context) -> Result<Vec<P
     let trained: Vec<usize> = stages.filter(|(_, stage)| run.output(stage).is_some()).map(|(level, _)| level).collect();
     let files = encode::files_of(&run.folder(encode::STAGE), Split::Train);
     let (Some(file), false) = (files.first(), trained.is_empty()) else { return Ok(Vec::new()) };
-    let classes = TokenHeader::read(file)?.classes.len() as u32;
-    let (_, tokenizer) = train_tokenizer::build(recipe, context)?;
-    trained.into_iter().map(|level| prior_plan::of_level(recipe, &tokenizer, level, classes)).collect()
+    let facts = Facts::of_header(&TokenHeader::read(file)?);
+    let tokenizers = Tokenizers::build(recipe, context)?;
+    trained.into_iter().map(|level| prior_plan::of_level(recipe, &tokenizers, level, facts)).collect()
 }
 
 fn inspect_weights(path: &Path, codebooks: Option<Codebooks>) -> Result<Found> {

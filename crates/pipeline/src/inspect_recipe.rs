@@ -6,8 +6,10 @@ use serde::Serialize;
 
 use crate::{
     context::Context,
+    domain::Domain,
     error::Result,
     prior_plan::{self, PriorPlan, count},
+    prior_spec::{Facts, Tokenizers},
     recipe::Recipe,
     stages, taken, train_tokenizer,
 };
@@ -21,6 +23,8 @@ pub struct RecipePlan {
     pub stages: Vec<String>,
     /// Its tokenizer, if it has one.
     pub tokenizer: Option<TokenizerPlan>,
+    /// That of its templates, if it has one.
+    pub template: Option<TokenizerPlan>,
     /// Its priors, coarse first.
     pub priors: Vec<PriorPlan>,
     /// What the figures take for granted.
@@ -49,38 +53,48 @@ impl RecipePlan {
         let recipe = taken::resolve(Recipe::read(path, &[])?, None)?;
         stages::check(&recipe, None, context)?;
         let stages = stages::Stage::of(&recipe).iter().map(|stage| stage.name(&recipe)).collect();
-        let mut plan =
-            Self { name: recipe.head.name.clone(), stages, tokenizer: None, priors: Vec::new(), notes: Vec::new() };
-        if recipe.tokenizer.is_none() {
+        let mut plan = Self {
+            name: recipe.head.name.clone(),
+            stages,
+            tokenizer: None,
+            template: None,
+            priors: Vec::new(),
+            notes: Vec::new(),
+        };
+        let domains = recipe.domains();
+        let of = |domain: Domain| domains.contains(&domain).then(|| TokenizerPlan::of(&recipe, domain, context)).transpose();
+        (plan.tokenizer, plan.template) = (of(Domain::Images)?, of(Domain::Templates)?);
+        if plan.tokenizer.is_none() || recipe.priors.is_empty() {
             return Ok(plan);
         }
-        let (vs, tokenizer) = train_tokenizer::build(&recipe, context)?;
-        let (classes, is_known) = prior_plan::classes(&recipe);
+        let tokenizers = Tokenizers::build(&recipe, context)?;
+        let (facts, unsaid) = Facts::of_recipe(&recipe);
         for level in 0..recipe.priors.len() {
-            plan.priors.push(prior_plan::of_level(&recipe, &tokenizer, level, classes)?);
+            plan.priors.push(prior_plan::of_level(&recipe, &tokenizers, level, facts)?);
         }
-        if !is_known && !plan.priors.is_empty() {
-            plan.notes.push(
-                "the recipe does not say how many classes there are, and the data was not asked: counted with 1; give \
-                 condition.num_classes"
-                    .into(),
-            );
-        }
-        plan.tokenizer = Some(TokenizerPlan {
-            network: recipe.tokenizer()?.network.type_name(),
-            parameters: vs.trainable_variables().iter().map(|variable| variable.numel() as i64).sum(),
-            grids: tokenizer.grid_shapes(recipe.data.image_size.into())?,
-            sizes: tokenizer.sizes(),
-        });
+        plan.notes = unsaid.into_iter().map(str::to_owned).collect();
         Ok(plan)
+    }
+}
+
+impl TokenizerPlan {
+    fn of(recipe: &Recipe, domain: Domain, context: &Context) -> Result<Self> {
+        let (vs, tokenizer) = train_tokenizer::build(recipe, domain, context)?;
+        Ok(Self {
+            network: recipe.tokenizer(domain)?.network.type_name(),
+            parameters: vs.trainable_variables().iter().map(|variable| variable.numel() as i64).sum(),
+            grids: tokenizer.grid_shapes(domain.shape(&recipe.data).size.into())?,
+            sizes: tokenizer.sizes(),
+        })
     }
 }
 
 impl fmt::Display for RecipePlan {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         writeln!(out, "recipe `{}`: {}", self.name, self.stages.join(", "))?;
-        if let Some(TokenizerPlan { network, parameters, grids, sizes }) = &self.tokenizer {
-            writeln!(out, "tokenizer: {network}, {} parameters", count(*parameters))?;
+        for (name, plan) in [("tokenizer", &self.tokenizer), ("template", &self.template)] {
+            let Some(TokenizerPlan { network, parameters, grids, sizes }) = plan else { continue };
+            writeln!(out, "{name}: {network}, {} parameters", count(*parameters))?;
             for (level, (grid, sizes)) in grids.iter().zip(sizes).enumerate() {
                 writeln!(out, "    level {level}: grid {grid:?}, codes {sizes:?}")?;
             }

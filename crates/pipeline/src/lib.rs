@@ -3,13 +3,16 @@
 
 mod batches;
 mod charts;
+mod checked;
 mod checkpoint;
 mod codebook_atlas;
 mod codebook_picture;
 mod codebook_watch;
 pub mod codebooks;
 mod collapse;
+mod conditioner;
 mod context;
+mod domain;
 mod encode;
 mod error;
 pub mod evaluate;
@@ -30,18 +33,21 @@ mod player;
 pub mod pretrained;
 mod prior_batches;
 mod prior_plan;
+mod prior_spec;
 mod progress;
 mod recipe;
 mod recognised;
 pub mod reconstruct;
 mod reconstruction_error;
 mod report;
+mod rows;
 mod run;
 pub mod sample;
 mod samples_distance;
 pub mod stages;
 mod taken;
 mod terms;
+mod text_tokenizer;
 mod token_file;
 mod token_set;
 pub mod tokenize;
@@ -52,13 +58,15 @@ mod train_tokenizer;
 mod trainer;
 mod watch;
 
+pub use checked::{Checked, Share};
 pub use context::Context;
+pub use domain::{Domain, Shape};
 pub use error::{PipelineError, Result};
 pub use interrupt::Interrupt;
 pub use player::Player;
 pub use recipe::{
-    Classifier, Condition, Evaluate, Features, Head, Loss, Precision, Prior, Recipe, Sample, TakenTokenizer,
-    TokenSource, Tokenizer, Train,
+    Classifier, Condition, EmbeddingCondition, Evaluate, Features, Head, Loss, Precision, Prior, Recipe, Sample, TakenTokenizer,
+    TextCondition, TokenSource, Tokenizer, Train,
 };
 pub use recognised::Recognised;
 pub use run::{Call, Output, Record, Run, StageRecord};

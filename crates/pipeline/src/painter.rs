@@ -1,14 +1,16 @@
 //! From a condition to pictures: tokens level by level, then the decoder.
 
-use tch::{Kind, Tensor, no_grad};
-use vqkit_priors::{Condition, Prior, PriorError, Sampled, Sampling, sample_scored};
+use tch::{Device, Kind, Tensor, no_grad};
+use vqkit_priors::{Condition, Given, Prior, PriorError, Sampled, Sampling, sample_scored};
 use vqkit_torch::Tokens;
 use vqkit_vqvae::Tokenizer;
 
 use crate::{
     context::Context,
+    domain::Domain,
     error::{PipelineError, Result},
     load,
+    prior_spec::Facts,
     recipe::{Recipe, Sample},
     run::Run,
 };
@@ -36,9 +38,9 @@ impl Painter {
     ///
     /// # Errors
     /// When the run is not trained, or its priors cannot draw so.
-    pub fn new(run: &Run, recipe: &Recipe, sample: &Sample, classes: usize, context: &Context) -> Result<Self> {
-        let tokenizer = load::tokenizer(run, recipe, context)?;
-        let mut priors = load::priors(run, recipe, classes as u32, context)?;
+    pub fn new(run: &Run, recipe: &Recipe, sample: &Sample, facts: Facts, context: &Context) -> Result<Self> {
+        let tokenizer = load::tokenizer(run, recipe, Domain::Images, context)?;
+        let mut priors = load::priors(run, recipe, facts, context)?;
         if priors.is_empty() {
             let reason = "its recipe has no [[prior]], so there is nothing to sample";
             return Err(PipelineError::artifact(run.path(), reason));
@@ -58,17 +60,47 @@ impl Painter {
         &self.sampling
     }
 
-    /// Tokens of every level, coarse first, each level's prior told the coarser ones; then the decoder. The pictures are the
-    /// samples `first..first + batch`.
+    /// The tokenizer of the images.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Where the priors lie.
+    pub fn device(&self) -> Device {
+        self.priors[0].device()
+    }
+
+    /// Height and width in pixels of what it paints.
+    pub fn size(&self, recipe: &Recipe) -> [u32; 2] {
+        let factor = self.tokenizer.downsampling();
+        self.sampling.size.map_or([recipe.data.image_size; 2], |grid| grid.map(|side| (side * factor) as u32))
+    }
+
+    /// Whether the priors have a null condition.
+    pub fn has_null(&self) -> bool {
+        self.priors.iter().all(|prior| prior.null(&Condition::none(), 1).is_ok())
+    }
+
+    /// Tokens of every level, coarse first, each level's prior told the coarser ones and what is given of its own; then the decoder. The
+    /// pictures are the samples `first..first + batch`.
     ///
     /// # Errors
-    /// When the condition does not fit the priors.
-    pub fn paint(&self, mut condition: Condition, batch: usize, first: usize, context: &Context) -> Result<Painted> {
+    /// When the condition or what is given does not fit the priors.
+    pub fn paint(
+        &self,
+        mut condition: Condition,
+        given: Option<&[Given]>,
+        batch: usize,
+        first: usize,
+        context: &Context,
+    ) -> Result<Painted> {
         let mut tokens = Tokens::new();
         let mut log_likelihood = Tensor::zeros([batch as i64], (Kind::Double, context.device));
         for (level, prior) in self.priors.iter().enumerate() {
             let sampling = Sampling { seed: seed_of_level(self.sampling.seed, level), ..self.sampling.clone() };
-            let sampled = sample_scored(prior.as_ref(), &condition, batch as i64, &sampling, first as u64, None)?;
+            let given = given.map(|given| &given[level]);
+            let sampled = sample_scored(prior.as_ref(), &condition, batch as i64, &sampling, first as u64, given);
+            let sampled = sampled.map_err(usage)?;
             let Sampled { tokens: grid, log_likelihood: of_level } = sampled;
             log_likelihood += of_level;
             condition = condition.with_grid(grid.shallow_clone());
@@ -106,6 +138,7 @@ pub fn larger_grid(size: [u32; 2], recipe: &Recipe, tokenizer: &Tokenizer) -> Re
 fn usage(error: PriorError) -> PipelineError {
     match error {
         PriorError::Config { field, reason } => wrong_flag(field, &reason),
+        condition @ PriorError::Condition { .. } => PipelineError::Usage(condition.to_string()),
         other => other.into(),
     }
 }

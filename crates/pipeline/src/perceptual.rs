@@ -7,12 +7,12 @@ use std::{
 
 use safetensors::SafeTensors;
 use tch::{Device, Tensor, nn::VarStore};
-use vqkit_data::DataConfig;
 use vqkit_losses::{FrozenVgg, Lpips, Perceptual, lpips_state};
 use vqkit_torch::weights;
 
 use crate::{
     context::Context,
+    domain::{Domain, Shape},
     error::{PipelineError, Result},
     pretrained,
     recipe::{LpipsConfig, PerceptualConfig, VggConfig},
@@ -33,17 +33,18 @@ const JUDGE_CIFAR10: &[u8] = include_bytes!("../../../assets/judge-cifar10.safet
 ///
 /// # Errors
 /// [`PipelineError::Usage`] where the images are too small.
-pub fn check(config: &PerceptualConfig, data: &DataConfig) -> Result<()> {
+pub fn check(config: &PerceptualConfig, domain: Domain, shape: Shape) -> Result<()> {
     let least = match config {
         PerceptualConfig::Lpips(_) => Lpips::LEAST_SIZE,
         PerceptualConfig::Vgg(config) if config.weights == SHIPPED => shipped(Device::Cpu)?.least_size(),
         PerceptualConfig::Vgg(_) => 1,
     };
-    match i64::from(data.image_size) < least {
+    match i64::from(shape.size) < least {
         false => Ok(()),
         true => Err(PipelineError::Usage(format!(
-            "tokenizer.loss.perceptual needs images of at least {least} pixels, data.image_size is {}",
-            data.image_size
+            "{}.loss.perceptual needs pictures of at least {least} pixels, these have {}",
+            domain.stage(),
+            shape.size
         ))),
     }
 }

@@ -4,6 +4,7 @@ use std::{io::Cursor, path::Path};
 
 use image::{ImageFormat, Rgb, RgbImage};
 use tch::{Device, Kind, Tensor};
+use vqkit_data::Pixels;
 
 use crate::{
     error::{PipelineError, Result},
@@ -27,6 +28,16 @@ impl Picture {
         let bytes = ((images.to_kind(Kind::Float).clamp(-1.0, 1.0) + 1.0) * 127.5).round().to_kind(Kind::Uint8);
         let rgb = bytes.expand([-1, 3, -1, -1], false).permute([0, 2, 3, 1]).to_device(Device::Cpu).contiguous();
         (0..images.size()[0]).map(|index| Self::from_hwc(&rgb.get(index), width as u32, height as u32)).collect()
+    }
+
+    /// Label maps `[B, H, W]`, i64, in colours that tell neighbouring labels apart; label 0 is dark grey.
+    pub fn from_labels(labels: &Tensor) -> Vec<Self> {
+        let most = labels.max().int64_value(&[]).max(0);
+        let palette: Vec<u8> = (0..=most).flat_map(label_colour).collect();
+        let palette = Tensor::from_slice(&palette).view([-1, 3]).to_device(labels.device());
+        let (height, width) = (labels.size()[1], labels.size()[2]);
+        let rgb = palette.index_select(0, &labels.flatten(0, -1)).view([-1, height, width, 3]).to_device(Device::Cpu);
+        (0..rgb.size()[0]).map(|index| Self::from_hwc(&rgb.get(index), width as u32, height as u32)).collect()
     }
 
     /// Reads a PNG file.
@@ -82,6 +93,20 @@ impl Picture {
         Self(image::imageops::resize(&self.0, width * factor, height * factor, filter))
     }
 
+    /// The same picture, `size` pixels wide and high, without smoothing.
+    pub fn resized(&self, size: u32) -> Self {
+        Self(image::imageops::resize(&self.0, size, size, image::imageops::FilterType::Nearest))
+    }
+
+    /// As what reads data has it.
+    ///
+    /// # Errors
+    /// When it has no pixels.
+    pub fn to_data(&self) -> Result<vqkit_data::Picture> {
+        let (width, height) = self.size();
+        Ok(vqkit_data::Picture::new(width, height, Pixels::Rgb8(self.0.as_raw().clone()))?)
+    }
+
     /// The bytes of a PNG file.
     ///
     /// # Errors
@@ -100,4 +125,19 @@ impl Picture {
     pub fn write(&self, path: &Path) -> Result<()> {
         files::write(path, &self.png()?)
     }
+}
+
+/// Hues that follow each other by the golden angle never come close, brightness in three steps.
+fn label_colour(label: i64) -> [u8; 3] {
+    if label == 0 {
+        return [40; 3];
+    }
+    let sixth = (label as f64 * 0.618_034).fract() * 6.0;
+    let bright = [235.0, 190.0, 145.0][label as usize % 3];
+    let channel = |at: f64| {
+        let away = (sixth - at).rem_euclid(6.0);
+        let share = (away.min(6.0 - away) - 1.0).clamp(0.0, 1.0);
+        (bright * (1.0 - 0.85 * share)) as u8
+    };
+    [channel(0.0), channel(2.0), channel(4.0)]
 }

@@ -1,14 +1,16 @@
 //! What a prior learns from: grids out of token files, or out of the frozen tokenizer as it looks at augmented images.
 
 use tch::{Device, Kind, Tensor};
-use vqkit_data::{Dataset, Loader, Permutation};
+use vqkit_data::{Batch, Dataset, Loader, Permutation};
 use vqkit_priors::Condition;
-use vqkit_torch::TokenGrid;
+use vqkit_torch::{TokenGrid, Tokens};
 use vqkit_vqvae::Tokenizer;
 
 use crate::{
     batches,
+    conditioner::{Conditioner, with_grids},
     context::Context,
+    domain::Domain,
     encode::{self, Split},
     error::{PipelineError, Result},
     load,
@@ -23,22 +25,22 @@ pub struct PriorBatches<'r> {
     recipe: &'r Recipe,
     level: usize,
     context: &'r Context,
-    source: Source,
+    source: Source<'r>,
 }
 
-enum Source {
+enum Source<'r> {
     /// Token files, in an order that follows from the place in the data.
     Files(TokenSet),
-    /// Images, and what turns them into tokens.
-    Images { tokenizer: Box<Tokenizer>, loader: Option<Loader> },
+    /// Images, and what turns them and their conditions into tokens.
+    Images { tokenizer: Box<Tokenizer>, conditioner: Box<Conditioner<'r>>, loader: Option<Loader> },
 }
 
 /// A batch whose tokens are not read yet, so that each of its parts can be read by itself.
 pub enum Drawn {
     /// Places in the token files, `[B]`.
     Places(Tensor),
-    /// Images `[B, C, H, W]` on the device, and their classes `[B]`.
-    Images(Tensor, Tensor),
+    /// Images, and what they are conditioned on.
+    Samples(Batch),
 }
 
 impl<'r> PriorBatches<'r> {
@@ -50,7 +52,9 @@ impl<'r> PriorBatches<'r> {
         let source = match recipe.priors[level].tokens {
             TokenSource::Files => Source::Files(train_prior::read_tokens(run, Split::Train)?),
             TokenSource::Encode => {
-                Source::Images { tokenizer: Box::new(load::tokenizer(run, recipe, context)?), loader: None }
+                let tokenizer = Box::new(load::tokenizer(run, recipe, Domain::Images, context)?);
+                let conditioner = Box::new(Conditioner::of_run(run, recipe, Split::Train, context)?);
+                Source::Images { tokenizer, conditioner, loader: None }
             }
         };
         Ok(Self { recipe, level, context, source })
@@ -79,10 +83,8 @@ impl<'r> PriorBatches<'r> {
         match &mut self.source {
             Source::Images { loader: Some(loader), .. } => {
                 let batch = batches::next(loader)?;
-                let images = self.context.images(&batch)?;
-                let classes = Tensor::f_from_slice(&batch.classes)?.f_to_device(self.context.device)?;
-                let parts = images.f_chunk(parts, 0)?.into_iter().zip(classes.f_chunk(parts, 0)?);
-                Ok((parts.map(|(images, classes)| Drawn::Images(images, classes)).collect(), batch.position))
+                let position = batch.position;
+                Ok((batch.split(parts as usize).into_iter().map(Drawn::Samples).collect(), position))
             }
             Source::Images { loader: None, .. } => {
                 Err(PipelineError::Usage("the training images of the prior were not started".into()))
@@ -101,10 +103,12 @@ impl<'r> PriorBatches<'r> {
     /// When libtorch refuses.
     pub fn read(&self, drawn: &Drawn) -> Result<(TokenGrid, Condition)> {
         match (drawn, &self.source) {
-            (Drawn::Images(images, classes), Source::Images { tokenizer, .. }) => {
+            (Drawn::Samples(batch), Source::Images { tokenizer, conditioner, .. }) => {
                 let kind = self.context.kind(self.recipe.head.precision);
-                let levels = encode::grids(tokenizer, images, kind, self.context)?;
-                targets(self.recipe, self.level, classes, |level| Ok(levels[level].shallow_clone()))
+                let mut levels = encode::grids(tokenizer, &self.context.images(batch)?, kind, self.context)?;
+                levels.truncate(self.level + 1);
+                let (condition, _) = conditioner.of_batch(batch)?;
+                Ok(conditioned_on_coarser(condition, levels))
             }
             (Drawn::Places(places), Source::Files(tokens)) => {
                 batch(tokens, self.recipe, self.level, places, self.context.device)
@@ -136,25 +140,18 @@ pub fn batch(
     places: &Tensor,
     device: Device,
 ) -> Result<(TokenGrid, Condition)> {
-    let classes = tokens.classes.f_index_select(0, places)?.f_to_device(device)?;
-    targets(recipe, level, &classes, |level| tokens.grid(level, places, device))
+    let mut condition = tokens.condition(places, device)?;
+    if recipe.condition.class {
+        condition = condition.with_class(tokens.classes.f_index_select(0, places)?.f_to_device(device)?);
+    }
+    let levels = (0..=level).map(|level| tokens.grid(level, places, device)).collect::<Result<_>>()?;
+    Ok(conditioned_on_coarser(condition, levels))
 }
 
-/// The grid of `level`, conditioned as the recipe says on the class and on all coarser grids.
-fn targets(
-    recipe: &Recipe,
-    level: usize,
-    classes: &Tensor,
-    grid: impl Fn(usize) -> Result<TokenGrid>,
-) -> Result<(TokenGrid, Condition)> {
-    let mut condition = Condition::none();
-    if recipe.condition.class {
-        condition = condition.with_class(classes.shallow_clone());
-    }
-    for coarser in 0..level {
-        condition = condition.with_grid(grid(coarser)?);
-    }
-    Ok((grid(level)?, condition))
+/// The last of some levels, which are not empty, and a condition with the coarser ones.
+fn conditioned_on_coarser(condition: Condition, mut levels: Tokens) -> (TokenGrid, Condition) {
+    let target = levels.remove(levels.len() - 1);
+    (target, with_grids(condition, levels))
 }
 
 /// Which samples a step takes: a permutation of all of them per epoch, computed from the position alone.

@@ -4,9 +4,13 @@ use std::fmt;
 
 use serde::Serialize;
 use vqkit_priors::Cost;
-use vqkit_vqvae::Tokenizer;
 
-use crate::{error::Result, load, recipe::Recipe, train_prior};
+use crate::{
+    error::Result,
+    prior_spec::{Facts, Tokenizers},
+    recipe::Recipe,
+    train_prior,
+};
 
 /// The prior of one level.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -59,21 +63,12 @@ impl Bytes {
     }
 }
 
-/// How many classes the priors of a recipe know, as far as it says so itself, and whether it does; 1 where it does not.
-pub fn classes(recipe: &Recipe) -> (u32, bool) {
-    let named = || recipe.data.class_names.as_ref().map(|names| names.len() as u32);
-    match recipe.condition.num_classes.or_else(named) {
-        Some(classes) => (classes, true),
-        None => (1, !recipe.condition.class),
-    }
-}
-
 /// The plan of the prior of a level.
 ///
 /// # Errors
 /// When it cannot be built for the tokenizer's grids.
-pub fn of_level(recipe: &Recipe, tokenizer: &Tokenizer, level: usize, classes: u32) -> Result<PriorPlan> {
-    let spec = load::prior_spec(recipe, tokenizer, level, classes)?;
+pub fn of_level(recipe: &Recipe, tokenizers: &Tokenizers, level: usize, facts: Facts) -> Result<PriorPlan> {
+    let spec = tokenizers.prior_spec(recipe, level, facts)?;
     let prior = &recipe.priors[level];
     let cost = prior.network.cost(&spec)?;
     Ok(PriorPlan {

@@ -9,6 +9,7 @@ use vqkit_quantizer::Mode;
 use crate::{
     batches,
     context::Context,
+    domain::Domain,
     error::{PipelineError, Result},
     files, load,
     pictures::Picture,
@@ -24,7 +25,7 @@ pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Resu
     let run = Run::open(model)?;
     let recipe = run.recipe()?;
     let view = tokenize::open_images(&recipe, images)?;
-    let tokenizer = load::tokenizer(&run, &recipe, context)?;
+    let tokenizer = load::tokenizer(&run, &recipe, Domain::Images, context)?;
     let mut error = PixelError::default();
     files::create_folder(out, |folder| {
         for batch in batches::once(&recipe, &view, view.len())? {

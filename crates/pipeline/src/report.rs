@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::{
     charts::{self, FONT},
     error::{PipelineError, Result},
-    evaluate::Metrics,
+    evaluate::{Metrics, TemplateMetrics},
     log,
     pictures::Picture,
     recipe::Recipe,
@@ -37,7 +37,8 @@ pub fn html(
     codebooks: &[(String, Picture)],
 ) -> Result<String> {
     let name = &recipe.head.name;
-    let samples = read_picture(&run.folder(sample::STAGE).join("grid.png"))?;
+    let [samples, sheet] = ["grid.png", "sheet.png"].map(|file| read_picture(&run.folder(sample::STAGE).join(file)));
+    let (samples, sheet) = (samples?, sheet?);
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -52,8 +53,16 @@ pub fn html(
                 h2 { "Figures" }
                 (tokenizer_table(metrics))
                 (levels_table(metrics))
+                @for (name, figure) in metrics.template.iter().flat_map(TemplateMetrics::figures) {
+                    p { "Templates: " (name.replace('_', " ")) " " (format!("{figure:.4}")) }
+                }
                 (rate_table(metrics))
                 @if let Some(samples) = samples { h2 { "Samples" } (image("samples", &samples)) }
+                @if let Some(sheet) = sheet {
+                    p { "In every row a condition, the held-out image that it belongs to, if any, and what was drawn for it." }
+                    (image("samples by condition", &sheet))
+                }
+                @if let Some(checked) = metrics.samples_checked { pre { (checked.to_string()) } }
                 @if let Some(recognised) = metrics.samples_recognised {
                     p {
                         "A classifier of CIFAR-10 that no loss uses takes " (recognised.right) " of " (recognised.samples)

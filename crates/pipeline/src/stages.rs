@@ -5,9 +5,11 @@ use vqkit_priors::PriorError;
 
 use crate::{
     context::Context,
+    domain::Domain,
     encode,
     error::{PipelineError, Result},
-    evaluate, load, painter, perceptual, prior_plan,
+    evaluate, painter, perceptual,
+    prior_spec::{Facts, Tokenizers},
     recipe::{Recipe, Sample},
     run::{Output, Run},
     sample, train_features, train_prior, train_tokenizer,
@@ -18,8 +20,8 @@ use crate::{
 pub enum Stage {
     /// Trains a classifier for its features.
     Features,
-    /// Trains encoder, codebook and decoder.
-    Tokenizer,
+    /// Trains encoder, codebook and decoder, of the templates or of the images.
+    Tokenizer(Domain),
     /// Encodes every image.
     Tokens,
     /// Trains the prior of a level.
@@ -36,17 +38,19 @@ impl Stage {
         let priors = (0..recipe.priors.len()).map(Self::Prior);
         let sampled = (!recipe.priors.is_empty()).then_some(Self::Samples);
         let features = recipe.features.iter().map(|_| Self::Features);
-        if recipe.tokenizer.is_none() && recipe.tokenizer_from.is_none() {
+        let domains = recipe.domains();
+        if domains.is_empty() {
             return features.collect();
         }
-        features.chain([Self::Tokenizer, Self::Tokens]).chain(priors).chain(sampled).chain([Self::Report]).collect()
+        let tokenizers = domains.into_iter().map(Self::Tokenizer);
+        features.chain(tokenizers).chain([Self::Tokens]).chain(priors).chain(sampled).chain([Self::Report]).collect()
     }
 
     /// The name in `run.json`, which is also the folder inside the run.
     pub fn name(&self, recipe: &Recipe) -> String {
         match self {
             Self::Features => train_features::STAGE.into(),
-            Self::Tokenizer => train_tokenizer::STAGE.into(),
+            Self::Tokenizer(domain) => domain.stage().into(),
             Self::Tokens => encode::STAGE.into(),
             Self::Prior(level) => train_prior::stages(recipe)[*level].clone(),
             Self::Samples => sample::STAGE.into(),
@@ -62,10 +66,10 @@ impl Stage {
     fn run(&self, run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
         match self {
             Self::Features => train_features::train(run, recipe, data, context),
-            Self::Tokenizer => train_tokenizer::train(run, recipe, data, context),
+            Self::Tokenizer(domain) => train_tokenizer::train(run, recipe, *domain, data, context),
             Self::Tokens => encode::encode(run, recipe, data, context),
             Self::Prior(level) => train_prior::train(run, recipe, *level, data, context),
-            Self::Samples => sample::run_stage(run, recipe, context),
+            Self::Samples => sample::run_stage(run, recipe, data, context),
             Self::Report => evaluate::run_stage(run, recipe, data, context),
         }
     }
@@ -85,30 +89,38 @@ pub fn check(recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<(
             names.join(", ")
         )));
     }
-    if recipe.tokenizer.is_none() && recipe.tokenizer_from.is_none() {
+    let domains = recipe.domains();
+    if domains.is_empty() {
         return Ok(());
     }
-    let (_, tokenizer) = train_tokenizer::build(recipe, context)?;
-    let config = recipe.tokenizer()?;
-    if config.taken.is_none() {
-        train_tokenizer::build_adversary(recipe, context)?;
-        config.loss.perceptual.as_ref().map_or(Ok(()), |config| perceptual::check(config, &recipe.data))?;
-    }
-    let levels = tokenizer.sizes().len();
+    domains.into_iter().try_for_each(|domain| check_tokenizer(recipe, domain, context))?;
+    let tokenizers = Tokenizers::build(recipe, context)?;
+    let levels = tokenizers.images.sizes().len();
     let found = recipe.priors.len();
     if found != 0 && found != levels {
         let reason = format!("the tokenizer has {levels} levels of tokens, the recipe {found} [[prior]]");
         return Err(PipelineError::Usage(reason));
     }
-    let classes = prior_plan::classes(recipe).0;
+    let (facts, _) = Facts::of_recipe(recipe);
     recipe.priors.iter().enumerate().try_for_each(|(level, prior)| {
-        let spec = load::prior_spec(recipe, &tokenizer, level, classes)?;
+        let spec = tokenizers.prior_spec(recipe, level, facts)?;
         prior.network.check(&spec).map_err(|error| wrong_key(&format!("prior.{level}"), error))?;
         let Sample { sampling, weights, .. } = &recipe.sample;
         let fits = prior.network.check_sampling(sampling, *weights, &spec);
         fits.map_err(|error| wrong_key(&format!("sample, for prior.{level}"), error))
     })?;
-    recipe.sample.size.map_or(Ok(()), |size| painter::larger_grid(size, recipe, &tokenizer).map(drop))
+    recipe.sample.size.map_or(Ok(()), |size| painter::larger_grid(size, recipe, &tokenizers.images).map(drop))
+}
+
+fn check_tokenizer(recipe: &Recipe, domain: Domain, context: &Context) -> Result<()> {
+    let config = recipe.tokenizer(domain)?;
+    train_tokenizer::build(recipe, domain, context)?;
+    if config.taken.is_some() {
+        return Ok(());
+    }
+    train_tokenizer::build_adversary(recipe, domain, context)?;
+    let shape = domain.shape(&recipe.data);
+    config.loss.perceptual.as_ref().map_or(Ok(()), |config| perceptual::check(config, domain, shape))
 }
 
 /// What a prior says of a key is the recipe's fault.
@@ -148,7 +160,7 @@ pub fn run(run: &mut Run, recipe: &Recipe, data: &Dataset, only: Option<&str>, c
     Ok(())
 }
 
-/// Opens the recipe's data; recipes that condition by class need a class for every sample.
+/// Opens the recipe's data; recipes that condition by class need a class for every sample, and so for captions and templates.
 ///
 /// # Errors
 /// When it cannot be read, or holds no classes where they are needed.
@@ -165,6 +177,9 @@ pub fn open_data(recipe: &Recipe) -> Result<Dataset> {
     if recipe.tokenizer.is_some() && data.held_out.is_empty() {
         let message = "nothing is held out: give the source a `held_out` of its own, or set data.held_out = 0.05";
         return Err(PipelineError::Usage(message.into()));
+    }
+    if recipe.condition.text.is_some() && !data.train.has_captions() {
+        return Err(PipelineError::Usage("condition.text needs captions, and the data has none".into()));
     }
     let found = data.train.num_classes();
     match recipe.condition.num_classes.filter(|wanted| *wanted != found) {

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::{
+    domain::{Domain, Shape},
     error::{PipelineError, Result},
-    recipe::{Recipe, TakenTokenizer},
+    recipe::{Recipe, TakenTokenizer, Tokenizer},
     run::{Output, Run},
-    train_tokenizer::STAGE,
     trainer,
 };
 
@@ -23,64 +23,73 @@ struct Origin<'t> {
     fingerprint: &'t str,
 }
 
-/// Puts into a recipe what the run at its `tokenizer.from` says of its tokenizer; other recipes stay as they are. `resumed`:
-/// the run that goes on, which has its copy and needs the other no more.
+/// Puts into a recipe what the runs at its `tokenizer.from` and `template.from` say of their tokenizers; other recipes stay as they
+/// are. `resumed`: the run that goes on, which has its copies and needs the others no more.
 ///
 /// # Errors
-/// [`PipelineError::Usage`] where that run is not there, has no trained tokenizer, or one for other images.
+/// [`PipelineError::Usage`] where such a run is not there, has no trained tokenizer, or one for other pictures.
 pub fn resolve(mut recipe: Recipe, resumed: Option<&Path>) -> Result<Recipe> {
-    let Some(from) = recipe.tokenizer_from.take() else { return Ok(recipe) };
+    if let Some(from) = recipe.tokenizer_from.take() {
+        recipe.tokenizer = Some(find_section(&recipe, Domain::Images, from, resumed)?);
+    }
+    if let Some(from) = recipe.template_from.take() {
+        recipe.template = Some(find_section(&recipe, Domain::Templates, from, resumed)?);
+    }
+    Ok(recipe)
+}
+
+/// What the run `from` says of its tokenizer of a domain.
+fn find_section(recipe: &Recipe, domain: Domain, from: PathBuf, resumed: Option<&Path>) -> Result<Tokenizer> {
     if let Some(run) = resumed {
-        recipe.tokenizer = Run::open(run)?.recipe()?.tokenizer;
-        let taken = recipe.tokenizer.as_ref().and_then(|tokenizer| tokenizer.taken.as_ref());
-        if taken.is_some_and(|taken| taken.from == from) {
-            return Ok(recipe);
+        let own = Run::open(run)?.recipe()?.tokenizer(domain)?.clone();
+        if own.taken.as_ref().is_some_and(|taken| taken.from == from) {
+            return Ok(own);
         }
     }
-    let usage = |reason: String| PipelineError::Usage(format!("tokenizer.from: {reason}"));
+    let usage = |reason: String| PipelineError::Usage(format!("{}.from: {reason}", domain.stage()));
     let shown = from.display();
     if !from.exists() {
         return Err(usage(format!("there is no {shown}; give a run with a trained tokenizer")));
     }
     let run = Run::open(&from).map_err(|error| usage(error.to_string()))?;
-    let output = run.require(STAGE).map_err(|error| usage(error.to_string()))?;
+    let output = run.require(domain.stage()).map_err(|error| usage(error.to_string()))?;
     let theirs = run.recipe().map_err(|error| usage(error.to_string()))?;
-    let images = |recipe: &Recipe| {
-        let size = recipe.data.image_size;
-        format!("images of {size} x {size} pixels and {} channels", recipe.data.color.channels())
+    let pictures = |recipe: &Recipe| {
+        let Shape { size, channels, .. } = domain.shape(&recipe.data);
+        format!("pictures of {size} x {size} pixels and {channels} channels")
     };
-    if images(&theirs) != images(&recipe) {
-        let (theirs, ours) = (images(&theirs), images(&recipe));
-        return Err(usage(format!("the tokenizer of {shown} takes {theirs}, [data] gives {ours}")));
+    if pictures(&theirs) != pictures(recipe) {
+        let (theirs, ours) = (pictures(&theirs), pictures(recipe));
+        return Err(usage(format!("the tokenizer of {shown} takes {theirs}, this recipe gives {ours}")));
     }
     let taken = TakenTokenizer { from: from.clone(), fingerprint: output.fingerprint.clone() };
-    let tokenizer = theirs.tokenizer().map_err(|error| usage(format!("{shown}: {error}")))?.clone();
-    recipe.tokenizer = Some(crate::Tokenizer { taken: Some(taken), ..tokenizer });
-    Ok(recipe)
+    let tokenizer = theirs.tokenizer(domain).map_err(|error| usage(format!("{shown}: {error}")))?.clone();
+    Ok(Tokenizer { taken: Some(taken), ..tokenizer })
 }
 
 /// Copies the tokenizer that the recipe takes into the run.
 ///
 /// # Errors
 /// When the other run is gone, or trained further since the recipe was resolved; when a file cannot be written.
-pub fn copy(run: &mut Run, taken: &TakenTokenizer) -> Result<Output> {
-    run.begin(STAGE)?;
-    let (checkpoint, inside) = find(taken)?;
+pub fn copy(run: &mut Run, domain: Domain, taken: &TakenTokenizer) -> Result<Output> {
+    let stage = domain.stage();
+    run.begin(stage)?;
+    let (checkpoint, inside) = find(taken, stage)?;
     let origin = Origin { from: &taken.from, checkpoint: &inside, fingerprint: &taken.fingerprint };
     let fingerprint = trainer::fingerprint(&checkpoint)?;
     if fingerprint != taken.fingerprint {
         let reason =
-            "its weights are not those that tokenizer.from found: the run was trained anew since; use a new --run";
+            "its weights are not those that the recipe's `from` found: the run was trained anew since; use a new --run";
         return Err(PipelineError::artifact(&checkpoint, reason));
     }
-    let copied = trainer::copy_for_use(&checkpoint, &run.folder(STAGE), &origin)?;
-    eprintln!("{STAGE:>10} taken from {}", taken.from.display());
+    let copied = trainer::copy_for_use(&checkpoint, &run.folder(stage), &origin)?;
+    eprintln!("{stage:>10} taken from {}", taken.from.display());
     Ok(Output { path: run.relative(&copied), fingerprint })
 }
 
 /// The other run's checkpoint: where it is, and its path inside that run.
-fn find(taken: &TakenTokenizer) -> Result<(PathBuf, String)> {
+fn find(taken: &TakenTokenizer, stage: &str) -> Result<(PathBuf, String)> {
     let run = Run::open(&taken.from)?;
-    let inside = run.require(STAGE)?.path.clone();
+    let inside = run.require(stage)?.path.clone();
     Ok((taken.from.join(&inside), inside))
 }

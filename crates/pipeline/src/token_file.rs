@@ -16,6 +16,12 @@ use crate::{
 const HEADER: &str = "vqkit";
 /// The tensor with the labels.
 pub(crate) const CLASS: &str = "class";
+/// The tensor with the ids of captions, and the one with their number.
+pub(crate) const TEXT: &str = "text";
+pub(crate) const TEXT_LENGTH: &str = "text.length";
+/// The tensor with vectors made elsewhere, and the one with their number.
+pub(crate) const EMBEDDING: &str = "embedding";
+pub(crate) const EMBEDDING_LENGTH: &str = "embedding.length";
 
 /// What a token file says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +34,15 @@ pub struct TokenHeader {
     pub sizes: Vec<Vec<i64>>,
     /// Names of the classes; none where there are no labels.
     pub classes: Vec<String>,
+    /// Fingerprint of the tokenizer of the templates, where there are templates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// Sizes of the codebooks of the grids that images are conditioned on: the levels of the templates' tokenizer, then coordinates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub condition_sizes: Vec<Vec<i64>>,
+    /// Number of ids that captions are made of, where there are captions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_vocabulary: Option<i64>,
 }
 
 impl TokenHeader {
@@ -45,6 +60,15 @@ impl TokenHeader {
         let text = metadata.get(HEADER).ok_or("not a token file: its header names no tokenizer")?;
         serde_json::from_str(text).map_err(|error| error.to_string())
     }
+
+    /// Every tensor of indices, by name, with the sizes of its codebooks: the levels, then what they are conditioned on.
+    pub(crate) fn grids(&self) -> Vec<(String, Vec<i64>)> {
+        let levels = self.sizes.iter().enumerate().map(|(level, sizes)| (level_name(level), sizes.clone()));
+        let conditions = self.condition_sizes.iter().enumerate();
+        let conditions = conditions.map(|(index, sizes)| (condition_name(index), sizes.clone()));
+        let text = self.text_vocabulary.map(|vocabulary| (TEXT.to_owned(), vec![vocabulary]));
+        levels.chain(conditions).chain(text).collect()
+    }
 }
 
 /// The tensor with the indices of a level.
@@ -52,17 +76,31 @@ pub(crate) fn level_name(level: usize) -> String {
     format!("level.{level}")
 }
 
-/// Writes one file. `levels`: the indices of each level, whole numbers `[N, Q, *S]` on any device; `classes`: `[N]`, i64, -1
-/// where an image has none.
+/// The tensor with the indices of a grid that images are conditioned on.
+pub(crate) fn condition_name(index: usize) -> String {
+    format!("condition.{index}")
+}
+
+/// Tensors by their names in a file, of as many images each: `level.0` and on, `condition.0` and on and `text`, whole numbers
+/// `[N, Q, *S]`; `class` (-1 where an image has none), `text.length` and `embedding.length`, i64 `[N]`; `embedding`, f32 `[N, L, D]`.
+pub type Columns = Vec<(String, Tensor)>;
+
+/// Writes one file; which columns there are, the header says.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn write(path: &Path, header: &TokenHeader, levels: &[Tensor], classes: &Tensor) -> Result<()> {
-    let mut entries: Vec<(String, Entry)> = Vec::new();
-    for (level, (indices, sizes)) in levels.iter().zip(&header.sizes).enumerate() {
-        entries.push((level_name(level), Entry::indices(indices, sizes)?));
-    }
-    entries.push((CLASS.into(), Entry::classes(classes)?));
+pub fn write(path: &Path, header: &TokenHeader, columns: &Columns) -> Result<()> {
+    let grids = header.grids();
+    let entry = |(name, tensor): &(String, Tensor)| -> Result<(String, Entry)> {
+        let sizes = grids.iter().find(|(grid, _)| grid == name).map(|(_, sizes)| sizes);
+        let entry = match (sizes, tensor.kind()) {
+            (Some(sizes), _) => Entry::indices(tensor, sizes)?,
+            (None, Kind::Float) => Entry::floats(tensor)?,
+            (None, _) => Entry::numbers(tensor)?,
+        };
+        Ok((name.clone(), entry))
+    };
+    let entries: Vec<(String, Entry)> = columns.iter().map(entry).collect::<Result<_>>()?;
     let header =
         serde_json::to_string(header).map_err(|source| PipelineError::Json { path: path.to_owned(), source })?;
     let bytes = safetensors::serialize(entries, Some(HashMap::from([(HEADER.to_owned(), header)])))
@@ -88,10 +126,16 @@ impl Entry {
         Ok(Self { dtype, shape: indices.size().iter().map(|length| *length as usize).collect(), bytes })
     }
 
-    fn classes(classes: &Tensor) -> Result<Self> {
-        let values: Vec<i64> = Vec::try_from(classes)?;
+    fn numbers(numbers: &Tensor) -> Result<Self> {
+        let values: Vec<i64> = Vec::try_from(numbers)?;
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         Ok(Self { dtype: Dtype::I64, shape: vec![values.len()], bytes })
+    }
+
+    fn floats(floats: &Tensor) -> Result<Self> {
+        let values: Vec<f32> = Vec::try_from(floats.flatten(0, -1).to_device(Device::Cpu))?;
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Ok(Self { dtype: Dtype::F32, shape: floats.size().iter().map(|length| *length as usize).collect(), bytes })
     }
 }
 

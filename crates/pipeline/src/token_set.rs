@@ -5,11 +5,13 @@ use std::{fs::File, ops::Range, path::Path};
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors, tensor::TensorInfo};
 use tch::{Device, Kind, Tensor};
+use vqkit_priors::{Condition, Embedding};
 use vqkit_torch::{TokenError, TokenGrid};
 
 use crate::{
     error::{PipelineError, Result},
-    token_file::{CLASS, TokenHeader, level_name},
+    text_tokenizer::mask,
+    token_file::{CLASS, EMBEDDING, EMBEDDING_LENGTH, TEXT_LENGTH, TokenHeader},
 };
 
 /// The tokens of many images, mapped into memory from one or more token files.
@@ -21,8 +23,13 @@ pub struct TokenSet {
     pub header: TokenHeader,
     /// Classes `[N]`, i64; -1 where an image has none.
     pub classes: Tensor,
-    /// Shape of every level's grid, `[Q, *S]`.
+    /// Number of ids of every caption, and of vectors of every embedding, `[N]`.
+    text_lengths: Option<Tensor>,
+    embedding_lengths: Option<Tensor>,
+    /// Of every tensor of indices `[Q, *S]`, in the order of [`TokenHeader::grids`], captions as `[1, P]`.
     shapes: Vec<Vec<i64>>,
+    /// Of an embedding, `[L, D]`.
+    embedding: Option<[i64; 2]>,
     files: Vec<TokenFile>,
 }
 
@@ -30,7 +37,10 @@ pub struct TokenSet {
 #[derive(Debug)]
 struct TokenFile {
     map: Mmap,
-    levels: Vec<Indices>,
+    /// In the order of [`TokenHeader::grids`].
+    grids: Vec<Indices>,
+    /// Where the embeddings lie, f32 `[N, L, D]`.
+    embedding: Option<Range<usize>>,
     /// Place in the set of its first image, and of the next file's.
     places: Range<usize>,
 }
@@ -91,18 +101,31 @@ impl TokenSet {
     pub fn open(paths: &[impl AsRef<Path>]) -> Result<Self> {
         let mut opened = paths.iter().map(|path| Self::open_one(path.as_ref()).map(|set| (path.as_ref(), set)));
         let (_, mut joined) = opened.next().ok_or_else(|| PipelineError::Usage("no token files given".into()))??;
-        let mut classes = vec![joined.classes];
+        let mut columns = vec![joined.numbers()];
         for set in opened {
             let (path, set) = set?;
-            if set.header != joined.header || set.shapes != joined.shapes {
+            if set.header != joined.header || set.shapes != joined.shapes || set.embedding != joined.embedding {
                 return Err(PipelineError::artifact(path, "made by another tokenizer or of other data than the rest"));
             }
+            columns.push(set.numbers());
             let first = joined.files.last().map_or(0, |file| file.places.end);
             joined.files.extend(set.files.into_iter().map(|file| file.shifted(first)));
-            classes.push(set.classes);
         }
-        joined.classes = Tensor::f_cat(&classes, 0)?;
+        let joint = |index: usize| -> Result<Option<Tensor>> {
+            let parts: Option<Vec<Tensor>> =
+                columns.iter().map(|columns| columns[index].as_ref().map(Tensor::shallow_clone)).collect();
+            Ok(parts.map(|parts| Tensor::f_cat(&parts, 0)).transpose()?)
+        };
+        let [classes, texts, embeddings] = [joint(0)?, joint(1)?, joint(2)?];
+        joined.classes = classes.unwrap_or(joined.classes);
+        (joined.text_lengths, joined.embedding_lengths) = (texts, embeddings);
         Ok(joined)
+    }
+
+    /// Classes and lengths.
+    fn numbers(&self) -> [Option<Tensor>; 3] {
+        let copy = |tensor: &Tensor| tensor.shallow_clone();
+        [Some(copy(&self.classes)), self.text_lengths.as_ref().map(copy), self.embedding_lengths.as_ref().map(copy)]
     }
 
     fn open_one(path: &Path) -> Result<Self> {
@@ -114,24 +137,30 @@ impl TokenSet {
         // In front of the header stands its length, in eight bytes.
         let begin = header_bytes + 8;
         let find = |name: &str| metadata.info(name).ok_or_else(|| bad(format!("holds no tensor `{name}`")));
-        let classes = read_classes(find(CLASS)?, begin, &map).map_err(bad)?;
+        let numbers = |name: &str| -> Result<Tensor> { read_numbers(find(name)?, begin, &map).map_err(&bad) };
+        let classes = numbers(CLASS)?;
         let images = classes.size()[0] as usize;
         if images == 0 {
             return Err(bad("holds no images".into()));
         }
-        let (mut levels, mut shapes) = (Vec::new(), Vec::new());
-        for (level, sizes) in header.sizes.iter().enumerate() {
-            let info = find(&level_name(level))?;
+        let (mut grids, mut shapes) = (Vec::new(), Vec::new());
+        for (name, sizes) in header.grids() {
+            let info = find(&name)?;
             let indices = Indices::new(info, begin).map_err(bad)?;
-            let shape = shape_of(info, sizes).map_err(|error| bad(error.to_string()))?;
+            let shape = shape_of(info, &sizes).map_err(|error| bad(error.to_string()))?;
             if info.shape[0] != images {
-                return Err(bad("its levels and classes differ in length".into()));
+                return Err(bad(format!("its `{name}` and classes differ in length")));
             }
-            indices.check_range(&map, images, sizes).map_err(|error| bad(error.to_string()))?;
-            levels.push(indices);
+            indices.check_range(&map, images, &sizes).map_err(|error| bad(error.to_string()))?;
+            grids.push(indices);
             shapes.push(shape);
         }
-        Ok(Self { header, classes, shapes, files: vec![TokenFile { map, levels, places: 0..images }] })
+        let text_lengths = header.text_vocabulary.map(|_| numbers(TEXT_LENGTH)).transpose()?;
+        let embedding = metadata.info(EMBEDDING).map(|info| floats_of(info, begin, images).map_err(&bad)).transpose()?;
+        let embedding_lengths = embedding.as_ref().map(|_| numbers(EMBEDDING_LENGTH)).transpose()?;
+        let (place, embedding) = embedding.unzip();
+        let files = vec![TokenFile { map, grids, embedding: place, places: 0..images }];
+        Ok(Self { header, classes, text_lengths, embedding_lengths, shapes, embedding, files })
     }
 
     /// Number of images.
@@ -146,7 +175,7 @@ impl TokenSet {
 
     /// Shape of every level's grid, `[Q, *S]`, coarse first.
     pub fn shapes(&self) -> &[Vec<i64>] {
-        &self.shapes
+        &self.shapes[..self.header.sizes.len()]
     }
 
     /// The grids of a level at the given places (`[B]`, i64, in any order), on `device`.
@@ -154,25 +183,78 @@ impl TokenSet {
     /// # Errors
     /// When there is no such level, or a place lies outside.
     pub fn grid(&self, level: usize, places: &Tensor, device: Device) -> Result<TokenGrid> {
-        let shape = self.shapes.get(level).ok_or_else(|| {
-            let levels = self.shapes.len();
-            PipelineError::Usage(format!("there is no level {level} in token files of {levels} levels"))
-        })?;
+        let levels = self.header.sizes.len();
+        match level < levels {
+            true => Ok(TokenGrid::new(self.indices(level, places, device)?, self.header.sizes[level].clone())?),
+            false => {
+                Err(PipelineError::Usage(format!("there is no level {level} in token files of {levels} levels")))
+            }
+        }
+    }
+
+    /// What the images at the given places are conditioned on, without their classes, on `device`.
+    ///
+    /// # Errors
+    /// When a place lies outside.
+    pub fn condition(&self, places: &Tensor, device: Device) -> Result<Condition> {
+        let mut condition = Condition::none();
+        let levels = self.header.sizes.len();
+        for (index, sizes) in self.header.condition_sizes.iter().enumerate() {
+            let indices = self.indices(levels + index, places, device)?;
+            condition = condition.with_grid(TokenGrid::new(indices, sizes.clone())?);
+        }
+        if let (Some(lengths), Some(ids)) = (&self.text_lengths, self.texts(places, device)?) {
+            let mask = mask(&lengths.f_index_select(0, places)?, ids.size()[1], device);
+            condition = condition.with_text(ids, mask);
+        }
+        if let (Some(lengths), Some([length, dim])) = (&self.embedding_lengths, self.embedding) {
+            let values = self.embedding(places)?.f_view([-1, length, dim])?.f_to_device(device)?;
+            let mask = mask(&lengths.f_index_select(0, places)?, length, device);
+            condition = condition.with_embedding(Embedding { values, mask: Some(mask) });
+        }
+        Ok(condition)
+    }
+
+    /// The ids of the captions at the given places, padding in front: `[B, P]`; none where there are no captions.
+    ///
+    /// # Errors
+    /// When a place lies outside.
+    pub fn texts(&self, places: &Tensor, device: Device) -> Result<Option<Tensor>> {
+        match self.header.text_vocabulary {
+            // Captions are the last column.
+            Some(_) => Ok(Some(self.indices(self.shapes.len() - 1, places, device)?.squeeze_dim(1))),
+            None => Ok(None),
+        }
+    }
+
+    /// Indices `[B, Q, *S]` of a column.
+    fn indices(&self, column: usize, places: &Tensor, device: Device) -> Result<Tensor> {
+        let shape = &self.shapes[column];
         let places: Vec<i64> = Vec::try_from(places)?;
         let mut indices = Vec::with_capacity(places.len() * shape.iter().product::<i64>() as usize);
         for &place in &places {
-            let file = usize::try_from(place).ok().and_then(|place| self.file_of(place)).ok_or_else(|| {
-                PipelineError::Usage(format!("there is no place {place} in token files of {} images", self.len()))
-            })?;
-            file.append(level, place as usize, &mut indices);
+            let file = self.file_of(place)?;
+            file.append(column, place as usize, &mut indices);
         }
         let shape = [&[places.len() as i64], shape.as_slice()].concat();
-        let indices = Tensor::f_from_slice(&indices)?.f_view(shape.as_slice())?.f_to_device(device)?;
-        Ok(TokenGrid::new(indices, self.header.sizes[level].clone())?)
+        Ok(Tensor::f_from_slice(&indices)?.f_view(shape.as_slice())?.f_to_device(device)?)
     }
 
-    fn file_of(&self, place: usize) -> Option<&TokenFile> {
-        self.files.get(self.files.partition_point(|file| file.places.end <= place))
+    fn embedding(&self, places: &Tensor) -> Result<Tensor> {
+        let mut values: Vec<f32> = Vec::new();
+        for place in Vec::<i64>::try_from(places)? {
+            values.extend(self.file_of(place)?.embedding_at(place as usize));
+        }
+        Ok(Tensor::f_from_slice(&values)?)
+    }
+
+    fn file_of(&self, place: i64) -> Result<&TokenFile> {
+        let found = usize::try_from(place).ok().and_then(|place| {
+            self.files.get(self.files.partition_point(|file| file.places.end <= place))
+        });
+        found.ok_or_else(|| {
+            PipelineError::Usage(format!("there is no place {place} in token files of {} images", self.len()))
+        })
     }
 }
 
@@ -182,11 +264,19 @@ impl TokenFile {
     }
 
     /// Adds the indices of the image at a place of the set.
-    fn append(&self, level: usize, place: usize, to: &mut Vec<i64>) {
-        let Indices { bytes, width } = &self.levels[level];
+    fn append(&self, column: usize, place: usize, to: &mut Vec<i64>) {
+        let Indices { bytes, width } = &self.grids[column];
         let row = bytes.len() / self.places.len();
         let begin = bytes.start + (place - self.places.start) * row;
         width.append(&self.map[begin..begin + row], to);
+    }
+
+    /// The vectors of the image at a place of the set.
+    fn embedding_at(&self, place: usize) -> impl Iterator<Item = f32> {
+        let bytes = self.embedding.clone().unwrap_or_default();
+        let row = bytes.len() / self.places.len();
+        let begin = bytes.start + (place - self.places.start) * row;
+        self.map[begin..begin + row].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
     }
 }
 
@@ -223,9 +313,20 @@ fn shape_of(info: &TensorInfo, sizes: &[i64]) -> Result<Vec<i64>, TokenError> {
     Ok(shape[1..].to_vec())
 }
 
-fn read_classes(info: &TensorInfo, begin: usize, map: &Mmap) -> Result<Tensor, String> {
+/// Where vectors lie, and their shape `[L, D]`.
+fn floats_of(info: &TensorInfo, begin: usize, images: usize) -> Result<(Range<usize>, [i64; 2]), String> {
+    match (info.dtype, info.shape.as_slice()) {
+        (Dtype::F32, &[count, length, dim]) if count == images => {
+            let place = begin + info.data_offsets.0..begin + info.data_offsets.1;
+            Ok((place, [length as i64, dim as i64]))
+        }
+        (dtype, shape) => Err(format!("embeddings must be f32 [{images}, L, D], found {dtype:?} {shape:?}")),
+    }
+}
+
+fn read_numbers(info: &TensorInfo, begin: usize, map: &Mmap) -> Result<Tensor, String> {
     if info.dtype != Dtype::I64 || info.shape.len() != 1 {
-        return Err(format!("classes must be i64 [N], found {:?} {:?}", info.dtype, info.shape));
+        return Err(format!("classes and lengths must be i64 [N], found {:?} {:?}", info.dtype, info.shape));
     }
     let word = |b: &[u8]| i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
     let bytes = &map[begin + info.data_offsets.0..begin + info.data_offsets.1];

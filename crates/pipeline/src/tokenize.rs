@@ -6,12 +6,11 @@ use vqkit_data::{DataConfig, FolderConfig, SourceConfig, TarConfig, View};
 
 use crate::{
     context::Context,
-    encode::{self, Split},
+    encode::{Encoder, Split},
     error::{PipelineError, Result},
-    files, load,
+    files,
     recipe::Recipe,
     run::Run,
-    train_tokenizer,
 };
 
 /// Encodes every image with a run's tokenizer into `train-00000.safetensors` and on inside `out`.
@@ -22,11 +21,8 @@ pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Resu
     let run = Run::open(model)?;
     let recipe = run.recipe()?;
     let view = open_images(&recipe, images)?;
-    let tokenizer = load::tokenizer(&run, &recipe, context)?;
-    let fingerprint = &run.require(train_tokenizer::STAGE)?.fingerprint;
-    files::create_folder(out, |folder| {
-        encode::write_view(folder, Split::Train, &view, &tokenizer, fingerprint, &recipe, context).map(drop)
-    })?;
+    let encoder = Encoder::of_run(&run, &recipe, context)?;
+    files::create_folder(out, |folder| encoder.write_view(folder, Split::Train, &view, None).map(drop))?;
     println!("{} images in {}", view.len(), out.display());
     Ok(())
 }
@@ -46,6 +42,6 @@ pub fn open_images(recipe: &Recipe, images: &Path) -> Result<View> {
             return Err(PipelineError::Usage(message));
         }
     };
-    let config = DataConfig { source, held_out: None, require_class: false, class_names: None, ..recipe.data.clone() };
+    let config = DataConfig { source, held_out: None, require_class: false, class_names: None, template: None, ..recipe.data.clone() };
     Ok(config.open()?.train)
 }

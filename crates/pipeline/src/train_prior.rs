@@ -10,14 +10,14 @@ use crate::{
     context::Context,
     encode::{self, Split},
     error::{PipelineError, Result},
-    load,
+    domain::Domain,
     player::Player,
     prior_batches::{self, PriorBatches},
+    prior_spec::{Facts, Tokenizers},
     recipe::Recipe,
     run::{Output, Run},
     token_file::TokenHeader,
     token_set::TokenSet,
-    train_tokenizer,
     trainer::{self, Better, Trainer},
 };
 
@@ -43,7 +43,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, level: usize, data: &Dataset, conte
     tch::manual_seed(recipe.head.seed as i64);
     let mut batches = PriorBatches::open(run, recipe, level, context)?;
     let held_out = read_tokens(run, Split::HeldOut)?;
-    let (vs, prior) = build(recipe, level, held_out.header.classes.len() as u32, context)?;
+    let (vs, prior) = build(recipe, level, Facts::of_header(&held_out.header), context)?;
     let mut trainer = Trainer::begin(run, &stage, &config.train, Player::new(vs, &config.train)?, None, context)?;
     batches.start(data, trainer.samples())?;
     let kind = context.kind(recipe.head.precision);
@@ -53,7 +53,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, level: usize, data: &Dataset, conte
         let share = 1.0 / parts.len() as f64;
         let losses = parts.iter().map(|part| -> Result<(Tensor, f64)> {
             let (target, condition) = batches.read(part)?;
-            Ok((context.autocast(kind, || prior.loss(&target, &condition, true))?.image, share))
+            Ok((context.autocast(kind, || prior.loss(&target, &condition, true))?.total, share))
         });
         let loss = trainer.descend("cross_entropy", losses, position)?;
         trainer.average()?;
@@ -73,9 +73,8 @@ pub fn train(run: &mut Run, recipe: &Recipe, level: usize, data: &Dataset, conte
     Ok(Output { path: run.relative(&checkpoint), fingerprint: trainer::fingerprint(&checkpoint)? })
 }
 
-fn build(recipe: &Recipe, level: usize, classes: u32, context: &Context) -> Result<(VarStore, Box<dyn Prior>)> {
-    let (_, tokenizer) = train_tokenizer::build(recipe, context)?;
-    let spec = load::prior_spec(recipe, &tokenizer, level, classes)?;
+fn build(recipe: &Recipe, level: usize, facts: Facts, context: &Context) -> Result<(VarStore, Box<dyn Prior>)> {
+    let spec = Tokenizers::build(recipe, context)?.prior_spec(recipe, level, facts)?;
     let vs = VarStore::new(context.device);
     let prior = recipe.priors[level].network.build(&vs.root(), &spec)?;
     Ok((vs, prior))
@@ -93,21 +92,25 @@ pub fn read_tokens(run: &Run, split: Split) -> Result<TokenSet> {
         return Err(PipelineError::artifact(&folder, message));
     }
     let tokens = TokenSet::open(&paths)?;
-    if tokens.header.tokenizer != run.require(train_tokenizer::STAGE)?.fingerprint {
+    let is_own = |domain: Domain, found: Option<&str>| {
+        found.is_none_or(|found| run.output(domain.stage()).is_some_and(|output| output.fingerprint == found))
+    };
+    let TokenHeader { tokenizer, template, .. } = &tokens.header;
+    if !is_own(Domain::Images, Some(tokenizer)) || !is_own(Domain::Templates, template.as_deref()) {
         let reason = "written by another tokenizer than the run's; remove the folder and run the stage `tokens` again";
         return Err(PipelineError::artifact(&folder, reason));
     }
     Ok(tokens)
 }
 
-/// The names of the classes that the run's priors know, from the header of its first token file.
+/// What the run's first token file says of itself: classes, sizes, the number of ids of captions.
 ///
 /// # Errors
 /// As [`read_tokens`].
-pub fn classes(run: &Run) -> Result<Vec<String>> {
+pub fn header(run: &Run) -> Result<TokenHeader> {
     let folder = run.path().join(&run.require(encode::STAGE)?.path);
     match encode::files_of(&folder, Split::Train).first() {
-        Some(first) => Ok(TokenHeader::read(first)?.classes),
+        Some(first) => TokenHeader::read(first),
         None => {
             Err(PipelineError::artifact(&folder, "holds no token file; remove it and run the stage `tokens` again"))
         }

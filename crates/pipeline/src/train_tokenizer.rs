@@ -1,4 +1,5 @@
-//! Stage `tokenizer`: encoder, codebook and decoder are trained together on images, perhaps against a discriminator.
+//! Stages `tokenizer` and `template`: encoder, codebook and decoder are trained together on images or on templates, perhaps against
+//! a discriminator.
 
 use tch::{Kind, Tensor, nn::VarStore, no_grad};
 use vqkit_data::{Batch, Dataset};
@@ -10,6 +11,7 @@ use crate::{
     batches,
     codebook_watch::Codebooks,
     context::Context,
+    domain::{Domain, Shape},
     error::{PipelineError, Result},
     finetune,
     level_usage::LevelUsage,
@@ -25,54 +27,62 @@ use crate::{
     watch::Watch,
 };
 
-/// The stage's name, and its folder inside the run.
-pub const STAGE: &str = "tokenizer";
-
 /// Originals above reconstructions in the logged picture.
 const SHOWN: usize = 8;
 
-/// Builds the tokenizer of a recipe with random weights.
+/// Builds a tokenizer of a recipe with random weights.
 ///
 /// # Errors
-/// When its configuration cannot be built, or the images' size does not fit its downsampling.
-pub fn build(recipe: &Recipe, context: &Context) -> Result<(VarStore, Tokenizer)> {
+/// When its configuration cannot be built, or the pictures' size does not fit its downsampling.
+pub fn build(recipe: &Recipe, domain: Domain, context: &Context) -> Result<(VarStore, Tokenizer)> {
     let vs = VarStore::new(context.device);
-    let channels = recipe.data.color.channels() as i64;
-    let config = recipe.tokenizer()?;
+    let shape = domain.shape(&recipe.data);
+    let channels = shape.channels as i64;
+    let config = recipe.tokenizer(domain)?;
     let tokenizer = config.network.build(&vs.root(), channels, &config.quantizer)?;
-    tokenizer.grid_shapes(recipe.data.image_size.into())?;
+    tokenizer.grid_shapes(shape.size.into())?;
     if tokenizer.out_channels() != channels {
-        let message = format!("tokenizer.out_ch is {}, the images have {channels} channels", tokenizer.out_channels());
-        return Err(PipelineError::Usage(message));
+        let (name, out) = (domain.stage(), tokenizer.out_channels());
+        return Err(PipelineError::Usage(format!("{name}.out_ch is {out}, its pictures have {channels} channels")));
     }
     Ok((vs, tokenizer))
 }
 
-/// Builds the discriminator of a recipe with random weights, where it has one.
+/// Builds the discriminator of a tokenizer with random weights, where it has one.
 ///
 /// # Errors
 /// When its configuration cannot be built.
-pub fn build_adversary(recipe: &Recipe, context: &Context) -> Result<Option<(VarStore, Adversary)>> {
-    let Some(config) = &recipe.tokenizer()?.loss.adversarial else { return Ok(None) };
+pub fn build_adversary(
+    recipe: &Recipe,
+    domain: Domain,
+    context: &Context,
+) -> Result<Option<(VarStore, Adversary)>> {
+    let Some(config) = &recipe.tokenizer(domain)?.loss.adversarial else { return Ok(None) };
     let vs = VarStore::new(context.device);
-    let adversary = Adversary::new(&vs.root(), recipe.data.color.channels() as i64, &config.game)?;
+    let adversary = Adversary::new(&vs.root(), domain.shape(&recipe.data).channels as i64, &config.game)?;
     Ok(Some((vs, adversary)))
 }
 
-/// Trains the tokenizer of `recipe`, or goes on where the run's last checkpoint stands; or copies another run's, where the
+/// Trains a tokenizer of `recipe`, or goes on where the run's last checkpoint stands; or copies another run's, where the
 /// recipe takes one.
 ///
 /// # Errors
 /// When data or files cannot be read or written, the loss is not finite, or the user leaves.
-pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
-    let config = recipe.tokenizer()?;
+pub fn train(
+    run: &mut Run,
+    recipe: &Recipe,
+    domain: Domain,
+    data: &Dataset,
+    context: &Context,
+) -> Result<Output> {
+    let config = recipe.tokenizer(domain)?;
     if let Some(taken) = &config.taken {
-        return taken::copy(run, taken);
+        return taken::copy(run, domain, taken);
     }
     tch::manual_seed(recipe.head.seed as i64);
     let kind = context.kind(recipe.head.precision);
-    let objective = objective(recipe, kind, run, context)?;
-    let (mut tokenizer, mut adversary, mut trainer) = begin(run, recipe, context)?;
+    let objective = objective(config, kind, run, context)?;
+    let (mut tokenizer, mut adversary, mut trainer) = begin(run, recipe, domain, context)?;
     let mut loader = batches::training(recipe, data, config.train.batch_size, trainer.samples())?;
     let mut usage = LevelUsage::restore(&tokenizer.sizes(), context.device, trainer.counters());
     let mut watch = Watch::restore(context.device, trainer.counters());
@@ -81,7 +91,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
 
     while !trainer.is_done() {
         let batch = batches::next(&mut loader)?;
-        let images = context.images(&batch)?;
+        let images = domain.of_batch(&batch, context)?;
         if trainer.is_fresh() && config.finetune.is_none() {
             no_grad(|| tokenizer.initialize(&images))?;
         }
@@ -107,9 +117,9 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
         let mut figure = None;
         if trainer.evaluates_now() {
             watch.warning().iter().for_each(|warning| trainer.note(&format!("warning: {warning}")));
-            let held_out = measure(&mut trainer, &tokenizer, recipe, data, context)?;
+            let held_out = measure(&mut trainer, &tokenizer, recipe, domain, data, context)?;
             codebooks.warn(&trainer, &usage, &held_out.usage)?;
-            figure = judged_by_pixels(config).then_some((held_out.psnr_db, Better::Higher));
+            figure = judged_by_pixels(config).then_some((held_out.fidelity, Better::Higher));
         }
         if epoch_ends(&batch, data) {
             codebooks.warn(&trainer, &usage, &usage)?;
@@ -119,19 +129,24 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
         trainer.set_counters(usage.save().into_iter().chain(watch.save()).collect());
         trainer.end_step(figure)?;
     }
-    batches::report_bad(run, STAGE, &loader)?;
+    batches::report_bad(run, domain.stage(), &loader)?;
     let checkpoint = trainer.finish()?;
     Ok(Output { path: run.relative(&checkpoint), fingerprint: trainer::fingerprint(&checkpoint)? })
 }
 
 /// The networks of both players, new, from another's weights or from the run's last checkpoint.
-fn begin(run: &mut Run, recipe: &Recipe, context: &Context) -> Result<(Tokenizer, Option<Adversary>, Trainer)> {
-    let config = recipe.tokenizer()?;
-    let (mut vs, tokenizer) = build(recipe, context)?;
-    let (mut opponent_vs, adversary) = build_adversary(recipe, context)?.unzip();
+fn begin(
+    run: &mut Run,
+    recipe: &Recipe,
+    domain: Domain,
+    context: &Context,
+) -> Result<(Tokenizer, Option<Adversary>, Trainer)> {
+    let config = recipe.tokenizer(domain)?;
+    let (mut vs, tokenizer) = build(recipe, domain, context)?;
+    let (mut opponent_vs, adversary) = build_adversary(recipe, domain, context)?.unzip();
     if let Some(finetune) = &config.finetune {
-        if trainer::is_new(run, STAGE, &config.train)? {
-            finetune::begin(finetune, &mut vs, opponent_vs.as_mut())?;
+        if trainer::is_new(run, domain.stage(), &config.train)? {
+            finetune::begin(finetune, domain, &mut vs, opponent_vs.as_mut())?;
         }
         finetune::freeze(finetune, &vs, tokenizer.decoder_parts());
     }
@@ -140,12 +155,12 @@ fn begin(run: &mut Run, recipe: &Recipe, context: &Context) -> Result<(Tokenizer
         (Some(vs), Some(adversarial)) => Some(Player::new(vs, &adversarial.train.beside(&config.train))?),
         _ => None,
     };
-    let trainer = Trainer::begin(run, STAGE, &config.train, network, opponent, context)?;
+    let trainer = Trainer::begin(run, domain.stage(), &config.train, network, opponent, context)?;
     Ok((tokenizer, adversary, trainer))
 }
 
-fn objective(recipe: &Recipe, kind: Kind, run: &Run, context: &Context) -> Result<Objective> {
-    let recipe::Loss { pixels, perceptual, .. } = &recipe.tokenizer()?.loss;
+fn objective(config: &recipe::Tokenizer, kind: Kind, run: &Run, context: &Context) -> Result<Objective> {
+    let recipe::Loss { pixels, perceptual, .. } = &config.loss;
     let network = match perceptual {
         None => None,
         Some(perceptual) => perceptual::load(perceptual, run, context)?.map(|network| (perceptual.weight(), network)),
@@ -158,7 +173,7 @@ fn objective(recipe: &Recipe, kind: Kind, run: &Run, context: &Context) -> Resul
     })
 }
 
-/// Whether PSNR tells which checkpoint is best; where other losses pull too, the last one is.
+/// Whether the error of pixels tells which checkpoint is best; where other losses pull too, the last one is.
 fn judged_by_pixels(config: &recipe::Tokenizer) -> bool {
     config.loss.perceptual.is_none() && config.loss.adversarial.is_none()
 }
@@ -179,51 +194,52 @@ fn log(trainer: &mut Trainer, taken: &Taken, usage: &LevelUsage, watch: &Watch) 
     trainer.log(figures, &shown)
 }
 
-/// What held-out images say of a tokenizer.
+/// What held-out pictures say of a tokenizer.
 struct HeldOut {
-    psnr_db: f64,
+    /// PSNR, or of label maps the share of pixels that are right.
+    fidelity: f64,
     usage: LevelUsage,
 }
 
-/// Looks at held-out images, with the averaged weights; logs PSNR, the use of codes, the distance of the judge's features and a
-/// picture.
+/// Looks at held-out pictures, with the averaged weights; logs how well they are reconstructed, the use of codes and a picture.
 fn measure(
     trainer: &mut Trainer,
     tokenizer: &Tokenizer,
     recipe: &Recipe,
+    domain: Domain,
     data: &Dataset,
     context: &Context,
 ) -> Result<HeldOut> {
-    let wanted = recipe.tokenizer()?.train.evaluate_samples;
+    let wanted = recipe.tokenizer(domain)?.train.evaluate_samples;
+    let shape = domain.shape(&recipe.data);
     let mut usage = LevelUsage::new(&tokenizer.sizes(), context.device);
     let (error, picture) = trainer.with_average(|| {
-        let mut error = ReconstructionError::new(&recipe.data, context.device)?;
+        let mut error = ReconstructionError::new(shape, context.device)?;
         let mut picture = None;
         for batch in batches::held_out(recipe, data, wanted)? {
-            let images = context.images(&batch?)?;
+            let images = domain.of_batch(&batch?, context)?;
             let made = no_grad(|| tokenizer.forward(&images, Mode::Eval))?;
             error.add(&made.images, &images)?;
             usage.add(made.levels.iter().map(|level| &level.grid))?;
-            picture.get_or_insert_with(|| beside(&images, &made.images));
+            picture.get_or_insert_with(|| beside(shape, &images, &made.images));
         }
         Ok((error, picture))
     })?;
-    let psnr_db = error.pixels.psnr_db();
-    let mut figures = vec![("held_out_psnr_db".into(), psnr_db)];
-    figures.extend(error.fd_vgg_cifar10().map(|distance| ("held_out_fd_vgg_cifar10".into(), distance)));
+    let mut figures = error.figures();
+    let said = error.to_string();
     figures
         .extend(usage.levels().iter().enumerate().map(|(level, of)| (format!("held_out_usage_{level}"), of.usage())));
-    trainer.log(figures, &format!("held-out PSNR {psnr_db:.2} dB"))?;
+    trainer.log(figures, &format!("held-out {said}"))?;
     if let Some(picture) = picture {
         trainer.log_picture("reconstructions", &picture)?;
     }
-    Ok(HeldOut { psnr_db, usage })
+    Ok(HeldOut { fidelity: error.fidelity(), usage })
 }
 
 /// A row of originals above the row of their reconstructions.
-pub fn beside(images: &Tensor, reconstructions: &Tensor) -> Picture {
+pub fn beside(shape: Shape, images: &Tensor, reconstructions: &Tensor) -> Picture {
     let shown = SHOWN.min(images.size()[0] as usize);
-    let row = |tensor: &Tensor| Picture::from_batch(&tensor.narrow(0, 0, shown as i64).to_kind(Kind::Float));
+    let row = |tensor: &Tensor| shape.pictures(&tensor.narrow(0, 0, shown as i64).to_kind(Kind::Float));
     Picture::grid(&[row(images), row(reconstructions)].concat(), shown)
 }
 

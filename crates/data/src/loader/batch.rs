@@ -1,8 +1,10 @@
 //! Putting samples together.
 
+use std::ops::Range;
+
 use super::order::{Plan, Slot};
 use crate::{
-    BadFile, DataError, OnBad, Order, Sample, TemplateKind, View,
+    BadFile, DataError, OnBad, Order, Part, Sample, TemplateKind, View,
     random::Random,
     transform::{Cut, Workspace},
 };
@@ -25,6 +27,8 @@ pub struct Batch {
     pub templates: Option<Templates>,
     /// The name of each within its source.
     pub keys: Vec<String>,
+    /// The part of the whole picture that each shows.
+    pub parts: Vec<Part>,
     /// Samples consumed after this batch, by all ranks: the `start` that goes on from here.
     pub position: u64,
 }
@@ -34,10 +38,41 @@ pub struct Batch {
 pub struct Templates {
     /// What they are.
     pub kind: TemplateKind,
-    /// `[B, C', H, W]`: labels as whole numbers from 0, other kinds in [-1, 1].
+    /// `[B, C', S, S]`: labels as whole numbers from 0, other kinds in [-1, 1].
     pub values: Vec<f32>,
     /// The shape of `values`.
     pub shape: [usize; 4],
+}
+
+impl Batch {
+    /// The batch in `count` parts of one size, the last of which may be smaller; all have its `position`.
+    pub fn split(&self, count: usize) -> Vec<Self> {
+        let each = self.keys.len().div_ceil(count.max(1)).max(1);
+        let ranges = (0..self.keys.len()).step_by(each).map(|first| first..(first + each).min(self.keys.len()));
+        ranges.map(|range| self.rows(range)).collect()
+    }
+
+    fn rows(&self, range: Range<usize>) -> Self {
+        let values = |values: &[f32], shape: [usize; 4]| {
+            let row: usize = shape[1..].iter().product();
+            (values[range.start * row..range.end * row].to_vec(), [range.len(), shape[1], shape[2], shape[3]])
+        };
+        let (images, shape) = values(&self.images, self.shape);
+        let templates = self.templates.as_ref().map(|templates| {
+            let (values, shape) = values(&templates.values, templates.shape);
+            Templates { kind: templates.kind.clone(), values, shape }
+        });
+        Self {
+            images,
+            shape,
+            classes: self.classes[range.clone()].to_vec(),
+            captions: self.captions[range.clone()].to_vec(),
+            templates,
+            keys: self.keys[range.clone()].to_vec(),
+            parts: self.parts[range].to_vec(),
+            position: self.position,
+        }
+    }
 }
 
 /// A batch, and what was bad on the way to it, by index.
@@ -72,10 +107,11 @@ impl Builder {
 
     fn empty(&self, len: usize, position: u64) -> Batch {
         let (transform, size) = (self.view.transform(), self.view.transform().size());
+        let side = self.view.template_size();
         let templates = self.view.template_kind().map(|kind| Templates {
-            kind: kind.clone(),
-            values: Vec::with_capacity(len * kind.channels() * size * size),
-            shape: [0, kind.channels(), size, size],
+            values: Vec::with_capacity(len * kind.channels() * side * side),
+            shape: [0, kind.channels(), side, side],
+            kind,
         });
         Batch {
             images: Vec::with_capacity(len * transform.channels() * size * size),
@@ -84,6 +120,7 @@ impl Builder {
             captions: Vec::with_capacity(len),
             templates,
             keys: Vec::with_capacity(len),
+            parts: Vec::with_capacity(len),
             position,
         }
     }
@@ -115,13 +152,21 @@ impl Builder {
         let key = [self.seed, slot.epoch, slot.index as u64];
         let cut = if self.augment { transform.augmentation(&key) } else { Cut::CENTER };
         let len = batch.shape[0];
-        if let Some(templates) = &mut batch.templates {
-            append_template(&self.view, &sample, cut, workspace, templates, len)?;
-        }
         let [_, channels, height, width] = batch.shape;
         let values = channels * height * width;
-        batch.images.resize((len + 1) * values, 0.0);
-        transform.write_image(&sample.image, cut, workspace, &mut batch.images[len * values..])?;
+        let mut image = vec![0.0; values];
+        transform.write_image(&sample.image, cut, workspace, &mut image)?;
+        if let Some(templates) = &mut batch.templates {
+            match self.view.derived(&image) {
+                Some(template) => {
+                    templates.values.extend(template);
+                    templates.shape[0] += 1;
+                }
+                None => append_template(&self.view, &sample, cut, workspace, templates, len)?,
+            }
+        }
+        batch.images.extend(image);
+        batch.parts.push(transform.part(&sample.image, cut));
         batch.shape[0] += 1;
         batch.classes.push(sample.class.map_or(-1, i64::from));
         batch.captions.push(sample.caption);

@@ -103,3 +103,16 @@ fn misplaced(request: &Request, found: &[Found], first: usize) -> Vec<Problem> {
     }
     problems
 }
+
+/// Whether the first object of `request` lies to all others as it says, whatever their sizes: of `found`, objects of the shapes and
+/// colours asked for.
+pub fn lies_as_asked(request: &Request, found: &[Found]) -> bool {
+    let is = |object: &Found, looks: &Looks| (object.looks.shape, object.looks.hue) == (looks.shape, looks.hue);
+    found.iter().filter(|object| is(object, &request.first)).any(|first| {
+        let lies = |(relation, other): &(Relation, Looks)| {
+            let mut others = found.iter().filter(|object| is(object, other));
+            others.any(|object| Relation::between(first.middle, object.middle) == *relation)
+        };
+        request.others.iter().all(lies)
+    })
+}

@@ -17,6 +17,7 @@
 mod caption;
 mod check;
 mod fit;
+mod label_map;
 mod patch;
 mod read;
 mod scene;
@@ -26,7 +27,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use caption::Request;
-pub use check::{Problem, Verdict, check};
+pub use check::{Problem, Verdict, check, lies_as_asked};
+pub use label_map::label_map;
 pub use read::{Found, read};
 pub use scene::{Drawn, Scene};
 

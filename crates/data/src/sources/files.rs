@@ -75,6 +75,10 @@ impl Source for Files {
         })
     }
 
+    fn caption(&self, index: usize) -> Result<Option<String>, DataError> {
+        Ok(self.catalogue.entries[index].place.caption.clone())
+    }
+
     fn facts(&self) -> &Facts {
         &self.catalogue.facts
     }

@@ -42,6 +42,10 @@ impl OpenSource for ManifestConfig {
         self.template.as_ref().map_or(Ok(()), TemplateKind::validate)
     }
 
+    fn template(&self) -> Option<TemplateKind> {
+        self.template.clone()
+    }
+
     fn train(&self, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
         self.open(&opening.root.join(&self.train), opening)
     }

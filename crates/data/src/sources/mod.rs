@@ -17,7 +17,7 @@ pub use pairs::PairsConfig;
 pub use shapes::ShapesConfig;
 pub use tar::TarConfig;
 
-use crate::{DataConfig, DataError, Source};
+use crate::{DataConfig, DataError, Source, TemplateKind};
 
 vqkit_config::tagged! {
     /// The table `[data.source]`: which kind of source, and its keys.
@@ -47,6 +47,11 @@ impl SourceConfig {
 pub(crate) trait OpenSource {
     /// Whether its keys are possible, also beside those of `[data]`.
     fn validate(&self, data: &DataConfig) -> Result<(), DataError>;
+
+    /// What its templates are, where it has any.
+    fn template(&self) -> Option<TemplateKind> {
+        None
+    }
 
     /// The samples to train on.
     fn train(&self, opening: &Opening) -> Result<Arc<dyn Source>, DataError>;

@@ -40,6 +40,10 @@ impl OpenSource for PairsConfig {
         self.template.validate()
     }
 
+    fn template(&self) -> Option<TemplateKind> {
+        Some(self.template.clone())
+    }
+
     fn train(&self, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
         self.open(&opening.root.join(&self.train), opening)
     }

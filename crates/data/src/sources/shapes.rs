@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{OpenSource, Opening};
 use crate::{
-    DataConfig, DataError, Facts, Sample, Source,
+    DataConfig, DataError, Facts, Sample, Source, TemplateKind,
     shapes::{Scene, Shape, Size},
 };
 
@@ -56,6 +56,10 @@ impl OpenSource for ShapesConfig {
         Ok(())
     }
 
+    fn template(&self) -> Option<TemplateKind> {
+        Some(Scene::template_kind())
+    }
+
     fn train(&self, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
         Ok(Arc::new(Shapes::new(self, 0..self.count.into(), opening.data.image_size)))
     }
@@ -90,6 +94,11 @@ impl Shapes {
         };
         Self { config: config.clone(), indices, size, facts }
     }
+
+    fn scene(&self, index: usize) -> Scene {
+        let ShapesConfig { seed, max_objects, single, .. } = self.config;
+        Scene::with_single(seed, self.indices.start + index as u64, max_objects as usize, single)
+    }
 }
 
 impl Source for Shapes {
@@ -97,10 +106,13 @@ impl Source for Shapes {
         (self.indices.end - self.indices.start) as usize
     }
 
+    fn caption(&self, index: usize) -> Result<Option<String>, DataError> {
+        Ok(Some(self.scene(index).caption()))
+    }
+
     fn get(&self, index: usize) -> Result<Sample, DataError> {
+        let scene = self.scene(index);
         let index = self.indices.start + index as u64;
-        let ShapesConfig { seed, max_objects, single, .. } = self.config;
-        let scene = Scene::with_single(seed, index, max_objects as usize, single);
         let drawn = scene.draw(self.size)?;
         Ok(Sample {
             key: format!("{index:08}"),

@@ -18,23 +18,38 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub struct Transform {
     size: u32,
+    template_size: u32,
+    short_side: Option<u32>,
     color: Color,
     crop: Crop,
     filter: Filter,
     flip: bool,
 }
 
+/// The part of a picture that a sample shows, in shares of the whole picture's height and width.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Part {
+    /// From the top of the whole to that of the part.
+    pub top: f32,
+    /// From the left of the whole to that of the part.
+    pub left: f32,
+    /// Of the part.
+    pub height: f32,
+    /// Of the part.
+    pub width: f32,
+}
+
 /// Which square of an image, and whether it is mirrored.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Cut {
-    /// Where the square lies along the longer side: 0 at its start, 1 at its end.
-    along: f64,
+    /// Where the square lies from left to right, and from top to bottom: 0 at the start, 1 at the end.
+    along: [f64; 2],
     mirrored: bool,
 }
 
 impl Cut {
     /// The middle, as it is.
-    pub(crate) const CENTER: Self = Self { along: 0.5, mirrored: false };
+    pub(crate) const CENTER: Self = Self { along: [0.5; 2], mirrored: false };
 }
 
 /// Reusable memory of a thread that transforms.
@@ -52,6 +67,8 @@ impl Transform {
     pub fn new(config: &DataConfig) -> Self {
         Self {
             size: config.image_size,
+            template_size: config.template_size(),
+            short_side: config.short_side,
             color: config.color,
             crop: config.crop,
             filter: config.resize,
@@ -62,6 +79,11 @@ impl Transform {
     /// Width and height of what comes out, in pixels.
     pub fn size(&self) -> usize {
         self.size as usize
+    }
+
+    /// Width and height of the templates that come out, in pixels.
+    pub fn template_size(&self) -> usize {
+        self.template_size as usize
     }
 
     /// Channels of an image that comes out: 3 or 1.
@@ -84,8 +106,18 @@ impl Transform {
     /// # Errors
     /// [`DataError::Bad`] where a label map holds a label that it should not.
     pub fn template(&self, picture: &Picture, kind: &TemplateKind) -> Result<Vec<f32>, DataError> {
-        let mut values = vec![0.0; kind.channels() * self.size() * self.size()];
-        self.write_template("the template", picture, kind, Cut::CENTER, &mut Workspace::default(), &mut values)?;
+        self.named_template("the template", picture, kind)
+    }
+
+    /// As [`template`](Self::template); errors call it `name`.
+    pub(crate) fn named_template(
+        &self,
+        name: &str,
+        picture: &Picture,
+        kind: &TemplateKind,
+    ) -> Result<Vec<f32>, DataError> {
+        let mut values = vec![0.0; kind.channels() * self.template_size() * self.template_size()];
+        self.write_template(name, picture, kind, Cut::CENTER, &mut Workspace::default(), &mut values)?;
         Ok(values)
     }
 
@@ -93,7 +125,28 @@ impl Transform {
     pub(crate) fn augmentation(&self, key: &[u64]) -> Cut {
         let mut random = Random::keyed(key);
         let (along, mirrored) = (random.unit(), random.bits() & 1 == 1);
-        Cut { along: if self.crop == Crop::Random { along } else { 0.5 }, mirrored: self.flip && mirrored }
+        // Without `short_side` there is room along one side alone.
+        let down = if self.short_side.is_some() { random.unit() } else { along };
+        let along = if self.crop == Crop::Random { [along, down] } else { [0.5; 2] };
+        Cut { along, mirrored: self.flip && mirrored }
+    }
+
+    /// The part of `picture` that `cut` shows.
+    pub(crate) fn part(&self, picture: &Picture, cut: Cut) -> Part {
+        let [left, top, side] = self.region(picture, cut);
+        let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
+        let left = if cut.mirrored { width - left - side } else { left };
+        let [top, left, height, width] = [top / height, left / width, side / height, side / width].map(|share| share as f32);
+        Part { top, left, height, width }
+    }
+
+    /// Left, top and side of the square that `cut` names, in pixels.
+    fn region(&self, picture: &Picture, cut: Cut) -> [f64; 3] {
+        let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
+        let short = width.min(height);
+        let side = self.short_side.map_or(short, |whole| short * f64::from(self.size) / f64::from(whole));
+        let first = |length: f64, along: f64| ((length - side) * along).floor();
+        [first(width, cut.along[0]), first(height, cut.along[1]), side]
     }
 
     /// Writes an image as `[C, H, W]` in [-1, 1] into `out`.
@@ -107,11 +160,11 @@ impl Transform {
         let filter = convolution(self.filter);
         match (picture.pixels(), self.color) {
             (Pixels::Rgb8(values), Color::Rgb) => {
-                let square = self.square(picture, values, PixelType::U8x3, filter, cut, workspace)?;
+                let square = self.square(picture, values, PixelType::U8x3, filter, cut, self.size, workspace)?;
                 planes::<3>(&square, out);
             }
             _ => {
-                let square = self.square(picture, &picture.to_gray8(), PixelType::U8, filter, cut, workspace)?;
+                let square = self.square(picture, &picture.to_gray8(), PixelType::U8, filter, cut, self.size, workspace)?;
                 out.chunks_exact_mut(square.len()).for_each(|plane| planes::<1>(&square, plane));
             }
         }
@@ -128,19 +181,26 @@ impl Transform {
         workspace: &mut Workspace,
         out: &mut [f32],
     ) -> Result<(), DataError> {
+        let size = self.template_size;
         match kind {
             TemplateKind::Labels(map) => {
                 let Pixels::Gray8(values) = picture.pixels() else {
                     return Err(DataError::bad(name, "its label map is not 8-bit grey or palette indices"));
                 };
-                let square = self.square(picture, values, PixelType::U8, ResizeAlg::Nearest, cut, workspace)?;
+                let square = self.square(picture, values, PixelType::U8, ResizeAlg::Nearest, cut, size, workspace)?;
                 write_labels(name, &square, map, out)
             }
             TemplateKind::Depth(_) => self.write_depth(picture, cut, workspace, out),
             TemplateKind::Picture(_) => {
                 let filter = convolution(self.filter);
-                let square = self.square(picture, &picture.to_rgb8(), PixelType::U8x3, filter, cut, workspace)?;
+                let square = self.square(picture, &picture.to_rgb8(), PixelType::U8x3, filter, cut, size, workspace)?;
                 planes::<3>(&square, out);
+                Ok(())
+            }
+            TemplateKind::Gray(_) => {
+                let filter = convolution(self.filter);
+                let square = self.square(picture, &picture.to_gray8(), PixelType::U8, filter, cut, size, workspace)?;
+                planes::<1>(&square, out);
                 Ok(())
             }
         }
@@ -162,7 +222,7 @@ impl Transform {
         let range = f32::from(depths.iter().copied().max().unwrap_or(0) - low).max(1.0);
         let bytes: Vec<u8> = depths.iter().flat_map(|depth| depth.to_ne_bytes()).collect();
         let filter = convolution(Filter::Bilinear);
-        let square = self.square(picture, &bytes, PixelType::U16, filter, cut, workspace)?;
+        let square = self.square(picture, &bytes, PixelType::U16, filter, cut, self.template_size, workspace)?;
         for (value, bytes) in out.iter_mut().zip(square.chunks_exact(2)) {
             let depth = u16::from_ne_bytes([bytes[0], bytes[1]]);
             *value = 2.0 * f32::from(depth.saturating_sub(low)) / range - 1.0;
@@ -170,7 +230,8 @@ impl Transform {
         Ok(())
     }
 
-    /// The square that `cut` names, resized and mirrored: bytes, row by row, channels innermost.
+    /// The square that `cut` names, `size` pixels wide and high and mirrored: bytes, row by row, channels innermost.
+    #[expect(clippy::too_many_arguments, reason = "a picture, how it is cut, and how it is resized")]
     fn square(
         &self,
         picture: &Picture,
@@ -178,24 +239,23 @@ impl Transform {
         kind: PixelType,
         algorithm: ResizeAlg,
         cut: Cut,
+        size: u32,
         workspace: &mut Workspace,
     ) -> Result<Vec<u8>, DataError> {
         let (width, height) = (picture.width(), picture.height());
         let refused = || DataError::Picture { width, height, want: bytes.len(), got: bytes.len() };
-        let side = width.min(height);
-        let offset = |length: u32| f64::from(length - side) * cut.along;
-        let (left, top) = (offset(width).floor(), offset(height).floor());
-        let mut square = if (width, height) == (self.size, self.size) {
+        let [left, top, side] = self.region(picture, cut);
+        let mut square = if (width, height) == (size, size) && side == f64::from(size) {
             bytes.to_vec()
         } else {
             let source = ImageRef::new(width, height, bytes, kind).map_err(|_| refused())?;
-            let mut target = Image::new(self.size, self.size, kind);
-            let options = ResizeOptions::new().resize_alg(algorithm).crop(left, top, f64::from(side), f64::from(side));
+            let mut target = Image::new(size, size, kind);
+            let options = ResizeOptions::new().resize_alg(algorithm).crop(left, top, side, side);
             workspace.0.resize(&source, &mut target, &options).map_err(|_| refused())?;
             target.into_vec()
         };
         if cut.mirrored {
-            mirror(&mut square, self.size(), kind.size());
+            mirror(&mut square, size as usize, kind.size());
         }
         Ok(square)
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::source::{DepthMap, PictureTemplate};
 
 fn transform(size: u32, color: Color, filter: Filter) -> Transform {
-    Transform { size, color, crop: Crop::Random, filter, flip: true }
+    Transform { size, template_size: size, short_side: None, color, crop: Crop::Random, filter, flip: true }
 }
 
 fn gray(width: u32, height: u32, value: impl Fn(u32, u32) -> u8) -> Picture {

@@ -1,13 +1,13 @@
-//! `[tokenizer.loss]`: what a tokenizer is trained for, beside the quantizer's own terms.
+//! `[tokenizer.loss]` and `[template.loss]`: what a tokenizer is trained for, beside the quantizer's own terms.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Section};
-use vqkit_data::DataConfig;
 use vqkit_losses::{AdversarialConfig, LossError, Reconstruction};
 
 use super::{OptimizerKind, Train};
+use crate::domain::Shape;
 
 /// `[tokenizer.loss]`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -24,7 +24,7 @@ pub struct Loss {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pixels {
-    /// The pixel term, `l2` or `l1`. Default `l2`.
+    /// The pixel term: of label maps `cross-entropy`, of all else `l2` (the default) or `l1`.
     pub reconstruction: Reconstruction,
     /// Its weight. Default 1.
     pub reconstruction_weight: f64,
@@ -33,6 +33,23 @@ pub struct Pixels {
 impl Default for Pixels {
     fn default() -> Self {
         Self { reconstruction: Reconstruction::default(), reconstruction_weight: 1.0 }
+    }
+}
+
+impl Pixels {
+    fn of(shape: Shape) -> Self {
+        let reconstruction = if shape.labels { Reconstruction::CrossEntropy } else { Reconstruction::default() };
+        Self { reconstruction, ..Self::default() }
+    }
+
+    fn from_section(section: &mut Section, shape: Shape) -> Result<Self, ConfigError> {
+        let default = Self::of(shape);
+        let reconstruction = section.take_value("reconstruction")?.unwrap_or(default.reconstruction);
+        if (reconstruction == Reconstruction::CrossEntropy) != shape.labels {
+            let reason = "cross-entropy is the loss of label maps, and theirs alone; pictures have l2 and l1";
+            return Err(section.error_at("reconstruction", reason));
+        }
+        Ok(Self { reconstruction, ..section.read()? })
     }
 }
 
@@ -104,18 +121,18 @@ impl PerceptualConfig {
     }
 
     /// Whether there is such a network, and it takes these images; else the key and what is wrong with it.
-    fn check(&self, data: &DataConfig, trains_features: bool) -> Result<(), (&'static str, String)> {
+    fn check(&self, shape: Shape, trains_features: bool) -> Result<(), (&'static str, String)> {
         let weights = match self {
             Self::Vgg(VggConfig { weights, .. }) => Some(weights.as_str()),
             Self::Lpips(_) => None,
         };
-        let channels = data.color.channels();
+        let channels = shape.channels;
         match weights {
             Some("run") if !trains_features => {
                 Err(("weights", "\"run\" is the network of [features], and there is none".into()))
             }
             Some("cifar10") if channels != 3 => {
-                Err(("type", format!("the network takes pictures of 3 channels, those of data.color have {channels}")))
+                Err(("type", format!("the network takes pictures of 3 channels, these have {channels}")))
             }
             _ => Ok(()),
         }
@@ -164,23 +181,31 @@ impl OpponentTrain {
 }
 
 impl Loss {
-    /// `data`: the recipe's; `trains_features`: whether the recipe has `[features]`.
+    /// The loss of a section that is not there.
+    pub(super) fn of(shape: Shape) -> Self {
+        Self { pixels: Pixels::of(shape), ..Self::default() }
+    }
+
+    /// `shape`: of what the tokenizer sees; `trains_features`: whether the recipe has `[features]`.
     pub(super) fn from_section(
         mut section: Section,
-        data: &DataConfig,
+        shape: Shape,
         trains_features: bool,
     ) -> Result<Self, ConfigError> {
         let perceptual_section = section.take("perceptual")?;
         let adversarial = section.take("adversarial")?;
-        let adversarial = adversarial.map(|section| Adversarial::from_section(section, data.image_size)).transpose()?;
-        let pixels: Pixels = section.read()?;
+        let adversarial = adversarial.map(|section| Adversarial::from_section(section, shape.size)).transpose()?;
+        let pixels = Pixels::from_section(&mut section, shape)?;
         check_weight(&section, "reconstruction_weight", pixels.reconstruction_weight)?;
         let perceptual: Option<PerceptualConfig> = perceptual_section.as_ref().map(Section::read).transpose()?;
         if let (Some(perceptual), Some(section)) = (&perceptual, &perceptual_section) {
             check_weight(section, "weight", perceptual.weight())?;
-            perceptual.check(data, trains_features).map_err(|(key, reason)| section.error_at(key, &reason))?;
+            perceptual.check(shape, trains_features).map_err(|(key, reason)| section.error_at(key, &reason))?;
         }
-        Ok(Self { pixels, perceptual, adversarial })
+        match shape.labels && (perceptual.is_some() || adversarial.is_some()) {
+            true => Err(section.error("label maps are trained by cross entropy alone; leave out perceptual and adversarial")),
+            false => Ok(Self { pixels, perceptual, adversarial }),
+        }
     }
 
     pub(super) fn to_table(&self) -> Result<toml::Table, toml::ser::Error> {
@@ -209,7 +234,7 @@ impl Adversarial {
         game.validate().map_err(|error| refuse(error, ""))?;
         let (n_layers, least) = (game.discriminator.n_layers, game.discriminator.least_size());
         if i64::from(image_size) < least {
-            let reason = format!("{n_layers} needs images of at least {least} pixels, data.image_size is {image_size}");
+            let reason = format!("{n_layers} needs images of at least {least} pixels, these have {image_size}");
             return Err(section.error_at("discriminator.n_layers", &reason));
         }
         let train: OpponentTrain =

@@ -1,5 +1,6 @@
 //! The recipe: one TOML file that describes an experiment, validated once when it is loaded.
 
+mod condition;
 mod features;
 mod loss;
 mod sections;
@@ -18,25 +19,40 @@ use vqkit_data::DataConfig;
 use vqkit_priors::PriorConfig;
 
 pub use self::{
+    condition::{Condition, EmbeddingCondition, TextCondition},
     features::{Classifier, Features},
     loss::{Loss, LpipsConfig, PerceptualConfig, VggConfig},
-    sections::{Condition, Evaluate, Precision, Sample, TokenSource},
+    sections::{Evaluate, Precision, Sample, TokenSource},
     taken::TakenTokenizer,
     tokenizer::{Finetune, FinetunedPart, FreshOrRestored, Tokenizer},
     train::{OptimizerKind, Train},
 };
-use crate::error::{PipelineError, Result};
+use crate::{
+    domain::Domain,
+    error::{PipelineError, Result},
+};
 
 /// Everything that may stand at the top of a recipe.
-const KEYS: [&str; 10] =
-    ["name", "seed", "precision", "data", "features", "tokenizer", "condition", "prior", "sample", "evaluate"];
+const KEYS: [&str; 11] = [
+    "name",
+    "seed",
+    "precision",
+    "data",
+    "features",
+    "template",
+    "tokenizer",
+    "condition",
+    "prior",
+    "sample",
+    "evaluate",
+];
 
 /// An experiment: data, features, tokenizer, priors, samples. Every value in it is valid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recipe {
     /// The keys in front of the sections.
     pub head: Head,
-    /// `[data]`
+    /// `[data]`, which also knows the templates that `condition.template` asks for.
     pub data: DataConfig,
     /// `[features]`
     pub features: Option<Features>,
@@ -44,6 +60,10 @@ pub struct Recipe {
     pub tokenizer: Option<Tokenizer>,
     /// `tokenizer.from`: the run whose tokenizer is to be taken, until [`resolve`](crate::resolve) puts it into `tokenizer`.
     pub tokenizer_from: Option<PathBuf>,
+    /// `[template]`: the tokenizer of the templates; a recipe has it where it has `[condition.template]`.
+    pub template: Option<Tokenizer>,
+    /// `template.from`, as `tokenizer_from`.
+    pub template_from: Option<PathBuf>,
     /// `[condition]`
     pub condition: Condition,
     /// `[[prior]]`, one per level, coarse first; none where only a tokenizer is trained.
@@ -115,24 +135,44 @@ impl Recipe {
         };
         let tokenizer_from = tokenizer_section.as_mut().map_or(Ok(None), taken::take_from)?;
         let tokenizer_section = tokenizer_section.filter(|_| tokenizer_from.is_none());
-        let condition = read_condition(root.take("condition")?.as_ref())?;
+        let condition_section = root.take("condition")?;
+        let condition = Condition::from_section(condition_section.as_ref())?;
+        let mut template_section = root.take("template")?;
+        check_template(&root, condition_section.as_ref(), &condition, template_section.as_ref())?;
+        let template_from = template_section.as_mut().map_or(Ok(None), taken::take_from)?;
+        let template_section = template_section.filter(|_| template_from.is_none());
         let prior_sections = root.take_list("prior")?;
         let sample_section = root.take("sample")?;
         let evaluate = read_evaluate(root.take("evaluate")?.as_ref())?;
         let head: Head = root.read()?;
         check_name(&root, &head.name)?;
 
-        let data: DataConfig = data_section.read()?;
+        let mut data: DataConfig = data_section.read()?;
         data.validate().map_err(|error| data_error(&data_section, &error))?;
+        data.template = condition.template.clone();
+        data.validate().map_err(|error| data_error(condition_section.as_ref().unwrap_or(&data_section), &error))?;
         let features = features_section.map(|section| Features::from_section(section, data.image_size)).transpose()?;
-        let tokenizer =
-            tokenizer_section.map(|section| Tokenizer::from_section(section, &data, features.is_some())).transpose()?;
+        let build = |section, domain: Domain| Tokenizer::from_section(section, domain.shape(&data), features.is_some());
+        let tokenizer = tokenizer_section.map(|section| build(section, Domain::Images)).transpose()?;
+        let template = template_section.map(|section| build(section, Domain::Templates)).transpose()?;
         let priors = prior_sections.into_iter().map(Prior::from_section).collect::<Result<_, _>>()?;
         let sample = read_or_default::<Sample>(sample_section.as_ref())?;
         if let (Err((key, reason)), Some(section)) = (sample.validate(), &sample_section) {
             return Err(section.error_at(key, &reason));
         }
-        Ok(Self { head, data, features, tokenizer, tokenizer_from, condition, priors, sample, evaluate })
+        Ok(Self {
+            head,
+            data,
+            features,
+            tokenizer,
+            tokenizer_from,
+            template,
+            template_from,
+            condition,
+            priors,
+            sample,
+            evaluate,
+        })
     }
 
     /// `[features]`.
@@ -143,28 +183,48 @@ impl Recipe {
         self.features.as_ref().ok_or_else(|| PipelineError::Usage("the recipe has no [features]".into()))
     }
 
-    /// `[tokenizer]`.
+    /// The section of the tokenizer of a domain: `[tokenizer]` or `[template]`.
     ///
     /// # Errors
     /// [`PipelineError::Usage`] where the recipe has none, or names one that was not taken yet.
-    pub fn tokenizer(&self) -> Result<&Tokenizer> {
-        let missing = || match &self.tokenizer_from {
-            None => "the recipe has no [tokenizer]",
-            Some(_) => "tokenizer.from was not resolved",
+    pub fn tokenizer(&self, domain: Domain) -> Result<&Tokenizer> {
+        let (section, from) = match domain {
+            Domain::Images => (&self.tokenizer, &self.tokenizer_from),
+            Domain::Templates => (&self.template, &self.template_from),
         };
-        self.tokenizer.as_ref().ok_or_else(|| PipelineError::Usage(missing().into()))
+        let name = domain.stage();
+        let missing = || match from {
+            None => format!("the recipe has no [{name}]"),
+            Some(_) => format!("{name}.from was not resolved"),
+        };
+        section.as_ref().ok_or_else(|| PipelineError::Usage(missing()))
+    }
+
+    /// The tokenizers that the recipe has or takes: none where it trains features alone, else that of the images, and that of
+    /// the templates where there are templates.
+    pub fn domains(&self) -> Vec<Domain> {
+        let images = self.tokenizer.is_some() || self.tokenizer_from.is_some();
+        let templates = self.template.is_some() || self.template_from.is_some();
+        let all = [(templates, Domain::Templates), (images, Domain::Images)];
+        all.into_iter().filter(|(is_there, _)| *is_there).map(|(_, domain)| domain).collect()
     }
 
     /// Files and folders with weights that training begins with, and the keys that name them.
     pub fn files(&self) -> Vec<(&'static str, &Path)> {
         let classifier = self.features.iter().filter_map(|features| features.network.from.as_deref());
         let mut files: Vec<_> = classifier.map(|path| ("features.from", path)).collect();
-        if let Some(tokenizer) = self.tokenizer.as_ref().filter(|tokenizer| tokenizer.taken.is_none()) {
+        for (section, finetune_key, weights_key) in [
+            (&self.tokenizer, "tokenizer.finetune.from", "tokenizer.loss.perceptual.weights"),
+            (&self.template, "template.finetune.from", "template.loss.perceptual.weights"),
+        ] {
+            let Some(tokenizer) = section.as_ref().filter(|tokenizer| tokenizer.taken.is_none()) else { continue };
             let finetune = tokenizer.finetune.iter().map(|finetune| finetune.from.as_path());
-            files.extend(finetune.map(|path| ("tokenizer.finetune.from", path)));
+            files.extend(finetune.map(|path| (finetune_key, path)));
             let perceptual = tokenizer.loss.perceptual.iter().flat_map(PerceptualConfig::files);
-            files.extend(perceptual.map(|path| ("tokenizer.loss.perceptual.weights", path)));
+            files.extend(perceptual.map(|path| (weights_key, path)));
         }
+        let text = self.condition.text.iter().filter_map(|text| text.tokenizer.as_deref());
+        files.extend(text.map(|path| ("condition.text.tokenizer", path)));
         files
     }
 
@@ -179,13 +239,18 @@ impl Recipe {
             if let Some(features) = &self.features {
                 root.insert("features".into(), features.to_table()?.into());
             }
-            if let Some(tokenizer) = &self.tokenizer {
-                root.insert("tokenizer".into(), tokenizer.to_table()?.into());
+            for (name, section, from) in [
+                ("tokenizer", &self.tokenizer, &self.tokenizer_from),
+                ("template", &self.template, &self.template_from),
+            ] {
+                if let Some(tokenizer) = section {
+                    root.insert(name.into(), tokenizer.to_table()?.into());
+                }
+                if let Some(from) = from {
+                    root.insert(name.into(), taken::to_table(from).into());
+                }
             }
-            if let Some(from) = &self.tokenizer_from {
-                root.insert("tokenizer".into(), taken::to_table(from).into());
-            }
-            root.insert("condition".into(), toml::Value::try_from(self.condition)?);
+            root.insert("condition".into(), toml::Value::try_from(&self.condition)?);
             let priors = self.priors.iter().map(|prior| Ok(prior.to_table()?.into()));
             root.insert("prior".into(), toml::Value::Array(priors.collect::<Result<_, toml::ser::Error>>()?));
             root.insert("sample".into(), toml::Value::try_from(&self.sample)?);
@@ -230,11 +295,17 @@ fn read_or_default<T: serde::de::DeserializeOwned + Default>(section: Option<&Se
     section.map_or_else(|| Ok(T::default()), Section::read)
 }
 
-fn read_condition(section: Option<&Section>) -> Result<Condition, ConfigError> {
-    let condition: Condition = read_or_default(section)?;
-    match (condition.validate(), section) {
-        (Err((key, reason)), Some(section)) => Err(section.error_at(key, &reason)),
-        _ => Ok(condition),
+/// Templates need a tokenizer, and such a tokenizer templates.
+fn check_template(
+    root: &Section,
+    condition: Option<&Section>,
+    wanted: &Condition,
+    template: Option<&Section>,
+) -> Result<(), ConfigError> {
+    match (&wanted.template, template) {
+        (Some(_), None) => Err(condition.unwrap_or(root).error_at("template", "needs [template], the tokenizer of the templates")),
+        (None, Some(template)) => Err(template.error("needs [condition.template], which says what the templates are")),
+        _ => Ok(()),
     }
 }
 

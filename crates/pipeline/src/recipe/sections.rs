@@ -16,29 +16,6 @@ pub enum Precision {
     Bf16,
 }
 
-/// `[condition]`: what steers the priors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Condition {
-    /// Whether the priors are told the class. Default false.
-    #[serde(default)]
-    pub class: bool,
-    /// How many classes there are. Default: as many as the data has; where it is given, the data must have as many.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub num_classes: Option<u32>,
-}
-
-impl Condition {
-    /// Whether every value is possible; else the key and what is wrong with it.
-    pub(super) fn validate(&self) -> Result<(), (&'static str, String)> {
-        match self.num_classes {
-            Some(0) => Err(("num_classes", "must be at least 1".into())),
-            Some(_) if !self.class => Err(("num_classes", "counts the classes of condition.class = true".into())),
-            _ => Ok(()),
-        }
-    }
-}
-
 /// Where a prior's training tokens come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -56,6 +33,8 @@ pub enum TokenSource {
 pub struct Sample {
     /// How many. Default 64. From 1,000 on, the report compares them with held-out images as a set.
     pub count: usize,
+    /// How many in a row have the same condition, where conditions are taken from held-out samples. Default 1.
+    pub each: usize,
     /// How many are drawn at once; the pictures do not depend on it. Default 64.
     pub batch_size: usize,
     /// Arithmetic of the priors' weights while they draw: `fp32`, and what else a prior has. Default `fp32`.
@@ -71,6 +50,7 @@ impl Default for Sample {
     fn default() -> Self {
         Self {
             count: 64,
+            each: 1,
             batch_size: 64,
             weights: SamplingWeights::default(),
             size: None,
@@ -86,7 +66,7 @@ impl Sample {
     /// The key, and what is wrong.
     pub fn validate(&self) -> Result<(), (&'static str, String)> {
         self.validate_keys().map_err(|(key, reason)| match key {
-            "count" | "batch_size" => (key, reason),
+            "count" | "each" | "batch_size" => (key, reason),
             key => ("sampling", format!("`{key}`: {reason}")),
         })
     }
@@ -96,7 +76,7 @@ impl Sample {
     /// # Errors
     /// The key, and what is wrong.
     pub fn validate_keys(&self) -> Result<(), (&'static str, String)> {
-        for (key, value) in [("count", self.count), ("batch_size", self.batch_size)] {
+        for (key, value) in [("count", self.count), ("each", self.each), ("batch_size", self.batch_size)] {
             if value == 0 {
                 return Err((key, "must be at least 1".into()));
             }

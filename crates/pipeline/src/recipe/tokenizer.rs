@@ -1,14 +1,14 @@
-//! `[tokenizer]`: network, quantizer, losses and training.
+//! `[tokenizer]` and `[template]`: network, quantizer, losses and training.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Section};
-use vqkit_data::DataConfig;
 use vqkit_quantizer::{QuantizeError, QuantizerConfig};
 use vqkit_vqvae::{TokenizerConfig, TokenizerError};
 
 use super::{Loss, TakenTokenizer, Train};
+use crate::domain::Shape;
 
 /// `[tokenizer]` with `[tokenizer.quantizer]`, `[tokenizer.loss]`, `[tokenizer.train]` and perhaps `[tokenizer.finetune]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,18 +64,18 @@ pub enum FreshOrRestored {
 }
 
 impl Tokenizer {
-    /// `data`: the recipe's; `trains_features`: whether the recipe has `[features]`.
+    /// `shape`: of what it sees; `trains_features`: whether the recipe has `[features]`.
     pub(super) fn from_section(
         mut section: Section,
-        data: &DataConfig,
+        shape: Shape,
         trains_features: bool,
     ) -> Result<Self, ConfigError> {
         let quantizer_section = section.require("quantizer")?;
         let taken = section.take("taken")?.as_ref().map(Section::read::<TakenTokenizer>).transpose()?;
         // The network of another run's [features] was there when that run needed it.
         let has_features = trains_features || taken.is_some();
-        let loss = section.take("loss")?.map(|loss| Loss::from_section(loss, data, has_features));
-        let loss = loss.transpose()?.unwrap_or_default();
+        let loss = section.take("loss")?.map(|loss| Loss::from_section(loss, shape, has_features));
+        let loss = loss.transpose()?.unwrap_or_else(|| Loss::of(shape));
         let train = Train::from_section(&section.require("train")?)?;
         let finetune_section = section.take("finetune")?;
         let finetune: Option<Finetune> = finetune_section.as_ref().map(Section::read).transpose()?;

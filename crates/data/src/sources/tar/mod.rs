@@ -120,6 +120,12 @@ impl Source for TarShards {
         })
     }
 
+    fn caption(&self, index: usize) -> Result<Option<String>, DataError> {
+        let entry = &self.catalogue.entries[index];
+        let caption = TarShards::caption(self, &entry.place);
+        caption.map_err(|error| DataError::bad(entry.name.as_str(), error.to_string()))
+    }
+
     fn facts(&self) -> &Facts {
         &self.catalogue.facts
     }

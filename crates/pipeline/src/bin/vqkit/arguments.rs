@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use vqkit_pipeline::sample::Side;
 use vqkit_priors::{CfgSchedule, SamplingWeights};
 
 /// Learned image tokenizers, and the priors that write pictures with them.
@@ -27,8 +28,15 @@ pub enum Verb {
     #[command(after_help = "Example: vqkit train configs/vqvae-cifar10.toml --set tokenizer.train.steps=1000")]
     Train(Train),
     /// Draw new images from a trained run.
-    #[command(after_help = "Example: vqkit sample runs/demo --class circle -n 16 --temperature 0.9 -o circles")]
+    #[command(after_help = "Examples:\n  vqkit sample runs/demo --class circle -n 16 --temperature 0.9 -o circles\n  \
+                            vqkit sample runs/shapes-text --text \"a small red circle above a large blue square\" --cfg 2\n  \
+                            vqkit sample runs/ade20k-template --template map.png -n 3\n  \
+                            vqkit sample runs/demo --again circles/samples.json -o once-more")]
     Sample(Sample),
+    /// Finish a picture of which a part is kept.
+    #[command(after_help = "Examples:\n  vqkit complete runs/demo picture.png --keep top=0.5 -n 8\n  \
+                            vqkit complete runs/demo picture.png --mask mask.png --class circle")]
+    Complete(Complete),
     /// Write the codebook indices of images as token files.
     #[command(after_help = "Example: vqkit tokenize runs/demo photographs/ -o tokens")]
     Tokenize(Images),
@@ -69,9 +77,64 @@ pub struct Train {
 pub struct Sample {
     /// The run folder.
     pub run: PathBuf,
-    /// The class of every picture, by name or number [default: all in turn].
-    #[arg(long, value_name = "CLASS")]
+    /// A picture of which a part is kept, as `--keep` or `--mask` says, and the rest drawn.
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<PathBuf>,
+    /// Draw the pictures of a `samples.json` once more, bit for bit; takes no other flag but `--out`.
+    #[arg(long, value_name = "FILE")]
+    pub again: Option<PathBuf>,
+    /// How.
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// `vqkit complete`
+#[derive(Debug, Args)]
+pub struct Complete {
+    /// The run folder.
+    pub run: PathBuf,
+    /// The picture of which a part is kept.
+    pub image: PathBuf,
+    /// How.
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// What pictures are drawn under which conditions.
+#[derive(Debug, Args)]
+pub struct How {
+    /// The class of every picture, by name or number [default: all in turn, or those of held-out samples].
+    #[arg(long, value_name = "CLASS", help_heading = "Conditions")]
     pub class: Option<String>,
+    /// What every picture shows, in words such as the captions of the data [default: held-out captions in turn, those that never occurred in
+    /// training first].
+    #[arg(long, value_name = "TEXT", help_heading = "Conditions")]
+    pub text: Option<String>,
+    /// The template of every picture, in a file: a label map, a depth map, edges, a small picture, as the run was trained on
+    /// [default: held-out templates in turn].
+    #[arg(long, value_name = "IMAGE", conflicts_with = "template_of", help_heading = "Conditions")]
+    pub template: Option<PathBuf>,
+    /// An image of which the template is derived, for runs whose templates are.
+    #[arg(long, value_name = "IMAGE", help_heading = "Conditions")]
+    pub template_of: Option<PathBuf>,
+    /// Leave out all conditions, for priors that were trained with dropout of them.
+    #[arg(long, help_heading = "Conditions")]
+    pub unconditional: bool,
+    /// The part of the picture that is kept: top=S, bottom=S, left=S or right=S, S a share such as 0.5.
+    #[arg(long, value_name = "PART", conflicts_with = "mask", help_heading = "Conditions")]
+    pub keep: Option<Side>,
+    /// A picture of the same size: what is brighter than half is kept.
+    #[arg(long, value_name = "IMAGE", help_heading = "Conditions")]
+    pub mask: Option<PathBuf>,
+    /// Draw N pictures for every condition.
+    #[arg(long, value_name = "N", help_heading = "Conditions")]
+    pub each: Option<usize>,
+    /// Strength of classifier-free guidance, of priors that were trained with dropout of their condition; 1 is none.
+    #[arg(long, value_name = "SCALE", allow_negative_numbers = true, help_heading = "Conditions")]
+    pub cfg: Option<f64>,
+    /// How guidance goes along the picture: constant, linear, cosine, or first=N, for the first N codes only.
+    #[arg(long, value_name = "SCHEDULE", help_heading = "Conditions")]
+    pub cfg_schedule: Option<CfgSchedule>,
     /// How many pictures [default: the recipe's].
     #[arg(short = 'n', long, value_name = "N")]
     pub count: Option<usize>,
@@ -87,12 +150,6 @@ pub struct Sample {
     /// Draw among the codes that are at least P times as probable as the likeliest.
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub min_p: Option<f64>,
-    /// Strength of classifier-free guidance, of priors that were trained with dropout of their condition; 1 is none.
-    #[arg(long, value_name = "SCALE", allow_negative_numbers = true)]
-    pub cfg: Option<f64>,
-    /// How guidance goes along the picture: constant, linear, cosine, or first=N, for the first N codes only.
-    #[arg(long, value_name = "SCHEDULE")]
-    pub cfg_schedule: Option<CfgSchedule>,
     /// Draw every picture N times and keep the one that is likeliest under the priors.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub best_of: Option<i64>,

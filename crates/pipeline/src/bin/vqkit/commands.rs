@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use vqkit_pipeline::{
-    Context, Interrupt, PipelineError, Recipe, Run, evaluate, inspect, reconstruct, sample, stages, tokenize,
+    Context, Interrupt, PipelineError, Recipe, Run, evaluate, inspect, reconstruct,
+    sample::{self, Asked, Keep, Prompts, Request, Side},
+    stages, tokenize,
 };
 use vqkit_priors::Sampling;
 
-use crate::arguments::{Arguments, Evaluate, Images, Inspect, Sample, Train, Verb};
+use crate::arguments::{Arguments, Evaluate, How, Images, Inspect, Sample, Train, Verb};
 
 /// Runs the verb.
 pub fn run(arguments: Arguments) -> Result<()> {
@@ -17,6 +19,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
     match arguments.verb {
         Verb::Train(verb) => train(verb, &context),
         Verb::Sample(verb) => sample(verb, &context),
+        Verb::Complete(verb) => draw(&verb.run, Some(verb.image), verb.how, &context),
         Verb::Tokenize(verb) => Ok(tokenize::write(&verb.model, &verb.images, &free_folder(&verb)?, &context)?),
         Verb::Reconstruct(verb) => Ok(reconstruct::write(&verb.model, &verb.images, &free_folder(&verb)?, &context)?),
         Verb::Evaluate(verb) => evaluate(&verb, &context),
@@ -46,36 +49,81 @@ fn train(verb: Train, context: &Context) -> Result<()> {
 }
 
 fn sample(verb: Sample, context: &Context) -> Result<()> {
-    let run = Run::open(&verb.run)?;
-    let recipe = run.recipe()?;
-    let wanted = sample_as_asked(&verb, recipe.sample.clone());
+    match verb.again {
+        None => draw(&verb.run, verb.image, verb.how, context),
+        Some(record) => {
+            let run = Run::open(&verb.run)?;
+            let request = sample::Record::read(&record)?.again(&run, &run.recipe()?)?;
+            write_samples(&run, &request, verb.how.out, context)
+        }
+    }
+}
+
+/// Draws what a call asks for.
+fn draw(run: &Path, image: Option<PathBuf>, how: How, context: &Context) -> Result<()> {
+    let run = Run::open(run)?;
+    let own = run.recipe()?.sample;
+    let wanted = sample_as_asked(&how, own);
     wanted.validate_keys().map_err(|(key, reason)| sample::wrong_flag(key, &reason))?;
-    let request = sample::Request { sample: wanted, class: verb.class };
-    let folder = verb.out.map_or_else(|| Ok(next_free(&verb.run)), free)?;
-    sample::write_new(&run, &recipe, &request, &folder, context)?;
+    let keep = keep(image, how.keep, how.mask)?;
+    let asked = Asked {
+        class: how.class,
+        text: how.text,
+        template: how.template,
+        template_of: how.template_of,
+        unconditional: how.unconditional,
+    };
+    let prompts = Prompts::Asked { asked, each: wanted.each };
+    write_samples(&run, &Request { sample: wanted, prompts, keep }, how.out, context)
+}
+
+/// What is kept of a picture, where there is one.
+fn keep(image: Option<PathBuf>, side: Option<Side>, mask: Option<PathBuf>) -> Result<Option<Keep>, PipelineError> {
+    match (image, side.or(mask.map(Side::Mask))) {
+        (None, None) => Ok(None),
+        (Some(image), Some(side)) => Ok(Some(Keep { image, side })),
+        (Some(_), None) => {
+            let message = "what is kept of the picture? give --keep, such as top=0.5, or --mask";
+            Err(PipelineError::Usage(message.into()))
+        }
+        (None, Some(_)) => {
+            let message = "--keep and --mask are parts of a picture: name it with --image, or use `vqkit complete`";
+            Err(PipelineError::Usage(message.into()))
+        }
+    }
+}
+
+fn write_samples(run: &Run, request: &Request, out: Option<PathBuf>, context: &Context) -> Result<()> {
+    let recipe = run.recipe()?;
+    let folder = out.map_or_else(|| Ok(next_free(run.path())), free)?;
+    // Some calls do without the data, which may be elsewhere by now.
+    let data = stages::open_data(&recipe);
+    let checked = sample::write_new(run, &recipe, request, data.as_ref().ok(), &folder, context)?;
+    checked.iter().for_each(|checked| print!("{checked}"));
     println!("{}", folder.join("grid.png").display());
     Ok(())
 }
 
 /// The recipe's `[sample]` with what the call says otherwise.
-fn sample_as_asked(verb: &Sample, of_recipe: vqkit_pipeline::Sample) -> vqkit_pipeline::Sample {
+fn sample_as_asked(how: &How, of_recipe: vqkit_pipeline::Sample) -> vqkit_pipeline::Sample {
     let own = of_recipe.sampling;
     vqkit_pipeline::Sample {
-        count: verb.count.unwrap_or(of_recipe.count),
-        batch_size: verb.batch_size.unwrap_or(of_recipe.batch_size),
-        weights: verb.weights.unwrap_or(of_recipe.weights),
-        size: verb.size.or(of_recipe.size),
+        count: how.count.unwrap_or(of_recipe.count),
+        each: how.each.unwrap_or(of_recipe.each),
+        batch_size: how.batch_size.unwrap_or(of_recipe.batch_size),
+        weights: how.weights.unwrap_or(of_recipe.weights),
+        size: how.size.or(of_recipe.size),
         sampling: Sampling {
-            temperature: verb.temperature.unwrap_or(own.temperature),
-            top_k: verb.top_k.or(own.top_k),
-            top_p: verb.top_p.or(own.top_p),
-            min_p: verb.min_p.or(own.min_p),
-            cfg_scale: verb.cfg.unwrap_or(own.cfg_scale),
-            cfg_schedule: verb.cfg_schedule.unwrap_or(own.cfg_schedule),
-            no_repeat_ngram: verb.no_repeat_ngram.or(own.no_repeat_ngram),
-            best_of: verb.best_of.unwrap_or(own.best_of),
+            temperature: how.temperature.unwrap_or(own.temperature),
+            top_k: how.top_k.or(own.top_k),
+            top_p: how.top_p.or(own.top_p),
+            min_p: how.min_p.or(own.min_p),
+            cfg_scale: how.cfg.unwrap_or(own.cfg_scale),
+            cfg_schedule: how.cfg_schedule.unwrap_or(own.cfg_schedule),
+            no_repeat_ngram: how.no_repeat_ngram.or(own.no_repeat_ngram),
+            best_of: how.best_of.unwrap_or(own.best_of),
             size: own.size,
-            seed: verb.seed.unwrap_or(own.seed),
+            seed: how.seed.unwrap_or(own.seed),
         },
     }
 }

@@ -1,0 +1,155 @@
+//! Vectors made elsewhere, such as a text encoder's: a tensor `[L, D]` for every sample, by its key, in safetensors files.
+
+use std::{collections::HashMap, fs::File, path::PathBuf};
+
+use memmap2::Mmap;
+use safetensors::{Dtype, SafeTensors};
+
+use crate::DataError;
+
+/// Sequences of vectors by the keys of samples.
+///
+/// A key is what [`Sample::key`](crate::Sample) says: in archives the name without its extensions, in folders the path inside the folder.
+/// Vectors are f32, f16 or bf16; sequences may differ in length, and not in width.
+#[derive(Debug)]
+pub struct EmbeddingFile {
+    paths: Vec<PathBuf>,
+    maps: Vec<Mmap>,
+    /// Of every key, the file and where in it the numbers lie.
+    places: HashMap<String, Place>,
+    dim: usize,
+    longest: usize,
+}
+
+#[derive(Debug)]
+struct Place {
+    file: usize,
+    dtype: Dtype,
+    bytes: std::ops::Range<usize>,
+}
+
+impl EmbeddingFile {
+    /// Opens files; no vector is read.
+    ///
+    /// # Errors
+    /// [`DataError::Io`] or [`DataError::Source`] for a file that is not there, is broken, or holds other tensors; the same key twice.
+    pub fn open(paths: &[PathBuf]) -> Result<Self, DataError> {
+        let mut opened =
+            Self { paths: paths.to_vec(), maps: Vec::new(), places: HashMap::new(), dim: 0, longest: 0 };
+        paths.iter().try_for_each(|path| opened.add(path))?;
+        Ok(opened)
+    }
+
+    fn add(&mut self, path: &PathBuf) -> Result<(), DataError> {
+        let bad = |reason: String| DataError::Source { path: path.clone(), reason };
+        let file = File::open(path).map_err(DataError::io(path))?;
+        // SAFETY: the bytes must not change while they are mapped; like all data of a run, these files are only read.
+        let map = unsafe { Mmap::map(&file) }.map_err(DataError::io(path))?;
+        let (header, metadata) = SafeTensors::read_metadata(&map).map_err(|error| bad(error.to_string()))?;
+        // In front of the header stands its length, in eight bytes.
+        let begin = header + 8;
+        SafeTensors::deserialize(&map).map_err(|error| bad(error.to_string()))?;
+        for (key, info) in metadata.tensors() {
+            let (length, dim) = match (info.dtype, info.shape.as_slice()) {
+                (Dtype::F32 | Dtype::F16 | Dtype::BF16, &[length, dim]) if length > 0 && dim > 0 => (length, dim),
+                (dtype, shape) => {
+                    return Err(bad(format!("`{key}` must be f32, f16 or bf16 [L, D], found {dtype:?} {shape:?}")));
+                }
+            };
+            if self.dim != 0 && self.dim != dim {
+                return Err(bad(format!("vectors of `{key}` have width {dim}, others {}", self.dim)));
+            }
+            (self.dim, self.longest) = (dim, self.longest.max(length));
+            let bytes = begin + info.data_offsets.0..begin + info.data_offsets.1;
+            let place = Place { file: self.maps.len(), dtype: info.dtype, bytes };
+            if self.places.insert(key.clone(), place).is_some() {
+                return Err(bad(format!("`{key}` stands in another file as well")));
+            }
+        }
+        self.maps.push(map);
+        Ok(())
+    }
+
+    /// The width of a vector.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// The number of vectors of the longest sequence.
+    pub fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// The vectors of a sample, one after the other, `L * D` numbers.
+    ///
+    /// # Errors
+    /// [`DataError::Bad`] where there are none.
+    pub fn get(&self, key: &str) -> Result<Vec<f32>, DataError> {
+        let Place { file, dtype, bytes } = self.places.get(key).ok_or_else(|| {
+            let files = self.paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+            DataError::bad(key, format!("has no vectors in {files}"))
+        })?;
+        let bytes = &self.maps[*file][bytes.clone()];
+        let halves = || bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]));
+        Ok(match dtype {
+            Dtype::F16 => halves().map(|bits| half::f16::from_bits(bits).to_f32()).collect(),
+            Dtype::BF16 => halves().map(|bits| half::bf16::from_bits(bits).to_f32()).collect(),
+            _ => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use safetensors::tensor::TensorView;
+
+    use super::*;
+
+    fn write(folder: &tempfile::TempDir, name: &str, tensors: &[(&str, Dtype, Vec<usize>, Vec<u8>)]) -> PathBuf {
+        let path = folder.path().join(name);
+        let view = |(key, dtype, shape, bytes): &(&str, Dtype, Vec<usize>, Vec<u8>)| {
+            ((*key).to_owned(), TensorView::new(*dtype, shape.clone(), Box::leak(bytes.clone().into_boxed_slice())).unwrap())
+        };
+        std::fs::write(&path, safetensors::serialize(tensors.iter().map(view), None).unwrap()).unwrap();
+        path
+    }
+
+    fn floats(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    #[test]
+    fn vectors_are_found_by_key_in_every_kind_of_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let halves = |bits: [u16; 2]| bits.iter().flat_map(|bits| bits.to_le_bytes()).collect::<Vec<u8>>();
+        let one = write(&folder, "a", &[("cat", Dtype::F32, vec![2, 2], floats(&[1.0, 2.0, 3.0, 4.0]))]);
+        let f16 = halves([half::f16::from_f32(0.5).to_bits(), half::f16::from_f32(-2.0).to_bits()]);
+        let bf16 = halves([half::bf16::from_f32(0.25).to_bits(), half::bf16::from_f32(8.0).to_bits()]);
+        let two = write(&folder, "b", &[("dog", Dtype::F16, vec![1, 2], f16), ("emu", Dtype::BF16, vec![1, 2], bf16)]);
+        let file = EmbeddingFile::open(&[one.clone(), two]).unwrap();
+        assert_eq!((file.dim(), file.longest()), (2, 2));
+        assert_eq!(file.get("cat").unwrap(), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!((file.get("dog").unwrap(), file.get("emu").unwrap()), (vec![0.5, -2.0], vec![0.25, 8.0]));
+        let error = file.get("cow").unwrap_err().to_string();
+        assert!(error.contains("cow") && error.contains(one.to_str().unwrap()), "{error}");
+    }
+
+    #[test]
+    fn other_tensors_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let fine = write(&folder, "fine", &[("cat", Dtype::F32, vec![1, 1], floats(&[1.0]))]);
+        for (name, dtype, shape, bytes, words) in [
+            ("flat", Dtype::F32, vec![1], floats(&[1.0]), "[L, D]"),
+            ("whole", Dtype::I32, vec![1, 1], floats(&[1.0]), "I32"),
+            ("wide", Dtype::F32, vec![1, 2], floats(&[1.0, 2.0]), "width 2"),
+        ] {
+            let other = write(&folder, name, &[("dog", dtype, shape, bytes)]);
+            let error = EmbeddingFile::open(&[fine.clone(), other]).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        let again = write(&folder, "again", &[("cat", Dtype::F32, vec![1, 1], floats(&[1.0]))]);
+        assert!(EmbeddingFile::open(&[fine.clone(), again]).unwrap_err().to_string().contains("another file"));
+        std::fs::write(&fine, b"nothing").unwrap();
+        assert!(EmbeddingFile::open(&[fine]).is_err());
+    }
+}

@@ -1,0 +1,132 @@
+//! `[condition]`: what steers the priors.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use vqkit_config::{ConfigError, Section};
+use vqkit_data::TemplateConfig;
+
+/// `[condition]`: what steers the priors; kinds combine.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Condition {
+    /// Whether the priors are told the class. Default false.
+    #[serde(default)]
+    pub class: bool,
+    /// How many classes there are. Default: as many as the data has; where it is given, the data must have as many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_classes: Option<u32>,
+    /// How many levels the priors are told a token's place in the whole picture in: taming-transformers' coordinates, for
+    /// pictures larger than those trained on. Default: they are not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coordinates: Option<i64>,
+    /// `[condition.text]`: the captions, by token ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextCondition>,
+    /// `[condition.embedding]`: vectors made elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<EmbeddingCondition>,
+    /// `[condition.template]`: a picture, which the tokenizer of `[template]` turns into indices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateConfig>,
+}
+
+/// `[condition.text]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TextCondition {
+    /// A `tokenizer.json` of Hugging Face's tokenizers. Default: byte-pair encoding, trained on the captions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<PathBuf>,
+    /// The most tokens that such a training makes. Default 1024.
+    pub vocabulary: usize,
+    /// The most tokens of a caption that are read, one that starts and one that ends it included. Default 32.
+    pub length: usize,
+}
+
+impl Default for TextCondition {
+    fn default() -> Self {
+        Self { tokenizer: None, vocabulary: 1024, length: 32 }
+    }
+}
+
+/// `[condition.embedding]`: a sequence of vectors for every sample, by its key, in safetensors files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddingCondition {
+    /// The files of the training samples, relative to `data.root`.
+    pub train: Vec<PathBuf>,
+    /// The files of the held-out samples. Default: those of `train`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_out: Vec<PathBuf>,
+    /// The most vectors of a sample that are read.
+    pub length: i64,
+    /// The width of a vector.
+    pub dim: i64,
+}
+
+impl Condition {
+    pub(super) fn from_section(section: Option<&Section>) -> Result<Self, ConfigError> {
+        let Some(section) = section else { return Ok(Self::default()) };
+        let condition: Self = section.read()?;
+        condition.validate().map_err(|(key, reason)| section.error_at(key, &reason))?;
+        Ok(condition)
+    }
+
+    /// Whether every value is possible; else the key and what is wrong with it.
+    fn validate(&self) -> Result<(), (&'static str, String)> {
+        match self.num_classes {
+            Some(0) => return Err(("num_classes", "must be at least 1".into())),
+            Some(_) if !self.class => {
+                return Err(("num_classes", "counts the classes of condition.class = true".into()));
+            }
+            _ => {}
+        }
+        if let Some(levels) = self.coordinates.filter(|levels| !(2..=1 << 16).contains(levels)) {
+            return Err(("coordinates", format!("must be 2 to 65536 levels, found {levels}")));
+        }
+        self.text.as_ref().map_or(Ok(()), TextCondition::validate)?;
+        self.embedding.as_ref().map_or(Ok(()), EmbeddingCondition::validate)
+    }
+
+    /// What a run with this condition takes, in words.
+    pub fn in_words(&self) -> String {
+        let kinds = [
+            (self.class, "--class"),
+            (self.text.is_some(), "--text"),
+            (self.template.is_some(), "--template"),
+            (self.embedding.is_some(), "--embedding"),
+        ];
+        let taken: Vec<&str> = kinds.into_iter().filter(|(takes, _)| *takes).map(|(_, flag)| flag).collect();
+        match taken.as_slice() {
+            [] => "this run was trained without a condition".into(),
+            taken => format!("this run takes {}", taken.join(" and ")),
+        }
+    }
+}
+
+impl TextCondition {
+    fn validate(&self) -> Result<(), (&'static str, String)> {
+        if !(3..=4096).contains(&self.length) {
+            return Err(("text.length", format!("must be 3 to 4096, found {}", self.length)));
+        }
+        match (16..=1 << 20).contains(&self.vocabulary) {
+            true => Ok(()),
+            false => Err(("text.vocabulary", format!("must be 16 to 1048576, found {}", self.vocabulary))),
+        }
+    }
+}
+
+impl EmbeddingCondition {
+    fn validate(&self) -> Result<(), (&'static str, String)> {
+        if self.train.is_empty() {
+            return Err(("embedding.train", "names no file".into()));
+        }
+        for (key, value) in [("embedding.length", self.length), ("embedding.dim", self.dim)] {
+            if !(1..=1 << 16).contains(&value) {
+                return Err((key, format!("must be 1 to 65536, found {value}")));
+            }
+        }
+        Ok(())
+    }
+}

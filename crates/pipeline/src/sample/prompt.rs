@@ -1,0 +1,356 @@
+//! What single pictures are conditioned on: as the call asks, or as held-out samples have it.
+
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+use vqkit_data::{Dataset, View};
+use vqkit_priors::{Condition, Text};
+use vqkit_torch::{TokenGrid, Tokens};
+use vqkit_vqvae::Tokenizer;
+
+use crate::{
+    conditioner::{Conditioner, with_grids},
+    context::Context,
+    domain::{Domain, as_seen},
+    encode::Split,
+    error::{PipelineError, Result},
+    painter::Painter,
+    pictures::Picture,
+    prior_batches::places_between,
+    recipe::Recipe,
+    rows::Rows,
+    run::Run,
+    train_prior,
+};
+
+/// What a call asks for; what it leaves out, held-out samples give, or the null condition.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// A class, by name or number.
+    pub class: Option<String>,
+    /// A text.
+    pub text: Option<String>,
+    /// A file with a template.
+    pub template: Option<PathBuf>,
+    /// A file with an image, of which the template is derived.
+    pub template_of: Option<PathBuf>,
+    /// Whether there is to be no condition: what guidance moves away from.
+    pub unconditional: bool,
+}
+
+impl Asked {
+    fn has_template(&self) -> bool {
+        self.template.is_some() || self.template_of.is_some()
+    }
+
+    /// Whether it says anything.
+    fn asks(&self) -> bool {
+        self.class.is_some() || self.text.is_some() || self.unconditional || self.has_template()
+    }
+}
+
+/// What a picture is conditioned on, as `samples.json` has it; with the run, the sampling and its number it gives the picture again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prompt {
+    /// The class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// The text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The indices of the template, level by level.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub template: Vec<Rows>,
+    /// The key of the held-out sample whose vectors the priors are told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<String>,
+    /// The key of the held-out sample that it was taken from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<String>,
+}
+
+/// A prompt, and what people and the checker see of it.
+#[derive(Debug)]
+pub struct Seen {
+    /// What the priors are told.
+    pub prompt: Prompt,
+    /// The template, `[C', H, W]` as the data has it.
+    pub template: Option<Tensor>,
+    /// The held-out image that belongs to it.
+    pub truth: Option<Picture>,
+}
+
+/// From prompts to what priors take.
+pub struct Prompter<'p> {
+    pub run: &'p Run,
+    pub recipe: &'p Recipe,
+    pub conditioner: &'p Conditioner<'p>,
+    /// Names of the classes.
+    pub classes: &'p [String],
+    pub context: &'p Context,
+}
+
+impl Prompter<'_> {
+    /// `count` prompts, `each` of them in a row the same.
+    ///
+    /// # Errors
+    /// [`PipelineError::Usage`] where the run does not take what was asked, or what was not asked cannot be had.
+    pub fn prompts(&self, asked: &Asked, data: Option<&Dataset>, count: usize) -> Result<Vec<Seen>> {
+        let condition = &self.recipe.condition;
+        let class = asked.class.as_ref().map(|class| self.class(class)).transpose()?;
+        if let (Some(text), Some(tokenizer)) = (&asked.text, self.conditioner.text()) {
+            tokenizer.encode_prompt(text)?;
+        }
+        let own = Prompt { class, text: asked.text.clone(), ..Prompt::default() };
+        let words = condition.class || condition.text.is_some() || condition.embedding.is_some();
+        let lacks_template = condition.template.is_some() && !asked.has_template() && !(asked.unconditional && !words);
+        let lacks_words = (condition.text.is_some() || condition.embedding.is_some()) && !asked.asks();
+        if lacks_template || lacks_words {
+            return self.of_held_out(&own, asked.asks(), data, count);
+        }
+        let template = self.template_of_file(asked, data)?;
+        let seen = |index: usize| {
+            let mut prompt = own.clone();
+            if condition.class && !asked.asks() {
+                prompt.class = self.classes.get(index % self.classes.len().max(1)).cloned();
+            }
+            self.seen(prompt, template.as_ref().map(Tensor::shallow_clone), None)
+        };
+        (0..count).map(seen).collect()
+    }
+
+    /// What priors take of prompts, which all have the same kinds.
+    ///
+    /// # Errors
+    /// When a prompt does not fit the run.
+    pub fn condition(&self, prompts: &[Prompt], painter: &Painter) -> Result<Condition> {
+        let (recipe, device) = (self.recipe, self.context.device);
+        let mut condition = Condition::none();
+        let classes: Option<Vec<&String>> = prompts.iter().map(|prompt| prompt.class.as_ref()).collect();
+        if let (true, Some(classes)) = (recipe.condition.class, classes) {
+            let number = |name: &&String| self.classes.iter().position(|class| class == *name).map_or(-1, |n| n as i64);
+            let numbers: Vec<i64> = classes.iter().map(number).collect();
+            condition = condition.with_class(Tensor::from_slice(&numbers).to_device(device));
+        }
+        let texts: Option<Vec<&String>> = prompts.iter().map(|prompt| prompt.text.as_ref()).collect();
+        if let (Some(tokenizer), Some(texts)) = (self.conditioner.text(), texts) {
+            let ids = texts.into_iter().map(|text| Ok(tokenizer.encode_caption(text)?.0)).collect::<Result<Vec<_>>>()?;
+            let Text { ids, mask } = tokenizer.batch(&ids, device);
+            condition = condition.with_text(ids, mask);
+        }
+        let keys: Option<Vec<&str>> = prompts.iter().map(|prompt| prompt.embedding.as_deref()).collect();
+        if let Some(keys) = keys {
+            condition = self.conditioner.with_embedding(condition, &keys)?;
+        }
+        if recipe.condition.template.is_some() {
+            let sizes = self.conditioner.template().map(Tokenizer::sizes).unwrap_or_default();
+            let grids = match prompts.iter().all(|prompt| prompt.template.is_empty()) {
+                true => self.null_template(prompts.len())?,
+                false => tokens(prompts, &sizes, device)?,
+            };
+            condition = with_grids(condition, grids);
+        }
+        let size = painter.size(recipe);
+        Ok(with_grids(condition, self.conditioner.coordinates_of_whole(size, prompts.len())?))
+    }
+
+    /// Grids of the null token, which lies behind all codes.
+    fn null_template(&self, batch: usize) -> Result<Tokens> {
+        let Some(tokenizer) = self.conditioner.template() else { return Ok(Tokens::new()) };
+        let shapes = tokenizer.grid_shapes(Domain::Templates.shape(&self.recipe.data).size.into())?;
+        let null = |(shape, sizes): (Vec<i64>, Vec<i64>)| {
+            let shape = [&[batch as i64, sizes.len() as i64], shape.as_slice()].concat();
+            let null = sizes.iter().sum::<i64>();
+            TokenGrid { indices: Tensor::full(shape, null, (Kind::Int64, self.context.device)), sizes }
+        };
+        Ok(shapes.into_iter().zip(tokenizer.sizes()).map(null).collect())
+    }
+
+    /// Whether the run takes what is asked for.
+    ///
+    /// # Errors
+    /// [`PipelineError::Usage`] that says what the run takes.
+    pub fn check(&self, asked: &Asked, painter: &Painter) -> Result<()> {
+        self.check_kinds(asked)?;
+        let condition = &self.recipe.condition;
+        let leaves_out = asked.asks() && (condition.class && asked.class.is_none() || condition.text.is_some() && asked.text.is_none());
+        if (leaves_out || asked.unconditional) && !painter.has_null() {
+            let words = condition.in_words();
+            return Err(PipelineError::Usage(format!(
+                "its priors were trained without dropout of their condition, so all of it has to be given: {words}"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Those of a record, as it has them.
+    ///
+    /// # Errors
+    /// When a template cannot be decoded.
+    pub fn recorded(&self, prompts: Vec<Prompt>) -> Result<Vec<Seen>> {
+        let seen = |prompt: Prompt| {
+            let template = self.decoded(&prompt)?;
+            Ok(Seen { prompt, template, truth: None })
+        };
+        prompts.into_iter().map(seen).collect()
+    }
+
+    fn check_kinds(&self, asked: &Asked) -> Result<()> {
+        let condition = &self.recipe.condition;
+        for (flag, is_asked, takes) in [
+            ("--class", asked.class.is_some(), condition.class),
+            ("--text", asked.text.is_some(), condition.text.is_some()),
+            ("--template", asked.has_template(), condition.template.is_some()),
+        ] {
+            if is_asked && !takes {
+                return Err(PipelineError::Usage(format!("{flag}: {}", condition.in_words())));
+            }
+            if is_asked && asked.unconditional {
+                return Err(PipelineError::Usage(format!("{flag} and --unconditional exclude each other")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The name of a class that is asked for by name or number.
+    fn class(&self, asked: &str) -> Result<String> {
+        let by_name = self.classes.iter().find(|name| *name == asked);
+        let by_number = || asked.parse().ok().and_then(|number: usize| self.classes.get(number));
+        by_name.or_else(by_number).cloned().ok_or_else(|| {
+            let names = self.classes.join(", ");
+            PipelineError::Usage(format!("--class: there is no class `{asked}`; the run knows {names}"))
+        })
+    }
+
+    /// The prompts of held-out samples in turn, captions that never occurred in training first; `asked` stands in their place where
+    /// `replaces`.
+    fn of_held_out(&self, asked: &Prompt, replaces: bool, data: Option<&Dataset>, count: usize) -> Result<Vec<Seen>> {
+        let held_out = held_out(data)?;
+        let places = self.places(held_out.len())?;
+        let mut prompts = Vec::with_capacity(count);
+        for place in places.iter().cycle().take(count.min(places.len())) {
+            let sample = held_out.get(*place)?;
+            let name = |class: u32| self.classes.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
+            let condition = &self.recipe.condition;
+            let own = Prompt {
+                class: sample.class.filter(|_| condition.class).map(name),
+                text: sample.caption.clone().filter(|_| condition.text.is_some()),
+                embedding: condition.embedding.as_ref().map(|_| sample.key.clone()),
+                ..Prompt::default()
+            };
+            let prompt = if replaces { asked.clone() } else { own };
+            let template = condition.template.as_ref().map(|_| template_of_sample(held_out, &sample)).transpose()?;
+            let truth = Tensor::from_slice(&held_out.transform().image(&sample.image)?);
+            let shape = Domain::Images.shape(&self.recipe.data);
+            let truth = shape.pictures(&truth.view([1, shape.channels as i64, shape.size.into(), shape.size.into()]));
+            let prompt = Prompt { held_out: Some(sample.key), ..prompt };
+            prompts.push(self.seen(prompt, template, truth.into_iter().next())?);
+        }
+        Ok(prompts)
+    }
+
+    /// Held-out samples in the order in which they are asked for: first those whose caption never occurred in training.
+    fn places(&self, held_out: usize) -> Result<Vec<usize>> {
+        let all = (0..held_out).collect();
+        if self.recipe.condition.text.is_none() {
+            return Ok(all);
+        }
+        let rows = |split: Split| -> Result<Vec<Vec<i64>>> {
+            let tokens = train_prior::read_tokens(self.run, split)?;
+            let texts = tokens.texts(&places_between(0, tokens.len()), Device::Cpu)?;
+            Ok(texts.map(|texts| Vec::try_from(texts.contiguous())).transpose()?.unwrap_or_default())
+        };
+        let known: HashSet<Vec<i64>> = rows(Split::Train)?.into_iter().collect();
+        let (new, old): (Vec<_>, Vec<_>) =
+            rows(Split::HeldOut)?.into_iter().enumerate().partition(|(_, row)| !known.contains(row));
+        Ok(new.into_iter().chain(old).map(|(place, _)| place).filter(|place| *place < held_out).collect())
+    }
+
+    fn template_of_file(&self, asked: &Asked, data: Option<&Dataset>) -> Result<Option<Tensor>> {
+        let (path, derives) = match (&asked.template, &asked.template_of) {
+            (Some(path), _) => (path, false),
+            (None, Some(path)) => (path, true),
+            (None, None) => return Ok(None),
+        };
+        let held_out = held_out(data)?;
+        let picture = read_picture(path, held_out)?;
+        let name = path.display().to_string();
+        let values = match derives {
+            true => held_out.derive_template(&picture),
+            false => held_out.read_template(&name, &picture),
+        };
+        let flag = if derives { "--template-of" } else { "--template" };
+        let values = values.map_err(|error| PipelineError::Usage(format!("{flag}: {error}")))?;
+        Ok(Some(of_size(&values, held_out)))
+    }
+
+    fn seen(&self, mut prompt: Prompt, template: Option<Tensor>, truth: Option<Picture>) -> Result<Seen> {
+        if let (Some(template), Some(kind)) = (&template, self.recipe.data.template_kind()) {
+            let values = as_seen(template.unsqueeze(0), &kind).to_device(self.context.device);
+            prompt.template = self.conditioner.template_tokens(&values)?.iter().map(Rows::of).collect();
+        }
+        Ok(Seen { prompt, template, truth })
+    }
+
+    /// What the tokenizer of the templates makes of the indices of a prompt.
+    fn decoded(&self, prompt: &Prompt) -> Result<Option<Tensor>> {
+        let (Some(tokenizer), false) = (self.conditioner.template(), prompt.template.is_empty()) else { return Ok(None) };
+        let tokens = tokens(std::slice::from_ref(prompt), &tokenizer.sizes(), self.context.device)?;
+        let values = tch::no_grad(|| tokenizer.decode(&tokens))?;
+        let labels = Domain::Templates.shape(&self.recipe.data).labels;
+        Ok(Some(if labels { values.argmax(1, false).get(0).unsqueeze(0) } else { values.get(0) }))
+    }
+}
+
+/// The indices of the templates of prompts, level by level; none where they have none.
+pub fn tokens(prompts: &[Prompt], sizes: &[Vec<i64>], device: Device) -> Result<Tokens> {
+    let levels = prompts.first().map_or(0, |prompt| prompt.template.len());
+    let of_level = |level: usize| -> Result<TokenGrid> {
+        let rows: Vec<Tensor> = prompts.iter().map(|prompt| prompt.template[level].tensor()).collect::<Result<_>>()?;
+        let grid = TokenGrid::new(Tensor::f_stack(&rows, 0)?.to_device(device), sizes[level].clone())?;
+        grid.check_range()?;
+        Ok(grid)
+    };
+    (0..levels).map(of_level).collect()
+}
+
+fn held_out(data: Option<&Dataset>) -> Result<&View> {
+    match data {
+        Some(data) if !data.held_out.is_empty() => Ok(&data.held_out),
+        _ => Err(PipelineError::Usage(
+            "the run's data is not there, and what is not asked for is taken from its held-out samples: set data.root, or \
+             give every condition"
+                .into(),
+        )),
+    }
+}
+
+fn template_of_sample(view: &View, sample: &vqkit_data::Sample) -> Result<Tensor> {
+    let values = match &sample.template {
+        Some(template) if !view.derives_template() => view.read_template_of_any_size(&sample.key, template)?,
+        _ => view.derive_template(&sample.image)?,
+    };
+    Ok(of_size(&values, view))
+}
+
+fn of_size(values: &[f32], view: &View) -> Tensor {
+    let size = view.template_size() as i64;
+    Tensor::from_slice(values).view([-1, size, size])
+}
+
+fn read_picture(path: &Path, view: &View) -> Result<vqkit_data::Picture> {
+    let bytes = std::fs::read(path).map_err(|_| {
+        PipelineError::Usage(format!("--template: there is no file {}, or it cannot be read", path.display()))
+    })?;
+    let is_labels = matches!(view.template_kind(), Some(vqkit_data::TemplateKind::Labels(_)));
+    let name = path.display().to_string();
+    let picture = match is_labels {
+        true => vqkit_data::decode_labels(&bytes, &name),
+        false => vqkit_data::decode(&bytes, &name),
+    };
+    picture.map_err(|error| PipelineError::Usage(format!("--template: {error}")))
+}

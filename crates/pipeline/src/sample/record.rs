@@ -1,0 +1,155 @@
+//! `samples.json`: everything that the pictures are a function of, besides the run.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tch::Kind;
+use vqkit_priors::{Sampling, SamplingWeights};
+use vqkit_torch::threads;
+
+use super::{Kept, Prompt, Prompts, Request, STAGE, Task};
+use crate::{
+    checked::Checked,
+    context::Context,
+    domain::Domain,
+    error::{PipelineError, Result},
+    files,
+    recipe::{Recipe, Sample},
+    run::Run,
+    train_prior,
+};
+
+/// `samples.json`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// With the size of the grid in tokens, where it is larger than the prior's own.
+    sampling: Sampling,
+    weights: SamplingWeights,
+    count: usize,
+    batch_size: usize,
+    /// Pictures in a row of the same prompt.
+    each: usize,
+    /// Height and width in pixels.
+    size: [u32; 2],
+    precision: String,
+    device: String,
+    threads: i32,
+    tokenizer: String,
+    priors: Vec<String>,
+    /// What was given of every picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kept: Option<Kept>,
+    /// What the checker of the built-in shapes found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    checked: Option<Checked>,
+    samples: Vec<SampleRecord>,
+}
+
+/// One picture of `samples.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SampleRecord {
+    pub file: String,
+    /// Its noise is a function of the seed and this number.
+    pub sample: u64,
+    #[serde(flatten)]
+    pub prompt: Prompt,
+    /// Of its tokens under the priors, in nats, all levels together: at temperature 1, without guidance and filters.
+    pub log_likelihood: f64,
+}
+
+/// A picture of the run's `samples/`.
+#[derive(Debug, Clone)]
+pub struct Drawn {
+    /// The PNG file.
+    pub path: PathBuf,
+    /// The class for which it was drawn.
+    pub class: Option<String>,
+}
+
+impl Record {
+    pub(super) fn new(
+        run: &Run,
+        recipe: &Recipe,
+        task: &Task,
+        samples: Vec<SampleRecord>,
+        checked: Option<Checked>,
+        context: &Context,
+    ) -> Result<Self> {
+        let fingerprint = |stage: &str| Ok::<_, PipelineError>(run.require(stage)?.fingerprint.clone());
+        let Sample { weights, count, batch_size, size, .. } = task.request.sample;
+        Ok(Self {
+            sampling: task.painter.sampling().clone(),
+            weights,
+            count,
+            batch_size,
+            each: task.each,
+            size: size.unwrap_or([recipe.data.image_size; 2]),
+            precision: if context.kind(recipe.head.precision) == Kind::Float { "fp32" } else { "bf16" }.into(),
+            device: vqkit_torch::device::name(context.device),
+            threads: threads::count(),
+            tokenizer: fingerprint(Domain::Images.stage())?,
+            priors: train_prior::stages(recipe).iter().map(|stage| fingerprint(stage)).collect::<Result<_>>()?,
+            kept: task.kept.clone(),
+            checked,
+            samples,
+        })
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// When it is not there, or is no such file.
+    pub fn read(path: &Path) -> Result<Self> {
+        match path.is_file() {
+            true => files::read_json(path),
+            false => Err(PipelineError::Usage(format!("--again: there is no file {}", path.display()))),
+        }
+    }
+
+    /// The request that draws the same pictures once more.
+    ///
+    /// # Errors
+    /// [`PipelineError::Usage`] where they are those of another run.
+    pub fn again(self, run: &Run, recipe: &Recipe) -> Result<Request> {
+        let stages = train_prior::stages(recipe);
+        let is = |stage: &str, found: &String| run.output(stage).is_some_and(|output| output.fingerprint == *found);
+        let same_priors = stages.len() == self.priors.len()
+            && stages.iter().zip(&self.priors).all(|(stage, found)| is(stage, found));
+        if !is(Domain::Images.stage(), &self.tokenizer) || !same_priors {
+            return Err(PipelineError::Usage("--again: these pictures were drawn with other weights than the run has".into()));
+        }
+        let prompts = self.samples.into_iter().map(|sample| sample.prompt).collect();
+        let sample = Sample {
+            count: self.count,
+            batch_size: self.batch_size,
+            each: 1,
+            weights: self.weights,
+            size: Some(self.size),
+            sampling: Sampling { size: None, ..self.sampling },
+        };
+        Ok(Request { sample, prompts: Prompts::Recorded(prompts, self.kept), keep: None })
+    }
+}
+
+/// The pictures of the run's `samples/`; none where none were drawn.
+///
+/// # Errors
+/// When `samples.json` is there and cannot be read.
+pub fn drawn(run: &Run) -> Result<Vec<Drawn>> {
+    let folder = run.folder(STAGE);
+    let record = of_run(run)?;
+    let samples = record.into_iter().flat_map(|record| record.samples);
+    Ok(samples.map(|sample| Drawn { path: folder.join(sample.file), class: sample.prompt.class }).collect())
+}
+
+/// What the checker of the built-in shapes found in the run's `samples/`.
+///
+/// # Errors
+/// When `samples.json` is there and cannot be read.
+pub fn checked(run: &Run) -> Result<Option<Checked>> {
+    Ok(of_run(run)?.and_then(|record| record.checked))
+}
+
+fn of_run(run: &Run) -> Result<Option<Record>> {
+    run.output(STAGE).map(|_| files::read_json(&run.folder(STAGE).join("samples.json"))).transpose()
+}
