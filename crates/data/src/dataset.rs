@@ -4,8 +4,7 @@ use std::{fmt, ops::Range, sync::Arc};
 
 use crate::{
     BadFile, DataConfig, DataError, Facts, Filter, OnBad, Permutation, Picture, Pixels, Sample, Source, TemplateConfig,
-    TemplateKind, Transform,
-    sources::Opening,
+    TemplateKind, Transform, sources::Opening,
 };
 
 /// The key of the split: a constant, so that the same samples are held out whatever the seed of a run.
@@ -234,7 +233,8 @@ impl View {
     /// [`DataError::Bad`] where they are the source's own.
     pub fn derive_template(&self, picture: &Picture) -> Result<Vec<f32>, DataError> {
         let image = self.transform().image(picture)?;
-        let missing = || DataError::bad("the image", "templates are not derived from images here: give the template itself");
+        let missing =
+            || DataError::bad("the image", "templates are not derived from images here: give the template itself");
         self.derived(&image).ok_or_else(missing)
     }
 

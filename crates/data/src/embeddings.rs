@@ -34,8 +34,7 @@ impl EmbeddingFile {
     /// # Errors
     /// [`DataError::Io`] or [`DataError::Source`] for a file that is not there, is broken, or holds other tensors; the same key twice.
     pub fn open(paths: &[PathBuf]) -> Result<Self, DataError> {
-        let mut opened =
-            Self { paths: paths.to_vec(), maps: Vec::new(), places: HashMap::new(), dim: 0, longest: 0 };
+        let mut opened = Self { paths: paths.to_vec(), maps: Vec::new(), places: HashMap::new(), dim: 0, longest: 0 };
         paths.iter().try_for_each(|path| opened.add(path))?;
         Ok(opened)
     }
@@ -108,7 +107,10 @@ mod tests {
     fn write(folder: &tempfile::TempDir, name: &str, tensors: &[(&str, Dtype, Vec<usize>, Vec<u8>)]) -> PathBuf {
         let path = folder.path().join(name);
         let view = |(key, dtype, shape, bytes): &(&str, Dtype, Vec<usize>, Vec<u8>)| {
-            ((*key).to_owned(), TensorView::new(*dtype, shape.clone(), Box::leak(bytes.clone().into_boxed_slice())).unwrap())
+            (
+                (*key).to_owned(),
+                TensorView::new(*dtype, shape.clone(), Box::leak(bytes.clone().into_boxed_slice())).unwrap(),
+            )
         };
         std::fs::write(&path, safetensors::serialize(tensors.iter().map(view), None).unwrap()).unwrap();
         path

@@ -84,7 +84,8 @@ impl TemplateConfig {
             Self::Downsampled(DownsampledTemplate { factor })
                 if *factor < 2 || !image_size.is_multiple_of(*factor) || image_size == *factor =>
             {
-                let reason = format!("must be at least 2, divide image_size = {image_size} and leave 2 pixels, found {factor}");
+                let reason =
+                    format!("must be at least 2, divide image_size = {image_size} and leave 2 pixels, found {factor}");
                 Err(DataError::config("template.factor", reason))
             }
             _ => Ok(()),
@@ -180,7 +181,8 @@ mod tests {
     fn scene(index: u64) -> (Vec<f32>, Vec<u8>) {
         let drawn = Scene::new(5, index, 2).draw(64).unwrap();
         let rgb = drawn.image.to_rgb8();
-        let planes = (0..3).flat_map(|channel| rgb[channel..].iter().step_by(3).map(|value| f32::from(*value) / 127.5 - 1.0));
+        let planes =
+            (0..3).flat_map(|channel| rgb[channel..].iter().step_by(3).map(|value| f32::from(*value) / 127.5 - 1.0));
         (planes.collect(), drawn.template.to_gray8())
     }
 

@@ -26,7 +26,9 @@ impl Reconstruction {
         match self {
             Self::L2 => reconstruction.mse_loss(&images, Reduction::Mean),
             Self::L1 => reconstruction.l1_loss(&images, Reduction::Mean),
-            Self::CrossEntropy => -(reconstruction.log_softmax(1, Kind::Float) * images).sum_dim_intlist([1i64].as_slice(), false, Kind::Float).mean(Kind::Float),
+            Self::CrossEntropy => -(reconstruction.log_softmax(1, Kind::Float) * images)
+                .sum_dim_intlist([1i64].as_slice(), false, Kind::Float)
+                .mean(Kind::Float),
         }
     }
 }

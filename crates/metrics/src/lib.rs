@@ -6,7 +6,7 @@ mod labels;
 mod pixels;
 mod residual;
 
-pub use labels::LabelAgreement;
 pub use frechet::{Gaussian, frechet_distance};
+pub use labels::LabelAgreement;
 pub use pixels::PixelError;
 pub use residual::residual_bits;

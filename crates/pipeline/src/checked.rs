@@ -118,7 +118,8 @@ impl Checker {
             template_mean_iou: self.agreement.as_ref().map(LabelAgreement::mean_iou),
             template_mean_iou_of_shapes: self.agreement.as_ref().map(|agreement| agreement.mean_iou_from(1)),
         };
-        let found = checked.class.is_some() || checked.shape_and_colour.is_some() || checked.template_mean_iou.is_some();
+        let found =
+            checked.class.is_some() || checked.shape_and_colour.is_some() || checked.template_mean_iou.is_some();
         found.then_some(checked)
     }
 }

@@ -130,9 +130,9 @@ impl<'r> Conditioner<'r> {
     /// When the tokenizer cannot take them.
     pub fn template_tokens(&self, templates: &Tensor) -> Result<Tokens> {
         let kind = self.context.kind(self.recipe.head.precision);
-        self.template.as_ref().map_or(Ok(Tokens::new()), |tokenizer| {
-            encode::grids(tokenizer, templates, kind, self.context)
-        })
+        self.template
+            .as_ref()
+            .map_or(Ok(Tokens::new()), |tokenizer| encode::grids(tokenizer, templates, kind, self.context))
     }
 
     /// A condition with the vectors of samples, by their keys; as it is where the run is told no vectors.
@@ -232,7 +232,12 @@ fn open_embeddings(
     match file.dim() as i64 == config.dim {
         true => Ok((file, config.clone())),
         false => {
-            let message = format!("condition.embedding.dim is {}, the vectors of {} have {}", config.dim, paths[0].display(), file.dim());
+            let message = format!(
+                "condition.embedding.dim is {}, the vectors of {} have {}",
+                config.dim,
+                paths[0].display(),
+                file.dim()
+            );
             Err(PipelineError::Usage(message))
         }
     }

@@ -65,7 +65,9 @@ impl Domain {
             (Self::Templates, Some(templates)) => {
                 Ok(as_seen(context.pixels(&templates.values, templates.shape)?, &templates.kind))
             }
-            (Self::Templates, None) => Err(PipelineError::Usage("condition.template: the data has no templates".into())),
+            (Self::Templates, None) => {
+                Err(PipelineError::Usage("condition.template: the data has no templates".into()))
+            }
         }
     }
 }
@@ -83,9 +85,12 @@ impl Shape {
 /// Templates `[B, C', H, W]` as they stand in a batch as an encoder takes them.
 pub fn as_seen(values: Tensor, kind: &TemplateKind) -> Tensor {
     match kind {
-        TemplateKind::Labels(map) => {
-            values.squeeze_dim(1).to_kind(Kind::Int64).one_hot(map.count.into()).permute([0, 3, 1, 2]).to_kind(Kind::Float)
-        }
+        TemplateKind::Labels(map) => values
+            .squeeze_dim(1)
+            .to_kind(Kind::Int64)
+            .one_hot(map.count.into())
+            .permute([0, 3, 1, 2])
+            .to_kind(Kind::Float),
         _ => values,
     }
 }

@@ -8,16 +8,18 @@ use vqkit_torch::weights;
 use crate::{
     codebooks::{Codebooks, Subject},
     context::Context,
+    domain::Domain,
     encode::{self, Split},
     error::{PipelineError, Result},
     inspect_recipe::RecipePlan,
     level_usage::LevelUsage,
     prior_plan::{self, PriorPlan},
+    prior_spec::{Facts, Tokenizers},
     recipe::Recipe,
     run::{Run, StageRecord},
     token_file::TokenHeader,
     token_set::TokenSet,
-    train_prior, train_tokenizer,
+    train_prior,
 };
 
 /// What was found at a path.

@@ -62,7 +62,8 @@ impl RecipePlan {
             notes: Vec::new(),
         };
         let domains = recipe.domains();
-        let of = |domain: Domain| domains.contains(&domain).then(|| TokenizerPlan::of(&recipe, domain, context)).transpose();
+        let of =
+            |domain: Domain| domains.contains(&domain).then(|| TokenizerPlan::of(&recipe, domain, context)).transpose();
         (plan.tokenizer, plan.template) = (of(Domain::Images)?, of(Domain::Templates)?);
         if plan.tokenizer.is_none() || recipe.priors.is_empty() {
             return Ok(plan);

@@ -65,8 +65,8 @@ pub use error::{PipelineError, Result};
 pub use interrupt::Interrupt;
 pub use player::Player;
 pub use recipe::{
-    Classifier, Condition, EmbeddingCondition, Evaluate, Features, Head, Loss, Precision, Prior, Recipe, Sample, TakenTokenizer,
-    TextCondition, TokenSource, Tokenizer, Train,
+    Classifier, Condition, EmbeddingCondition, Evaluate, Features, Head, Loss, Precision, Prior, Recipe, Sample,
+    TakenTokenizer, TextCondition, TokenSource, Tokenizer, Train,
 };
 pub use recognised::Recognised;
 pub use run::{Call, Output, Record, Run, StageRecord};

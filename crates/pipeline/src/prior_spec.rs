@@ -4,7 +4,12 @@ use vqkit_priors::{GridSpec, PriorSpec};
 use vqkit_vqvae::Tokenizer;
 
 use crate::{
-    context::Context, domain::Domain, error::Result, recipe::Recipe, token_file::TokenHeader, train_tokenizer,
+    context::Context,
+    domain::Domain,
+    error::{PipelineError, Result},
+    recipe::Recipe,
+    token_file::TokenHeader,
+    train_tokenizer,
 };
 
 /// What the data says of conditions, beside the recipe.
@@ -58,11 +63,8 @@ impl Tokenizers {
     /// When one cannot be built for what it sees.
     pub fn build(recipe: &Recipe, context: &Context) -> Result<Self> {
         let templates = recipe.domains().contains(&Domain::Templates);
-        let build = |domain| Ok(train_tokenizer::build(recipe, domain, context)?.1);
-        Ok(Self {
-            images: build(Domain::Images)?,
-            templates: templates.then(|| build(Domain::Templates)).transpose()?,
-        })
+        let build = |domain| Ok::<_, PipelineError>(train_tokenizer::build(recipe, domain, context)?.1);
+        Ok(Self { images: build(Domain::Images)?, templates: templates.then(|| build(Domain::Templates)).transpose()? })
     }
 
     /// What the prior of a level is built for: its own grid, and as its condition the class, the text, the embedding, the grids of

@@ -36,7 +36,10 @@ impl ReconstructionError {
     /// When libtorch refuses.
     pub fn new(shape: Shape, device: Device) -> Result<Self> {
         if shape.labels {
-            return Ok(Self { difference: Difference::Labels(LabelAgreement::new(shape.channels as i64)), judged: None });
+            return Ok(Self {
+                difference: Difference::Labels(LabelAgreement::new(shape.channels as i64)),
+                judged: None,
+            });
         }
         let judge = perceptual::judge(device)?;
         let in_colour = judge.in_channels() == shape.channels as i64;

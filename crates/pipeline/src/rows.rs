@@ -28,7 +28,8 @@ impl Rows {
     pub fn tensor(&self) -> Result<Tensor> {
         let bad = || PipelineError::Usage("a grid of tokens in the record is no table of whole numbers".into());
         let rows: Vec<&String> = self.0.iter().flatten().collect();
-        let numbers = rows.iter().flat_map(|row| row.split_whitespace()).map(|word| word.parse::<i64>().map_err(|_| bad()));
+        let numbers =
+            rows.iter().flat_map(|row| row.split_whitespace()).map(|word| word.parse::<i64>().map_err(|_| bad()));
         let numbers = Tensor::f_from_slice(&numbers.collect::<Result<Vec<_>>>()?)?;
         let (books, height) = (self.0.len() as i64, self.0.first().map_or(0, Vec::len) as i64);
         numbers.f_view([books, height, -1]).map_err(|_| bad())

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
 use tokenizers::{
-    AddedToken, DecoderWrapper, ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerBuilder,
+    AddedToken, DecoderWrapper, ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
+    TokenizerBuilder,
     models::bpe::{BPE, BpeTrainerBuilder},
     normalizers::{Lowercase, NFKC, Sequence},
     pre_tokenizers::whitespace::Whitespace,
@@ -87,11 +88,6 @@ impl TextTokenizer {
         self.own_ids() + 2
     }
 
-    /// The most ids of a text, `<start>` and `<end>` included.
-    pub fn length(&self) -> usize {
-        self.length
-    }
-
     /// The ids of a caption of the data: what is too long is cut, and said so by the second value.
     ///
     /// # Errors
@@ -117,7 +113,9 @@ impl TextTokenizer {
         }
         let unknown = self.unknown();
         match ids.iter().all(|id| Some(*id) == unknown) {
-            true => refuse(format!("no part of `{prompt}` is known; use words of the captions that the run was trained on")),
+            true => {
+                refuse(format!("no part of `{prompt}` is known; use words of the captions that the run was trained on"))
+            }
             false => Ok(self.enclosed(&ids)),
         }
     }
@@ -162,7 +160,7 @@ impl TextTokenizer {
 }
 
 /// Which of `length` places count where the last `lengths` `[B]` do, bool `[B, length]`.
-pub fn mask(lengths: &Tensor, length: i64, device: Device) -> Tensor {
+pub(crate) fn mask(lengths: &Tensor, length: i64, device: Device) -> Tensor {
     let places = Tensor::arange(length, (Kind::Int64, device));
     let first = length - lengths.to_device(device);
     places.unsqueeze(0).ge_tensor(&first.unsqueeze(1))

@@ -156,7 +156,8 @@ impl TokenSet {
             shapes.push(shape);
         }
         let text_lengths = header.text_vocabulary.map(|_| numbers(TEXT_LENGTH)).transpose()?;
-        let embedding = metadata.info(EMBEDDING).map(|info| floats_of(info, begin, images).map_err(&bad)).transpose()?;
+        let embedding =
+            metadata.info(EMBEDDING).map(|info| floats_of(info, begin, images).map_err(&bad)).transpose()?;
         let embedding_lengths = embedding.as_ref().map(|_| numbers(EMBEDDING_LENGTH)).transpose()?;
         let (place, embedding) = embedding.unzip();
         let files = vec![TokenFile { map, grids, embedding: place, places: 0..images }];
@@ -186,9 +187,7 @@ impl TokenSet {
         let levels = self.header.sizes.len();
         match level < levels {
             true => Ok(TokenGrid::new(self.indices(level, places, device)?, self.header.sizes[level].clone())?),
-            false => {
-                Err(PipelineError::Usage(format!("there is no level {level} in token files of {levels} levels")))
-            }
+            false => Err(PipelineError::Usage(format!("there is no level {level} in token files of {levels} levels"))),
         }
     }
 
@@ -249,9 +248,9 @@ impl TokenSet {
     }
 
     fn file_of(&self, place: i64) -> Result<&TokenFile> {
-        let found = usize::try_from(place).ok().and_then(|place| {
-            self.files.get(self.files.partition_point(|file| file.places.end <= place))
-        });
+        let found = usize::try_from(place)
+            .ok()
+            .and_then(|place| self.files.get(self.files.partition_point(|file| file.places.end <= place)));
         found.ok_or_else(|| {
             PipelineError::Usage(format!("there is no place {place} in token files of {} images", self.len()))
         })

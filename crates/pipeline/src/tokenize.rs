@@ -42,6 +42,13 @@ pub fn open_images(recipe: &Recipe, images: &Path) -> Result<View> {
             return Err(PipelineError::Usage(message));
         }
     };
-    let config = DataConfig { source, held_out: None, require_class: false, class_names: None, template: None, ..recipe.data.clone() };
+    let config = DataConfig {
+        source,
+        held_out: None,
+        require_class: false,
+        class_names: None,
+        template: None,
+        ..recipe.data.clone()
+    };
     Ok(config.open()?.train)
 }

@@ -8,9 +8,9 @@ use vqkit_priors::Prior;
 
 use crate::{
     context::Context,
+    domain::Domain,
     encode::{self, Split},
     error::{PipelineError, Result},
-    domain::Domain,
     player::Player,
     prior_batches::{self, PriorBatches},
     prior_spec::{Facts, Tokenizers},

@@ -52,11 +52,7 @@ pub fn build(recipe: &Recipe, domain: Domain, context: &Context) -> Result<(VarS
 ///
 /// # Errors
 /// When its configuration cannot be built.
-pub fn build_adversary(
-    recipe: &Recipe,
-    domain: Domain,
-    context: &Context,
-) -> Result<Option<(VarStore, Adversary)>> {
+pub fn build_adversary(recipe: &Recipe, domain: Domain, context: &Context) -> Result<Option<(VarStore, Adversary)>> {
     let Some(config) = &recipe.tokenizer(domain)?.loss.adversarial else { return Ok(None) };
     let vs = VarStore::new(context.device);
     let adversary = Adversary::new(&vs.root(), domain.shape(&recipe.data).channels as i64, &config.game)?;
@@ -68,13 +64,7 @@ pub fn build_adversary(
 ///
 /// # Errors
 /// When data or files cannot be read or written, the loss is not finite, or the user leaves.
-pub fn train(
-    run: &mut Run,
-    recipe: &Recipe,
-    domain: Domain,
-    data: &Dataset,
-    context: &Context,
-) -> Result<Output> {
+pub fn train(run: &mut Run, recipe: &Recipe, domain: Domain, data: &Dataset, context: &Context) -> Result<Output> {
     let config = recipe.tokenizer(domain)?;
     if let Some(taken) = &config.taken {
         return taken::copy(run, domain, taken);

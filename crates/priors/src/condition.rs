@@ -19,10 +19,28 @@ use crate::PriorError;
 pub struct Condition {
     /// Labels `[B]`, i64, `0 <= class < num_classes`; `num_classes` itself is the null class where the prior has one.
     pub class: Option<Tensor>,
+    /// A text, as token ids.
+    pub text: Option<Text>,
     /// Vectors made elsewhere, such as a text encoder's.
     pub embedding: Option<Embedding>,
     /// Aligned grids of tokens, coarse first.
     pub grids: Vec<TokenGrid>,
+}
+
+/// A text for each row of a batch; padding lies in front.
+#[derive(Debug)]
+pub struct Text {
+    /// `[B, P]`, i64, `0 <= id < vocabulary`; `vocabulary` itself is the null id where the prior has one.
+    pub ids: Tensor,
+    /// Which of them count, `[B, P]`, bool. The others are never looked at. The last counts always.
+    pub mask: Tensor,
+}
+
+impl Text {
+    /// A second handle on the same memory.
+    pub fn shallow_clone(&self) -> Self {
+        Self { ids: self.ids.shallow_clone(), mask: self.mask.shallow_clone() }
+    }
 }
 
 /// A sequence of vectors for each row of a batch.
@@ -53,6 +71,11 @@ impl Condition {
         Self { class: Some(class), ..self }
     }
 
+    /// Adds texts: ids `[B, P]`, i64, and which of them count, bool.
+    pub fn with_text(self, ids: Tensor, mask: Tensor) -> Self {
+        Self { text: Some(Text { ids, mask }), ..self }
+    }
+
     /// Adds vectors made elsewhere.
     pub fn with_embedding(self, embedding: Embedding) -> Self {
         Self { embedding: Some(embedding), ..self }
@@ -68,6 +91,7 @@ impl Condition {
     pub fn shallow_clone(&self) -> Self {
         Self {
             class: self.class.as_ref().map(Tensor::shallow_clone),
+            text: self.text.as_ref().map(Text::shallow_clone),
             embedding: self.embedding.as_ref().map(Embedding::shallow_clone),
             grids: self.grids.iter().map(TokenGrid::shallow_clone).collect(),
         }
@@ -81,8 +105,10 @@ impl Condition {
             values: pick(&embedding.values),
             mask: embedding.mask.as_ref().map(pick),
         };
+        let pick_text = |text: &Text| Text { ids: pick(&text.ids), mask: pick(&text.mask) };
         Self {
             class: self.class.as_ref().map(pick),
+            text: self.text.as_ref().map(pick_text),
             embedding: self.embedding.as_ref().map(pick_embedding),
             grids: self.grids.iter().map(pick_grid).collect(),
         }
@@ -97,6 +123,9 @@ impl Condition {
             Ok(other.f_to_device(from_other.device())?.f_where_self(&from_other.f_view(shape.as_slice())?, &own)?)
         };
         let class = self.class.as_ref().zip(other.class.as_ref()).map(|(own, other)| choose(own, other)).transpose()?;
+        let text = self.text.as_ref().zip(other.text.as_ref()).map(|(own, other)| {
+            Ok::<_, PriorError>(Text { ids: choose(&own.ids, &other.ids)?, mask: choose(&own.mask, &other.mask)? })
+        });
         let embedding = self.embedding.as_ref().zip(other.embedding.as_ref());
         let embedding = embedding.map(|(own, other)| {
             let values = choose(&own.values, &other.values)?;
@@ -105,7 +134,8 @@ impl Condition {
         let grids = self.grids.iter().zip(&other.grids).map(|(own, other)| {
             Ok::<_, PriorError>(TokenGrid { indices: choose(&own.indices, &other.indices)?, sizes: own.sizes.clone() })
         });
-        Ok(Self { class, embedding: embedding.transpose()?, grids: grids.collect::<Result<_, _>>()? })
+        let (text, embedding) = (text.transpose()?, embedding.transpose()?);
+        Ok(Self { class, text, embedding, grids: grids.collect::<Result<_, _>>()? })
     }
 
     /// The rows of `self`, then those of `other`, which must be of the same kinds.
@@ -117,10 +147,13 @@ impl Condition {
             indices: pair(&first.indices, &second.indices),
             sizes: first.sizes.clone(),
         });
+        let text = self.text.as_ref().zip(other.text.as_ref());
+        let text = text
+            .map(|(first, second)| Text { ids: pair(&first.ids, &second.ids), mask: pair(&first.mask, &second.mask) });
         let embedding = self.embedding.as_ref().zip(other.embedding.as_ref()).map(|(first, second)| Embedding {
             values: pair(&first.values, &second.values),
             mask: first.mask.as_ref().zip(second.mask.as_ref()).map(|(first, second)| pair(first, second)),
         });
-        Self { class, embedding, grids: grids.collect() }
+        Self { class, text, embedding, grids: grids.collect() }
     }
 }

@@ -38,6 +38,14 @@ pub enum PriorError {
         /// The number of classes.
         classes: i64,
     },
+    /// An id of a text outside its vocabulary.
+    #[error("id {id} of a text is not one of 0..{vocabulary}")]
+    Text {
+        /// The id found.
+        id: i64,
+        /// The number of ids.
+        vocabulary: i64,
+    },
     /// A cursor that stands behind the last position.
     #[error("all {0} positions of the grid are filled: start another cursor")]
     Finished(

@@ -13,7 +13,7 @@ mod registry;
 pub mod sampling;
 mod spec;
 
-pub use condition::{Condition, Embedding};
+pub use condition::{Condition, Embedding, Text};
 pub use cost::Cost;
 pub use error::PriorError;
 pub use gpt::{Gpt, Gpt2Config, LlamaConfig, TokenOrder, Vocabulary};
@@ -22,4 +22,4 @@ pub use pixelsnail::{PixelSnail, PixelSnailConfig};
 pub use prior::{Cursor, Prior, PriorLoss};
 pub use registry::PriorConfig;
 pub use sampling::{CfgSchedule, Given, Sampled, Sampling, SamplingWeights, sample, sample_scored};
-pub use spec::{EmbeddingSpec, GridSpec, PriorSpec};
+pub use spec::{EmbeddingSpec, GridSpec, PriorSpec, TextSpec};

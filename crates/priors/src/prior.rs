@@ -124,9 +124,16 @@ pub struct PriorLoss {
     pub image: Tensor,
     /// Mean over the text tokens, for priors that model these too.
     pub text: Option<Tensor>,
+    /// What training descends: the image loss, and the text loss with its weight.
+    pub total: Tensor,
 }
 
 impl PriorLoss {
+    /// That of a prior that models no text.
+    pub(crate) fn of_image(image: Tensor) -> Self {
+        Self { total: image.shallow_clone(), image, text: None }
+    }
+
     /// The image loss in bits per token; waits for the device.
     pub fn bits_per_token(&self) -> f64 {
         self.image.double_value(&[]) / LN_2

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 use vqkit_torch::TokenGrid;
 
-use crate::{Condition, Embedding, PriorError};
+use crate::{Condition, Embedding, PriorError, Text};
 
 /// A grid of tokens, without its values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,16 @@ impl GridSpec {
     }
 }
 
+/// A text, without its values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextSpec {
+    /// The number of ids, padding included.
+    pub length: i64,
+    /// The number of different ids.
+    pub vocabulary: i64,
+}
+
 /// A sequence of vectors, without its values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +87,9 @@ pub struct PriorSpec {
     /// Number of classes of the class condition; none: there is no such condition.
     #[serde(default)]
     pub num_classes: Option<i64>,
+    /// The text that the target is conditioned on.
+    #[serde(default)]
+    pub text: Option<TextSpec>,
     /// The embedding that the target is conditioned on.
     #[serde(default)]
     pub embedding: Option<EmbeddingSpec>,
@@ -88,12 +101,17 @@ pub struct PriorSpec {
 impl PriorSpec {
     /// A target without conditions.
     pub fn new(sizes: Vec<i64>, grid: [i64; 2]) -> Self {
-        Self { sizes, grid, num_classes: None, embedding: None, condition_grids: Vec::new() }
+        Self { sizes, grid, num_classes: None, text: None, embedding: None, condition_grids: Vec::new() }
     }
 
     /// Adds the class condition.
     pub fn with_classes(self, num_classes: i64) -> Self {
         Self { num_classes: Some(num_classes), ..self }
+    }
+
+    /// Adds a text to the condition.
+    pub fn with_text(self, length: i64, vocabulary: i64) -> Self {
+        Self { text: Some(TextSpec { length, vocabulary }), ..self }
     }
 
     /// Adds an embedding to the condition.
@@ -114,7 +132,24 @@ impl PriorSpec {
 
     /// Whether the target has any condition.
     pub fn has_condition(&self) -> bool {
-        self.num_classes.is_some() || self.embedding.is_some() || !self.condition_grids.is_empty()
+        self.has_words() || !self.condition_grids.is_empty()
+    }
+
+    /// Whether the condition is more than grids: a class, a text or an embedding.
+    pub(crate) fn has_words(&self) -> bool {
+        self.num_classes.is_some() || self.text.is_some() || self.embedding.is_some()
+    }
+
+    /// # Errors
+    /// [`PriorError::Config`] for a condition that only a transformer can read: a text or an embedding.
+    pub(crate) fn refuse_sequences(&self, network: &str) -> Result<(), PriorError> {
+        let refuse =
+            |what| Err(PriorError::config("type", format!("`{network}` takes no {what}; `gpt2` and `llama` do")));
+        match (&self.text, &self.embedding) {
+            (Some(_), _) => refuse("text"),
+            (None, Some(_)) => refuse("embedding"),
+            (None, None) => Ok(()),
+        }
     }
 
     /// Number of positions that a cursor visits: `H · W · Q`, `Q` innermost.
@@ -128,6 +163,12 @@ impl PriorSpec {
         self.target().validate("grid")?;
         for grid in &self.condition_grids {
             grid.validate("condition_grids")?;
+        }
+        if let Some(TextSpec { length, vocabulary }) = self.text
+            && (length < 1 || vocabulary < 1)
+        {
+            let reason = format!("needs at least 1 place and 1 id, got {length} and {vocabulary}");
+            return Err(PriorError::config("text", reason));
         }
         if let Some(EmbeddingSpec { length, dim }) = self.embedding
             && (length < 1 || dim < 1)
@@ -144,7 +185,7 @@ impl PriorSpec {
     }
 
     /// Compares kinds and shapes of a condition for `batch` rows; does not look at the values.
-    /// A class and an embedding are needed unless the prior has null values for them (`has_null`), which then stand in.
+    /// A class, a text and an embedding are needed unless the prior has null values for them (`has_null`), which then stand in.
     ///
     /// # Errors
     /// [`PriorError::Condition`] for a kind that is missing or that the prior does not take, [`PriorError::Shape`] for
@@ -154,6 +195,12 @@ impl PriorSpec {
             (Some(_), None) => return Err(self.refuse("a class was given".into())),
             (None, Some(_)) if !has_null => return Err(self.refuse("no class was given".into())),
             (Some(class), Some(_)) => check_class(class, batch)?,
+            (None, _) => {}
+        }
+        match (&condition.text, &self.text) {
+            (Some(_), None) => return Err(self.refuse("a text was given".into())),
+            (None, Some(_)) if !has_null => return Err(self.refuse("no text was given".into())),
+            (Some(text), Some(spec)) => check_text(text, spec, batch)?,
             (None, _) => {}
         }
         match (&condition.embedding, &self.embedding) {
@@ -180,6 +227,9 @@ impl PriorSpec {
         if let Some(classes) = self.num_classes {
             takes.push(format!("a class of {classes}"));
         }
+        if let Some(TextSpec { length, vocabulary }) = self.text {
+            takes.push(format!("a text of {length} of {vocabulary} ids"));
+        }
         if let Some(EmbeddingSpec { length, dim }) = self.embedding {
             takes.push(format!("an embedding of {length} vectors of {dim}"));
         }
@@ -197,6 +247,17 @@ fn check_class(class: &Tensor, batch: i64) -> Result<(), PriorError> {
         return Ok(());
     }
     Err(PriorError::shape("the class", format!("Int64 [{batch}]"), class))
+}
+
+fn check_text(text: &Text, spec: &TextSpec, batch: i64) -> Result<(), PriorError> {
+    let shape = [batch, spec.length];
+    if text.ids.kind() != Kind::Int64 || text.ids.size() != shape {
+        return Err(PriorError::shape("the text", format!("Int64 {shape:?}"), &text.ids));
+    }
+    match text.mask.kind() == Kind::Bool && text.mask.size() == shape {
+        true => Ok(()),
+        false => Err(PriorError::shape("the mask of the text", format!("Bool {shape:?}"), &text.mask)),
+    }
 }
 
 fn check_embedding(embedding: &Embedding, spec: &EmbeddingSpec, batch: i64) -> Result<(), PriorError> {

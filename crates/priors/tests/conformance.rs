@@ -302,7 +302,8 @@ fn the_losses_of_two_batches_may_be_added_before_the_backward_pass() {
 
 #[test]
 fn bits_are_nats_over_the_logarithm_of_two() {
-    let loss = vqkit_priors::PriorLoss { image: Tensor::from(512f64.ln()), text: None };
+    let image = Tensor::from(512f64.ln());
+    let loss = vqkit_priors::PriorLoss { total: image.shallow_clone(), image, text: None };
     assert!((loss.bits_per_token() - 9.0).abs() < 1e-9);
     assert!((loss.bits_per_dim(64, 3072) - 9.0 * 64.0 / 3072.0).abs() < 1e-9);
 }

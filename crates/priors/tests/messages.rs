@@ -116,7 +116,11 @@ fn grids_that_a_prior_cannot_draw_are_refused() {
     says(draw(&spec(), &Condition::none(), [2, 9]), &["`size`", "3 x 4", "[2, 9]"]);
     let grid = || TokenGrid::new(zeros(&[2, 1, 2, 2]), vec![8]).unwrap();
     let conditioned = spec().with_condition_grid(GridSpec { sizes: vec![8], grid: [2, 2] });
-    says(draw(&conditioned, &Condition::none().with_grid(grid()), [3, 5]), &["`size`", "conditioned on grids"]);
+    says(draw(&conditioned, &Condition::none().with_grid(grid()), [3, 5]), &["`size`", "whole parts", "2 places", "3"]);
+    let coarse = spec().with_condition_grid(GridSpec { sizes: vec![8], grid: [1, 2] });
+    let given = || Condition::none().with_grid(TokenGrid::new(zeros(&[2, 1, 1, 2]), vec![8]).unwrap());
+    says(draw(&coarse, &given(), [3, 5]), &["`size`", "multiple of 2", "5"]);
+    says(draw(&coarse, &given(), [6, 8]), &["condition grid 0", "[2, 4]", "[1, 2]"]);
     assert!(draw(&conditioned, &Condition::none().with_grid(grid()), [3, 4]).is_ok());
 }
 

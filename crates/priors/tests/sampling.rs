@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{
-    CfgSchedule, Condition, Cursor, GatedPixelCnnConfig, Given, Gpt2Config, LlamaConfig, Prior, PriorConfig,
+    CfgSchedule, Condition, Cursor, GatedPixelCnnConfig, Given, Gpt2Config, GridSpec, LlamaConfig, Prior, PriorConfig,
     PriorError, PriorLoss, PriorSpec, Sampling, SamplingWeights, TokenOrder, sample, sample_scored,
 };
 use vqkit_torch::TokenGrid;
@@ -247,6 +247,53 @@ fn a_grid_of_the_trained_size_is_the_plain_sample() {
         };
         assert_eq!(draw(Some([4, 5])), draw(None));
     }
+}
+
+/// Windows see the part of a template that lies under them, and begin with a whole place of it.
+#[test]
+fn a_larger_grid_follows_a_larger_condition() {
+    let spec = PriorSpec::new(vec![13], [4, 4])
+        .with_condition_grid(GridSpec { sizes: vec![6], grid: [2, 2] })
+        .with_condition_grid(GridSpec { sizes: vec![5, 3], grid: [8, 4] });
+    let config = Gpt2Config { condition_dropout: 0.2, ..Gpt2Config::new(2, 2, 12) };
+    let (_vs, prior) = build(&PriorConfig::Gpt2(config), &spec);
+    let grid = |sizes: &[i64], side: [i64; 2]| {
+        let books = sizes.iter().map(|size| Tensor::randint(*size, [2, side[0], side[1]], (Kind::Int64, CPU)));
+        TokenGrid::new(Tensor::stack(&books.collect::<Vec<_>>(), 1), sizes.to_vec()).unwrap()
+    };
+    let (coarse, fine) = (grid(&[6], [3, 5]), grid(&[5, 3], [12, 10]));
+    let condition = Condition::none().with_grid(coarse.shallow_clone()).with_grid(fine.shallow_clone());
+    let sampling = Sampling { temperature: 0.0, size: Some([6, 10]), ..Sampling::default() };
+    let drawn = sample(prior.as_ref(), &condition, 2, &sampling, 0, None).unwrap().indices;
+    assert_eq!(drawn.size(), [2, 1, 6, 10]);
+    let mut origins = Vec::new();
+    for place in 0..60 {
+        let at = [place / 10, place % 10];
+        let origin = [0, 1].map(|axis| {
+            let nearest = (at[axis] - 2).clamp(0, [6, 10][axis] - 4) / 2 * 2;
+            if at[axis] - nearest < 4 { nearest } else { nearest + 2 }
+        });
+        let cut = |grid: &TokenGrid, first: [i64; 2], length: [i64; 2]| TokenGrid {
+            indices: grid.indices.narrow(2, first[0], length[0]).narrow(3, first[1], length[1]),
+            sizes: grid.sizes.clone(),
+        };
+        let part = Condition::none().with_grid(cut(&coarse, [origin[0] / 2, origin[1] / 2], [2, 2])).with_grid(cut(
+            &fine,
+            [origin[0] * 2, origin[1]],
+            [8, 4],
+        ));
+        let window = drawn.narrow(2, origin[0], 4).narrow(3, origin[1], 4).flatten(1, 3);
+        let before = (at[0] - origin[0]) * 4 + at[1] - origin[1];
+        let mut cursor = prior.start(&part, 2).unwrap();
+        cursor.prefill(&window.narrow(1, 0, before)).unwrap();
+        assert_eq!(cursor.logits().unwrap().argmax(1, false), window.select(1, before), "{at:?}");
+        origins.push(origin);
+    }
+    origins.sort_unstable();
+    origins.dedup();
+    assert!(origins.len() > 4, "{origins:?}");
+    let guided = Sampling { cfg_scale: 3.0, ..sampling };
+    assert_ne!(sample(prior.as_ref(), &condition, 2, &guided, 0, None).unwrap().indices, drawn);
 }
 
 #[test]

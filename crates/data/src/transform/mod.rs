@@ -136,7 +136,8 @@ impl Transform {
         let [left, top, side] = self.region(picture, cut);
         let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
         let left = if cut.mirrored { width - left - side } else { left };
-        let [top, left, height, width] = [top / height, left / width, side / height, side / width].map(|share| share as f32);
+        let [top, left, height, width] =
+            [top / height, left / width, side / height, side / width].map(|share| share as f32);
         Part { top, left, height, width }
     }
 
@@ -164,7 +165,8 @@ impl Transform {
                 planes::<3>(&square, out);
             }
             _ => {
-                let square = self.square(picture, &picture.to_gray8(), PixelType::U8, filter, cut, self.size, workspace)?;
+                let square =
+                    self.square(picture, &picture.to_gray8(), PixelType::U8, filter, cut, self.size, workspace)?;
                 out.chunks_exact_mut(square.len()).for_each(|plane| planes::<1>(&square, plane));
             }
         }

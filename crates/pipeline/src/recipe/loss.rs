@@ -187,11 +187,7 @@ impl Loss {
     }
 
     /// `shape`: of what the tokenizer sees; `trains_features`: whether the recipe has `[features]`.
-    pub(super) fn from_section(
-        mut section: Section,
-        shape: Shape,
-        trains_features: bool,
-    ) -> Result<Self, ConfigError> {
+    pub(super) fn from_section(mut section: Section, shape: Shape, trains_features: bool) -> Result<Self, ConfigError> {
         let perceptual_section = section.take("perceptual")?;
         let adversarial = section.take("adversarial")?;
         let adversarial = adversarial.map(|section| Adversarial::from_section(section, shape.size)).transpose()?;
@@ -203,7 +199,10 @@ impl Loss {
             perceptual.check(shape, trains_features).map_err(|(key, reason)| section.error_at(key, &reason))?;
         }
         match shape.labels && (perceptual.is_some() || adversarial.is_some()) {
-            true => Err(section.error("label maps are trained by cross entropy alone; leave out perceptual and adversarial")),
+            true => {
+                Err(section
+                    .error("label maps are trained by cross entropy alone; leave out perceptual and adversarial"))
+            }
             false => Ok(Self { pixels, perceptual, adversarial }),
         }
     }

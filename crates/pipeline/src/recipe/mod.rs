@@ -303,7 +303,9 @@ fn check_template(
     template: Option<&Section>,
 ) -> Result<(), ConfigError> {
     match (&wanted.template, template) {
-        (Some(_), None) => Err(condition.unwrap_or(root).error_at("template", "needs [template], the tokenizer of the templates")),
+        (Some(_), None) => {
+            Err(condition.unwrap_or(root).error_at("template", "needs [template], the tokenizer of the templates"))
+        }
         (None, Some(template)) => Err(template.error("needs [condition.template], which says what the templates are")),
         _ => Ok(()),
     }

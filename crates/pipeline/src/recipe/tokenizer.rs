@@ -65,11 +65,7 @@ pub enum FreshOrRestored {
 
 impl Tokenizer {
     /// `shape`: of what it sees; `trains_features`: whether the recipe has `[features]`.
-    pub(super) fn from_section(
-        mut section: Section,
-        shape: Shape,
-        trains_features: bool,
-    ) -> Result<Self, ConfigError> {
+    pub(super) fn from_section(mut section: Section, shape: Shape, trains_features: bool) -> Result<Self, ConfigError> {
         let quantizer_section = section.require("quantizer")?;
         let taken = section.take("taken")?.as_ref().map(Section::read::<TakenTokenizer>).transpose()?;
         // The network of another run's [features] was there when that run needed it.

@@ -89,7 +89,13 @@ impl Keep {
             Rows::of(&TokenGrid { indices, sizes: vec![2] })
         };
         let masks: Vec<Rows> = levels.iter().map(mask).collect();
-        if masks.iter().map(Rows::tensor).collect::<Result<Vec<_>>>()?.iter().all(|mask| mask.max().int64_value(&[]) == 0) {
+        if masks
+            .iter()
+            .map(Rows::tensor)
+            .collect::<Result<Vec<_>>>()?
+            .iter()
+            .all(|mask| mask.max().int64_value(&[]) == 0)
+        {
             return Err(PipelineError::Usage("--keep: this keeps no whole token; keep more of the picture".into()));
         }
         Ok(Kept { tokens: levels.iter().map(Rows::of).collect(), mask: masks })
@@ -139,8 +145,8 @@ fn masked(path: &std::path::Path, recipe: &Recipe, picture: &Picture) -> Result<
 
 fn read(path: &std::path::Path, what: &str) -> Result<Picture> {
     let shown = path.display();
-    let bytes = std::fs::read(path)
-        .map_err(|error| PipelineError::Usage(format!("{what}: cannot read {shown}: {error}")))?;
+    let bytes =
+        std::fs::read(path).map_err(|error| PipelineError::Usage(format!("{what}: cannot read {shown}: {error}")))?;
     let picture = vqkit_data::decode(&bytes, &shown.to_string());
     picture.map_err(|error| PipelineError::Usage(format!("{what}: {error}")))
 }

@@ -5,9 +5,8 @@ mod prompt;
 mod record;
 mod sheet;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use tch::Tensor;
 use vqkit_data::Dataset;
 use vqkit_priors::Given;
 
@@ -120,9 +119,10 @@ pub fn write_new(
         (None, Prompts::Asked { .. }) => None,
     };
     let task = Task { painter, prompter, seen, each, kept, request };
+    let mut checked = None;
     files::create_folder(folder, |folder| {
         let drawing = task.draw(folder)?;
-        let checked = drawing.checker.and_then(Checker::finish);
+        checked = drawing.checker.and_then(Checker::finish);
         Picture::grid(&drawing.grid, square(drawing.grid.len()))
             .enlarged(enlargement(&drawing.grid))
             .write(&folder.join("grid.png"))?;
@@ -130,9 +130,9 @@ pub fn write_new(
             sheet.write(&folder.join("sheet.png"))?;
         }
         let record = Record::new(run, recipe, &task, drawing.records, checked, context)?;
-        files::write_json(&folder.join("samples.json"), &record)?;
-        Ok(checked)
-    })
+        files::write_json(&folder.join("samples.json"), &record)
+    })?;
+    Ok(checked)
 }
 
 /// Everything that a call draws with.

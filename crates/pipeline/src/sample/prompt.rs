@@ -138,7 +138,8 @@ impl Prompter<'_> {
         }
         let texts: Option<Vec<&String>> = prompts.iter().map(|prompt| prompt.text.as_ref()).collect();
         if let (Some(tokenizer), Some(texts)) = (self.conditioner.text(), texts) {
-            let ids = texts.into_iter().map(|text| Ok(tokenizer.encode_caption(text)?.0)).collect::<Result<Vec<_>>>()?;
+            let ids =
+                texts.into_iter().map(|text| Ok(tokenizer.encode_caption(text)?.0)).collect::<Result<Vec<_>>>()?;
             let Text { ids, mask } = tokenizer.batch(&ids, device);
             condition = condition.with_text(ids, mask);
         }
@@ -177,7 +178,8 @@ impl Prompter<'_> {
     pub fn check(&self, asked: &Asked, painter: &Painter) -> Result<()> {
         self.check_kinds(asked)?;
         let condition = &self.recipe.condition;
-        let leaves_out = asked.asks() && (condition.class && asked.class.is_none() || condition.text.is_some() && asked.text.is_none());
+        let leaves_out = asked.asks()
+            && (condition.class && asked.class.is_none() || condition.text.is_some() && asked.text.is_none());
         if (leaves_out || asked.unconditional) && !painter.has_null() {
             let words = condition.in_words();
             return Err(PipelineError::Usage(format!(
@@ -298,7 +300,9 @@ impl Prompter<'_> {
 
     /// What the tokenizer of the templates makes of the indices of a prompt.
     fn decoded(&self, prompt: &Prompt) -> Result<Option<Tensor>> {
-        let (Some(tokenizer), false) = (self.conditioner.template(), prompt.template.is_empty()) else { return Ok(None) };
+        let (Some(tokenizer), false) = (self.conditioner.template(), prompt.template.is_empty()) else {
+            return Ok(None);
+        };
         let tokens = tokens(std::slice::from_ref(prompt), &tokenizer.sizes(), self.context.device)?;
         let values = tch::no_grad(|| tokenizer.decode(&tokens))?;
         let labels = Domain::Templates.shape(&self.recipe.data).labels;

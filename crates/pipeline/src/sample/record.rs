@@ -113,10 +113,12 @@ impl Record {
     pub fn again(self, run: &Run, recipe: &Recipe) -> Result<Request> {
         let stages = train_prior::stages(recipe);
         let is = |stage: &str, found: &String| run.output(stage).is_some_and(|output| output.fingerprint == *found);
-        let same_priors = stages.len() == self.priors.len()
-            && stages.iter().zip(&self.priors).all(|(stage, found)| is(stage, found));
+        let same_priors =
+            stages.len() == self.priors.len() && stages.iter().zip(&self.priors).all(|(stage, found)| is(stage, found));
         if !is(Domain::Images.stage(), &self.tokenizer) || !same_priors {
-            return Err(PipelineError::Usage("--again: these pictures were drawn with other weights than the run has".into()));
+            return Err(PipelineError::Usage(
+                "--again: these pictures were drawn with other weights than the run has".into(),
+            ));
         }
         let prompts = self.samples.into_iter().map(|sample| sample.prompt).collect();
         let sample = Sample {

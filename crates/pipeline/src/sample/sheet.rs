@@ -34,7 +34,8 @@ pub fn draw(seen: &[Seen], rows: &[Vec<Picture>], recipe: &Recipe) -> Result<Opt
     }
     let factor = WIDTH.div_ceil(width);
     let size = width * factor;
-    let (has_words, has_template) = (seen.iter().any(|seen| words(&seen.prompt).is_some()), seen.iter().any(|s| s.template.is_some()));
+    let (has_words, has_template) =
+        (seen.iter().any(|seen| words(&seen.prompt).is_some()), seen.iter().any(|s| s.template.is_some()));
     let has_truth = seen.iter().any(|seen| seen.truth.is_some());
     let blank = || Picture::from_rgb(vec![255; (size * size * 3) as usize], size, size);
     let most = rows.iter().map(Vec::len).max().unwrap_or(0);

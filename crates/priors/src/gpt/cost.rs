@@ -32,7 +32,9 @@ impl Gpt2Config {
         let (width, layout) = (self.n_embd, Layout::new(spec, self.order)?);
         let foreign = spec.embedding.as_ref().filter(|embedding| embedding.dim != width);
         let null = spec.embedding.as_ref().filter(|_| self.options().has_null());
-        let condition = foreign.map_or(0, |embedding| embedding.dim * width + width)
+        let text = self.options().text_rows(spec).unwrap_or(0) + self.options().predicted_ids(spec).unwrap_or(0);
+        let condition = text * width
+            + foreign.map_or(0, |embedding| embedding.dim * width + width)
             + null.map_or(0, |embedding| embedding.length * embedding.dim);
         let sizes = Sizes {
             layers: self.n_layer,
@@ -57,7 +59,10 @@ impl LlamaConfig {
         self.check(spec)?;
         let width = self.dim;
         let kept = width / self.n_head * self.kept_heads();
-        let condition = spec.embedding.as_ref().map_or(0, |embedding| embedding.dim * width + width * width);
+        let (options, places) = (self.options(), spec.text.as_ref().map_or(0, |text| text.length));
+        let text = options.text_rows(spec).unwrap_or(0) + options.predicted_ids(spec).unwrap_or(0) + places;
+        let embedding = spec.embedding.as_ref().map_or(0, |embedding| embedding.dim * width + width * width);
+        let condition = text * width + embedding;
         let sizes = Sizes {
             layers: self.n_layer,
             width,
@@ -73,7 +78,7 @@ impl LlamaConfig {
 }
 
 impl Sizes {
-    /// `condition`: weights of what embeddings go through.
+    /// `condition`: weights of what texts and embeddings go through.
     fn cost(&self, spec: &PriorSpec, layout: &Layout, options: &Options, condition: i64) -> Cost {
         let (length, tokens) = (layout.length(), layout.tokens());
         let head = options.rows(spec) * self.width;

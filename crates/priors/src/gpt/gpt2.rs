@@ -5,7 +5,7 @@ use tch::nn::{Init, Path};
 
 use super::block::{Attention, Block, Linear, Mlp, Norm, Projections};
 use super::options::{Options, at_least_one, divides, probability};
-use super::prefix::{Prefix, Projection};
+use super::prefix::{Prefix, Projection, TextTable};
 use super::{Gpt, Layout, Network, TokenOrder, Vocabulary};
 use crate::{PriorError, PriorSpec, SamplingWeights};
 
@@ -54,8 +54,11 @@ pub struct Gpt2Config {
     /// Whether the head is the table of tokens. Default false.
     #[serde(default)]
     pub tied_head: bool,
-    /// Probability with which a row loses its condition in training: class and embedding, and the grids where there is neither;
-    /// above 0 guidance is possible. Default 0.
+    /// Weight of the loss of the text, which is predicted id by id where it is above 0 (DALL·E: 1/7 of the image's). Default 0.
+    #[serde(default)]
+    pub text_loss_weight: f64,
+    /// Probability with which a row loses its condition in training: class, text and embedding, and the grids where there is none of
+    /// these; above 0 guidance is possible. Default 0.
     #[serde(default)]
     pub condition_dropout: f64,
     /// Whether blocks are run once more on the way back, instead of keeping what is between. Default false.
@@ -86,6 +89,7 @@ impl Gpt2Config {
             order: TokenOrder::default(),
             vocabulary: Vocabulary::default(),
             tied_head: false,
+            text_loss_weight: 0.0,
             condition_dropout: 0.0,
             activation_checkpointing: false,
         }
@@ -143,6 +147,7 @@ impl Gpt2Config {
             positions: Some(positions),
             head,
             tokens,
+            text_head: options.predicted_ids(spec).map(|ids| table(&(vs / "text_head"), ids, width)),
             embedding_dropout: self.embd_pdrop,
         };
         Gpt::new(network, None, options, layout, spec)
@@ -164,6 +169,7 @@ impl Gpt2Config {
             pkeep: self.pkeep,
             condition_dropout: self.condition_dropout,
             n_unmasked: self.n_unmasked,
+            text_loss_weight: self.text_loss_weight,
             checkpoint: self.activation_checkpointing,
         }
     }
@@ -180,6 +186,9 @@ impl Gpt2Config {
         let null = embedding.filter(|_| options.has_null());
         Prefix {
             classes: (own && has_class).then(|| table(&(vs / "class_emb"), options.class_rows(spec), width)),
+            text: options
+                .text_rows(spec)
+                .map(|rows| TextTable { ids: table(&(vs / "text_emb"), rows, width), places: None }),
             grids: grids.collect(),
             embedding: foreign.map_or(Projection::None, |embedding| {
                 Projection::Linear(linear(&(vs / "embedding_proj"), embedding.dim, width))

@@ -1,16 +1,18 @@
-//! How conditions and tokens lie in a sequence: `[class | embedding | condition grids | tokens]`.
+//! How conditions and tokens lie in a sequence: `[class | text | embedding | condition grids | tokens]`.
 
 use tch::{Device, Kind, Tensor};
 use vqkit_torch::TokenGrid;
 
 use super::TokenOrder;
-use crate::{GridSpec, PriorError, PriorSpec};
+use crate::{Condition, GridSpec, PriorError, PriorSpec};
 
 /// The places of a sequence.
 #[derive(Debug)]
 pub(super) struct Layout {
     /// Whether the first position is the class, or the start where there is nothing else.
     pub has_class: bool,
+    /// Positions of a text.
+    pub text: i64,
     /// Positions of an embedding.
     pub embedding: i64,
     /// Positions of each condition grid.
@@ -24,9 +26,10 @@ pub(super) struct Layout {
 impl Layout {
     pub(super) fn new(spec: &PriorSpec, order: TokenOrder) -> Result<Self, PriorError> {
         let embedding = spec.embedding.as_ref().map_or(0, |embedding| embedding.length);
-        let nothing = spec.num_classes.is_none() && embedding == 0 && spec.condition_grids.is_empty();
+        let nothing = !spec.has_condition();
         Ok(Self {
             has_class: spec.num_classes.is_some() || nothing,
+            text: spec.text.as_ref().map_or(0, |text| text.length),
             embedding,
             grids: spec.condition_grids.iter().map(GridSpec::tokens).collect(),
             codebooks: spec.sizes.len() as i64,
@@ -34,9 +37,34 @@ impl Layout {
         })
     }
 
+    /// Positions in front of the text.
+    pub(super) fn before_text(&self) -> i64 {
+        i64::from(self.has_class)
+    }
+
+    /// Which of the first `length` positions count, bool `[B, length]`: all but the padding of a text and of an embedding. None where
+    /// there is no padding.
+    pub(super) fn counting(
+        &self,
+        condition: &Condition,
+        length: i64,
+        device: Device,
+    ) -> Result<Option<Tensor>, PriorError> {
+        let text = condition.text.as_ref().map(|text| (self.before_text(), &text.mask));
+        let embedding = condition.embedding.as_ref().and_then(|embedding| embedding.mask.as_ref());
+        let embedding = embedding.map(|mask| (self.before_text() + self.text, mask));
+        let masks: Vec<(i64, &Tensor)> = text.into_iter().chain(embedding).collect();
+        let Some((_, first)) = masks.first() else { return Ok(None) };
+        let all = Tensor::f_ones([first.size()[0], length], (Kind::Bool, device))?;
+        for (place, mask) in masks {
+            all.f_narrow(1, place, mask.size()[1])?.f_copy_(&mask.f_to_device(device)?)?;
+        }
+        Ok(Some(all))
+    }
+
     /// Positions in front of the first token.
     pub(super) fn prefix(&self) -> i64 {
-        i64::from(self.has_class) + self.embedding + self.grids.iter().sum::<i64>()
+        self.before_text() + self.text + self.embedding + self.grids.iter().sum::<i64>()
     }
 
     /// Tokens of a target.
@@ -78,7 +106,7 @@ impl Layout {
             cells.map(at).collect::<Vec<_>>()
         };
         let width = spec.grid[1];
-        let nowhere = i64::from(self.has_class) + self.embedding;
+        let nowhere = self.before_text() + self.text + self.embedding;
         let tokens = self.places.iter().flat_map(|place| std::iter::repeat_n(*place, self.codebooks as usize));
         (0..nowhere)
             .map(|_| None)

@@ -6,7 +6,7 @@ use tch::nn::{Init, Path};
 
 use super::block::{Attention, Block, Linear, Mlp, Norm, Projections};
 use super::options::{Options, at_least_one, divides, probability};
-use super::prefix::{Prefix, Projection};
+use super::prefix::{Prefix, Projection, TextTable};
 use super::{Gpt, Layout, Network, TokenOrder, Vocabulary, rotary_table};
 use crate::{PriorError, PriorSpec, SamplingWeights};
 
@@ -65,8 +65,11 @@ pub struct LlamaConfig {
     /// Whether the head is the table of tokens. Default false.
     #[serde(default)]
     pub tied_head: bool,
-    /// Probability with which a row loses its condition in training: class and embedding, and the grids where there is neither;
-    /// above 0 guidance is possible. Upstream's
+    /// Weight of the loss of the text, which is predicted id by id where it is above 0 (DALL·E: 1/7 of the image's). Default 0.
+    #[serde(default)]
+    pub text_loss_weight: f64,
+    /// Probability with which a row loses its condition in training: class, text and embedding, and the grids where there is none of
+    /// these; above 0 guidance is possible. Upstream's
     /// `class_dropout_prob`, there 0.1. Default 0.
     #[serde(default)]
     pub condition_dropout: f64,
@@ -119,6 +122,7 @@ impl LlamaConfig {
             pkeep: one(),
             order: TokenOrder::default(),
             tied_head: false,
+            text_loss_weight: 0.0,
             condition_dropout: 0.0,
             activation_checkpointing: false,
         }
@@ -195,6 +199,7 @@ impl LlamaConfig {
             positions: None,
             head,
             tokens,
+            text_head: options.predicted_ids(spec).map(|ids| table(&(vs / "text_output"), ids, self.dim)),
             embedding_dropout: self.token_dropout_p,
         };
         let rotation = rotary_table(&layout.positions(spec), self.dim / self.n_head, self.rope_base);
@@ -221,6 +226,7 @@ impl LlamaConfig {
             pkeep: self.pkeep,
             condition_dropout: self.condition_dropout,
             n_unmasked: 0,
+            text_loss_weight: self.text_loss_weight,
             checkpoint: self.activation_checkpointing,
         }
     }
@@ -235,6 +241,10 @@ impl LlamaConfig {
         let embedding = spec.embedding.as_ref();
         Prefix {
             classes: has_class.then(|| table(&(&condition / "embedding_table"), options.class_rows(spec), self.dim)),
+            text: spec.text.as_ref().zip(options.text_rows(spec)).map(|(text, rows)| TextTable {
+                ids: table(&(vs / "text_embeddings"), rows, self.dim),
+                places: Some(table(&(vs / "text_positions"), text.length, self.dim)),
+            }),
             grids: grids.collect(),
             embedding: embedding.map_or(Projection::None, |embedding| {
                 let first = linear(&(&captions / "fc1"), embedding.dim, self.dim);

@@ -1,6 +1,6 @@
 //! Decoder-only transformers over tokens: taming-transformers' GPT and LlamaGen's.
 //!
-//! A sequence is `[class | embedding | condition grids | tokens]`, and each token is predicted from all that precedes it. What
+//! A sequence is `[class | text | embedding | condition grids | tokens]`, and each token is predicted from all that precedes it. What
 //! starts a sequence without any condition is a vector of its own. Several codebooks lie in one table of tokens, those of
 //! the second behind those of the first; each position's prediction is over its own codebook. Departures from upstream:
 //! grids need not be squares; conditions have tables of their own unless `vocabulary = "shared"`; LlamaGen's grids of a
@@ -27,7 +27,7 @@ use self::layout::Layout;
 use self::options::Options;
 use self::prefix::{Prefix, lookup, offsets};
 use crate::classes::Classes;
-use crate::{Condition, Cursor, Embedding, Prior, PriorError, PriorLoss, PriorSpec, SamplingWeights};
+use crate::{Condition, Cursor, Embedding, Prior, PriorError, PriorLoss, PriorSpec, SamplingWeights, Text};
 
 pub use decode::GptCursor;
 pub use gpt2::Gpt2Config;
@@ -61,6 +61,8 @@ struct Network {
     norm: Norm,
     /// `[V, D]`
     head: Tensor,
+    /// `[vocabulary of the text, D]`, where it is predicted.
+    text_head: Option<Tensor>,
     embedding_dropout: f64,
 }
 
@@ -106,13 +108,15 @@ impl Gpt {
     fn complete(&self, condition: &Condition, batch: i64) -> Result<Condition, PriorError> {
         self.spec.check(condition, batch, self.options.has_null())?;
         let lacks_class = self.spec.num_classes.is_some() && condition.class.is_none();
+        let lacks_text = self.spec.text.is_some() && condition.text.is_none();
         let lacks_embedding = self.spec.embedding.is_some() && condition.embedding.is_none();
-        if !lacks_class && !lacks_embedding {
+        if !lacks_class && !lacks_text && !lacks_embedding {
             return Ok(condition.shallow_clone());
         }
         let null = self.network.prefix.null(condition, batch, &self.spec, &self.options)?;
         Ok(Condition {
             class: condition.class.as_ref().map(Tensor::shallow_clone).or(null.class),
+            text: condition.text.as_ref().map(Text::shallow_clone).or(null.text),
             embedding: condition.embedding.as_ref().map(Embedding::shallow_clone).or(null.embedding),
             grids: condition.shallow_clone().grids,
         })
@@ -153,21 +157,14 @@ impl Gpt {
 
     /// Where a query of the first `length` positions may look, `[1 or B, 1, S, S]`; none: at all that precede it.
     fn mask(&self, condition: &Condition, length: i64) -> Result<Option<Tensor>, PriorError> {
-        let padding = condition.embedding.as_ref().and_then(|embedding| embedding.mask.as_ref());
-        if padding.is_none() && self.options.n_unmasked == 0 {
+        let counting = self.layout.counting(condition, length, self.device())?;
+        if counting.is_none() && self.options.n_unmasked == 0 {
             return Ok(None);
         }
         let causal = Layout::causal(length, self.options.n_unmasked, self.device()).unsqueeze(0);
-        let Some(padding) = padding else { return Ok(Some(causal.unsqueeze(0))) };
-        let before = i64::from(self.layout.has_class);
-        let behind = length - before - self.layout.embedding;
-        let counts = padding.f_to_device(self.device())?.f_to_kind(Kind::Int64)?;
-        let counts = counts.f_constant_pad_nd([before, behind])?.f_to_kind(Kind::Bool)?;
-        let outside = Tensor::ones([length], (Kind::Bool, self.device()));
-        let _ = outside.narrow(0, before, self.layout.embedding).fill_(0);
-        let seen = counts.f_logical_or(&outside)?.f_unsqueeze(1)?;
+        let Some(counting) = counting else { return Ok(Some(causal.unsqueeze(0))) };
         let itself = Tensor::eye(length, (Kind::Float, self.device())).to_kind(Kind::Bool);
-        Ok(Some(causal.f_logical_and(&seen)?.f_logical_or(&itself)?.f_unsqueeze(1)?))
+        Ok(Some(causal.f_logical_and(&counting.f_unsqueeze(1)?)?.f_logical_or(&itself)?.f_unsqueeze(1)?))
     }
 
     /// Tokens `[B, T]` of the places `first..` of a sequence as rows of the table of tokens.
@@ -202,12 +199,32 @@ impl Gpt {
         Ok(before.f_linear(&head, None::<&Tensor>)?.f_to_kind(Kind::Float)?)
     }
 
-    /// Of every token, what precedes it: `[B, N, D]`.
-    fn before_tokens(&self, condition: &Condition, tokens: &Tensor, train: bool) -> Result<Tensor, PriorError> {
+    /// What the blocks make of a condition and all tokens but the last, `[B, P + N - 1, D]`.
+    fn read(&self, condition: &Condition, tokens: &Tensor, train: bool) -> Result<Tensor, PriorError> {
         let read = tokens.f_narrow(1, 0, self.layout.tokens() - 1)?;
         let read = if train { self.corrupt(&read)? } else { read };
-        let hidden = self.hidden(condition, &read, train)?;
+        self.hidden(condition, &read, train)
+    }
+
+    /// Of every token, what precedes it, `[B, N, D]`, out of what [`read`](Self::read) gives.
+    fn before_tokens(&self, hidden: &Tensor) -> Result<Tensor, PriorError> {
         Ok(hidden.f_narrow(1, self.layout.prefix() - 1, self.layout.tokens())?)
+    }
+
+    /// The mean cross entropy of the ids of texts, each given those before it; none where they are not predicted. A text that was
+    /// dropped has none.
+    fn text_loss(&self, condition: &Condition, hidden: &Tensor) -> Result<Option<Tensor>, PriorError> {
+        let (Some(head), Some(text)) = (&self.network.text_head, &condition.text) else { return Ok(None) };
+        let pairs = self.layout.text - 1;
+        let before = hidden.f_narrow(1, self.layout.before_text(), pairs)?;
+        let logits = before.f_linear(head, None::<&Tensor>)?.f_to_kind(Kind::Float)?.f_flatten(0, 1)?;
+        let ids = text.ids.f_to_device(self.device())?.f_narrow(1, 1, pairs)?;
+        let counts = text.mask.f_narrow(1, 0, pairs)?.f_logical_and(&text.mask.f_narrow(1, 1, pairs)?)?;
+        let counts = counts.f_to_device(self.device())?.f_flatten(0, 1)?.f_to_kind(Kind::Float)?;
+        // Of what does not count, any id will do; the null id has no logit.
+        let ids = ids.f_flatten(0, 1)?.f_clamp_max(head.size()[0] - 1)?;
+        let each = logits.f_cross_entropy_loss(&ids, None::<Tensor>, Reduction::None, -100, 0.0)?;
+        Ok(Some((each * &counts).f_sum(Kind::Float)? / counts.f_sum(Kind::Float)?.clamp_min(1.0)))
     }
 
     /// Looks at the values of a condition.
@@ -216,9 +233,22 @@ impl Gpt {
             classes.check(condition)?;
         }
         let padding = condition.embedding.as_ref().and_then(|embedding| embedding.mask.as_ref());
-        if let Some(mask) = padding.filter(|mask| mask.select(1, -1).all().int64_value(&[]) == 0) {
-            let want = "true in its last column: padding lies in front";
-            return Err(PriorError::shape("the mask of the embedding", want, mask));
+        let masks = [
+            ("the mask of the embedding", padding),
+            ("the mask of the text", condition.text.as_ref().map(|t| &t.mask)),
+        ];
+        for (what, mask) in masks {
+            if let Some(mask) = mask.filter(|mask| mask.select(1, -1).all().int64_value(&[]) == 0) {
+                return Err(PriorError::shape(what, "true in its last column: padding lies in front", mask));
+            }
+        }
+        if let (Some(text), Some(spec)) = (&condition.text, &self.spec.text) {
+            let rows = spec.vocabulary + i64::from(self.options.has_null());
+            let (least, largest) = text.ids.aminmax(None, false);
+            let of_range = [least, largest].map(|id| id.int64_value(&[]));
+            if let Some(id) = of_range.into_iter().find(|id| !(0..rows).contains(id)) {
+                return Err(PriorError::Text { id, vocabulary: spec.vocabulary });
+            }
         }
         let may_be_null = self.options.drops_grids(&self.spec);
         condition.grids.iter().try_for_each(|grid| match may_be_null {
@@ -266,7 +296,8 @@ impl Prior for Gpt {
             condition = self.drop_some(&condition, batch)?;
         }
         let tokens = self.layout.sequence(target, self.device())?;
-        let hidden = self.before_tokens(&condition, &tokens, train)?;
+        let read = self.read(&condition, &tokens, train)?;
+        let hidden = self.before_tokens(&read)?;
         let books = self.layout.codebooks;
         let mut sum = Tensor::zeros([], (Kind::Float, self.device()));
         for book in 0..books {
@@ -274,7 +305,11 @@ impl Prior for Gpt {
             let wanted = tokens.f_slice(1, book, None, books)?.f_flatten(0, 1)?;
             sum = sum.f_add(&logits.f_cross_entropy_loss(&wanted, None::<Tensor>, Reduction::Mean, -100, 0.0)?)?;
         }
-        Ok(PriorLoss { image: sum / books as f64, text: None })
+        let image = sum / books as f64;
+        Ok(match self.text_loss(&condition, &read)? {
+            None => PriorLoss::of_image(image),
+            Some(text) => PriorLoss { total: &image + &text * self.options.text_loss_weight, image, text: Some(text) },
+        })
     }
 
     fn logits(&self, target: &TokenGrid, condition: &Condition) -> Result<Tensor, PriorError> {
@@ -286,7 +321,7 @@ impl Prior for Gpt {
         }
         let condition = self.complete(condition, target.batch())?;
         let tokens = self.layout.sequence(target, self.device())?;
-        let hidden = self.before_tokens(&condition, &tokens, false)?;
+        let hidden = self.before_tokens(&self.read(&condition, &tokens, false)?)?;
         let logits = self.layout.raster(&self.logits_of_book(&hidden, 0)?)?;
         let [height, width] = self.spec.grid;
         Ok(logits.f_unflatten(2, [height, width])?)

@@ -23,6 +23,7 @@ pub(super) struct Options {
     pub pkeep: f64,
     pub condition_dropout: f64,
     pub n_unmasked: i64,
+    pub text_loss_weight: f64,
     pub checkpoint: bool,
 }
 
@@ -33,6 +34,14 @@ impl Options {
         }
         if self.n_unmasked < 0 {
             return Err(PriorError::config("n_unmasked", format!("must be 0 or more, got {}", self.n_unmasked)));
+        }
+        if !(self.text_loss_weight >= 0.0 && self.text_loss_weight.is_finite()) {
+            let reason = format!("must be 0 or more, got {}", self.text_loss_weight);
+            return Err(PriorError::config("text_loss_weight", reason));
+        }
+        if self.text_loss_weight > 0.0 && self.n_unmasked > 0 {
+            let reason = "must be 0 where the text is predicted: it would see what it predicts";
+            return Err(PriorError::config("n_unmasked", reason));
         }
         probability("condition_dropout", self.condition_dropout)
     }
@@ -46,6 +55,9 @@ impl Options {
     pub(super) fn check(&self, spec: &PriorSpec, prefix: i64) -> Result<(), PriorError> {
         if self.has_null() && !spec.has_condition() {
             return Err(PriorError::config("condition_dropout", "needs a condition to drop; set it to 0"));
+        }
+        if self.text_loss_weight > 0.0 && spec.text.is_none() {
+            return Err(PriorError::config("text_loss_weight", "needs a text to predict; set it to 0"));
         }
         if self.n_unmasked > prefix {
             let reason = format!(
@@ -74,6 +86,16 @@ impl Options {
         Classes::of(spec, self.condition_dropout).map_or(1, Classes::rows)
     }
 
+    /// Rows of the table of the ids of a text, where there is one.
+    pub(super) fn text_rows(&self, spec: &PriorSpec) -> Option<i64> {
+        spec.text.as_ref().map(|text| text.vocabulary + i64::from(self.has_null()))
+    }
+
+    /// The number of ids that are predicted, where a text is.
+    pub(super) fn predicted_ids(&self, spec: &PriorSpec) -> Option<i64> {
+        spec.text.as_ref().filter(|_| self.text_loss_weight > 0.0).map(|text| text.vocabulary)
+    }
+
     /// Rows of the table of a condition grid with `codes` codes.
     pub(super) fn grid_rows(&self, spec: &PriorSpec, codes: i64) -> i64 {
         codes + i64::from(self.drops_grids(spec))
@@ -81,7 +103,7 @@ impl Options {
 
     /// Whether guidance moves away from the condition grids: where there is no other condition.
     pub(super) fn drops_grids(&self, spec: &PriorSpec) -> bool {
-        self.has_null() && spec.num_classes.is_none() && spec.embedding.is_none()
+        self.has_null() && !spec.has_words()
     }
 }
 

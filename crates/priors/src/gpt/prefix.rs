@@ -5,18 +5,28 @@ use vqkit_torch::TokenGrid;
 
 use super::block::Linear;
 use super::options::Options;
-use crate::{Condition, Embedding, PriorError, PriorSpec};
+use crate::{Condition, Embedding, PriorError, PriorSpec, Text};
 
 /// What turns each kind of condition into vectors; a table that is `None` is that of the image tokens.
 #[derive(Debug)]
 pub(super) struct Prefix {
     /// `[classes, D]`, with the null class behind the classes.
     pub classes: Option<Tensor>,
+    pub text: Option<TextTable>,
     /// `[codes, D]` of each grid, with the null token behind the codes.
     pub grids: Vec<Option<Tensor>>,
     pub embedding: Projection,
     /// What stands for no embedding, `[L, dim]`.
     pub null_embedding: Option<Tensor>,
+}
+
+/// Vectors of the ids of a text.
+#[derive(Debug)]
+pub(super) struct TextTable {
+    /// `[vocabulary, D]`, with the null id behind the others.
+    pub ids: Tensor,
+    /// Of the places, `[P, D]`, where the sequence has no learned positions.
+    pub places: Option<Tensor>,
 }
 
 /// From the width of an embedding to the model's.
@@ -44,6 +54,10 @@ impl Prefix {
             let class = condition.class.as_ref().map_or_else(nothing, |class| class.to_device(tokens.device()));
             parts.push(lookup(self.classes.as_ref().unwrap_or(tokens), &class)?.f_unsqueeze(1)?);
         }
+        if let (Some(table), Some(text)) = (&self.text, &condition.text) {
+            let embedded = lookup(&table.ids, &text.ids.f_to_device(tokens.device())?)?;
+            parts.push(table.places.as_ref().map_or(Ok(embedded.shallow_clone()), |places| embedded.f_add(places))?);
+        }
         if let Some(embedding) = &condition.embedding {
             let values = embedding.values.f_to_device(tokens.device())?.f_to_kind(Kind::Float)?;
             parts.push(self.embedding.forward(&values)?);
@@ -70,6 +84,9 @@ impl Prefix {
         if let Some(classes) = spec.num_classes {
             null.class = Some(Tensor::full([batch], classes, (Kind::Int64, self.device(condition))));
         }
+        if let Some(text) = &spec.text {
+            null.text = Some(null_text(text.length, text.vocabulary, batch, self.device(condition))?);
+        }
         if let Some(values) = &self.null_embedding {
             let mask = condition.embedding.as_ref().and_then(|embedding| embedding.mask.as_ref());
             let values = values.f_unsqueeze(0)?.f_repeat([batch, 1, 1])?;
@@ -88,6 +105,13 @@ impl Prefix {
     fn device(&self, condition: &Condition) -> tch::Device {
         condition.class.as_ref().map_or(tch::Device::Cpu, Tensor::device)
     }
+}
+
+/// The null id alone, at the last place: no text, of no length.
+fn null_text(length: i64, vocabulary: i64, batch: i64, device: tch::Device) -> Result<Text, PriorError> {
+    let mask = Tensor::f_zeros([batch, length], (Kind::Bool, device))?;
+    let _ = mask.narrow(1, length - 1, 1).fill_(1);
+    Ok(Text { ids: Tensor::f_full([batch, length], vocabulary, (Kind::Int64, device))?, mask })
 }
 
 impl Projection {

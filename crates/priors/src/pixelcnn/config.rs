@@ -114,9 +114,7 @@ impl GatedPixelCnnConfig {
             let reason = format!("`pixelcnn` models grids with one codebook, these tokens have {}", spec.sizes.len());
             return Err(PriorError::config("type", reason));
         }
-        if spec.embedding.is_some() {
-            return Err(PriorError::config("type", "`pixelcnn` takes no embedding; `gpt2` and `llama` do"));
-        }
+        spec.refuse_sequences("pixelcnn")?;
         if self.has_null() && spec.num_classes.is_none() {
             return Err(PriorError::config("class_dropout", "needs a class condition to drop; set it to 0"));
         }

@@ -126,7 +126,7 @@ impl Prior for GatedPixelCnn {
         let context = self.context(condition, target.batch(), train)?;
         let tokens = target.indices.squeeze_dim(1).to_device(self.device());
         let logits = self.forward(&tokens, &context, train)?;
-        Ok(PriorLoss { image: cross_entropy_of_maps(&logits, &tokens)?, text: None })
+        Ok(PriorLoss::of_image(cross_entropy_of_maps(&logits, &tokens)?))
     }
 
     fn logits(&self, target: &TokenGrid, condition: &Condition) -> Result<Tensor, PriorError> {

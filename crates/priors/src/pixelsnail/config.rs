@@ -146,9 +146,7 @@ impl PixelSnailConfig {
             let reason = format!("`pixelsnail` models grids with one codebook, these tokens have {}", spec.sizes.len());
             return Err(PriorError::config("type", reason));
         }
-        if spec.embedding.is_some() {
-            return Err(PriorError::config("type", "`pixelsnail` takes no embedding; `gpt2` and `llama` do"));
-        }
+        spec.refuse_sequences("pixelsnail")?;
         if self.has_null() && spec.num_classes.is_none() {
             return Err(PriorError::config("class_dropout", "needs a class condition to drop; set it to 0"));
         }

@@ -137,7 +137,7 @@ impl Prior for PixelSnail {
         let context = self.given(target, condition, train)?;
         let tokens = self.tokens(target);
         let logits = self.forward(&tokens, &context, train)?;
-        Ok(PriorLoss { image: cross_entropy_of_maps(&logits, &tokens)?, text: None })
+        Ok(PriorLoss::of_image(cross_entropy_of_maps(&logits, &tokens)?))
     }
 
     fn logits(&self, target: &TokenGrid, condition: &Condition) -> Result<Tensor, PriorError> {

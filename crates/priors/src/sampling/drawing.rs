@@ -127,7 +127,8 @@ impl Drawing<'_> {
         let (_, cursor) = match self.cursor.take().filter(stands_there) {
             Some(there) => self.cursor.insert(there),
             None => {
-                let cursor = prior.start(&self.task.condition, self.task.branches() * num_rows)?;
+                let condition = windows.part(&self.task.condition, seen.origin, prior.spec())?;
+                let cursor = prior.start(&condition, self.task.branches() * num_rows)?;
                 self.cursor.insert((seen.origin, cursor))
             }
         };

@@ -39,11 +39,12 @@ pub struct Sampled {
 /// A grid larger than the prior's `[H, W]` ([`Sampling::size`]) is drawn through a window of that size: each token is
 /// predicted from those of its window that precede it in raster order, and stands as near to the window's middle as the
 /// borders allow (the sliding attention window of Esser et al. 2021, section 3.2). A cursor starts anew where the window moves,
-/// and is handed in one piece what precedes.
+/// and is handed in one piece what precedes. Condition grids are larger in the same proportion, and a window sees the part of them
+/// that lies under it; so coordinates, which are a grid too, follow.
 ///
 /// # Errors
 /// [`PriorError::Config`] for a value of `sampling` that is not allowed, guidance of a prior without null condition, or a
-/// larger grid of a prior that is conditioned on grids or does not read in raster order; otherwise as [`Prior::start`].
+/// larger grid of a prior that does not read in raster order; otherwise as [`Prior::start`].
 pub fn sample(
     prior: &dyn Prior,
     condition: &Condition,
@@ -107,7 +108,7 @@ fn run(
     let task = Task {
         prior,
         sampling,
-        condition: padded(prior, condition, batch, &rows, guided)?,
+        condition: padded(prior, &windows, condition, batch, &rows, guided)?,
         windows,
         given: given.map(|given| given.rows(&rows, prior.device())),
         num_rows: rows.size()[0],
@@ -159,13 +160,14 @@ fn padded_rows(batch: i64, multiple: i64) -> Tensor {
 /// The condition of the rows, and with guidance behind it their null condition.
 fn padded(
     prior: &dyn Prior,
+    windows: &Windows,
     condition: &Condition,
     batch: i64,
     rows: &Tensor,
     guided: bool,
 ) -> Result<Condition, PriorError> {
     // Where a null value may stand in for a missing class, `Prior::start` decides; guidance needs one to move away from.
-    prior.spec().check(condition, batch, !guided)?;
+    windows.whole(prior.spec()).check(condition, batch, !guided)?;
     let padded = condition.rows(rows);
     match guided {
         false => Ok(padded),

@@ -1,6 +1,8 @@
-//! Grids larger than those that a prior was trained on: which part of them it looks at.
+//! Grids larger than those that a prior was trained on: which part of them it looks at, and of what they are conditioned on.
 
-use crate::{Prior, PriorError};
+use vqkit_torch::TokenGrid;
+
+use crate::{Condition, GridSpec, Prior, PriorError, PriorSpec};
 
 /// The window `[H, W]` of a trained grid on a larger one.
 #[derive(Debug, Clone, Copy)]
@@ -8,6 +10,8 @@ pub(super) struct Windows {
     trained: [i64; 2],
     grid: [i64; 2],
     codebooks: i64,
+    /// Windows stand at multiples of this, so that they begin with a whole place of every condition grid.
+    step: [i64; 2],
 }
 
 /// A position of the grid, as the prior sees it.
@@ -24,7 +28,7 @@ impl Windows {
     pub(super) fn new(prior: &dyn Prior, size: Option<[i64; 2]>) -> Result<Self, PriorError> {
         let spec = prior.spec();
         let (trained, grid) = (spec.grid, size.unwrap_or(spec.grid));
-        let windows = Self { trained, grid, codebooks: spec.sizes.len() as i64 };
+        let mut windows = Self { trained, grid, codebooks: spec.sizes.len() as i64, step: [1; 2] };
         if grid == trained {
             return Ok(windows);
         }
@@ -33,8 +37,14 @@ impl Windows {
                 format!("must be at least the {} x {} tokens of the prior, got {grid:?}", trained[0], trained[1]);
             return Err(PriorError::config("size", reason));
         }
-        if !spec.condition_grids.is_empty() {
-            let reason = "a prior that is conditioned on grids draws none that is larger than those it was trained on";
+        for condition in &spec.condition_grids {
+            for axis in [0, 1] {
+                windows.step[axis] = least_common(windows.step[axis], stride(trained[axis], condition.grid[axis])?);
+            }
+        }
+        if let Some(axis) = [0, 1].into_iter().find(|axis| grid[*axis] % windows.step[*axis] != 0) {
+            let (step, got) = (windows.step[axis], grid[axis]);
+            let reason = format!("must be a multiple of {step} tokens, each a place of a condition grid, got {got}");
             return Err(PriorError::config("size", reason));
         }
         if prior.places().is_some_and(|places| !places.is_sorted()) {
@@ -54,11 +64,40 @@ impl Windows {
         self.grid[0] * self.grid[1] * self.codebooks
     }
 
-    /// Where the prior sees a position: as near to the middle of its window as the borders allow.
+    /// What a prior for the whole grid would be built for: its condition grids are larger in proportion.
+    pub(super) fn whole(&self, spec: &PriorSpec) -> PriorSpec {
+        let scaled = |condition: &GridSpec| GridSpec {
+            sizes: condition.sizes.clone(),
+            grid: [0, 1].map(|axis| condition.grid[axis] * self.grid[axis] / self.trained[axis]),
+        };
+        let condition_grids = spec.condition_grids.iter().map(scaled).collect();
+        PriorSpec { grid: self.grid, condition_grids, ..spec.clone() }
+    }
+
+    /// A condition of the whole grid as it is for the window at `origin`.
+    pub(super) fn part(
+        &self,
+        condition: &Condition,
+        origin: [i64; 2],
+        spec: &PriorSpec,
+    ) -> Result<Condition, PriorError> {
+        let mut part = condition.shallow_clone();
+        for (grid, own) in part.grids.iter_mut().zip(&spec.condition_grids) {
+            let first = [0, 1].map(|axis| origin[axis] * own.grid[axis] / self.trained[axis]);
+            let rows = grid.indices.f_narrow(2, first[0], own.grid[0])?;
+            *grid = TokenGrid { indices: rows.f_narrow(3, first[1], own.grid[1])?, sizes: grid.sizes.clone() };
+        }
+        Ok(part)
+    }
+
+    /// Where the prior sees a position: as near to the middle of its window as the borders and the condition grids allow.
     pub(super) fn seen(&self, position: i64) -> Seen {
         let place = position / self.codebooks;
         let at = [place / self.grid[1], place % self.grid[1]];
-        let local = [0, 1].map(|axis| local(at[axis], self.trained[axis], self.grid[axis]));
+        let local = [0, 1].map(|axis| {
+            let nearest = local(at[axis], self.trained[axis], self.grid[axis]);
+            on_step(at[axis], nearest, self.trained[axis], self.step[axis])
+        });
         Seen {
             origin: [at[0] - local[0], at[1] - local[1]],
             local: (local[0] * self.trained[1] + local[1]) * self.codebooks + position % self.codebooks,
@@ -88,9 +127,54 @@ fn local(at: i64, trained: i64, length: i64) -> i64 {
     }
 }
 
+/// The same place seen from the next window before that stands on a whole step, or behind where that one does not reach it.
+fn on_step(at: i64, local: i64, trained: i64, step: i64) -> i64 {
+    let origin = (at - local) / step * step;
+    if at - origin < trained { at - origin } else { at - origin - step }
+}
+
+/// How many tokens of a trained side are one place of the side of a condition grid; 1 where that has more places.
+fn stride(trained: i64, condition: i64) -> Result<i64, PriorError> {
+    if trained % condition == 0 {
+        return Ok(trained / condition);
+    }
+    match condition % trained {
+        0 => Ok(1),
+        _ => {
+            let reason = format!(
+                "needs condition grids of which windows are whole parts, one has {condition} places where the target has {trained}"
+            );
+            Err(PriorError::config("size", reason))
+        }
+    }
+}
+
+fn least_common(one: i64, other: i64) -> i64 {
+    let (mut large, mut small) = (one.max(other), one.min(other));
+    while small != 0 {
+        (large, small) = (small, large % small);
+    }
+    one / large * other
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn windows_begin_with_whole_places_of_condition_grids_and_hold_their_position() {
+        for (trained, length, step) in [(8, 24, 2), (8, 16, 4), (8, 24, 8), (16, 48, 4), (6, 12, 3), (4, 12, 1)] {
+            for at in 0..length {
+                let local = on_step(at, local(at, trained, length), trained, step);
+                let origin = at - local;
+                assert!((0..trained).contains(&local) && origin % step == 0, "{at} of {length} by {step}");
+                assert!(origin >= 0 && origin + trained <= length, "{at} of {length} by {step}: {origin}");
+            }
+        }
+        assert_eq!(least_common(4, 6), 12);
+        assert_eq!((stride(8, 2).unwrap(), stride(8, 16).unwrap(), stride(8, 8).unwrap()), (4, 1, 1));
+        assert!(stride(8, 3).is_err());
+    }
 
     #[test]
     fn every_position_is_inside_a_window_on_the_grid_and_near_its_middle() {

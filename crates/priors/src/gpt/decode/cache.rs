@@ -28,7 +28,7 @@ impl Cache {
             let (heads, dim) = (block.attention.kept_heads, block.attention.head_dim());
             Ok::<_, PriorError>([empty(heads, dim)?, empty(heads, dim)?])
         });
-        let seen = Self::seen(gpt, condition, batch)?;
+        let seen = gpt.layout.counting(condition, capacity, device)?;
         let bias = seen.as_ref().map(|seen| {
             Tensor::zeros(seen.size(), (Kind::Float, device)).f_masked_fill(&seen.logical_not(), f64::NEG_INFINITY)
         });
@@ -42,17 +42,6 @@ impl Cache {
             bias: bias.transpose()?,
             scores: Tensor::f_empty([batch, heads, capacity], (Kind::Float, device))?,
         })
-    }
-
-    fn seen(gpt: &Gpt, condition: &Condition, batch: i64) -> Result<Option<Tensor>, PriorError> {
-        let Some(mask) = condition.embedding.as_ref().and_then(|embedding| embedding.mask.as_ref()) else {
-            return Ok(None);
-        };
-        let device = gpt.network.tokens.device();
-        let all = Tensor::f_ones([batch, gpt.layout.length()], (Kind::Bool, device))?;
-        let before = i64::from(gpt.layout.has_class);
-        all.f_narrow(1, before, gpt.layout.embedding)?.f_copy_(&mask.f_to_device(device)?)?;
-        Ok(Some(all))
     }
 
     /// Positions that were read.
