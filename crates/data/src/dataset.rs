@@ -254,11 +254,40 @@ impl View {
         self.read_template_of_any_size(name, picture)
     }
 
+    /// As [`read_template`](Self::read_template) for a picture that is larger than those trained on: `[C', H, W]` of exactly this height
+    /// and width.
+    ///
+    /// # Errors
+    /// As [`read_template`](Self::read_template).
+    pub fn read_large_template(
+        &self,
+        name: &str,
+        picture: &Picture,
+        [height, width]: [u32; 2],
+    ) -> Result<Vec<f32>, DataError> {
+        let kind = self.kind_of_pixels(name, picture)?;
+        let found = [picture.height(), picture.width()];
+        match found == [height, width] {
+            true => self.transform().whole_template(name, picture, &kind),
+            false => {
+                let [tall, wide] = found;
+                let reason = format!("is {tall} pixels high and {wide} wide, this size needs {height} and {width}");
+                Err(DataError::bad(name, reason))
+            }
+        }
+    }
+
     /// As [`read_template`](Self::read_template) of the source's own templates, cut out and resized as those are.
     ///
     /// # Errors
     /// [`DataError::Bad`] with `name` where it has another kind of pixels, or labels that it should not.
     pub fn read_template_of_any_size(&self, name: &str, picture: &Picture) -> Result<Vec<f32>, DataError> {
+        let kind = self.kind_of_pixels(name, picture)?;
+        self.transform().named_template(name, picture, &kind)
+    }
+
+    /// What the templates are, once it is known that the picture can be one by its pixels.
+    fn kind_of_pixels(&self, name: &str, picture: &Picture) -> Result<TemplateKind, DataError> {
         let kind = self.template_kind().ok_or_else(|| DataError::bad(name, "there are no templates here"))?;
         if matches!((&kind, picture.pixels()), (TemplateKind::Picture(_), Pixels::Gray8(_) | Pixels::Gray16(_))) {
             return Err(DataError::bad(name, "is grey, and templates here are in colour"));
@@ -266,7 +295,7 @@ impl View {
         if matches!((&kind, picture.pixels()), (TemplateKind::Gray(_) | TemplateKind::Depth(_), Pixels::Rgb8(_))) {
             return Err(DataError::bad(name, "is in colour, and templates here are grey"));
         }
-        self.transform().named_template(name, picture, &kind)
+        Ok(kind)
     }
 
     /// Items of the source that were left out when it was opened, under `on_bad = "skip"`.

@@ -121,6 +121,24 @@ impl Transform {
         Ok(values)
     }
 
+    /// A template `[C', H, W]` as large as it is: neither cut nor resized.
+    pub(crate) fn whole_template(
+        &self,
+        name: &str,
+        picture: &Picture,
+        kind: &TemplateKind,
+    ) -> Result<Vec<f32>, DataError> {
+        let mut values = vec![0.0; kind.channels() * picture.width() as usize * picture.height() as usize];
+        match (kind, picture.pixels()) {
+            (TemplateKind::Labels(map), Pixels::Gray8(labels)) => write_labels(name, labels, map, &mut values)?,
+            (TemplateKind::Labels(_), _) => return Err(no_labels(name)),
+            (TemplateKind::Depth(_), _) => stretch(&depths(picture), &depths(picture), &mut values),
+            (TemplateKind::Picture(_), _) => planes::<3>(&picture.to_rgb8(), &mut values),
+            (TemplateKind::Gray(_), _) => planes::<1>(&picture.to_gray8(), &mut values),
+        }
+        Ok(values)
+    }
+
     /// The square and mirroring that belong to `key` while training.
     pub(crate) fn augmentation(&self, key: &[u64]) -> Cut {
         let mut random = Random::keyed(key);
@@ -187,7 +205,7 @@ impl Transform {
         match kind {
             TemplateKind::Labels(map) => {
                 let Pixels::Gray8(values) = picture.pixels() else {
-                    return Err(DataError::bad(name, "its label map is not 8-bit grey or palette indices"));
+                    return Err(no_labels(name));
                 };
                 let square = self.square(picture, values, PixelType::U8, ResizeAlg::Nearest, cut, size, workspace)?;
                 write_labels(name, &square, map, out)
@@ -216,19 +234,12 @@ impl Transform {
         workspace: &mut Workspace,
         out: &mut [f32],
     ) -> Result<(), DataError> {
-        let depths: Vec<u16> = match picture.pixels() {
-            Pixels::Gray16(values) => values.clone(),
-            _ => picture.to_gray8().into_iter().map(|value| u16::from(value) * 257).collect(),
-        };
-        let low = depths.iter().copied().min().unwrap_or(0);
-        let range = f32::from(depths.iter().copied().max().unwrap_or(0) - low).max(1.0);
+        let depths = depths(picture);
         let bytes: Vec<u8> = depths.iter().flat_map(|depth| depth.to_ne_bytes()).collect();
         let filter = convolution(Filter::Bilinear);
         let square = self.square(picture, &bytes, PixelType::U16, filter, cut, self.template_size, workspace)?;
-        for (value, bytes) in out.iter_mut().zip(square.chunks_exact(2)) {
-            let depth = u16::from_ne_bytes([bytes[0], bytes[1]]);
-            *value = 2.0 * f32::from(depth.saturating_sub(low)) / range - 1.0;
-        }
+        let cut: Vec<u16> = square.chunks_exact(2).map(|bytes| u16::from_ne_bytes([bytes[0], bytes[1]])).collect();
+        stretch(&cut, &depths, out);
         Ok(())
     }
 
@@ -260,6 +271,26 @@ impl Transform {
             mirror(&mut square, size as usize, kind.size());
         }
         Ok(square)
+    }
+}
+
+fn no_labels(name: &str) -> DataError {
+    DataError::bad(name, "its label map is not 8-bit grey or palette indices")
+}
+
+fn depths(picture: &Picture) -> Vec<u16> {
+    match picture.pixels() {
+        Pixels::Gray16(values) => values.clone(),
+        _ => picture.to_gray8().into_iter().map(|value| u16::from(value) * 257).collect(),
+    }
+}
+
+/// Writes `2 (d - min) / (max - min) - 1` of the depths `of`, least and largest being those of `whole`.
+fn stretch(of: &[u16], whole: &[u16], out: &mut [f32]) {
+    let low = whole.iter().copied().min().unwrap_or(0);
+    let range = f32::from(whole.iter().copied().max().unwrap_or(0) - low).max(1.0);
+    for (value, depth) in out.iter_mut().zip(of) {
+        *value = 2.0 * f32::from(depth.saturating_sub(low)) / range - 1.0;
     }
 }
 

@@ -109,7 +109,7 @@ pub fn write_new(
     let (seen, each) = match &request.prompts {
         Prompts::Asked { asked, each } => {
             prompter.check(asked, &painter)?;
-            (prompter.prompts(asked, data, request.sample.count.div_ceil(*each))?, *each)
+            (prompter.prompts(asked, data, request.sample.count.div_ceil(*each), painter.size(recipe))?, *each)
         }
         Prompts::Recorded(prompts, _) => (prompter.recorded(prompts.clone())?, 1),
     };

@@ -95,11 +95,17 @@ pub struct Prompter<'p> {
 }
 
 impl Prompter<'_> {
-    /// `count` prompts, `each` of them in a row the same.
+    /// `count` prompts, for pictures of this height and width.
     ///
     /// # Errors
     /// [`PipelineError::Usage`] where the run does not take what was asked, or what was not asked cannot be had.
-    pub fn prompts(&self, asked: &Asked, data: Option<&Dataset>, count: usize) -> Result<Vec<Seen>> {
+    pub fn prompts(
+        &self,
+        asked: &Asked,
+        data: Option<&Dataset>,
+        count: usize,
+        size: [u32; 2],
+    ) -> Result<Vec<Seen>> {
         let condition = &self.recipe.condition;
         let class = asked.class.as_ref().map(|class| self.class(class)).transpose()?;
         if let (Some(text), Some(tokenizer)) = (&asked.text, self.conditioner.text()) {
@@ -109,10 +115,14 @@ impl Prompter<'_> {
         let words = condition.class || condition.text.is_some() || condition.embedding.is_some();
         let lacks_template = condition.template.is_some() && !asked.has_template() && !(asked.unconditional && !words);
         let lacks_words = (condition.text.is_some() || condition.embedding.is_some()) && !asked.asks();
+        if lacks_template && size != [self.recipe.data.image_size; 2] {
+            let message = "--size: held-out templates are of the trained size; give a larger one with --template";
+            return Err(PipelineError::Usage(message.into()));
+        }
         if lacks_template || lacks_words {
             return self.of_held_out(&own, asked.asks(), data, count);
         }
-        let template = self.template_of_file(asked, data)?;
+        let template = self.template_of_file(asked, data, size)?;
         let seen = |index: usize| {
             let mut prompt = own.clone();
             if condition.class && !asked.asks() {
@@ -272,7 +282,7 @@ impl Prompter<'_> {
         Ok(new.into_iter().chain(old).map(|(place, _)| place).filter(|place| *place < held_out).collect())
     }
 
-    fn template_of_file(&self, asked: &Asked, data: Option<&Dataset>) -> Result<Option<Tensor>> {
+    fn template_of_file(&self, asked: &Asked, data: Option<&Dataset>, size: [u32; 2]) -> Result<Option<Tensor>> {
         let (path, derives) = match (&asked.template, &asked.template_of) {
             (Some(path), _) => (path, false),
             (None, Some(path)) => (path, true),
@@ -281,13 +291,18 @@ impl Prompter<'_> {
         let held_out = held_out(data)?;
         let picture = read_picture(path, held_out)?;
         let name = path.display().to_string();
-        let values = match derives {
-            true => held_out.derive_template(&picture),
-            false => held_out.read_template(&name, &picture),
+        let image_size = self.recipe.data.image_size;
+        let trained = held_out.template_size() as u32;
+        let large = size.map(|side| side * trained / image_size);
+        let values = match (derives, size == [image_size; 2]) {
+            (true, true) => held_out.derive_template(&picture),
+            (true, false) => return Err(PipelineError::Usage("--template-of: with --size, give the --template itself".into())),
+            (false, true) => held_out.read_template(&name, &picture),
+            (false, false) => held_out.read_large_template(&name, &picture, large),
         };
         let flag = if derives { "--template-of" } else { "--template" };
         let values = values.map_err(|error| PipelineError::Usage(format!("{flag}: {error}")))?;
-        Ok(Some(of_size(&values, held_out)))
+        Ok(Some(Tensor::from_slice(&values).view([-1, large[0].into(), large[1].into()])))
     }
 
     fn seen(&self, mut prompt: Prompt, template: Option<Tensor>, truth: Option<Picture>) -> Result<Seen> {
