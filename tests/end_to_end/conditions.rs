@@ -135,7 +135,8 @@ fn held_out_captions_are_the_default_and_every_picture_can_be_made_again() {
     let of = out.join("samples.json");
     succeed(&["sample", text(text_run()), "--again", text(&of), "-o", text(&again)]);
     assert_eq!(pictures(&out), pictures(&again));
-    let message = fail(&["sample", text(template_run()), "--again", text(&of), "-o", text(&folder.path().join("x"))], &[2]);
+    let message =
+        fail(&["sample", text(template_run()), "--again", text(&of), "-o", text(&folder.path().join("x"))], &[2]);
     assert!(message.contains("other weights"), "{message}");
 }
 
@@ -170,7 +171,8 @@ fn what_a_run_does_not_take_is_explained_and_nothing_is_written() {
 fn a_template_steers_the_pictures() {
     let folder = tempfile::tempdir().unwrap();
     let run = template_run();
-    let maps = [0, 1].map(|index| png(&folder, &format!("{index}.png"), &Scene::new(9, index, 2).draw(24).unwrap().template));
+    let maps =
+        [0, 1].map(|index| png(&folder, &format!("{index}.png"), &Scene::new(9, index, 2).draw(24).unwrap().template));
     let drawn = |arguments: &[&str]| pictures(&sample(&folder, run, &[&["-n", "2"], arguments].concat()));
     let first = drawn(&["--template", &maps[0]]);
     assert_eq!(first, drawn(&["--template", &maps[0]]));
@@ -218,7 +220,9 @@ fn a_picture_is_completed_from_what_is_kept() {
     let picture = png(&folder, "picture.png", &Scene::new(9, 0, 2).draw(24).unwrap().image);
     let complete = |seed: &str, how: &[&str]| {
         let out = folder.path().join(format!("{seed}-{}", how.join("-").replace(['/', '='], "_")));
-        succeed(&[&["complete", text(text_run()), &picture, "-n", "2", "--seed", seed, "-o", text(&out)], how].concat());
+        succeed(
+            &[&["complete", text(text_run()), &picture, "-n", "2", "--seed", seed, "-o", text(&out)], how].concat(),
+        );
         out
     };
     let rows = |folder: &Path| {
@@ -263,7 +267,9 @@ fn kinds_combine_and_larger_pictures_follow_a_larger_template() {
     );
     let llama = "type = \"llama\"\nn_layer = 1\nn_head = 2\ndim = 16\nmultiple_of = 8\ncondition_dropout = 0.2\n\
                  text_loss_weight = 0.1\ntokens = \"encode\"\n";
-    let of = conditioned(&condition).replace(GPT, llama).replace("image_size = 24", "image_size = 24\nshort_side = 28\ncrop = \"random\"");
+    let of = conditioned(&condition)
+        .replace(GPT, llama)
+        .replace("image_size = 24", "image_size = 24\nshort_side = 28\ncrop = \"random\"");
     let run = train(folder.path(), &of, &[]);
     let out = sample(&folder, &run, &["-n", "2"]);
     let first = &record(&out)["samples"][0];
@@ -271,7 +277,8 @@ fn kinds_combine_and_larger_pictures_follow_a_larger_template() {
     let image = png(&folder, "image.png", &Scene::new(9, 3, 2).draw(24).unwrap().image);
     sample(&folder, &run, &["-n", "2", "--template-of", &image, "--class", "circle", "--text", "a small red circle"]);
     let edges = png(&folder, "edges.png", &gray(48, 24, |x, y| u8::from(x % 16 == 3 || y == 12)));
-    let wide = |seed: &str| sample(&folder, &run, &["-n", "1", "--template", &edges, "--size", "24x48", "--seed", seed]);
+    let wide =
+        |seed: &str| sample(&folder, &run, &["-n", "1", "--template", &edges, "--size", "24x48", "--seed", seed]);
     let one = wide("1");
     assert_eq!(image::open(one.join("000000.png")).unwrap().to_rgb8().dimensions(), (48, 24));
     assert_ne!(pictures(&one), pictures(&wide("2")));
@@ -282,8 +289,12 @@ fn kinds_combine_and_larger_pictures_follow_a_larger_template() {
 #[test]
 fn a_template_run_that_was_killed_goes_on_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
-    let of = conditioned(&format!("[condition.template]\ntype = \"downsampled\"\nfactor = 2\n{}", TEMPLATE.replace("downsampling = 4", "downsampling = 2")));
-    let (path, whole, stopped) = (recipe(folder.path(), &of), folder.path().join("whole"), folder.path().join("stopped"));
+    let of = conditioned(&format!(
+        "[condition.template]\ntype = \"downsampled\"\nfactor = 2\n{}",
+        TEMPLATE.replace("downsampling = 4", "downsampling = 2")
+    ));
+    let (path, whole, stopped) =
+        (recipe(folder.path(), &of), folder.path().join("whole"), folder.path().join("stopped"));
     succeed(&["train", &path, "--run", text(&whole)]);
     for stage in ["template", "tokenizer", "tokens"] {
         let resume = if stage == "template" { None } else { Some("--resume") };
@@ -325,8 +336,7 @@ fn vectors_beside_the_images_are_a_condition() {
     let vectors = folder.path().join("vectors.safetensors");
     tch::Tensor::write_safetensors(&tensors, &vectors).unwrap();
     let source = format!("type = \"folder\"\ntrain = \"{}\"", text(&images));
-    let condition =
-        format!("[condition.embedding]\ntrain = [\"{}\"]\nlength = 2\ndim = 5\n", text(&vectors));
+    let condition = format!("[condition.embedding]\ntrain = [\"{}\"]\nlength = 2\ndim = 5\n", text(&vectors));
     let of = conditioned(&condition)
         .replace("type = \"shapes\"\ncount = 96\nheld_out_count = 32\nmax_objects = 2", &source)
         .replace("image_size = 24", "image_size = 24\nheld_out = 0.2");
@@ -350,14 +360,22 @@ fn recipes_whose_conditions_do_not_fit_are_refused_before_a_run_is_made() {
     let pixelcnn = "type = \"pixelcnn\"\ndim = 8\nnum_layers = 3\n";
     for (of, words) in [
         (conditioned("[condition.text]\nlength = 2\n"), &["text.length", "3 to 4096"][..]),
-        (conditioned("[condition.text]\ntokenizer = \"nowhere.json\"\n"), &["condition.text.tokenizer", "nowhere.json"]),
+        (
+            conditioned("[condition.text]\ntokenizer = \"nowhere.json\"\n"),
+            &["condition.text.tokenizer", "nowhere.json"],
+        ),
         (conditioned("[condition.text]\n").replace(GPT, pixelcnn), &["`pixelcnn` takes no text"]),
         (conditioned("[condition.template]\ntype = \"given\"\n"), &["template", "needs [template]"]),
         (conditioned(TEMPLATE), &["condition.template"]),
-        (conditioned(&format!("[condition.template]\ntype = \"downsampled\"\nfactor = 7\n{TEMPLATE}")), &["template.factor", "7"]),
+        (
+            conditioned(&format!("[condition.template]\ntype = \"downsampled\"\nfactor = 7\n{TEMPLATE}")),
+            &["template.factor", "7"],
+        ),
         (conditioned(&format!("[condition.template]\ntype = \"sketch\"\n{TEMPLATE}")), &["sketch", "edges"]),
         (
-            conditioned(&format!("[condition.template]\ntype = \"given\"\n{TEMPLATE}[template.loss]\nreconstruction = \"l1\"\n")),
+            conditioned(&format!(
+                "[condition.template]\ntype = \"given\"\n{TEMPLATE}[template.loss]\nreconstruction = \"l1\"\n"
+            )),
             &["reconstruction", "cross-entropy"],
         ),
         (conditioned("[condition]\ncoordinates = 1\n"), &["coordinates", "2 to 65536"]),

@@ -302,9 +302,7 @@ impl fmt::Display for Metrics {
             )?;
             writeln!(out, "(samples_fd_vgg_cifar10) {distance:.4}")?;
         }
-        for (what, checked) in
-            [("reconstructions", self.reconstructions_checked), ("samples", self.samples_checked)]
-        {
+        for (what, checked) in [("reconstructions", self.reconstructions_checked), ("samples", self.samples_checked)] {
             if let Some(checked) = checked {
                 write!(out, "{what} by the checker:\n{checked}")?;
             }

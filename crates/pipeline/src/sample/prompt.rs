@@ -99,13 +99,7 @@ impl Prompter<'_> {
     ///
     /// # Errors
     /// [`PipelineError::Usage`] where the run does not take what was asked, or what was not asked cannot be had.
-    pub fn prompts(
-        &self,
-        asked: &Asked,
-        data: Option<&Dataset>,
-        count: usize,
-        size: [u32; 2],
-    ) -> Result<Vec<Seen>> {
+    pub fn prompts(&self, asked: &Asked, data: Option<&Dataset>, count: usize, size: [u32; 2]) -> Result<Vec<Seen>> {
         let condition = &self.recipe.condition;
         let class = asked.class.as_ref().map(|class| self.class(class)).transpose()?;
         if let (Some(text), Some(tokenizer)) = (&asked.text, self.conditioner.text()) {
@@ -296,7 +290,9 @@ impl Prompter<'_> {
         let large = size.map(|side| side * trained / image_size);
         let values = match (derives, size == [image_size; 2]) {
             (true, true) => held_out.derive_template(&picture),
-            (true, false) => return Err(PipelineError::Usage("--template-of: with --size, give the --template itself".into())),
+            (true, false) => {
+                return Err(PipelineError::Usage("--template-of: with --size, give the --template itself".into()));
+            }
             (false, true) => held_out.read_template(&name, &picture),
             (false, false) => held_out.read_large_template(&name, &picture, large),
         };
