@@ -3,8 +3,8 @@
 use std::{fmt, ops::Range, sync::Arc};
 
 use crate::{
-    BadFile, DataConfig, DataError, Facts, Filter, OnBad, Permutation, Picture, Pixels, Sample, Source, TemplateConfig,
-    TemplateKind, Transform, sources::Opening,
+    BadFile, DataConfig, DataError, Facts, OnBad, Permutation, Sample, Source, TemplateConfig, TemplateKind, TemplateReader,
+    Transform, sources::Opening,
 };
 
 /// The key of the split: a constant, so that the same samples are held out whatever the seed of a run.
@@ -41,8 +41,7 @@ pub(crate) struct Reading {
     pub max_bad: f64,
     pub workers: Option<usize>,
     pub prefetch: usize,
-    pub template: Option<TemplateConfig>,
-    pub filter: Filter,
+    pub templates: Option<TemplateReader>,
     class_names: Vec<String>,
     num_classes: u32,
 }
@@ -80,8 +79,7 @@ impl DataConfig {
             max_bad: self.max_bad,
             workers: self.workers,
             prefetch: self.prefetch,
-            template: self.template.clone(),
-            filter: self.resize,
+            templates: TemplateReader::new(self),
             class_names: train.facts().class_names.clone(),
             num_classes: train.facts().num_classes.max(other),
         });
@@ -202,100 +200,14 @@ impl View {
         self.template_kind().is_some()
     }
 
-    /// Whether templates are derived from images, and not the source's.
-    pub fn derives_template(&self) -> bool {
-        self.derived_kind().is_some()
-    }
-
     /// What the templates are, where there are any.
-    pub fn template_kind(&self) -> Option<TemplateKind> {
-        self.derived_kind().or_else(|| self.facts().template.clone())
+    pub fn template_kind(&self) -> Option<&TemplateKind> {
+        self.templates().map(TemplateReader::kind)
     }
 
-    /// Width and height of a template in pixels.
-    pub fn template_size(&self) -> usize {
-        self.transform().template_size()
-    }
-
-    fn derived_kind(&self) -> Option<TemplateKind> {
-        self.reading.template.as_ref().and_then(TemplateConfig::kind)
-    }
-
-    /// The template `[C', S, S]` of an image as a model sees it, `[C, H, W]` in [-1, 1]; none where the source has it.
-    pub(crate) fn derived(&self, image: &[f32]) -> Option<Vec<f32>> {
-        let template = self.reading.template.as_ref()?;
-        template.derive(image, self.transform().size() as u32, self.reading.filter)
-    }
-
-    /// The template `[C', S, S]` of an image, of views that derive templates.
-    ///
-    /// # Errors
-    /// [`DataError::Bad`] where they are the source's own.
-    pub fn derive_template(&self, picture: &Picture) -> Result<Vec<f32>, DataError> {
-        let image = self.transform().image(picture)?;
-        let missing =
-            || DataError::bad("the image", "templates are not derived from images here: give the template itself");
-        self.derived(&image).ok_or_else(missing)
-    }
-
-    /// A template that somebody hands in, `[C', S, S]`: exactly as large as a model sees it, or, where the source has the templates, as
-    /// large as the images.
-    ///
-    /// # Errors
-    /// [`DataError::Bad`] with `name` where it has another size, another kind of pixels, or labels that it should not.
-    pub fn read_template(&self, name: &str, picture: &Picture) -> Result<Vec<f32>, DataError> {
-        let (size, image_size) = (self.template_size() as u32, self.transform().size() as u32);
-        let found = [picture.width(), picture.height()];
-        let fits = found == [size; 2] || !self.derives_template() && found == [image_size; 2];
-        if !fits {
-            let reason = format!("has {} x {} pixels, templates here have {size} x {size}", found[0], found[1]);
-            return Err(DataError::bad(name, reason));
-        }
-        self.read_template_of_any_size(name, picture)
-    }
-
-    /// As [`read_template`](Self::read_template) for a picture that is larger than those trained on: `[C', H, W]` of exactly this height
-    /// and width.
-    ///
-    /// # Errors
-    /// As [`read_template`](Self::read_template).
-    pub fn read_large_template(
-        &self,
-        name: &str,
-        picture: &Picture,
-        [height, width]: [u32; 2],
-    ) -> Result<Vec<f32>, DataError> {
-        let kind = self.kind_of_pixels(name, picture)?;
-        let found = [picture.height(), picture.width()];
-        match found == [height, width] {
-            true => self.transform().whole_template(name, picture, &kind),
-            false => {
-                let [tall, wide] = found;
-                let reason = format!("is {tall} pixels high and {wide} wide, this size needs {height} and {width}");
-                Err(DataError::bad(name, reason))
-            }
-        }
-    }
-
-    /// As [`read_template`](Self::read_template) of the source's own templates, cut out and resized as those are.
-    ///
-    /// # Errors
-    /// [`DataError::Bad`] with `name` where it has another kind of pixels, or labels that it should not.
-    pub fn read_template_of_any_size(&self, name: &str, picture: &Picture) -> Result<Vec<f32>, DataError> {
-        let kind = self.kind_of_pixels(name, picture)?;
-        self.transform().named_template(name, picture, &kind)
-    }
-
-    /// What the templates are, once it is known that the picture can be one by its pixels.
-    fn kind_of_pixels(&self, name: &str, picture: &Picture) -> Result<TemplateKind, DataError> {
-        let kind = self.template_kind().ok_or_else(|| DataError::bad(name, "there are no templates here"))?;
-        if matches!((&kind, picture.pixels()), (TemplateKind::Picture(_), Pixels::Gray8(_) | Pixels::Gray16(_))) {
-            return Err(DataError::bad(name, "is grey, and templates here are in colour"));
-        }
-        if matches!((&kind, picture.pixels()), (TemplateKind::Gray(_) | TemplateKind::Depth(_), Pixels::Rgb8(_))) {
-            return Err(DataError::bad(name, "is in colour, and templates here are grey"));
-        }
-        Ok(kind)
+    /// How templates become what a model sees, where there are any.
+    pub fn templates(&self) -> Option<&TemplateReader> {
+        self.reading.templates.as_ref()
     }
 
     /// Items of the source that were left out when it was opened, under `on_bad = "skip"`.

@@ -25,5 +25,5 @@ pub use permutation::Permutation;
 pub use picture::{Picture, Pixels};
 pub use source::{DepthMap, Facts, GrayTemplate, LabelMap, PictureTemplate, Sample, Source, TemplateKind};
 pub use sources::{FolderConfig, ManifestConfig, PairsConfig, ShapesConfig, SourceConfig, TarConfig};
-pub use template::{DownsampledTemplate, EdgesTemplate, GivenTemplate, GrayedTemplate, TemplateConfig};
+pub use template::{DownsampledTemplate, EdgesTemplate, GivenTemplate, GrayedTemplate, TemplateConfig, TemplateReader};
 pub use transform::{Part, Transform};

@@ -65,16 +65,18 @@ fn derived_templates_follow_the_cut_image() {
         let batch = batch.into_iter().next().unwrap().unwrap();
         let templates = batch.templates.unwrap();
         assert_eq!(templates.shape, [4, channels, size, size], "{template}");
-        assert!(data.train.derives_template() && data.train.template_size() == size);
+        let reader = data.train.templates().unwrap();
+        assert!(reader.derives() && reader.size() == size);
         let sample = data.train.get(0).unwrap();
-        let derived = data.train.derive_template(&sample.image).unwrap();
+        let derived = reader.derive(&sample.image).unwrap();
         assert_eq!(templates.values[..channels * size * size], derived);
     }
     let given = config("type = \"given\"\nsize = 16").open().unwrap();
     let sample = given.train.get(0).unwrap();
-    let error = given.train.derive_template(&sample.image).unwrap_err().to_string();
+    let reader = given.train.templates().unwrap();
+    let error = reader.derive(&sample.image).unwrap_err().to_string();
     assert!(error.contains("give the template itself"), "{error}");
-    assert_eq!(given.train.read_template("map", sample.template.as_ref().unwrap()).unwrap().len(), 256);
-    let error = given.train.read_large_template("map", sample.template.as_ref().unwrap(), [32, 64]).unwrap_err();
+    assert_eq!(reader.read("map", sample.template.as_ref().unwrap()).unwrap().len(), 256);
+    let error = reader.read_large("map", sample.template.as_ref().unwrap(), [32, 64]).unwrap_err();
     assert!(error.to_string().contains("this size needs 32 and 64"), "{error}");
 }

@@ -107,11 +107,10 @@ impl Builder {
 
     fn empty(&self, len: usize, position: u64) -> Batch {
         let (transform, size) = (self.view.transform(), self.view.transform().size());
-        let side = self.view.template_size();
-        let templates = self.view.template_kind().map(|kind| Templates {
-            values: Vec::with_capacity(len * kind.channels() * side * side),
-            shape: [0, kind.channels(), side, side],
-            kind,
+        let templates = self.view.templates().map(|reader| {
+            let (kind, side) = (reader.kind().clone(), reader.size());
+            let values = Vec::with_capacity(len * kind.channels() * side * side);
+            Templates { values, shape: [0, kind.channels(), side, side], kind }
         });
         Batch {
             images: Vec::with_capacity(len * transform.channels() * size * size),
@@ -157,7 +156,7 @@ impl Builder {
         let mut image = vec![0.0; values];
         transform.write_image(&sample.image, cut, workspace, &mut image)?;
         if let Some(templates) = &mut batch.templates {
-            match self.view.derived(&image) {
+            match self.view.templates().and_then(|reader| reader.of_image(&image)) {
                 Some(template) => {
                     templates.values.extend(template);
                     templates.shape[0] += 1;

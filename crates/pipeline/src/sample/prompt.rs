@@ -1,13 +1,10 @@
 //! What single pictures are conditioned on: as the call asks, or as held-out samples have it.
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashSet, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
-use vqkit_data::{Dataset, View};
+use vqkit_data::{DataError, Dataset, Sample, TemplateKind, TemplateReader, View};
 use vqkit_priors::{Condition, Text};
 use vqkit_torch::{TokenGrid, Tokens};
 use vqkit_vqvae::Tokenizer;
@@ -116,7 +113,7 @@ impl Prompter<'_> {
         if lacks_template || lacks_words {
             return self.of_held_out(&own, asked.asks(), data, count);
         }
-        let template = self.template_of_file(asked, data, size)?;
+        let template = self.template_of_file(asked, size)?;
         let seen = |index: usize| {
             let mut prompt = own.clone();
             if condition.class && !asked.asks() {
@@ -249,7 +246,7 @@ impl Prompter<'_> {
                 ..Prompt::default()
             };
             let prompt = if replaces { asked.clone() } else { own };
-            let template = condition.template.as_ref().map(|_| template_of_sample(held_out, &sample)).transpose()?;
+            let template = condition.template.as_ref().map(|_| self.template_of_sample(&sample)).transpose()?;
             let truth = Tensor::from_slice(&held_out.transform().image(&sample.image)?);
             let shape = Domain::Images.shape(&self.recipe.data);
             let truth = shape.pictures(&truth.view([1, shape.channels as i64, shape.size.into(), shape.size.into()]));
@@ -276,29 +273,50 @@ impl Prompter<'_> {
         Ok(new.into_iter().chain(old).map(|(place, _)| place).filter(|place| *place < held_out).collect())
     }
 
-    fn template_of_file(&self, asked: &Asked, data: Option<&Dataset>, size: [u32; 2]) -> Result<Option<Tensor>> {
-        let (path, derives) = match (&asked.template, &asked.template_of) {
-            (Some(path), _) => (path, false),
-            (None, Some(path)) => (path, true),
+    fn template_of_file(&self, asked: &Asked, size: [u32; 2]) -> Result<Option<Tensor>> {
+        let (path, flag) = match (&asked.template, &asked.template_of) {
+            (Some(path), _) => (path, "--template"),
+            (None, Some(path)) => (path, "--template-of"),
             (None, None) => return Ok(None),
         };
-        let held_out = held_out(data)?;
-        let picture = read_picture(path, held_out)?;
-        let name = path.display().to_string();
         let image_size = self.recipe.data.image_size;
-        let trained = held_out.template_size() as u32;
-        let large = size.map(|side| side * trained / image_size);
-        let values = match (derives, size == [image_size; 2]) {
-            (true, true) => held_out.derive_template(&picture),
-            (true, false) => {
-                return Err(PipelineError::Usage("--template-of: with --size, give the --template itself".into()));
+        let is_trained_size = size == [image_size; 2];
+        if flag == "--template-of" && !is_trained_size {
+            return Err(PipelineError::Usage("--template-of: with --size, give the --template itself".into()));
+        }
+        let reader = self.reader()?;
+        let usage = |error: DataError| PipelineError::Usage(format!("{flag}: {error}"));
+        let name = path.display().to_string();
+        let bytes = std::fs::read(path)
+            .map_err(|error| PipelineError::Usage(format!("{flag}: cannot read {name}: {error}")))?;
+        let large = size.map(|side| side * reader.size() as u32 / image_size);
+        let values = match flag {
+            "--template-of" => reader.derive(&vqkit_data::decode(&bytes, &name).map_err(usage)?),
+            _ => {
+                let picture = decode(&bytes, &name, reader.kind()).map_err(usage)?;
+                match is_trained_size {
+                    true => reader.read(&name, &picture),
+                    false => reader.read_large(&name, &picture, large),
+                }
             }
-            (false, true) => held_out.read_template(&name, &picture),
-            (false, false) => held_out.read_large_template(&name, &picture, large),
         };
-        let flag = if derives { "--template-of" } else { "--template" };
-        let values = values.map_err(|error| PipelineError::Usage(format!("{flag}: {error}")))?;
-        Ok(Some(Tensor::from_slice(&values).view([-1, large[0].into(), large[1].into()])))
+        Ok(Some(Tensor::from_slice(&values.map_err(usage)?).view([-1, large[0].into(), large[1].into()])))
+    }
+
+    fn reader(&self) -> Result<TemplateReader> {
+        let missing = || PipelineError::Usage("condition.template: the recipe has no templates".into());
+        TemplateReader::new(&self.recipe.data).ok_or_else(missing)
+    }
+
+    /// The template of a held-out sample.
+    fn template_of_sample(&self, sample: &Sample) -> Result<Tensor> {
+        let reader = self.reader()?;
+        let values = match &sample.template {
+            Some(template) if !reader.derives() => reader.read_of_any_size(&sample.key, template)?,
+            _ => reader.derive(&sample.image)?,
+        };
+        let size = reader.size() as i64;
+        Ok(Tensor::from_slice(&values).view([-1, size, size]))
     }
 
     fn seen(&self, mut prompt: Prompt, template: Option<Tensor>, truth: Option<Picture>) -> Result<Seen> {
@@ -337,35 +355,17 @@ fn held_out(data: Option<&Dataset>) -> Result<&View> {
     match data {
         Some(data) if !data.held_out.is_empty() => Ok(&data.held_out),
         _ => Err(PipelineError::Usage(
-            "the run's data is not there, and what is not asked for is taken from its held-out samples: set data.root, or \
-             give every condition"
+            "what is not asked for is taken from held-out samples, and the run's data cannot be opened: put it where the recipe says, \
+             or give every condition"
                 .into(),
         )),
     }
 }
 
-fn template_of_sample(view: &View, sample: &vqkit_data::Sample) -> Result<Tensor> {
-    let values = match &sample.template {
-        Some(template) if !view.derives_template() => view.read_template_of_any_size(&sample.key, template)?,
-        _ => view.derive_template(&sample.image)?,
-    };
-    Ok(of_size(&values, view))
-}
-
-fn of_size(values: &[f32], view: &View) -> Tensor {
-    let size = view.template_size() as i64;
-    Tensor::from_slice(values).view([-1, size, size])
-}
-
-fn read_picture(path: &Path, view: &View) -> Result<vqkit_data::Picture> {
-    let bytes = std::fs::read(path).map_err(|_| {
-        PipelineError::Usage(format!("--template: there is no file {}, or it cannot be read", path.display()))
-    })?;
-    let is_labels = matches!(view.template_kind(), Some(vqkit_data::TemplateKind::Labels(_)));
-    let name = path.display().to_string();
-    let picture = match is_labels {
-        true => vqkit_data::decode_labels(&bytes, &name),
-        false => vqkit_data::decode(&bytes, &name),
-    };
-    picture.map_err(|error| PipelineError::Usage(format!("--template: {error}")))
+/// Label maps may be palettes, whose indices are the labels.
+fn decode(bytes: &[u8], name: &str, kind: &TemplateKind) -> Result<vqkit_data::Picture, DataError> {
+    match kind {
+        TemplateKind::Labels(_) => vqkit_data::decode_labels(bytes, name),
+        _ => vqkit_data::decode(bytes, name),
+    }
 }
