@@ -258,6 +258,23 @@ fn a_picture_is_completed_from_what_is_kept() {
     }
 }
 
+/// A prior of convolutions takes a class as a bias and a template as aligned maps, and says what is missing.
+#[test]
+fn a_pixelcnn_takes_a_class_and_a_template() {
+    let folder = tempfile::tempdir().unwrap();
+    let pixelcnn = "type = \"pixelcnn\"\ndim = 8\nnum_layers = 3\n";
+    let condition = format!("[condition]\nclass = true\n[condition.template]\ntype = \"given\"\n{TEMPLATE}");
+    let run = train(folder.path(), &conditioned(&condition).replace(GPT, pixelcnn), &[]);
+    let maps = [0, 1].map(|index| png(&folder, &format!("{index}.png"), &Scene::new(9, index, 2).draw(24).unwrap().template));
+    let drawn = |arguments: &[&str]| pictures(&sample(&folder, &run, &[&["-n", "2"], arguments].concat()));
+    let first = drawn(&["--template", &maps[0], "--class", "circle"]);
+    assert_ne!(first, drawn(&["--template", &maps[1], "--class", "circle"]));
+    assert_ne!(first, drawn(&["--template", &maps[0], "--class", "cross"]));
+    let out = folder.path().join("refused");
+    let message = fail(&["sample", text(&run), "--template", &maps[0], "-o", text(&out)], &[2]);
+    assert!(message.contains("without dropout") && message.contains("--class and --template"), "{message}");
+}
+
 /// Every kind at once, in a transformer of the other kind, on derived templates; larger pictures follow a larger template.
 #[test]
 fn kinds_combine_and_larger_pictures_follow_a_larger_template() {

@@ -113,15 +113,15 @@ impl Prompter<'_> {
         if lacks_template || lacks_words {
             return self.of_held_out(&own, asked.asks(), data, count);
         }
-        let template = self.template_of_file(asked, size)?;
+        let Seen { prompt, template, .. } = self.seen(own, self.template_of_file(asked, size)?, None)?;
         let seen = |index: usize| {
-            let mut prompt = own.clone();
+            let mut prompt = prompt.clone();
             if condition.class && !asked.asks() {
                 prompt.class = self.classes.get(index % self.classes.len().max(1)).cloned();
             }
-            self.seen(prompt, template.as_ref().map(Tensor::shallow_clone), None)
+            Seen { prompt, template: template.as_ref().map(Tensor::shallow_clone), truth: None }
         };
-        (0..count).map(seen).collect()
+        Ok((0..count).map(seen).collect())
     }
 
     /// What priors take of prompts, which all have the same kinds.
@@ -180,7 +180,9 @@ impl Prompter<'_> {
         self.check_kinds(asked)?;
         let condition = &self.recipe.condition;
         let leaves_out = asked.asks()
-            && (condition.class && asked.class.is_none() || condition.text.is_some() && asked.text.is_none());
+            && (condition.class && asked.class.is_none()
+                || condition.text.is_some() && asked.text.is_none()
+                || condition.embedding.is_some());
         if (leaves_out || asked.unconditional) && !painter.has_null() {
             let words = condition.in_words();
             return Err(PipelineError::Usage(format!(
