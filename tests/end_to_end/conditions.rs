@@ -265,7 +265,8 @@ fn a_pixelcnn_takes_a_class_and_a_template() {
     let pixelcnn = "type = \"pixelcnn\"\ndim = 8\nnum_layers = 3\n";
     let condition = format!("[condition]\nclass = true\n[condition.template]\ntype = \"given\"\n{TEMPLATE}");
     let run = train(folder.path(), &conditioned(&condition).replace(GPT, pixelcnn), &[]);
-    let maps = [0, 1].map(|index| png(&folder, &format!("{index}.png"), &Scene::new(9, index, 2).draw(24).unwrap().template));
+    let maps =
+        [0, 1].map(|index| png(&folder, &format!("{index}.png"), &Scene::new(9, index, 2).draw(24).unwrap().template));
     let drawn = |arguments: &[&str]| pictures(&sample(&folder, &run, &[&["-n", "2"], arguments].concat()));
     let first = drawn(&["--template", &maps[0], "--class", "circle"]);
     assert_ne!(first, drawn(&["--template", &maps[1], "--class", "circle"]));

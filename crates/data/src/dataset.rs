@@ -3,8 +3,8 @@
 use std::{fmt, ops::Range, sync::Arc};
 
 use crate::{
-    BadFile, DataConfig, DataError, Facts, OnBad, Permutation, Sample, Source, TemplateConfig, TemplateKind, TemplateReader,
-    Transform, sources::Opening,
+    BadFile, DataConfig, DataError, Facts, OnBad, Permutation, Sample, Source, TemplateConfig, TemplateKind,
+    TemplateReader, Transform, sources::Opening,
 };
 
 /// The key of the split: a constant, so that the same samples are held out whatever the seed of a run.

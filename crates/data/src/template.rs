@@ -192,7 +192,8 @@ impl TemplateReader {
     /// [`DataError::Bad`] where they are the source's own.
     pub fn derive(&self, picture: &Picture) -> Result<Vec<f32>, DataError> {
         let image = self.transform.image(picture)?;
-        let missing = || DataError::bad("the image", "templates are not derived from images here: give the template itself");
+        let missing =
+            || DataError::bad("the image", "templates are not derived from images here: give the template itself");
         self.of_image(&image).ok_or_else(missing)
     }
 

@@ -11,7 +11,8 @@ fn a_part_says_where_it_lies_and_templates_are_cut_alike() {
     let folder = tempdir().unwrap();
     for name in ["images", "templates"] {
         std::fs::create_dir(folder.path().join(name)).unwrap();
-        let values: Vec<u8> = (0..40u32).flat_map(|row| (0..40).map(move |column| (row / 2 * 5 + column / 20) as u8)).collect();
+        let values: Vec<u8> =
+            (0..40u32).flat_map(|row| (0..40).map(move |column| (row / 2 * 5 + column / 20) as u8)).collect();
         let path = folder.path().join(name).join("a.png");
         image::save_buffer(path, &values, 40, 40, image::ExtendedColorType::L8).unwrap();
     }
@@ -52,8 +53,7 @@ fn a_part_says_where_it_lies_and_templates_are_cut_alike() {
 #[test]
 fn derived_templates_follow_the_cut_image() {
     let config = |template: &str| {
-        let mut config: DataConfig =
-            toml::from_str("image_size = 32\n[source]\ntype = \"shapes\"\ncount = 8").unwrap();
+        let mut config: DataConfig = toml::from_str("image_size = 32\n[source]\ntype = \"shapes\"\ncount = 8").unwrap();
         config.template = Some(toml::from_str(template).unwrap());
         config
     };
@@ -61,7 +61,11 @@ fn derived_templates_follow_the_cut_image() {
         [("type = \"edges\"", 1, 32), ("type = \"downsampled\"\nfactor = 4", 3, 8), ("type = \"gray\"", 1, 32)]
     {
         let data = config(template).open().unwrap();
-        let batch = Loader::new(&data.train, LoaderConfig { batch_size: 4, order: Order::Sequential, ..LoaderConfig::default() }).unwrap();
+        let batch = Loader::new(
+            &data.train,
+            LoaderConfig { batch_size: 4, order: Order::Sequential, ..LoaderConfig::default() },
+        )
+        .unwrap();
         let batch = batch.into_iter().next().unwrap().unwrap();
         let templates = batch.templates.unwrap();
         assert_eq!(templates.shape, [4, channels, size, size], "{template}");

@@ -15,6 +15,7 @@ use crate::{
     recipe::{EmbeddingCondition, Recipe},
     run::Run,
     text_tokenizer::{TextTokenizer, mask},
+    train_tokenizer,
 };
 
 /// The file of the text tokenizer in the folder of the stage `tokens`.
@@ -50,7 +51,7 @@ impl<'r> Conditioner<'r> {
         let coordinates = match condition.coordinates {
             None => None,
             Some(levels) => {
-                let images = load::tokenizer(run, recipe, Domain::Images, context)?;
+                let (_, images) = train_tokenizer::build(recipe, Domain::Images, context)?;
                 let shapes = images.grid_shapes(recipe.data.image_size.into())?;
                 Some(([shapes[0][0], shapes[0][1]], levels))
             }

@@ -37,8 +37,6 @@ pub fn html(
     codebooks: &[(String, Picture)],
 ) -> Result<String> {
     let name = &recipe.head.name;
-    let [samples, sheet] = ["grid.png", "sheet.png"].map(|file| read_picture(&run.folder(sample::STAGE).join(file)));
-    let (samples, sheet) = (samples?, sheet?);
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -57,29 +55,7 @@ pub fn html(
                     p { "Templates: " (name.replace('_', " ")) " " (format!("{figure:.4}")) }
                 }
                 (rate_table(metrics))
-                @if let Some(samples) = samples { h2 { "Samples" } (image("samples", &samples)) }
-                @if let Some(sheet) = sheet {
-                    p { "In every row a condition, the held-out image that it belongs to, if any, and what was drawn for it." }
-                    (image("samples by condition", &sheet))
-                }
-                @for (what, checked) in
-                    [("reconstructions", metrics.reconstructions_checked), ("samples", metrics.samples_checked)]
-                {
-                    @if let Some(checked) = checked { p { "The checker on " (what) ":" } pre { (checked.to_string()) } }
-                }
-                @if let Some(recognised) = metrics.samples_recognised {
-                    p {
-                        "A classifier of CIFAR-10 that no loss uses takes " (recognised.right) " of " (recognised.samples)
-                        " samples for the class for which they were drawn."
-                    }
-                }
-                @if let Some(SamplesDistance { samples, held_out_images, distance }) = metrics.samples_fd_vgg_cifar10 {
-                    p {
-                        "samples_fd_vgg_cifar10 of " (samples) " samples against " (held_out_images) " held-out images: "
-                        (format!("{distance:.4}")) ". Fewer pictures give a larger distance, so compare only figures whose \
-                         counts are the same; it is no FID."
-                    }
-                }
+                (samples_section(run, metrics)?)
                 h2 { "Reconstructions" }
                 p { "Held-out images above, their reconstructions below." }
                 (image("reconstructions", &reconstructions.enlarged(2).png()?))
@@ -94,6 +70,37 @@ pub fn html(
         }
     };
     Ok(page.into_string())
+}
+
+/// What was drawn, and what judges say of it.
+fn samples_section(run: &Run, metrics: &Metrics) -> Result<Markup> {
+    let [samples, sheet] = ["grid.png", "sheet.png"].map(|file| read_picture(&run.folder(sample::STAGE).join(file)));
+    let (samples, sheet) = (samples?, sheet?);
+    Ok(html! {
+        @if let Some(samples) = samples { h2 { "Samples" } (image("samples", &samples)) }
+        @if let Some(sheet) = sheet {
+            p { "In every row a condition, the held-out image that it belongs to, if any, and what was drawn for it." }
+            (image("samples by condition", &sheet))
+        }
+        @for (what, checked) in
+            [("reconstructions", metrics.reconstructions_checked), ("samples", metrics.samples_checked)]
+        {
+            @if let Some(checked) = checked { p { "The checker on " (what) ":" } pre { (checked.to_string()) } }
+        }
+        @if let Some(recognised) = metrics.samples_recognised {
+            p {
+                "A classifier of CIFAR-10 that no loss uses takes " (recognised.right) " of " (recognised.samples)
+                " samples for the class for which they were drawn."
+            }
+        }
+        @if let Some(SamplesDistance { samples, held_out_images, distance }) = metrics.samples_fd_vgg_cifar10 {
+            p {
+                "samples_fd_vgg_cifar10 of " (samples) " samples against " (held_out_images) " held-out images: "
+                (format!("{distance:.4}")) ". Fewer pictures give a larger distance, so compare only figures whose \
+                 counts are the same; it is no FID."
+            }
+        }
+    })
 }
 
 fn tokenizer_table(metrics: &Metrics) -> Markup {

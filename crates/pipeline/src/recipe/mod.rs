@@ -129,18 +129,16 @@ impl Recipe {
         root.expect_only(&KEYS)?;
         let data_section = root.require("data")?;
         let features_section = root.take("features")?;
-        let mut tokenizer_section = match features_section {
+        let tokenizer_section = match features_section {
             Some(_) => root.take("tokenizer")?,
             None => Some(root.require("tokenizer")?),
         };
-        let tokenizer_from = tokenizer_section.as_mut().map_or(Ok(None), taken::take_from)?;
-        let tokenizer_section = tokenizer_section.filter(|_| tokenizer_from.is_none());
+        let (tokenizer_section, tokenizer_from) = own_or_taken(tokenizer_section)?;
         let condition_section = root.take("condition")?;
         let condition = Condition::from_section(condition_section.as_ref())?;
-        let mut template_section = root.take("template")?;
+        let template_section = root.take("template")?;
         check_template(&root, condition_section.as_ref(), &condition, template_section.as_ref())?;
-        let template_from = template_section.as_mut().map_or(Ok(None), taken::take_from)?;
-        let template_section = template_section.filter(|_| template_from.is_none());
+        let (template_section, template_from) = own_or_taken(template_section)?;
         let prior_sections = root.take_list("prior")?;
         let sample_section = root.take("sample")?;
         let evaluate = read_evaluate(root.take("evaluate")?.as_ref())?;
@@ -293,6 +291,12 @@ fn read_evaluate(section: Option<&Section>) -> Result<Evaluate, ConfigError> {
 
 fn read_or_default<T: serde::de::DeserializeOwned + Default>(section: Option<&Section>) -> Result<T, ConfigError> {
     section.map_or_else(|| Ok(T::default()), Section::read)
+}
+
+/// A section of a tokenizer, or the run that it is taken from.
+fn own_or_taken(mut section: Option<Section>) -> Result<(Option<Section>, Option<PathBuf>), ConfigError> {
+    let from = section.as_mut().map_or(Ok(None), taken::take_from)?;
+    Ok((section.filter(|_| from.is_none()), from))
 }
 
 /// Templates need a tokenizer, and such a tokenizer templates.

@@ -24,7 +24,7 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Train every missing stage of a recipe: features, tokenizer, tokens, priors, samples, report.
+    /// Train every missing stage of a recipe: features, template, tokenizer, tokens, priors, samples, report.
     #[command(after_help = "Example: vqkit train configs/vqvae-cifar10.toml --set tokenizer.train.steps=1000")]
     Train(Train),
     /// Draw new images from a trained run.
@@ -67,7 +67,7 @@ pub struct Train {
     /// Go on with the run where its last checkpoint stands.
     #[arg(long)]
     pub resume: bool,
-    /// Run one stage only: features, tokenizer, tokens, prior, samples or report.
+    /// Run one stage only: features, template, tokenizer, tokens, prior, samples or report.
     #[arg(long, value_name = "STAGE")]
     pub stage: Option<String>,
 }
