@@ -8,7 +8,7 @@ use std::{error::Error, time::Instant};
 use serde_json::json;
 use tch::{Device, Kind, Tensor, nn::VarStore, no_grad};
 use vqkit_losses::{Adversary, Lpips, Objective};
-use vqkit_pipeline::{Context, Interrupt, Player, Recipe, Step, Tokenizer};
+use vqkit_pipeline::{Context, Domain, Interrupt, Player, Recipe, Step, Tokenizer};
 use vqkit_torch::{memory, weights};
 
 /// Steps before the clock starts.
@@ -143,7 +143,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let recipe = Recipe::parse("the example", RECIPE, &[format!("precision={precision:?}")])?;
     let context = Context::new("cpu", Some(threads), Interrupt::default())?;
     tch::manual_seed(0);
-    let mut training = Training::new(recipe.tokenizer()?, context.kind(recipe.head.precision))?;
+    let mut training = Training::new(recipe.tokenizer(Domain::Images)?, context.kind(recipe.head.precision))?;
     // Channels last, as the training lays its batches out.
     let images = Tensor::rand([batch, size, size, 3], (Kind::Float, Device::Cpu)).permute([0, 3, 1, 2]) * 2.0 - 1.0;
     let mut loss = f64::NAN;

@@ -194,7 +194,10 @@ impl fmt::Display for Found {
                         "  level {level}: grid {grid:?}, codes {codes:?}, {usage:.1} % in use, perplexity {perplexity:.1}"
                     )?;
                 }
-                Ok(())
+                for sizes in &header.condition_sizes {
+                    writeln!(out, "  conditioned on a grid of codes {sizes:?}")?;
+                }
+                header.text_vocabulary.map_or(Ok(()), |ids| writeln!(out, "  conditioned on captions of {ids} ids"))
             }
         }
     }

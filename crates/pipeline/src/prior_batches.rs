@@ -40,7 +40,7 @@ pub enum Drawn {
     /// Places in the token files, `[B]`.
     Places(Tensor),
     /// Images, and what they are conditioned on.
-    Samples(Batch),
+    Samples(Box<Batch>),
 }
 
 impl<'r> PriorBatches<'r> {
@@ -84,7 +84,10 @@ impl<'r> PriorBatches<'r> {
             Source::Images { loader: Some(loader), .. } => {
                 let batch = batches::next(loader)?;
                 let position = batch.position;
-                Ok((batch.split(parts as usize).into_iter().map(Drawn::Samples).collect(), position))
+                Ok((
+                    batch.split(parts as usize).into_iter().map(|part| Drawn::Samples(Box::new(part))).collect(),
+                    position,
+                ))
             }
             Source::Images { loader: None, .. } => {
                 Err(PipelineError::Usage("the training images of the prior were not started".into()))

@@ -137,9 +137,14 @@ impl TokenSet {
         // In front of the header stands its length, in eight bytes.
         let begin = header_bytes + 8;
         let find = |name: &str| metadata.info(name).ok_or_else(|| bad(format!("holds no tensor `{name}`")));
-        let numbers = |name: &str| -> Result<Tensor> { read_numbers(find(name)?, begin, &map).map_err(&bad) };
-        let classes = numbers(CLASS)?;
+        let classes = read_numbers(find(CLASS)?, begin, &map).map_err(bad)?;
         let images = classes.size()[0] as usize;
+        let lengths = |name: &str| -> Result<Tensor> {
+            match read_numbers(find(name)?, begin, &map).map_err(bad)? {
+                lengths if lengths.size()[0] as usize == images => Ok(lengths),
+                _ => Err(bad(format!("its `{name}` and classes differ in length"))),
+            }
+        };
         if images == 0 {
             return Err(bad("holds no images".into()));
         }
@@ -155,10 +160,10 @@ impl TokenSet {
             grids.push(indices);
             shapes.push(shape);
         }
-        let text_lengths = header.text_vocabulary.map(|_| numbers(TEXT_LENGTH)).transpose()?;
+        let text_lengths = header.text_vocabulary.map(|_| lengths(TEXT_LENGTH)).transpose()?;
         let embedding =
             metadata.info(EMBEDDING).map(|info| floats_of(info, begin, images).map_err(&bad)).transpose()?;
-        let embedding_lengths = embedding.as_ref().map(|_| numbers(EMBEDDING_LENGTH)).transpose()?;
+        let embedding_lengths = embedding.as_ref().map(|_| lengths(EMBEDDING_LENGTH)).transpose()?;
         let (place, embedding) = embedding.unzip();
         let files = vec![TokenFile { map, grids, embedding: place, places: 0..images }];
         Ok(Self { header, classes, text_lengths, embedding_lengths, shapes, embedding, files })
@@ -343,120 +348,4 @@ fn map(path: &Path) -> Result<Mmap> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use super::*;
-    use crate::token_file;
-
-    fn header(size: i64, tokenizer: &str) -> TokenHeader {
-        let (tokenizer, data) = (tokenizer.into(), "d".into());
-        TokenHeader { tokenizer, data, sizes: vec![vec![size], vec![size, 7]], classes: vec!["cat".into()] }
-    }
-
-    /// A coarse level of one token and a fine one of two codebooks, `images` of them; the last code is in use.
-    fn write(path: &Path, size: i64, tokenizer: &str, images: i64, first: i64) -> Vec<Tensor> {
-        let count = |n: i64| Tensor::arange_start(first, first + n, (Kind::Int64, Device::Cpu));
-        let coarse = (size - 1 - count(images).remainder(size)).view([images, 1, 1, 1]);
-        let fine = count(images * 12).remainder(7).view([images, 2, 2, 3]);
-        let classes = count(images);
-        let levels = [coarse.shallow_clone(), fine.shallow_clone()];
-        token_file::write(path, &header(size, tokenizer), &levels, &classes).unwrap();
-        vec![coarse, fine, classes]
-    }
-
-    fn paths(folder: &Path) -> [PathBuf; 2] {
-        [folder.join("a"), folder.join("b")]
-    }
-
-    #[test]
-    fn rows_of_joined_files_are_gathered_in_any_order_in_both_widths() {
-        for size in [512, 1 << 16, 1 << 18] {
-            let folder = tempfile::tempdir().unwrap();
-            let files = paths(folder.path());
-            let (a, b) = (write(&files[0], size, "t", 3, 0), write(&files[1], size, "t", 5, 3));
-            let set = TokenSet::open(&files).unwrap();
-            assert_eq!(set.len(), 8);
-            assert_eq!(set.shapes(), [vec![1, 1, 1], vec![2, 2, 3]]);
-            assert_eq!(set.classes, Tensor::cat(&[&a[2], &b[2]], 0));
-            for places in [vec![7i64, 0, 3, 2, 2], (0..8).collect(), vec![4]] {
-                let places = Tensor::from_slice(&places);
-                for level in 0..2 {
-                    let want = Tensor::cat(&[&a[level], &b[level]], 0).index_select(0, &places);
-                    assert_eq!(set.grid(level, &places, Device::Cpu).unwrap().indices, want, "{size}, level {level}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_place_or_a_level_that_is_not_there_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let [file, _] = paths(folder.path());
-        write(&file, 16, "t", 3, 0);
-        let set = TokenSet::open(&[file]).unwrap();
-        for place in [3i64, -1] {
-            let error = set.grid(0, &Tensor::from_slice(&[0, place]), Device::Cpu).unwrap_err().to_string();
-            assert!(error.contains(&format!("no place {place}")) && error.contains("3 images"), "{error}");
-        }
-        assert!(set.grid(2, &Tensor::from_slice(&[0i64]), Device::Cpu).unwrap_err().to_string().contains("level 2"));
-    }
-
-    #[test]
-    fn indices_need_no_alignment() {
-        let folder = tempfile::tempdir().unwrap();
-        let [file, odd] = paths(folder.path());
-        let coarse = write(&file, 1 << 18, "t", 3, 0).swap_remove(0);
-        let bytes = std::fs::read(&file).unwrap();
-        let length = u64::from_le_bytes(bytes[..8].try_into().unwrap());
-        // One blank more behind the header, which JSON allows.
-        let moved = [&(length + 1).to_le_bytes(), &bytes[8..8 + length as usize], b" ", &bytes[8 + length as usize..]];
-        std::fs::write(&odd, moved.concat()).unwrap();
-        let set = TokenSet::open(&[odd]).unwrap();
-        let all = Tensor::from_slice(&[0i64, 1, 2]);
-        assert_eq!(set.grid(0, &all, Device::Cpu).unwrap().indices, coarse);
-    }
-
-    #[test]
-    fn files_that_do_not_belong_together_and_indices_out_of_range_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let [a, b] = paths(folder.path());
-        write(&a, 512, "a", 2, 0);
-        write(&b, 512, "b", 2, 0);
-        let error = TokenSet::open(&[&a, &b]).unwrap_err().to_string();
-        assert!(error.contains("another tokenizer"), "{error}");
-        for (size, codebook) in [(512i64, 0), (1 << 18, 0)] {
-            let levels = [
-                Tensor::from_slice(&[0, size]).view([2, 1, 1, 1]),
-                Tensor::zeros([2, 2, 2, 3], (Kind::Int64, Device::Cpu)),
-            ];
-            token_file::write(&a, &header(size, "a"), &levels, &Tensor::from_slice(&[0i64, 0])).unwrap();
-            let error = TokenSet::open(&[&a]).unwrap_err().to_string();
-            let want = format!("token {size} lies outside codebook {codebook} of {size} codes");
-            assert!(error.contains(&want), "{error}");
-        }
-        let levels = [
-            Tensor::zeros([2, 1, 1, 1], (Kind::Int64, Device::Cpu)),
-            Tensor::full([2, 2, 2, 3], 7i64, (Kind::Int64, Device::Cpu)),
-        ];
-        token_file::write(&a, &header(512, "a"), &levels, &Tensor::from_slice(&[0i64, 0])).unwrap();
-        let error = TokenSet::open(&[&a]).unwrap_err().to_string();
-        assert!(error.contains("token 7 lies outside codebook 1 of 7 codes"), "{error}");
-    }
-
-    #[test]
-    fn a_file_that_is_cut_short_or_none_at_all_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let [file, cut] = paths(folder.path());
-        write(&file, 512, "t", 4, 0);
-        let bytes = std::fs::read(&file).unwrap();
-        for length in [0, 1, 8, 20, bytes.len() / 2, bytes.len() - 1] {
-            std::fs::write(&cut, &bytes[..length]).unwrap();
-            let error = TokenSet::open(&[&cut]).unwrap_err().to_string();
-            assert!(error.contains(cut.to_str().unwrap()), "{length}: {error}");
-        }
-        std::fs::write(&cut, b"{}").unwrap();
-        assert!(TokenSet::open(&[&cut]).is_err());
-        assert!(TokenSet::open(&[folder.path().join("none")]).unwrap_err().to_string().contains("none"));
-    }
-}
+mod tests;

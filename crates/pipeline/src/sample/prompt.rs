@@ -104,7 +104,9 @@ impl Prompter<'_> {
         }
         let own = Prompt { class, text: asked.text.clone(), ..Prompt::default() };
         let words = condition.class || condition.text.is_some() || condition.embedding.is_some();
-        let lacks_template = condition.template.is_some() && !asked.has_template() && !(asked.unconditional && !words);
+        // Guidance moves away from a template only where there is nothing else.
+        let needs_template = condition.template.is_some() && (words || !asked.unconditional);
+        let lacks_template = needs_template && !asked.has_template();
         let lacks_words = (condition.text.is_some() || condition.embedding.is_some()) && !asked.asks();
         if lacks_template && size != [self.recipe.data.image_size; 2] {
             let message = "--size: held-out templates are of the trained size; give a larger one with --template";

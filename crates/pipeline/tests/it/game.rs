@@ -7,7 +7,7 @@ use std::{
 
 use tch::{Device, Kind, Tensor, nn::VarStore};
 use vqkit_losses::{Adversary, Objective, SmallVgg, SmallVggConfig};
-use vqkit_pipeline::{Player, Recipe, Step, Taken};
+use vqkit_pipeline::{Domain, Player, Recipe, Step, Taken};
 use vqkit_torch::weights;
 use vqkit_vqvae::Tokenizer;
 
@@ -86,7 +86,7 @@ impl Game {
     fn draw(overrides: &[&str]) -> Self {
         let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
         let recipe = Recipe::parse("game", RECIPE, &overrides).unwrap();
-        let config = recipe.tokenizer().unwrap();
+        let config = recipe.tokenizer(Domain::Images).unwrap();
         let (vs, opponent_vs) = (VarStore::new(Device::Cpu), VarStore::new(Device::Cpu));
         let tokenizer = config.network.build(&vs.root(), 3, &config.quantizer).unwrap();
         let adversarial = config.loss.adversarial.as_ref().unwrap();
