@@ -39,7 +39,7 @@ pub fn demo(options: &Options) -> Result<ExitCode> {
     let mut folders = vec![folder.clone()];
     for (kind, recipe) in FURTHER {
         folders.push(beside(&folder, kind));
-        train(recipe, &folders[folders.len() - 1], &[&options.set[..], &[from.clone()]].concat())?;
+        train(recipe, &folders[folders.len() - 1], &[&options.set[..], std::slice::from_ref(&from)].concat())?;
     }
     conclude(&folders)?;
     Ok(ExitCode::SUCCESS)
