@@ -58,7 +58,8 @@ fn parts_of_a_batch_train_the_same_prior_up_to_rounding() {
         let at = folder.path().join(parts);
         fs::create_dir(&at).unwrap();
         let parts = format!("prior.0.train.micro_batches={parts}");
-        let run = train(&at, &of, &["--set", &parts, "--set", "prior.0.train.steps=3", "--set", "sample.count=1"]);
+        let sets = [&parts, "precision=fp32", "prior.0.train.steps=3", "sample.count=1"];
+        let run = train(&at, &of, &sets.map(|set| ["--set", set]).concat());
         weights(&run.join("prior/0/last/model.safetensors"))
     };
     let (whole, split) = (trained("1"), trained("4"));

@@ -21,6 +21,8 @@ pub enum Domain {
 /// What a tokenizer sees, in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
+    /// Whose it is.
+    pub domain: Domain,
     /// Width and height in pixels.
     pub size: u32,
     /// Channels; of label maps, the labels.
@@ -46,9 +48,12 @@ impl Domain {
                     TemplateKind::Labels(map) => (map.count as usize, true),
                     kind => (kind.channels(), false),
                 };
-                Shape { size: data.template_size(), channels, labels }
+                Shape { domain: self, size: data.template_size(), channels, labels }
             }
-            _ => Shape { size: data.image_size, channels: data.color.channels(), labels: false },
+            _ => {
+                let (size, channels) = (data.image_size, data.color.channels());
+                Shape { domain: self, size, channels, labels: false }
+            }
         }
     }
 
@@ -73,6 +78,22 @@ impl Domain {
 }
 
 impl Shape {
+    /// The size as a message says it, by the key that it comes from.
+    pub fn size_in_words(self) -> String {
+        match self.domain {
+            Domain::Images => format!("data.image_size is {}", self.size),
+            Domain::Templates => format!("the templates of condition.template have {}", self.size),
+        }
+    }
+
+    /// The channels as a message says them, by the key that they come from.
+    pub fn channels_in_words(self) -> String {
+        match self.domain {
+            Domain::Images => format!("those of data.color have {}", self.channels),
+            Domain::Templates => format!("the templates of condition.template have {}", self.channels),
+        }
+    }
+
     /// What people see of what an encoder takes or a decoder gives: `[B, C, H, W]`, of label maps one-hot or logits.
     pub fn pictures(self, values: &Tensor) -> Vec<Picture> {
         match self.labels {

@@ -12,7 +12,7 @@ use vqkit_torch::weights;
 
 use crate::{
     context::Context,
-    domain::{Domain, Shape},
+    domain::Shape,
     error::{PipelineError, Result},
     pretrained,
     recipe::{LpipsConfig, PerceptualConfig, VggConfig},
@@ -33,7 +33,7 @@ const JUDGE_CIFAR10: &[u8] = include_bytes!("../../../assets/judge-cifar10.safet
 ///
 /// # Errors
 /// [`PipelineError::Usage`] where the images are too small.
-pub fn check(config: &PerceptualConfig, domain: Domain, shape: Shape) -> Result<()> {
+pub fn check(config: &PerceptualConfig, shape: Shape) -> Result<()> {
     let least = match config {
         PerceptualConfig::Lpips(_) => Lpips::LEAST_SIZE,
         PerceptualConfig::Vgg(config) if config.weights == SHIPPED => shipped(Device::Cpu)?.least_size(),
@@ -42,9 +42,9 @@ pub fn check(config: &PerceptualConfig, domain: Domain, shape: Shape) -> Result<
     match i64::from(shape.size) < least {
         false => Ok(()),
         true => Err(PipelineError::Usage(format!(
-            "{}.loss.perceptual needs pictures of at least {least} pixels, these have {}",
-            domain.stage(),
-            shape.size
+            "{}.loss.perceptual needs pictures of at least {least} pixels, {}",
+            shape.domain.stage(),
+            shape.size_in_words()
         ))),
     }
 }

@@ -120,7 +120,7 @@ fn check_tokenizer(recipe: &Recipe, domain: Domain, context: &Context) -> Result
     }
     train_tokenizer::build_adversary(recipe, domain, context)?;
     let shape = domain.shape(&recipe.data);
-    config.loss.perceptual.as_ref().map_or(Ok(()), |config| perceptual::check(config, domain, shape))
+    config.loss.perceptual.as_ref().map_or(Ok(()), |config| perceptual::check(config, shape))
 }
 
 /// What a prior says of a key is the recipe's fault.

@@ -126,13 +126,13 @@ impl PerceptualConfig {
             Self::Vgg(VggConfig { weights, .. }) => Some(weights.as_str()),
             Self::Lpips(_) => None,
         };
-        let channels = shape.channels;
         match weights {
             Some("run") if !trains_features => {
                 Err(("weights", "\"run\" is the network of [features], and there is none".into()))
             }
-            Some("cifar10") if channels != 3 => {
-                Err(("type", format!("the network takes pictures of 3 channels, these have {channels}")))
+            Some("cifar10") if shape.channels != 3 => {
+                let found = shape.channels_in_words();
+                Err(("type", format!("the network takes pictures of 3 channels, {found}")))
             }
             _ => Ok(()),
         }
@@ -190,7 +190,7 @@ impl Loss {
     pub(super) fn from_section(mut section: Section, shape: Shape, trains_features: bool) -> Result<Self, ConfigError> {
         let perceptual_section = section.take("perceptual")?;
         let adversarial = section.take("adversarial")?;
-        let adversarial = adversarial.map(|section| Adversarial::from_section(section, shape.size)).transpose()?;
+        let adversarial = adversarial.map(|section| Adversarial::from_section(section, shape)).transpose()?;
         let pixels = Pixels::from_section(&mut section, shape)?;
         check_weight(&section, "reconstruction_weight", pixels.reconstruction_weight)?;
         let perceptual: Option<PerceptualConfig> = perceptual_section.as_ref().map(Section::read).transpose()?;
@@ -222,7 +222,7 @@ impl Loss {
 }
 
 impl Adversarial {
-    fn from_section(mut section: Section, image_size: u32) -> Result<Self, ConfigError> {
+    fn from_section(mut section: Section, shape: Shape) -> Result<Self, ConfigError> {
         let train_section = section.take("train")?;
         let game: AdversarialConfig = section.read()?;
         let refuse = |error: LossError, below: &str| match &error {
@@ -232,8 +232,9 @@ impl Adversarial {
         game.discriminator.validate().map_err(|error| refuse(error, "discriminator."))?;
         game.validate().map_err(|error| refuse(error, ""))?;
         let (n_layers, least) = (game.discriminator.n_layers, game.discriminator.least_size());
-        if i64::from(image_size) < least {
-            let reason = format!("{n_layers} needs images of at least {least} pixels, these have {image_size}");
+        if i64::from(shape.size) < least {
+            let found = shape.size_in_words();
+            let reason = format!("{n_layers} needs pictures of at least {least} pixels, {found}");
             return Err(section.error_at("discriminator.n_layers", &reason));
         }
         let train: OpponentTrain =
