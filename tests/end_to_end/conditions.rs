@@ -159,6 +159,7 @@ fn what_a_run_does_not_take_is_explained_and_nothing_is_written() {
         (template_run(), &["--keep", "top=0.5"], &["--keep", "--image"]),
         (template_run(), &["--size", "24x48"], &["--size", "--template"]),
         (text_run(), &["--again", "nowhere.json"], &["--again", "nowhere.json"]),
+        (text_run(), &["--again", "nowhere.json", "--seed", "1"], &["--again", "--seed"]),
     ];
     for (run, arguments, words) in cases {
         let message = fail(&[&["sample", text(run), "-o", text(&out)], *arguments].concat(), &[2]);

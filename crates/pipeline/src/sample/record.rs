@@ -120,10 +120,13 @@ impl Record {
                 "--again: these pictures were drawn with other weights than the run has".into(),
             ));
         }
-        let prompts = self.samples.into_iter().map(|sample| sample.prompt).collect();
+        if self.samples.is_empty() {
+            return Err(PipelineError::Usage("--again: there is no picture in this record".into()));
+        }
+        let prompts: Vec<Prompt> = self.samples.into_iter().map(|sample| sample.prompt).collect();
         let sample = Sample {
-            count: self.count,
-            batch_size: self.batch_size,
+            count: prompts.len(),
+            batch_size: self.batch_size.max(1),
             each: 1,
             weights: self.weights,
             size: Some(self.size),

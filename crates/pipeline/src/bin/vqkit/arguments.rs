@@ -72,6 +72,32 @@ pub struct Train {
     pub stage: Option<String>,
 }
 
+/// What `samples.json` says already.
+const OF_A_RECORD: [&str; 22] = [
+    "image",
+    "class",
+    "text",
+    "template",
+    "template_of",
+    "unconditional",
+    "keep",
+    "mask",
+    "each",
+    "cfg",
+    "cfg_schedule",
+    "count",
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "best_of",
+    "no_repeat_ngram",
+    "size",
+    "weights",
+    "batch_size",
+    "seed",
+];
+
 /// `vqkit sample`
 #[derive(Debug, Args)]
 pub struct Sample {
@@ -81,7 +107,7 @@ pub struct Sample {
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<PathBuf>,
     /// Draw the pictures of a `samples.json` once more, bit for bit; takes no other flag but `--out`.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = OF_A_RECORD)]
     pub again: Option<PathBuf>,
     /// How.
     #[command(flatten)]
