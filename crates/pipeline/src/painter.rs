@@ -67,7 +67,7 @@ impl Painter {
 
     /// Where the priors lie.
     pub fn device(&self) -> Device {
-        self.priors[0].device()
+        self.priors.first().map_or(Device::Cpu, |prior| prior.device())
     }
 
     /// Height and width in pixels of what it paints.

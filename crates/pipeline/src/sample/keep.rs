@@ -158,6 +158,10 @@ impl Kept {
     /// When these are not tokens of such levels.
     pub fn given(&self, batch: usize, painter: &Painter) -> Result<Vec<Given>> {
         let sizes = painter.tokenizer().sizes();
+        if self.tokens.len() != sizes.len() || self.mask.len() != sizes.len() {
+            let message = format!("what was kept has other levels than the run's {}", sizes.len());
+            return Err(PipelineError::Usage(message));
+        }
         let of_level = |((tokens, mask), sizes): ((&Rows, &Rows), Vec<i64>)| -> Result<Given> {
             let repeated = |tensor: Tensor| {
                 let shape = [&[batch as i64], tensor.size().as_slice()].concat();

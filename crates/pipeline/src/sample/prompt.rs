@@ -346,6 +346,10 @@ impl Prompter<'_> {
 /// The indices of the templates of prompts, level by level; none where they have none.
 pub fn tokens(prompts: &[Prompt], sizes: &[Vec<i64>], device: Device) -> Result<Tokens> {
     let levels = prompts.first().map_or(0, |prompt| prompt.template.len());
+    if levels != sizes.len() || prompts.iter().any(|prompt| prompt.template.len() != levels) {
+        let message = format!("the record has templates of other levels than the run's {}", sizes.len());
+        return Err(PipelineError::Usage(message));
+    }
     let of_level = |level: usize| -> Result<TokenGrid> {
         let rows: Vec<Tensor> = prompts.iter().map(|prompt| prompt.template[level].tensor()).collect::<Result<_>>()?;
         let grid = TokenGrid::new(Tensor::f_stack(&rows, 0)?.to_device(device), sizes[level].clone())?;
