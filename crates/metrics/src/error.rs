@@ -1,0 +1,35 @@
+//! What can be wrong with images, features and weights.
+
+/// Errors of this crate; each message names the value found and the one wanted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetricsError {
+    /// A tensor of another shape.
+    #[error("{what} must have shape {want}, got {got:?}")]
+    Shape {
+        /// Which tensor.
+        what: &'static str,
+        /// The shape wanted, in words.
+        want: String,
+        /// The shape found.
+        got: Vec<i64>,
+    },
+    /// Weights that do not make the network they are meant for.
+    #[error("{0}")]
+    Weights(String),
+    /// Too few features or images for the figure.
+    #[error("{figure} takes at least {least} {what}, got {got}")]
+    Few {
+        /// The figure.
+        figure: &'static str,
+        /// What there is too little of.
+        what: &'static str,
+        /// How many it takes.
+        least: i64,
+        /// How many there are.
+        got: i64,
+    },
+    /// libtorch refused.
+    #[error(transparent)]
+    Torch(#[from] tch::TchError),
+}
