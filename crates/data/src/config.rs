@@ -140,6 +140,28 @@ fn default_prefetch() -> usize {
 }
 
 impl DataConfig {
+    /// A source at a size, and every other key as it is where nothing is said.
+    pub fn new(image_size: u32, source: SourceConfig) -> Self {
+        Self {
+            root: None,
+            image_size,
+            held_out: None,
+            short_side: None,
+            color: Color::default(),
+            crop: Crop::default(),
+            resize: Filter::default(),
+            flip: false,
+            on_bad: OnBad::default(),
+            max_bad: default_max_bad(),
+            class_names: None,
+            require_class: false,
+            workers: None,
+            prefetch: default_prefetch(),
+            source,
+            template: None,
+        }
+    }
+
     /// The folder that paths of the source are relative to: `root`, else `$VQKIT_DATA`, else `./data`.
     pub fn root(&self) -> PathBuf {
         let variable = || std::env::var_os("VQKIT_DATA").filter(|value| !value.is_empty()).map(PathBuf::from);

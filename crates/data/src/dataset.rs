@@ -163,6 +163,25 @@ impl View {
         self.source.get(self.place(index))
     }
 
+    /// The image file of the sample at `index` as it lies there; `None` where images are made and not read.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    ///
+    /// # Panics
+    /// As [`View::get`].
+    pub fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, DataError> {
+        self.source.encoded(self.place(index))
+    }
+
+    /// The name of the sample at `index` within the source, where it is known without reading it.
+    ///
+    /// # Panics
+    /// As [`View::get`].
+    pub fn key(&self, index: usize) -> Option<&str> {
+        self.source.key(self.place(index))
+    }
+
     fn place(&self, index: usize) -> usize {
         assert!(index < self.len(), "sample {index} of {}", self.len());
         let place = self.range.start + index;

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod ahead;
 mod config;
 mod dataset;
 mod decode;
@@ -9,20 +10,23 @@ mod loader;
 mod permutation;
 mod picture;
 mod random;
+mod resample;
 pub mod shapes;
 mod source;
 mod sources;
 mod template;
 mod transform;
 
+pub use ahead::read_ahead;
 pub use config::{Color, Crop, DataConfig, Filter, OnBad};
 pub use dataset::{Dataset, View};
-pub use decode::{MAX_BYTES, MAX_PIXELS, decode, decode_labels};
+pub use decode::{Encoding, MAX_BYTES, MAX_PIXELS, decode, decode_labels};
 pub use embeddings::EmbeddingFile;
 pub use error::{BadFile, DataError};
 pub use loader::{Batch, Loader, LoaderConfig, Order, Templates, default_workers};
 pub use permutation::Permutation;
 pub use picture::{Picture, Pixels};
+pub use resample::resample;
 pub use source::{DepthMap, Facts, GrayTemplate, LabelMap, PictureTemplate, Sample, Source, TemplateKind};
 pub use sources::{FolderConfig, ManifestConfig, PairsConfig, ShapesConfig, SourceConfig, TarConfig};
 pub use template::{DownsampledTemplate, EdgesTemplate, GivenTemplate, GrayedTemplate, TemplateConfig, TemplateReader};

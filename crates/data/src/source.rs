@@ -19,6 +19,19 @@ pub trait Source: Send + Sync {
     /// [`DataError::Bad`] where this one sample cannot be used; the others still can.
     fn get(&self, index: usize) -> Result<Sample, DataError>;
 
+    /// The image file of the sample at `index` as it lies there; `None` where images are made and not read.
+    ///
+    /// # Errors
+    /// As [`Source::get`].
+    fn encoded(&self, _index: usize) -> Result<Option<Vec<u8>>, DataError> {
+        Ok(None)
+    }
+
+    /// The name of the sample at `index` within the source, where it is known without reading it.
+    fn key(&self, _index: usize) -> Option<&str> {
+        None
+    }
+
     /// The caption of the sample at `index`, without its image where that can be avoided.
     ///
     /// # Errors

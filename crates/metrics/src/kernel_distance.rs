@@ -63,9 +63,8 @@ impl KernelDistance {
             let rows: Vec<i64> = rows.into_iter().map(|row| row as i64).collect();
             features.index_select(0, &Tensor::from_slice(&rows).to_device(features.device())).to_kind(Kind::Double)
         };
-        let discrepancies: Vec<f64> = (0..config.subsets.max(1))
-            .map(|_| discrepancy(&draw(real, counts[0]), &draw(fake, counts[1])))
-            .collect();
+        let discrepancies: Vec<f64> =
+            (0..config.subsets.max(1)).map(|_| discrepancy(&draw(real, counts[0]), &draw(fake, counts[1]))).collect();
         let over = |sum: f64| sum / discrepancies.len() as f64;
         let mean = over(discrepancies.iter().sum());
         let std = over(discrepancies.iter().map(|value| (value - mean).powi(2)).sum()).sqrt();

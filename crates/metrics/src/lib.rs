@@ -18,7 +18,7 @@ pub use inception::FidInception;
 pub use inception_score::InceptionScore;
 pub use kernel_distance::{KernelDistance, KernelDistanceConfig};
 pub use labels::LabelAgreement;
-pub use manifold::{Coverage, Manifold};
+pub use manifold::{Manifold, Neighbours, Overlap};
 pub use pixels::PixelError;
 pub use residual::residual_bits;
 pub use ssim::{MS_SSIM_WEIGHTS, Ssim};

@@ -105,8 +105,7 @@ impl Ssim {
         let part = |index: i64| moments.narrow(0, index * batch, batch);
         let (mean_x, mean_y) = (part(0), part(1));
         let (squares, product) = (mean_x.square() + mean_y.square(), &mean_x * &mean_y);
-        let variances =
-            (part(2) - mean_x.square()).clamp_min(0.0) + (part(3) - mean_y.square()).clamp_min(0.0);
+        let variances = (part(2) - mean_x.square()).clamp_min(0.0) + (part(3) - mean_y.square()).clamp_min(0.0);
         let covariance = part(4) - &product;
         let (c1, c2) = ((self.k1 * self.data_range).powi(2), (self.k2 * self.data_range).powi(2));
         let contrast = (covariance * 2.0 + c2) / (variances + c2);
@@ -121,7 +120,8 @@ impl Ssim {
         let window = (steps.square() * -0.5).exp();
         let window = (&window / window.sum(Kind::Float)).to_device(x.device());
         let planes = x.reshape([size[0] * size[1], 1, size[2], size[3]]).reflection_pad2d([radius; 4]);
-        let along = |x: &Tensor, shape: [i64; 4]| x.conv2d(&window.view(shape), None::<&Tensor>, [1, 1], [0, 0], [1, 1], 1);
+        let along =
+            |x: &Tensor, shape: [i64; 4]| x.conv2d(&window.view(shape), None::<&Tensor>, [1, 1], [0, 0], [1, 1], 1);
         along(&along(&planes, [1, 1, -1, 1]), [1, 1, 1, -1]).view_as(x)
     }
 
@@ -155,7 +155,10 @@ mod tests {
     fn what_cannot_be_compared_is_refused() {
         let zeros = |size: i64| Tensor::zeros([1, 3, size, size], (Kind::Float, Device::Cpu));
         let refuse = |a: i64, b: i64, scales: usize| {
-            Ssim::new(1.0).multi_scale_of_each(&zeros(a), &zeros(b), &MS_SSIM_WEIGHTS[..scales]).unwrap_err().to_string()
+            Ssim::new(1.0)
+                .multi_scale_of_each(&zeros(a), &zeros(b), &MS_SSIM_WEIGHTS[..scales])
+                .unwrap_err()
+                .to_string()
         };
         assert_eq!(refuse(8, 9, 1), "the second images must have shape [1, 3, 8, 8], got [1, 3, 9, 9]");
         assert!(refuse(5, 5, 1).contains("sides of at least 6"));

@@ -95,6 +95,9 @@ pub enum PipelineError {
     /// From the losses crate.
     #[error(transparent)]
     Loss(#[from] vqkit_losses::LossError),
+    /// From the metrics crate.
+    #[error(transparent)]
+    Metrics(#[from] vqkit_metrics::MetricsError),
     /// From the priors crate.
     #[error(transparent)]
     Prior(#[from] vqkit_priors::PriorError),

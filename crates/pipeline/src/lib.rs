@@ -44,6 +44,7 @@ mod rows;
 mod run;
 pub mod sample;
 mod samples_distance;
+pub mod sets;
 pub mod stages;
 mod taken;
 mod terms;

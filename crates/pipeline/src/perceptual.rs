@@ -75,6 +75,11 @@ pub fn judge(device: Device) -> Result<FrozenVgg> {
     embedded("judge-cifar10.safetensors", JUDGE_CIFAR10, device)
 }
 
+/// BLAKE3 of the judge's weights.
+pub fn judge_fingerprint() -> String {
+    blake3::hash(JUDGE_CIFAR10).to_hex().to_string()
+}
+
 /// The classes that the judge knows, in the order of its logits.
 ///
 /// # Errors

@@ -32,18 +32,8 @@ pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Resu
 /// # Errors
 /// When there is nothing to read at `images`.
 pub fn open_images(recipe: &Recipe, images: &Path) -> Result<View> {
-    let absolute = std::path::absolute(images).map_err(|source| PipelineError::io("find", images, source))?;
-    let train = absolute.to_string_lossy().into_owned();
-    let source = match images.extension().is_some_and(|extension| extension == "tar") {
-        true => SourceConfig::Tar(TarConfig { train, held_out: None }),
-        false if images.is_dir() => SourceConfig::Folder(FolderConfig { train: train.into(), held_out: None }),
-        false => {
-            let message = format!("{} is neither a folder of images nor a tar shard", images.display());
-            return Err(PipelineError::Usage(message));
-        }
-    };
     let config = DataConfig {
-        source,
+        source: source_at(images)?,
         held_out: None,
         require_class: false,
         class_names: None,
@@ -51,4 +41,21 @@ pub fn open_images(recipe: &Recipe, images: &Path) -> Result<View> {
         ..recipe.data.clone()
     };
     Ok(config.open()?.train)
+}
+
+/// A folder of images or tar shards as a source.
+///
+/// # Errors
+/// When there is nothing of the kind at `images`.
+pub fn source_at(images: &Path) -> Result<SourceConfig> {
+    let absolute = std::path::absolute(images).map_err(|source| PipelineError::io("find", images, source))?;
+    let train = absolute.to_string_lossy().into_owned();
+    match images.extension().is_some_and(|extension| extension == "tar") {
+        true => Ok(SourceConfig::Tar(TarConfig { train, held_out: None })),
+        false if images.is_dir() => Ok(SourceConfig::Folder(FolderConfig { train: train.into(), held_out: None })),
+        false => {
+            let message = format!("{} is neither a folder of images nor a tar shard", images.display());
+            Err(PipelineError::Usage(message))
+        }
+    }
 }

@@ -1,11 +1,14 @@
 //! From the bytes of an image file to an upright, opaque picture.
 
+mod encoding;
 mod jpeg;
 mod raster;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::ImageFormat;
+
+pub use encoding::Encoding;
 
 use crate::{DataError, Picture};
 

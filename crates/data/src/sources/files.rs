@@ -75,6 +75,15 @@ impl Source for Files {
         })
     }
 
+    fn key(&self, index: usize) -> Option<&str> {
+        Some(&self.catalogue.entries[index].key)
+    }
+
+    fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, DataError> {
+        let entry = &self.catalogue.entries[index];
+        read(&entry.place.image, &entry.name).map(Some)
+    }
+
     fn caption(&self, index: usize) -> Result<Option<String>, DataError> {
         Ok(self.catalogue.entries[index].place.caption.clone())
     }

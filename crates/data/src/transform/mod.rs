@@ -294,7 +294,7 @@ fn stretch(of: &[u16], whole: &[u16], out: &mut [f32]) {
     }
 }
 
-fn convolution(filter: Filter) -> ResizeAlg {
+pub(crate) fn convolution(filter: Filter) -> ResizeAlg {
     ResizeAlg::Convolution(match filter {
         Filter::Bilinear => FilterType::Bilinear,
         Filter::Bicubic => FilterType::CatmullRom,

@@ -55,9 +55,7 @@ impl Block {
             outputs.push(branch.rest.iter().fold(input, |x, step| step.forward(&x)));
         }
         outputs.push(match &self.pool {
-            Pool::Average(width) => {
-                slice(*width).avg_pool2d([3, 3], [1, 1], [1, 1], false, false, None::<i64>).relu_()
-            }
+            Pool::Average(width) => slice(*width).avg_pool2d([3, 3], [1, 1], [1, 1], false, false, None::<i64>).relu_(),
             Pool::Maximum(convolution) => convolution.forward(&x.max_pool2d([3, 3], [1, 1], [1, 1], [1, 1], false)),
             Pool::Halve => x.max_pool2d([3, 3], [2, 2], [0, 0], [1, 1], false),
         });

@@ -62,10 +62,9 @@ impl<'a> State<'a> {
 
     /// The tensor of this name, on the device, fp32.
     pub(super) fn take(&mut self, name: &str, shape: &[i64]) -> Result<Tensor, MetricsError> {
-        let tensor = self
-            .tensors
-            .get(name)
-            .ok_or_else(|| MetricsError::Weights(format!("these are not the weights of FID's InceptionV3: `{name}` is missing")))?;
+        let tensor = self.tensors.get(name).ok_or_else(|| {
+            MetricsError::Weights(format!("these are not the weights of FID's InceptionV3: `{name}` is missing"))
+        })?;
         if tensor.size() != shape {
             let got = tensor.size();
             return Err(MetricsError::Weights(format!("`{name}` must have shape {shape:?}, got {got:?}")));
@@ -94,12 +93,7 @@ impl<'a> State<'a> {
         let scale = gain / (variance + EPSILON).sqrt();
         let folded = weight.to_device(Device::Cpu).to_kind(Kind::Double) * scale.view([-1, 1, 1, 1]);
         let place = |tensor: Tensor| tensor.to_kind(Kind::Float).to_device(self.device);
-        Ok(Convolution {
-            weight: channels_last(&place(folded)),
-            bias: place(shift - mean * scale),
-            stride,
-            padding,
-        })
+        Ok(Convolution { weight: channels_last(&place(folded)), bias: place(shift - mean * scale), stride, padding })
     }
 
     /// The first name that belongs to nothing that was taken, nor to what the file has beside: the auxiliary classifier and the

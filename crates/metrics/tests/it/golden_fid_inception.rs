@@ -30,7 +30,8 @@ fn golden_fid_inception() {
     let Some(golden) = Golden::open("fid-inception") else { return };
     let network = FidInception::from_tensors(&golden.weights(), Device::Cpu).unwrap();
     let pattern = pattern(&golden.config()["config"]);
-    golden.equal("pattern_sum", &pattern.to_kind(Kind::Int64).sum_dim_intlist([2i64, 3].as_slice(), false, Kind::Int64));
+    golden
+        .equal("pattern_sum", &pattern.to_kind(Kind::Int64).sum_dim_intlist([2i64, 3].as_slice(), false, Kind::Int64));
     golden.equal("pattern_corner", &pattern.narrow(2, 0, 3).narrow(3, 290, 9));
     for (name, pixels) in [("299", pattern), ("64", golden.input("img64_u8"))] {
         let images = pixels.to_kind(Kind::Float) / 127.5 - 1.0;

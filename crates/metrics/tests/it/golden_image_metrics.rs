@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tch::{Kind, Tensor};
-use vqkit_metrics::{Coverage, InceptionScore, Manifold, PixelError, Ssim};
+use vqkit_metrics::{InceptionScore, Manifold, Neighbours, Overlap, PixelError, Ssim};
 use vqkit_testing::Golden;
 
 fn number(config: &Value, key: &str) -> f64 {
@@ -33,7 +33,8 @@ fn pixels(golden: &Golden) {
     };
     golden.close("psnr_batch", &Tensor::from(error(&images, &others).psnr_db()));
     let pairs: Vec<PixelError> = images.split(1, 0).iter().zip(others.split(1, 0)).map(|(a, b)| error(a, &b)).collect();
-    let of_each = |figure: &dyn Fn(&PixelError) -> f64| Tensor::from_slice(&pairs.iter().map(figure).collect::<Vec<_>>());
+    let of_each =
+        |figure: &dyn Fn(&PixelError) -> f64| Tensor::from_slice(&pairs.iter().map(figure).collect::<Vec<_>>());
     golden.close("mse", &of_each(&|error| error.mse() / 255.0f64.powi(2)));
     golden.close("psnr", &of_each(&PixelError::psnr_db));
     golden.close("psnr_pm1_range2", &of_each(&PixelError::psnr_db));
@@ -71,12 +72,11 @@ fn manifolds(golden: &Golden) {
     let neighbours = golden.config()["config"]["nearest_k"].as_i64().unwrap();
     let [real, fake] = ["features_real", "features_fake"].map(|key| golden.input(key));
     let [of_real, of_fake] = [&real, &fake].map(|features| Manifold::new(features, neighbours).unwrap());
-    golden.close("radii_real", of_real.radii());
-    golden.close("radii_fake", of_fake.radii());
-    let inside = |manifold: &Manifold, features: &Tensor| manifold.balls_around(features).gt(0).to_kind(Kind::Uint8);
-    golden.equal("fake_inside", &inside(&of_real, &fake));
-    golden.equal("real_inside", &inside(&of_fake, &real));
-    let coverage = Coverage::between(&of_real, &of_fake);
-    golden.close("precision", &double(coverage.precision));
-    golden.close("recall", &double(coverage.recall));
+    golden.close("radii_real", &of_real.radii(neighbours));
+    golden.close("radii_fake", &of_fake.radii(neighbours));
+    let overlap = Overlap::between(&of_real, &of_fake, Neighbours { precision: neighbours, density: neighbours });
+    golden.equal("fake_inside", &overlap.fake_inside.to_kind(Kind::Uint8));
+    golden.equal("real_inside", &overlap.real_inside.to_kind(Kind::Uint8));
+    golden.close("precision", &double(overlap.precision()));
+    golden.close("recall", &double(overlap.recall()));
 }

@@ -1,7 +1,9 @@
 //! Figures of sets of features against definitions written out.
 
 use tch::{Device, Kind, Tensor};
-use vqkit_metrics::{Coverage, InceptionScore, KernelDistance, KernelDistanceConfig, Manifold, MetricsError};
+use vqkit_metrics::{
+    InceptionScore, KernelDistance, KernelDistanceConfig, Manifold, MetricsError, Neighbours, Overlap,
+};
 
 fn features(seed: i64, count: i64, width: i64) -> Vec<Vec<f64>> {
     let mut state = seed as u64;
@@ -32,14 +34,15 @@ fn density_and_coverage_are_those_of_the_definition() {
     let fake: Vec<Vec<f64>> = fake.iter().map(|row| row.iter().map(|x| x * 0.7 + 0.2).collect()).collect();
     let k = 5;
     let radii: Vec<f64> = (0..real.len()).map(|row| radius(row, &real, k)).collect();
-    let inside = |fake: &[f64]| real.iter().zip(&radii).filter(|(real, radius)| distance(real, fake) <= **radius).count();
+    let inside =
+        |fake: &[f64]| real.iter().zip(&radii).filter(|(real, radius)| distance(real, fake) <= **radius).count();
     let density = fake.iter().map(|fake| inside(fake)).sum::<usize>() as f64 / (k * fake.len()) as f64;
     let reached = |(row, radius): (&Vec<f64>, &f64)| fake.iter().any(|fake| distance(row, fake) <= *radius);
     let coverage = real.iter().zip(&radii).filter(|pair| reached(*pair)).count() as f64 / real.len() as f64;
     let manifold = |rows: &[Vec<f64>]| Manifold::new(&tensor(rows), k as i64).unwrap();
-    let found = Coverage::between(&manifold(&real), &manifold(&fake));
-    assert!((found.density - density).abs() < 1e-12, "{found:?}, density {density}");
-    assert!((found.coverage - coverage).abs() < 1e-12, "{found:?}, coverage {coverage}");
+    let found = Overlap::between(&manifold(&real), &manifold(&fake), Neighbours::default());
+    assert!((found.density() - density).abs() < 1e-12, "{} is not {density}", found.density());
+    assert!((found.coverage() - coverage).abs() < 1e-12, "{} is not {coverage}", found.coverage());
     assert!(density > 0.2 && coverage > 0.2 && coverage < 1.0);
 }
 
@@ -74,7 +77,10 @@ fn subsets_spread_and_a_seed_gives_the_same_again() {
 fn too_few_is_said() {
     let few = tensor(&features(7, 5, 2));
     let message = |error: MetricsError| error.to_string();
-    assert_eq!(message(Manifold::new(&few, 5).unwrap_err()), "a manifold of nearest neighbours takes at least 6 features, got 5");
+    assert_eq!(
+        message(Manifold::new(&few, 5).unwrap_err()),
+        "a manifold of nearest neighbours takes at least 6 features, got 5"
+    );
     let config = KernelDistanceConfig::default();
     let refused = KernelDistance::between(&few, &few, &config).unwrap_err();
     assert_eq!(message(refused), "the kernel distance takes at least 1000 features, got 5");

@@ -21,7 +21,7 @@ pub struct KnownFile {
     pub bytes: u64,
 }
 
-static KNOWN: [KnownFile; 2] = [
+static KNOWN: [KnownFile; 3] = [
     // torchvision writes the first digits of the checksum into the file's name.
     KnownFile {
         name: Cow::Borrowed("vgg16"),
@@ -41,6 +41,16 @@ static KNOWN: [KnownFile; 2] = [
         ),
         sha256: Cow::Borrowed("a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"),
         bytes: 7289,
+    },
+    KnownFile {
+        name: Cow::Borrowed("fid-inception"),
+        about: Cow::Borrowed("InceptionV3 as FID takes it, with the weights of 2015, in pytorch-fid's file"),
+        file: Cow::Borrowed("pt_inception-2015-12-05-6726825d.pth"),
+        url: Cow::Borrowed(
+            "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+        ),
+        sha256: Cow::Borrowed("6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"),
+        bytes: 95_628_359,
     },
 ];
 

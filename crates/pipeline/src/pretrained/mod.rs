@@ -35,6 +35,17 @@ pub fn fetch(file: &KnownFile) -> Result<PathBuf> {
     Cache::user()?.fetch(file)
 }
 
+/// The folder `vqkit` in `$XDG_CACHE_HOME`, else in `~/.cache`, which may not be there yet.
+///
+/// # Errors
+/// [`PipelineError::Usage`] when neither `XDG_CACHE_HOME` nor `HOME` is an absolute path.
+pub fn user_folder() -> Result<PathBuf> {
+    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+    let message = "neither XDG_CACHE_HOME nor HOME names a folder to keep weights in";
+    Ok(caches.ok_or_else(|| PipelineError::Usage(message.into()))?.join("vqkit"))
+}
+
 /// A folder of fetched files.
 #[derive(Clone, Debug)]
 pub struct Cache {
@@ -50,13 +61,8 @@ impl Cache {
     /// # Errors
     /// [`PipelineError::Usage`] when neither `XDG_CACHE_HOME` nor `HOME` is an absolute path.
     pub fn user() -> Result<Self> {
-        let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
-        let caches = caches.ok_or_else(|| {
-            PipelineError::Usage("neither XDG_CACHE_HOME nor HOME names a folder to keep weights in".into())
-        })?;
         let offline = env::var_os(OFFLINE).is_some_and(|value| !value.is_empty() && value != "0");
-        Ok(Self { folder: caches.join("vqkit").join("weights"), offline })
+        Ok(Self { folder: user_folder()?.join("weights"), offline })
     }
 
     /// Where a file lies, or will lie, in this folder.

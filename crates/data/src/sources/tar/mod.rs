@@ -91,6 +91,12 @@ impl TarShards {
         }
     }
 
+    fn image(&self, index: usize) -> Result<Vec<u8>, DataError> {
+        let entry = &self.catalogue.entries[index];
+        let bytes = index::read(&self.shards[entry.place.shard], entry.place.image);
+        bytes.map_err(|error| DataError::bad(entry.name.as_str(), error.to_string()))
+    }
+
     fn caption(&self, place: &TarPlace) -> io::Result<Option<String>> {
         let shard = &self.shards[place.shard];
         match (place.caption, place.json) {
@@ -110,7 +116,7 @@ impl Source for TarShards {
         let entry = &self.catalogue.entries[index];
         let place = &entry.place;
         let failed = |error: io::Error| DataError::bad(entry.name.as_str(), error.to_string());
-        let bytes = index::read(&self.shards[place.shard], place.image).map_err(failed)?;
+        let bytes = self.image(index)?;
         Ok(Sample {
             key: entry.key.clone(),
             image: decode(&bytes, &entry.name)?,
@@ -118,6 +124,14 @@ impl Source for TarShards {
             caption: self.caption(place).map_err(failed)?,
             template: None,
         })
+    }
+
+    fn key(&self, index: usize) -> Option<&str> {
+        Some(&self.catalogue.entries[index].key)
+    }
+
+    fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, DataError> {
+        self.image(index).map(Some)
     }
 
     fn caption(&self, index: usize) -> Result<Option<String>, DataError> {

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use vqkit_pipeline::sample::Side;
+use vqkit_pipeline::{
+    sample::Side,
+    sets::{Features, Protocol},
+};
 use vqkit_priors::{CfgSchedule, SamplingWeights};
 
 /// Learned image tokenizers, and the priors that write pictures with them.
@@ -43,8 +46,12 @@ pub enum Verb {
     /// Write images beside their reconstructions.
     #[command(after_help = "Example: vqkit reconstruct runs/demo photographs/ -o reconstructions")]
     Reconstruct(Images),
-    /// Measure a run on its held-out data.
-    #[command(after_help = "Example: vqkit evaluate runs/demo --json")]
+    /// Measure a run on its held-out data, several runs side by side, or any two sets of pictures.
+    #[command(
+        after_help = "Examples:\n  vqkit evaluate runs/demo --json\n  vqkit evaluate runs/a runs/b runs/c -o comparison\n  \
+                            vqkit evaluate --real photographs/ --fake samples.tar\n  \
+                            vqkit evaluate --real statistics.npz --fake samples/ --weights pt_inception-2015-12-05-6726825d.pth"
+    )]
     Evaluate(Evaluate),
     /// Say what is in a run, a checkpoint or a token file, how healthy the codebooks of a tokenizer are, and what a recipe would
     /// build.
@@ -214,11 +221,37 @@ pub struct Images {
 /// `vqkit evaluate`
 #[derive(Debug, Args)]
 pub struct Evaluate {
-    /// The run folder.
-    pub run: PathBuf,
-    /// Print `metrics.json` instead of a table.
+    /// Run folders: the report of each is written anew; of several, a table sets them side by side.
+    #[arg(required_unless_present = "real", conflicts_with_all = ["real", "fake"])]
+    pub runs: Vec<PathBuf>,
+    /// Real pictures: a folder, tar archives, statistics that were saved, or an .npz of pytorch-fid's.
+    #[arg(long, value_name = "PATH", requires = "fake", help_heading = "Any two sets of pictures")]
+    pub real: Option<PathBuf>,
+    /// Generated pictures, likewise.
+    #[arg(long, value_name = "PATH", requires = "real", help_heading = "Any two sets of pictures")]
+    pub fake: Option<PathBuf>,
+    /// How pictures come before the network: pytorch-fid, clean-fid or own-size [default: the network's usual way].
+    #[arg(long, value_name = "NAME", requires = "real", help_heading = "Any two sets of pictures")]
+    pub protocol: Option<Protocol>,
+    /// The network: inception, or vgg-cifar10, which comes with vqkit and is for small pictures.
+    #[arg(long, value_name = "NETWORK", default_value = "inception", help_heading = "Any two sets of pictures")]
+    pub features: Features,
+    /// Pictures that the network looks at at once.
+    #[arg(long, value_name = "N", default_value_t = 50, help_heading = "Any two sets of pictures", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub batch_size: u32,
+    /// Write the statistics of the real pictures into a new file, to be given as --real.
+    #[arg(long, value_name = "FILE", requires = "real", help_heading = "Any two sets of pictures")]
+    pub save_statistics: Option<PathBuf>,
+    /// Weights of Inception, as pytorch-fid publishes them (.pth or .safetensors); of runs, adds figures by it [default: of two sets,
+    /// fetched by name].
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// Print JSON instead of a table.
     #[arg(long)]
     pub json: bool,
+    /// Write the comparison of several runs, as a page and as JSON, into this folder, which must not exist.
+    #[arg(short, long, value_name = "DIR", conflicts_with = "real")]
+    pub out: Option<PathBuf>,
 }
 
 /// `vqkit inspect`

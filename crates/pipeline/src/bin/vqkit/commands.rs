@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use vqkit_pipeline::{
     Context, Interrupt, PipelineError, Recipe, Run, evaluate, inspect, reconstruct,
-    sample::{self, Asked, Keep, Prompts, Request, Side},
+    sample::{self, Asked, Keep, Prompts, Side},
+    sets::{self, Request},
     stages, tokenize,
 };
 use vqkit_priors::Sampling;
@@ -22,7 +23,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Verb::Complete(verb) => draw(&verb.run, Some(verb.image), verb.how, &context),
         Verb::Tokenize(verb) => Ok(tokenize::write(&verb.model, &verb.images, &free_folder(&verb)?, &context)?),
         Verb::Reconstruct(verb) => Ok(reconstruct::write(&verb.model, &verb.images, &free_folder(&verb)?, &context)?),
-        Verb::Evaluate(verb) => evaluate(&verb, &context),
+        Verb::Evaluate(verb) => evaluate(verb, &context),
         Verb::Inspect(verb) => inspect(verb, &context),
     }
 }
@@ -74,7 +75,7 @@ fn draw(run: &Path, image: Option<PathBuf>, how: How, context: &Context) -> Resu
         unconditional: how.unconditional,
     };
     let prompts = Prompts::Asked { asked, each: wanted.each };
-    write_samples(&run, &Request { sample: wanted, prompts, keep }, how.out, context)
+    write_samples(&run, &sample::Request { sample: wanted, prompts, keep }, how.out, context)
 }
 
 /// What is kept of a picture, where there is one.
@@ -93,7 +94,7 @@ fn keep(image: Option<PathBuf>, side: Option<Side>, mask: Option<PathBuf>) -> Re
     }
 }
 
-fn write_samples(run: &Run, request: &Request, out: Option<PathBuf>, context: &Context) -> Result<()> {
+fn write_samples(run: &Run, request: &sample::Request, out: Option<PathBuf>, context: &Context) -> Result<()> {
     let recipe = run.recipe()?;
     let folder = out.map_or_else(|| Ok(next_free(run.path())), free)?;
     // Some calls do without the data, which may be elsewhere by now.
@@ -128,14 +129,33 @@ fn sample_as_asked(how: &How, of_recipe: vqkit_pipeline::Sample) -> vqkit_pipeli
     }
 }
 
-fn evaluate(verb: &Evaluate, context: &Context) -> Result<()> {
-    let run = Run::open(&verb.run)?;
-    let recipe = run.recipe()?;
-    let data = stages::open_data(&recipe)?;
-    let metrics = evaluate::refresh(&run, &recipe, &data, context)?;
-    match verb.json {
-        true => println!("{}", serde_json::to_string_pretty(&metrics)?),
-        false => print!("{metrics}"),
+fn evaluate(verb: Evaluate, context: &Context) -> Result<()> {
+    if let (Some(real), Some(fake)) = (verb.real, verb.fake) {
+        let request = Request {
+            real,
+            fake,
+            features: verb.features,
+            weights: verb.weights,
+            protocol: verb.protocol,
+            batch_size: verb.batch_size as usize,
+            save_statistics: verb.save_statistics,
+        };
+        return print(&sets::compare(&request, context)?, verb.json);
+    }
+    for run in &verb.runs {
+        let run = Run::open(run)?;
+        let recipe = run.recipe()?;
+        let data = stages::open_data(&recipe)?;
+        print(&evaluate::refresh(&run, &recipe, &data, context)?, verb.json)?;
+    }
+    Ok(())
+}
+
+/// As JSON, or as people read it.
+fn print<T: serde::Serialize + std::fmt::Display>(value: &T, json: bool) -> Result<()> {
+    match json {
+        true => println!("{}", serde_json::to_string_pretty(value)?),
+        false => print!("{value}"),
     }
     Ok(())
 }
@@ -143,11 +163,7 @@ fn evaluate(verb: &Evaluate, context: &Context) -> Result<()> {
 fn inspect(verb: Inspect, context: &Context) -> Result<()> {
     let out = verb.out.map(free).transpose()?;
     let found = inspect::inspect(&verb.path, out.as_deref(), context)?;
-    match verb.json {
-        true => println!("{}", serde_json::to_string_pretty(&found)?),
-        false => print!("{found}"),
-    }
-    Ok(())
+    print(&found, verb.json)
 }
 
 fn free_folder(verb: &Images) -> Result<PathBuf, PipelineError> {

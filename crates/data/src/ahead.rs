@@ -1,0 +1,51 @@
+//! Reading ahead on threads, in order.
+
+use std::thread;
+
+use crossbeam_channel::{Receiver, bounded};
+
+/// What `read` makes of `0..count`, in that order, on `workers` threads of which each stays at most `ahead` items in front.
+///
+/// Thread `w` takes the indices `w`, `w + workers` and so on; dropped early, the threads end after the item at hand. Should `read`
+/// panic, the iterator ends there.
+///
+/// ```
+/// let squares: Vec<usize> = vqkit_data::read_ahead(5, 2, 4, |index| index * index).collect();
+/// assert_eq!(squares, [0, 1, 4, 9, 16]);
+/// ```
+pub fn read_ahead<T: Send + 'static>(
+    count: usize,
+    workers: usize,
+    ahead: usize,
+    read: impl Fn(usize) -> T + Clone + Send + 'static,
+) -> impl Iterator<Item = T> {
+    let workers = workers.clamp(1, count.max(1));
+    let start = |worker: usize| -> Receiver<T> {
+        let (sender, receiver) = bounded(ahead.max(1));
+        let read = read.clone();
+        thread::spawn(move || {
+            let _ = (worker..count).step_by(workers).try_for_each(|index| sender.send(read(index)));
+        });
+        receiver
+    };
+    let receivers: Vec<Receiver<T>> = (0..workers).map(start).collect();
+    (0..count).map_while(move |index| receivers[index % workers].recv().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_does_not_depend_on_the_threads() {
+        let slow = |index: usize| {
+            thread::sleep(std::time::Duration::from_millis((7 * index as u64) % 5));
+            index
+        };
+        for workers in [1, 2, 3, 40] {
+            assert!(read_ahead(23, workers, 2, slow).eq(0..23), "{workers} workers");
+        }
+        assert_eq!(read_ahead(0, 4, 2, slow).count(), 0);
+        assert_eq!(read_ahead(100, 2, 1, slow).take(3).count(), 3);
+    }
+}

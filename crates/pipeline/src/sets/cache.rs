@@ -1,0 +1,53 @@
+//! Statistics of real pictures, computed once.
+
+use std::{fs, path::PathBuf};
+
+use super::{extractor::Extractor, pictures::PictureSet, protocol::Protocol, statistics::Statistics};
+use crate::{
+    error::{PipelineError, Result},
+    pretrained,
+};
+
+/// The statistics of a set: those in the user's cache folder where they are of the same network, protocol and bytes; else `gather`ed,
+/// and put there. Also whether they were there.
+///
+/// Names and sizes of the files find the entry; the contents of all files are then compared by their fingerprint, so that a
+/// picture that was changed since is noticed.
+///
+/// # Errors
+/// Those of `gather`; when a picture cannot be read. A cache that cannot be used or written is done without, with a warning.
+pub fn statistics(
+    set: &PictureSet,
+    extractor: &Extractor,
+    protocol: Protocol,
+    gather: impl Fn() -> Result<Statistics>,
+) -> Result<(Statistics, bool)> {
+    let path = path(set, extractor, protocol)?;
+    if path.is_file() {
+        match Statistics::read(&path) {
+            Ok(found) => {
+                let fingerprint = set.origin()?.fingerprint;
+                if found.header.as_ref().is_some_and(|header| header.origin.fingerprint == fingerprint) {
+                    return Ok((found, true));
+                }
+                eprintln!("warning: the pictures changed since their statistics were cached: computing them anew");
+            }
+            Err(error) => eprintln!("warning: cached statistics are not used: {error}"),
+        }
+    }
+    let statistics = gather()?;
+    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+    let written =
+        folder.map_err(|source| PipelineError::io("write", &path, source)).and_then(|()| statistics.write(&path));
+    if let Err(error) = written {
+        eprintln!("warning: statistics are not cached: {error}");
+    }
+    Ok((statistics, false))
+}
+
+/// Where the statistics of such a set lie.
+fn path(set: &PictureSet, extractor: &Extractor, protocol: Protocol) -> Result<PathBuf> {
+    let meaning = format!("{} {} {} {protocol}", set.listing(), extractor.kind(), extractor.weights());
+    let name = format!("{}.safetensors", blake3::hash(meaning.as_bytes()).to_hex());
+    Ok(pretrained::user_folder()?.join("statistics").join(name))
+}

@@ -1,0 +1,76 @@
+//! The figures that two sets of features give.
+
+use serde_json::{Map, Value};
+use tch::Tensor;
+use vqkit_metrics::{KernelDistance, KernelDistanceConfig, Manifold, Neighbours, Overlap, frechet_distance};
+
+use super::{
+    extractor::Features,
+    statistics::{Spread, Statistics},
+};
+use crate::error::Result;
+
+/// Pictures from which on the Fréchet distance is usually given; below, its bias is measured and said.
+pub const MANY: usize = 10_000;
+
+/// Figures by name, in the order in which they are shown.
+pub type Figures = Map<String, Value>;
+
+/// All figures that there are features for, of generated pictures against real ones.
+///
+/// # Errors
+/// When the sets have features of other widths.
+pub fn between(real: &Statistics, fake: &Statistics, score: Option<Spread>, features: Features) -> Result<Figures> {
+    let mut figures = Figures::new();
+    let mut put = |name: &str, value: f64| _ = figures.insert(features.figure(name), value.into());
+    put("frechet_distance", distance(real, fake));
+    if let Some(bias) = frechet_bias(real, fake) {
+        put("frechet_bias_to_expect", bias);
+    }
+    if let Some(Spread { mean, std }) = score {
+        put("inception_score", mean);
+        put("inception_score_std", std);
+    }
+    let (Some(real), Some(fake)) = (&real.kept, &fake.kept) else { return Ok(figures) };
+    let fewest = real.size()[0].min(fake.size()[0]);
+    let kernel = KernelDistanceConfig::default();
+    let kernel = KernelDistanceConfig { subset_size: kernel.subset_size.min(fewest as usize), ..kernel };
+    let KernelDistance { mean, std } = KernelDistance::between(real, fake, &kernel)?;
+    put("kid", mean);
+    put("kid_std", std);
+    let neighbours = Neighbours::default();
+    if fewest > neighbours.density {
+        let manifold = |features: &Tensor| Manifold::new(features, neighbours.density);
+        let overlap = Overlap::between(&manifold(real)?, &manifold(fake)?, neighbours);
+        put("precision", overlap.precision());
+        put("recall", overlap.recall());
+        put("density", overlap.density());
+        put("coverage", overlap.coverage());
+    }
+    Ok(figures)
+}
+
+fn distance(real: &Statistics, fake: &Statistics) -> f64 {
+    frechet_distance((&real.mean, &real.covariance), (&fake.mean, &fake.covariance))
+}
+
+/// By how much the Fréchet distance is too large for so few pictures: it falls by as much again when their number doubles, since its
+/// bias goes as one over the number (Chong & Forsyth 2020). Measured on every other picture; `None` where there are many, or
+/// where not all features were kept.
+fn frechet_bias(real: &Statistics, fake: &Statistics) -> Option<f64> {
+    let (all_real, all_fake) = (real.kept.as_ref()?, fake.kept.as_ref()?);
+    let fewest = all_real.size()[0].min(all_fake.size()[0]) as usize;
+    let most = all_real.size()[0].max(all_fake.size()[0]) as usize;
+    if fewest >= MANY || most > MANY || fewest < 4 {
+        return None;
+    }
+    let halves = [all_real, all_fake].map(|features| moments(&features.slice(0, 0, None, 2)));
+    let [(mean, covariance), (other_mean, other_covariance)] = &halves;
+    Some(frechet_distance((mean, covariance), (other_mean, other_covariance)) - distance(real, fake))
+}
+
+fn moments(features: &Tensor) -> (Tensor, Tensor) {
+    let mut gaussian = vqkit_metrics::Gaussian::new(features.size()[1]);
+    gaussian.add(features);
+    (gaussian.mean(), gaussian.covariance())
+}

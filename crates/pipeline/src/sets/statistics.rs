@@ -1,0 +1,207 @@
+//! What is kept of a set of pictures: moments of its features, and some of the features.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+use vqkit_metrics::{Gaussian, InceptionScore};
+use vqkit_torch::weights;
+
+use super::{
+    extractor::{Extractor, Features},
+    pictures::{Origin, PictureSet},
+    protocol::Protocol,
+};
+use crate::{
+    context::Context,
+    error::{PipelineError, Result},
+    progress::Progress,
+};
+
+/// The entry of a file's metadata.
+const HEADER: &str = "vqkit-statistics";
+/// The most features that are kept, evenly over the set: those of which neighbours and kernels are taken.
+pub const KEPT: usize = 10_000;
+/// Splits of the Inception Score, as its authors take.
+pub const SPLITS: i64 = 10;
+
+/// A mean and a standard deviation.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The mean.
+    pub mean: f64,
+    /// The standard deviation.
+    pub std: f64,
+}
+
+/// What a file of statistics says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// The network.
+    pub features: Features,
+    /// BLAKE3 of its weights.
+    pub weights: String,
+    /// How pictures came before it.
+    pub protocol: Protocol,
+    /// The pictures.
+    pub origin: Origin,
+    /// The Inception Score, where the network has a classifier and there are pictures enough.
+    pub score: Option<Spread>,
+}
+
+/// What is kept of a set of pictures.
+#[derive(Debug)]
+pub struct Statistics {
+    /// Where they come from; statistics of others say nothing of it.
+    pub header: Option<Header>,
+    /// `[D]`, f64.
+    pub mean: Tensor,
+    /// `[D, D]`, f64.
+    pub covariance: Tensor,
+    /// `[N', D]`, f32: at most 10,000 features, evenly over the set.
+    pub kept: Option<Tensor>,
+}
+
+impl Statistics {
+    /// Looks at every picture of a set, `batch_size` at a time; what is kept does not grow with the set.
+    ///
+    /// # Errors
+    /// When a picture cannot be read, or the network cannot take it; [`PipelineError::Usage`] for a single picture.
+    pub fn gather(
+        set: &PictureSet,
+        extractor: &Extractor,
+        protocol: Protocol,
+        batch_size: usize,
+        context: &Context,
+    ) -> Result<Self> {
+        let mut gathered = Gathered::new(extractor, set.len())?;
+        let mut progress = Progress::new("features", "pictures", 0, set.len() as u64);
+        let origin = set.for_each_batch(protocol, batch_size, |images| {
+            if context.interrupt.is_set() {
+                return Err(PipelineError::Interrupted);
+            }
+            gathered.add(&images.to_device(context.device))?;
+            progress.advance(images.size()[0] as u64);
+            progress.say(&extractor.kind().to_string());
+            Ok(())
+        })?;
+        progress.finish(&format!("{} pictures of {}", origin.pictures, origin.path.display()));
+        let (features, weights) = (extractor.kind(), extractor.weights().to_owned());
+        let score = gathered.score();
+        Ok(gathered.finish(Some(Header { features, weights, protocol, origin, score })))
+    }
+
+    /// Reads what [`write`](Self::write) wrote.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no such file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let refuse = |reason: String| PipelineError::artifact(path, reason);
+        let metadata = weights::metadata(path)?;
+        let text = metadata.get(HEADER).ok_or_else(|| refuse("holds no statistics of pictures".into()))?;
+        let header: Header = serde_json::from_str(text).map_err(|error| refuse(error.to_string()))?;
+        let mut tensors = weights::read(path)?;
+        let mut take = |name: &str| tensors.remove(name).ok_or_else(|| refuse(format!("`{name}` is missing")));
+        let (mean, covariance, kept) = (take("mean")?, take("covariance")?, take("features")?);
+        Ok(Self { header: Some(header), mean, covariance, kept: Some(kept) })
+    }
+
+    /// Reads the `.npz` that pytorch-fid saves: `mu` and `sigma`, and not a word of where they come from.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no such file.
+    pub fn read_npz(path: &Path) -> Result<Self> {
+        let refuse = |reason: String| PipelineError::artifact(path, reason);
+        let arrays = Tensor::read_npz(path).map_err(|error| refuse(format!("is no archive of arrays: {error}")))?;
+        let mut arrays: BTreeMap<String, Tensor> = arrays.into_iter().collect();
+        let mut take = |name: &str| {
+            let array = arrays.remove(name).ok_or_else(|| refuse(format!("has no `{name}`, as pytorch-fid saves it")));
+            array.map(|array| array.to_kind(Kind::Double))
+        };
+        let (mean, covariance) = (take("mu")?, take("sigma")?);
+        match (mean.size().as_slice(), covariance.size().as_slice()) {
+            (&[width], &[height, length]) if [height, length] == [width; 2] => {
+                Ok(Self { header: None, mean, covariance, kept: None })
+            }
+            (mu, sigma) => Err(refuse(format!("`mu` of shape {mu:?} does not go with `sigma` of shape {sigma:?}"))),
+        }
+    }
+
+    /// Writes a file that another evaluation may take for these pictures.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let header = serde_json::to_string(&self.header);
+        let header = header.map_err(|source| PipelineError::Json { path: path.to_owned(), source })?;
+        let mut tensors = BTreeMap::from([
+            ("mean".to_owned(), self.mean.shallow_clone()),
+            ("covariance".to_owned(), self.covariance.shallow_clone()),
+        ]);
+        tensors.extend(self.kept.as_ref().map(|kept| ("features".to_owned(), kept.shallow_clone())));
+        Ok(weights::save(path, &tensors, &BTreeMap::from([(HEADER.to_owned(), header)]))?)
+    }
+}
+
+/// Statistics on their way, of a known number of pictures.
+pub struct Gathered<'e> {
+    extractor: &'e Extractor,
+    gaussian: Gaussian,
+    score: Option<InceptionScore>,
+    kept: Vec<Tensor>,
+    total: usize,
+}
+
+impl<'e> Gathered<'e> {
+    /// Nothing seen yet of `total` pictures.
+    ///
+    /// # Errors
+    /// [`PipelineError::Usage`] where there are fewer than two.
+    pub fn new(extractor: &'e Extractor, total: usize) -> Result<Self> {
+        if total < 2 {
+            return Err(PipelineError::Usage(format!("a set of pictures has at least 2; found {total}")));
+        }
+        let score = InceptionScore::new(total as i64, SPLITS).ok();
+        Ok(Self { extractor, gaussian: Gaussian::new(extractor.width()), score, kept: Vec::new(), total })
+    }
+
+    /// Adds pictures `[B, 3, H, W]` in `[-1, 1]`.
+    ///
+    /// # Errors
+    /// When the network cannot take them.
+    pub fn add(&mut self, images: &Tensor) -> Result<()> {
+        let first = self.gaussian.count() as usize;
+        let features = self.extractor.features(images)?;
+        match (self.extractor.probabilities(&features), &mut self.score) {
+            (Some(probabilities), Some(score)) => score.add(&probabilities),
+            _ => self.score = None,
+        }
+        let features = features.to_device(Device::Cpu);
+        let rows = (0..features.size()[0] as usize).filter(|row| self.keeps(first + row));
+        let rows: Vec<i64> = rows.map(|row| row as i64).collect();
+        self.kept.push(features.index_select(0, &Tensor::from_slice(&rows)));
+        self.gaussian.add(&features);
+        Ok(())
+    }
+
+    /// Whether the features of a picture are among those that are kept.
+    fn keeps(&self, index: usize) -> bool {
+        let kept_before = |index: usize| index * KEPT / self.total;
+        self.total <= KEPT || kept_before(index + 1) > kept_before(index)
+    }
+
+    /// The Inception Score of what was added.
+    pub fn score(&self) -> Option<Spread> {
+        self.score.as_ref().map(|score| Spread { mean: score.mean(), std: score.std() })
+    }
+
+    /// The statistics.
+    pub fn finish(self, header: Option<Header>) -> Statistics {
+        Statistics {
+            header,
+            mean: self.gaussian.mean(),
+            covariance: self.gaussian.covariance(),
+            kept: Some(Tensor::cat(&self.kept, 0)),
+        }
+    }
+}
