@@ -1,5 +1,7 @@
 //! What a recipe would build, and what trained priors take.
 
+use std::fs;
+
 use serde_json::Value;
 
 use crate::vqkit::{SMALL, fail, recipe, shared_run, succeed, text, weights};
@@ -28,7 +30,46 @@ fn a_run_lists_what_its_priors_take() {
     let weights = weights(&shared_run().join("prior/0/last/model.safetensors"));
     let held: usize = weights.values().map(tch::Tensor::numel).sum();
     assert_eq!(found["priors"][0]["cost"]["parameters"], held);
-    assert!(succeed(&["inspect", text(shared_run())]).contains("prior/0: pixelcnn"));
+    let said = succeed(&["inspect", text(shared_run())]);
+    assert!(said.contains("prior/0: pixelcnn") && said.contains("144 bits an image, 0.2500 per pixel"), "{said}");
+    assert_eq!(found["tokenizers"][0]["compression"], 24.0 * 24.0 * 24.0 / 144.0);
+    let tokens = shared_run().join("tokens/train-00000.safetensors");
+    let found: Value = serde_json::from_str(&succeed(&["inspect", text(&tokens), "--json"])).unwrap();
+    assert_eq!(found["bits_per_image"][0], 144.0);
+    assert!(found["bits_per_image"][1].as_f64().unwrap() <= 144.0);
+}
+
+#[test]
+fn a_folder_of_images_says_what_it_holds_and_what_is_broken() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for class in ["cat", "dog"] {
+        fs::create_dir(at(class)).unwrap();
+    }
+    image::RgbImage::from_pixel(8, 6, image::Rgb([90, 90, 90])).save(at("cat/a.png")).unwrap();
+    image::RgbImage::from_pixel(20, 10, image::Rgb([30, 30, 30])).save(at("dog/b.jpg")).unwrap();
+    image::GrayImage::from_pixel(9, 9, image::Luma([60])).save(at("dog/c.png")).unwrap();
+    fs::write(at("dog/d.png"), b"no picture").unwrap();
+    let said = succeed(&["inspect", text(folder.path())]);
+    for words in [
+        "4 images, 2 classes, without captions",
+        "sizes 8x6 to 20x10, the middle one 9x9",
+        "1 items cannot be used",
+        "d.png",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let found: Value = serde_json::from_str(&succeed(&["inspect", text(folder.path()), "--json"])).unwrap();
+    assert_eq!(found["type"], "data");
+    assert_eq!(
+        (&found["of_encoding"]["PNG"], &found["of_encoding"]["JPEG"], &found["gray"]),
+        (&2.into(), &1.into(), &1.into())
+    );
+    assert_eq!(found["of_class"], serde_json::json!({"cat": 1, "dog": 2}));
+    assert!((found["mean"].as_f64().unwrap() - 60.0).abs() < 1.0, "{found}");
+    let nothing = tempfile::tempdir().unwrap();
+    assert!(fail(&["inspect", text(nothing.path())], &[1]).contains("nor images"));
+    assert!(fail(&["inspect", text(folder.path()), "-o", text(&at("out"))], &[2]).contains("--out"));
 }
 
 #[test]

@@ -103,9 +103,13 @@ fn many_pictures_are_compared_with_held_out_images() {
     let many = ["data.source.held_out_count=1000", "sample.count=1001", "sample.batch_size=500"];
     let run = train(folder.path(), &guided, &many.map(|set| ["--set", set]).concat());
     let metrics: Value = serde_json::from_slice(&fs::read(run.join("report/metrics.json")).unwrap()).unwrap();
-    let distance = &metrics["samples_fd_vgg_cifar10"];
-    assert_eq!((&distance["samples"], &distance["held_out_images"]), (&1001.into(), &1000.into()));
-    assert!(distance["distance"].as_f64().unwrap() > 0.0);
+    let set = &metrics["samples_as_set"];
+    assert_eq!((&set["samples"], &set["held_out_images"]), (&1001.into(), &1000.into()));
+    assert!(set["figures"]["fd_vgg_cifar10"].as_f64().unwrap() > 0.0);
+    assert!(
+        set["figures"]["kid_vgg_cifar10"].as_f64().unwrap() > set["figures"]["kid_std_vgg_cifar10"].as_f64().unwrap()
+    );
+    assert!(metrics["warnings"].to_string().contains("1001 samples are few"), "{metrics}");
     assert!(fs::read_to_string(run.join("report/report.html")).unwrap().contains("1001 samples against 1000"));
     assert!(run.join("samples/001000.png").is_file());
     // Ten cells of 24 pixels and the gaps, enlarged.

@@ -109,4 +109,11 @@ fn evaluate_prints_the_figures_of_the_report() {
     assert_eq!((&level["codes"], &level["positions"]), (&16.into(), &36.into()));
     assert!(level["prior_bits_per_token"].as_f64().unwrap() > 0.0);
     assert!(after["reconstruction_psnr_db"].as_f64().unwrap() > 5.0);
+    let ssim = after["reconstruction_similarity"]["ssim"].as_f64().unwrap();
+    assert!((0.0..1.0).contains(&ssim), "{ssim}");
+    let rate = &after["rate"];
+    assert_eq!(rate["fixed_bits_per_pixel"], 36.0 * 4.0 / (24.0 * 24.0));
+    assert!(rate["unigram_bits_per_pixel"].as_f64().unwrap() <= 0.25);
+    assert_eq!(after["protocol"]["name"], "vqkit-held-out-1");
+    assert_eq!(after["protocol"]["sampling"]["seed"], 0);
 }

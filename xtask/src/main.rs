@@ -7,6 +7,7 @@ mod demo;
 mod forward;
 mod quantizers;
 mod setup;
+mod venv;
 
 use std::process::ExitCode;
 

@@ -94,6 +94,11 @@ impl Shape {
         }
     }
 
+    /// Values of a pixel as files hold them: a label map has one.
+    pub fn values(self) -> usize {
+        if self.labels { 1 } else { self.channels }
+    }
+
     /// What people see of what an encoder takes or a decoder gives: `[B, C, H, W]`, of label maps one-hot or logits.
     pub fn pictures(self, values: &Tensor) -> Vec<Picture> {
         match self.labels {

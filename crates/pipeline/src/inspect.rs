@@ -1,8 +1,9 @@
 //! `vqkit inspect`: what a run, a checkpoint or a token file holds, and what a recipe would build.
 
-use std::{fmt, path::Path};
+use std::{f64::consts::LN_2, fmt, path::Path};
 
 use serde::Serialize;
+use vqkit_quantizer::Usage;
 use vqkit_torch::weights;
 
 use crate::{
@@ -11,7 +12,8 @@ use crate::{
     domain::Domain,
     encode::{self, Split},
     error::{PipelineError, Result},
-    inspect_recipe::RecipePlan,
+    inspect_data::DataPlan,
+    inspect_recipe::{RecipePlan, TokenizerPlan},
     level_usage::LevelUsage,
     prior_plan::{self, PriorPlan},
     prior_spec::{Facts, Tokenizers},
@@ -36,6 +38,8 @@ pub enum Found {
         device: String,
         /// Its stages, in order.
         stages: Vec<StageRecord>,
+        /// Its tokenizers, trained or not: of the images, and of the templates.
+        tokenizers: Vec<TokenizerPlan>,
         /// Its trained priors.
         priors: Vec<PriorPlan>,
         /// The codebooks of its tokenizer, once that is trained.
@@ -44,6 +48,8 @@ pub enum Found {
     },
     /// A recipe.
     Recipe(RecipePlan),
+    /// A folder or archive of images.
+    Data(DataPlan),
     /// A checkpoint folder or a weights file.
     Weights {
         /// Every tensor: name, kind and shape.
@@ -66,6 +72,8 @@ pub enum Found {
         usage: Vec<f64>,
         /// Perplexity of the codes, level by level.
         perplexity: Vec<f64>,
+        /// Bits of an image's tokens: all codes alike, and each as rare as it is.
+        bits_per_image: [f64; 2],
     },
 }
 
@@ -86,12 +94,18 @@ pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Fou
     if !path.exists() {
         return Err(PipelineError::Usage(format!("there is nothing at {}", path.display())));
     }
-    if path.is_dir() {
-        let reason = "neither a run (no run.json) nor a checkpoint (no model.safetensors)";
-        return Err(PipelineError::artifact(path, reason));
-    }
     if out.is_some() {
         return Err(no_codebook(path));
+    }
+    if path.is_dir() {
+        return DataPlan::read(path).map(Found::Data).map_err(|error| {
+            let reason =
+                format!("neither a run (no run.json) nor a checkpoint (no model.safetensors) nor images: {error}");
+            PipelineError::artifact(path, reason)
+        });
+    }
+    if path.extension().is_some_and(|extension| extension == "tar") {
+        return DataPlan::read(path).map(Found::Data);
     }
     if path.extension().is_some_and(|extension| extension == "toml") {
         return RecipePlan::read(path, context).map(Found::Recipe);
@@ -131,8 +145,10 @@ fn inspect_run(path: &Path, out: Option<&Path>, context: &Context) -> Result<Fou
     let record = run.record().clone();
     let recipe = run.recipe()?;
     let priors = trained_priors(&run, &recipe, context)?;
+    let plan = |domain: Domain| TokenizerPlan::of(&recipe, domain, context);
+    let tokenizers = recipe.domains().into_iter().map(plan).collect::<Result<_>>()?;
     let (name, version, device) = (recipe.head.name, record.version, record.call.device);
-    Ok(Found::Run { name, version, device, stages: record.stages, priors, codebooks })
+    Ok(Found::Run { name, version, device, stages: record.stages, tokenizers, priors, codebooks })
 }
 
 fn trained_priors(run: &Run, recipe: &Recipe, context: &Context) -> Result<Vec<PriorPlan>> {
@@ -155,7 +171,16 @@ fn inspect_weights(path: &Path, codebooks: Option<Codebooks>) -> Result<Found> {
 fn inspect_tokens(path: &Path) -> Result<Found> {
     let tokens = TokenSet::open(&[path])?;
     let usage = LevelUsage::of(&tokens)?;
+    let tokens_of = |level: usize| tokens.shapes()[level].iter().product::<i64>() as f64;
+    let fixed = |(level, sizes): (usize, &Vec<i64>)| {
+        let bits: f64 = sizes.iter().map(|size| (*size as f64).log2()).sum();
+        tokens_of(level) / sizes.len() as f64 * bits
+    };
+    let unigram = |(level, usage): (usize, &Usage)| usage.entropy() / LN_2 * tokens_of(level);
+    let bits_per_image =
+        [tokens.header.sizes.iter().enumerate().map(fixed).sum(), usage.levels().iter().enumerate().map(unigram).sum()];
     Ok(Found::Tokens {
+        bits_per_image,
         images: tokens.len(),
         grids: tokens.shapes().to_vec(),
         usage: usage.levels().iter().map(|level| level.usage()).collect(),
@@ -167,12 +192,13 @@ fn inspect_tokens(path: &Path) -> Result<Found> {
 impl fmt::Display for Found {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Self::Run { name, version, device, stages, priors, codebooks } => {
+            Self::Run { name, version, device, stages, tokenizers, priors, codebooks } => {
                 writeln!(out, "run `{name}`, vqkit {version}, on {device}")?;
                 for stage in stages {
                     let done = stage.done.as_ref().map_or("begun", |output| output.path.as_str());
                     writeln!(out, "  {:<16} {done}", stage.name)?;
                 }
+                tokenizers.iter().try_for_each(|tokenizer| write!(out, "tokenizer: {tokenizer}"))?;
                 priors.iter().try_for_each(|prior| prior.fmt(out))?;
                 codebooks.as_ref().map_or(Ok(()), |codebooks| codebooks.fmt(out))
             }
@@ -184,7 +210,8 @@ impl fmt::Display for Found {
                 codebooks.as_ref().map_or(Ok(()), |codebooks| codebooks.fmt(out))
             }
             Self::Recipe(plan) => plan.fmt(out),
-            Self::Tokens { header, images, grids, usage, perplexity } => {
+            Self::Data(plan) => plan.fmt(out),
+            Self::Tokens { header, images, grids, usage, perplexity, bits_per_image } => {
                 writeln!(out, "{images} images, {} classes, tokenizer {}", header.classes.len(), header.tokenizer)?;
                 for (level, grid) in grids.iter().enumerate() {
                     let (codes, usage) = (&header.sizes[level], usage[level] * 100.0);
@@ -194,6 +221,8 @@ impl fmt::Display for Found {
                         "  level {level}: grid {grid:?}, codes {codes:?}, {usage:.1} % in use, perplexity {perplexity:.1}"
                     )?;
                 }
+                let [fixed, unigram] = bits_per_image;
+                writeln!(out, "  {fixed:.0} bits an image, {unigram:.0} with each code as rare as it is")?;
                 for sizes in &header.condition_sizes {
                     writeln!(out, "  conditioned on a grid of codes {sizes:?}")?;
                 }

@@ -42,6 +42,12 @@ pub struct TokenizerPlan {
     pub grids: Vec<Vec<i64>>,
     /// Codes of every codebook, level by level.
     pub sizes: Vec<Vec<i64>>,
+    /// Bits of an image's tokens, all codes alike.
+    pub bits_per_image: f64,
+    /// Of the same, over the pixels.
+    pub bits_per_pixel: f64,
+    /// Bits of the image's values at 8 bits each, over those of its tokens.
+    pub compression: f64,
 }
 
 impl RecipePlan {
@@ -79,13 +85,27 @@ impl RecipePlan {
 }
 
 impl TokenizerPlan {
-    fn of(recipe: &Recipe, domain: Domain, context: &Context) -> Result<Self> {
+    /// The tokenizer of a domain, with weights that mean nothing.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub fn of(recipe: &Recipe, domain: Domain, context: &Context) -> Result<Self> {
         let (vs, tokenizer) = train_tokenizer::build(recipe, domain, context)?;
+        let shape = domain.shape(&recipe.data);
+        let (grids, sizes) = (tokenizer.grid_shapes(shape.size.into())?, tokenizer.sizes());
+        let bits_of = |(grid, sizes): (&Vec<i64>, &Vec<i64>)| {
+            grid.iter().product::<i64>() as f64 * sizes.iter().map(|size| (*size as f64).log2()).sum::<f64>()
+        };
+        let bits_per_image: f64 = grids.iter().zip(&sizes).map(bits_of).sum();
+        let pixels = f64::from(shape.size).powi(2);
         Ok(Self {
+            bits_per_pixel: bits_per_image / pixels,
+            compression: pixels * 8.0 * shape.values() as f64 / bits_per_image,
+            bits_per_image,
             network: recipe.tokenizer(domain)?.network.type_name(),
             parameters: vs.trainable_variables().iter().map(|variable| variable.numel() as i64).sum(),
-            grids: tokenizer.grid_shapes(domain.shape(&recipe.data).size.into())?,
-            sizes: tokenizer.sizes(),
+            grids,
+            sizes,
         })
     }
 }
@@ -94,13 +114,23 @@ impl fmt::Display for RecipePlan {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         writeln!(out, "recipe `{}`: {}", self.name, self.stages.join(", "))?;
         for (name, plan) in [("tokenizer", &self.tokenizer), ("template", &self.template)] {
-            let Some(TokenizerPlan { network, parameters, grids, sizes }) = plan else { continue };
-            writeln!(out, "{name}: {network}, {} parameters", count(*parameters))?;
-            for (level, (grid, sizes)) in grids.iter().zip(sizes).enumerate() {
-                writeln!(out, "    level {level}: grid {grid:?}, codes {sizes:?}")?;
-            }
+            plan.as_ref().map_or(Ok(()), |plan| write!(out, "{name}: {plan}"))?;
         }
         self.priors.iter().try_for_each(|prior| prior.fmt(out))?;
         self.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))
+    }
+}
+
+impl fmt::Display for TokenizerPlan {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        let Self { network, parameters, grids, sizes, bits_per_image, bits_per_pixel, compression } = self;
+        writeln!(out, "{network}, {} parameters", count(*parameters))?;
+        for (level, (grid, sizes)) in grids.iter().zip(sizes).enumerate() {
+            writeln!(out, "    level {level}: grid {grid:?}, codes {sizes:?}")?;
+        }
+        writeln!(
+            out,
+            "    {bits_per_image:.0} bits an image, {bits_per_pixel:.4} per pixel: 1 to {compression:.1} of its 8-bit values"
+        )
     }
 }

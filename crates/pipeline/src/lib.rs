@@ -20,6 +20,7 @@ mod events;
 mod files;
 mod finetune;
 pub mod inspect;
+mod inspect_data;
 mod inspect_recipe;
 mod interrupt;
 mod level_usage;
@@ -36,14 +37,12 @@ mod prior_plan;
 mod prior_spec;
 mod progress;
 mod recipe;
-mod recognised;
 pub mod reconstruct;
 mod reconstruction_error;
 mod report;
 mod rows;
 mod run;
 pub mod sample;
-mod samples_distance;
 pub mod sets;
 pub mod stages;
 mod taken;
@@ -69,9 +68,8 @@ pub use recipe::{
     Classifier, Condition, EmbeddingCondition, Evaluate, Features, Head, Loss, Precision, Prior, Recipe, Sample,
     TakenTokenizer, TextCondition, TokenSource, Tokenizer, Train,
 };
-pub use recognised::Recognised;
+pub use report::comparison::{Compared, Comparison};
 pub use run::{Call, Output, Record, Run, StageRecord};
-pub use samples_distance::SamplesDistance;
 pub use taken::resolve;
 pub use terms::Terms;
 pub use token_file::TokenHeader;

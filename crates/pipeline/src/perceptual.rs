@@ -23,6 +23,9 @@ use crate::{
 /// What recipes call the perceptual network that comes with vqkit.
 const SHIPPED: &str = "cifar10";
 
+/// The known files of which LPIPS is made.
+const LPIPS_FILES: [&str; 2] = ["vgg16", "lpips-vgg"];
+
 /// The perceptual network of small recipes: `configs/features-cifar10.toml`.
 const FEATURES_CIFAR10: &[u8] = include_bytes!("../../../assets/features-cifar10.safetensors");
 
@@ -75,6 +78,34 @@ pub fn judge(device: Device) -> Result<FrozenVgg> {
     embedded("judge-cifar10.safetensors", JUDGE_CIFAR10, device)
 }
 
+/// Whether the judge looks at pictures of this shape: those in colour that reach its last stage.
+///
+/// # Errors
+/// When libtorch refuses.
+pub fn judge_takes(shape: Shape, device: Device) -> Result<bool> {
+    let judge = judge(device)?;
+    let in_colour = !shape.labels && judge.in_channels() == shape.channels as i64;
+    Ok(in_colour && i64::from(shape.size) >= judge.least_size())
+}
+
+/// LPIPS with the weights that a recipe's loss names, else with those that were fetched before; `None` where they are not there.
+///
+/// # Errors
+/// When weights are there and are not those of LPIPS.
+pub fn lpips_at_hand(config: Option<&PerceptualConfig>, device: Device) -> Result<Option<Lpips>> {
+    let files = match config {
+        Some(PerceptualConfig::Lpips(config)) if !config.weights.is_empty() => config.weights.clone(),
+        _ => {
+            let cache = pretrained::Cache::user()?;
+            LPIPS_FILES.iter().map(|name| Ok(cache.path(pretrained::find(name)?))).collect::<Result<_>>()?
+        }
+    };
+    match files.iter().all(|file| file.is_file()) {
+        true => lpips_of(&files, device).map(Some),
+        false => Ok(None),
+    }
+}
+
 /// BLAKE3 of the judge's weights.
 pub fn judge_fingerprint() -> String {
     blake3::hash(JUDGE_CIFAR10).to_hex().to_string()
@@ -114,14 +145,18 @@ fn embedded(name: &str, bytes: &[u8], device: Device) -> Result<FrozenVgg> {
 fn lpips(config: &LpipsConfig, device: Device) -> Result<Lpips> {
     let files: Vec<PathBuf> = match config.weights.is_empty() {
         true => {
-            let fetched = ["vgg16", "lpips-vgg"].map(|name| pretrained::fetch(pretrained::find(name)?));
+            let fetched = LPIPS_FILES.map(|name| pretrained::fetch(pretrained::find(name)?));
             fetched.into_iter().collect::<Result<_>>()?
         }
         false => config.weights.clone(),
     };
+    lpips_of(&files, device)
+}
+
+fn lpips_of(files: &[PathBuf], device: Device) -> Result<Lpips> {
     let mut state: BTreeMap<String, Tensor> = BTreeMap::new();
     for file in files {
-        state.extend(weights::read_any(&file)?);
+        state.extend(weights::read_any(file)?);
     }
     let mut vs = VarStore::new(device);
     let network = Lpips::new(&vs.root());

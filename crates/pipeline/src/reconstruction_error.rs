@@ -3,16 +3,20 @@
 use std::fmt;
 
 use tch::{Device, Tensor};
-use vqkit_losses::FrozenVgg;
-use vqkit_metrics::{Gaussian, LabelAgreement, PixelError};
+use vqkit_metrics::{LabelAgreement, PixelError};
 
-use crate::{domain::Shape, error::Result, perceptual};
+use crate::{
+    domain::Shape,
+    error::Result,
+    perceptual,
+    sets::{Extractor, Features, Gathered},
+};
 
 /// Gathers pairs of pictures and reconstructions.
 #[derive(Debug)]
 pub struct ReconstructionError {
     difference: Difference,
-    judged: Option<Judged>,
+    sets: Vec<Pair>,
 }
 
 #[derive(Debug)]
@@ -21,34 +25,44 @@ enum Difference {
     Labels(LabelAgreement),
 }
 
-/// Features of both sides.
+/// Features of both sides by one network.
 #[derive(Debug)]
-struct Judged {
-    judge: FrozenVgg,
-    images: Gaussian,
-    reconstructions: Gaussian,
+pub struct Pair {
+    /// The network.
+    pub extractor: Extractor,
+    /// Of the pictures.
+    pub images: Gathered,
+    reconstructions: Gathered,
+}
+
+impl Pair {
+    /// The Fréchet distance of reconstructions from pictures; `None` where they are too few to have a covariance.
+    pub fn distance(&self) -> Option<f64> {
+        self.images.frechet_distance(&self.reconstructions)
+    }
 }
 
 impl ReconstructionError {
-    /// Nothing gathered yet, of pictures of this shape: the judge looks at those in colour that reach its last stage.
+    /// Nothing gathered yet of `total` pictures of this shape: the judge looks at those in colour that reach its last stage.
     ///
     /// # Errors
     /// When libtorch refuses.
-    pub fn new(shape: Shape, device: Device) -> Result<Self> {
-        if shape.labels {
-            return Ok(Self {
-                difference: Difference::Labels(LabelAgreement::new(shape.channels as i64)),
-                judged: None,
-            });
+    pub fn new(shape: Shape, total: usize, device: Device) -> Result<Self> {
+        let difference = match shape.labels {
+            true => Difference::Labels(LabelAgreement::new(shape.channels as i64)),
+            false => Difference::Pixels(PixelError::default()),
+        };
+        let mut error = Self { difference, sets: Vec::new() };
+        if perceptual::judge_takes(shape, device)? {
+            error.compare_by(Extractor::load(Features::VggCifar10, None, device)?, total);
         }
-        let judge = perceptual::judge(device)?;
-        let in_colour = judge.in_channels() == shape.channels as i64;
-        let judged = (in_colour && i64::from(shape.size) >= judge.least_size()).then(|| Judged {
-            images: Gaussian::new(judge.width()),
-            reconstructions: Gaussian::new(judge.width()),
-            judge,
-        });
-        Ok(Self { difference: Difference::Pixels(PixelError::default()), judged })
+        Ok(error)
+    }
+
+    /// Lets another network look at both sides, of `total` pictures.
+    pub fn compare_by(&mut self, extractor: Extractor, total: usize) {
+        let nothing = || Gathered::new(extractor.width(), total);
+        self.sets.push(Pair { images: nothing(), reconstructions: nothing(), extractor });
     }
 
     /// Adds a batch; waits for the device.
@@ -64,10 +78,10 @@ impl ReconstructionError {
             Difference::Pixels(error) => error.add(reconstructions, images),
             Difference::Labels(agreement) => agreement.add(&reconstructions.argmax(1, false), &images.argmax(1, false)),
         }
-        if let Some(Judged { judge, images: real, reconstructions: fake }) = &mut self.judged {
-            let of_file = |images: &Tensor| PixelError::to_8_bits(images) / 127.5 - 1.0;
-            real.add(&judge.pooled(&of_file(images))?);
-            fake.add(&judge.pooled(&of_file(reconstructions))?);
+        let of_file = |images: &Tensor| PixelError::to_8_bits(images) / 127.5 - 1.0;
+        for Pair { extractor, images: real, reconstructions: fake } in &mut self.sets {
+            real.add(extractor, &of_file(images))?;
+            fake.add(extractor, &of_file(reconstructions))?;
         }
         Ok(())
     }
@@ -104,13 +118,17 @@ impl ReconstructionError {
     /// Fréchet distance between the judge's features of images and of reconstructions; `None` where the images are not in
     /// colour, too small, or too few to have a covariance.
     pub fn fd_vgg_cifar10(&self) -> Option<f64> {
-        let judged = self.judged.as_ref().filter(|judged| judged.images.count() > 1)?;
-        Some(judged.images.frechet_distance(&judged.reconstructions))
+        self.by(Features::VggCifar10).and_then(Pair::distance)
     }
 
-    /// The judge's features of the images; `None` where it does not look at them.
-    pub fn judged_images(&self) -> Option<&Gaussian> {
-        self.judged.as_ref().map(|judged| &judged.images)
+    /// What a network saw; `None` where it does not look.
+    pub fn by(&self, features: Features) -> Option<&Pair> {
+        self.sets.iter().find(|pair| pair.extractor.kind() == features)
+    }
+
+    /// What every network saw.
+    pub fn sets(&self) -> &[Pair] {
+        &self.sets
     }
 }
 

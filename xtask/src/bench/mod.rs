@@ -3,7 +3,6 @@
 mod pairs;
 mod rounds;
 mod table;
-mod venv;
 
 use std::fs;
 use std::path::PathBuf;

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::pairs::Pair;
-use super::venv;
 use crate::cargo::{cargo, display, root, run as run_command};
+use crate::venv::PEERS;
 
 /// What `.cargo/config.toml` sets for our programs: the peer runs as its users start it.
 const OUR_SETTINGS: [&str; 4] =
@@ -43,7 +43,7 @@ impl Round {
 pub fn run(pair: &Pair, count: u32, threads: u32, data: Option<&Path>) -> Result<Vec<Round>> {
     let example = ["--release", "--package", pair.package, "--example", pair.example];
     run_command(cargo(&["build"]).args(example))?;
-    let python = pair.peer.map(|_| venv::python()).transpose()?;
+    let python = pair.peer.map(|_| PEERS.python()).transpose()?;
     let argument = pair.data.and_then(|file| Some(data?.join(file)));
     let prepare = |mut command: Command| {
         let threads = threads.to_string();

@@ -17,6 +17,7 @@ use crate::{
     encode::Split,
     error::{PipelineError, Result},
     files,
+    log::StageLog,
     painter::{Painted, Painter},
     pictures::Picture,
     prior_spec::Facts,
@@ -29,7 +30,7 @@ use crate::{
 pub use self::{
     keep::{Keep, Kept, Side},
     prompt::{Asked, Prompt},
-    record::{Drawn, Record, checked, drawn},
+    record::{Drawn, Record, checked, drawn, settings},
 };
 use self::{
     prompt::{Prompter, Seen},
@@ -84,6 +85,14 @@ pub fn run_stage(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Conte
     run.begin(STAGE)?;
     let folder = run.folder(STAGE);
     write_new(run, recipe, &Request::of_recipe(recipe), Some(data), &folder, context)?;
+    let mut log = StageLog::open(run.path(), STAGE)?;
+    for name in ["grid", "sheet"] {
+        let path = folder.join(format!("{name}.png"));
+        if path.is_file() {
+            log.picture(0, name, &Picture::read(&path)?)?;
+        }
+    }
+    log.flush()?;
     let path = folder.join("samples.json");
     let bytes = std::fs::read(&path).map_err(|source| PipelineError::io("read", &path, source))?;
     Ok(Output { path: STAGE.into(), fingerprint: blake3::hash(&bytes).to_hex().to_string() })

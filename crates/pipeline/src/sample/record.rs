@@ -147,6 +147,14 @@ pub fn drawn(run: &Run) -> Result<Vec<Drawn>> {
     Ok(samples.map(|sample| Drawn { path: folder.join(sample.file), class: sample.prompt.class }).collect())
 }
 
+/// How the run's `samples/` were drawn.
+///
+/// # Errors
+/// When `samples.json` is there and cannot be read.
+pub fn settings(run: &Run) -> Result<Option<Sampling>> {
+    Ok(of_run(run)?.map(|record| record.sampling))
+}
+
 /// What the checker of the built-in shapes found in the run's `samples/`.
 ///
 /// # Errors

@@ -34,7 +34,9 @@ pub fn between(real: &Statistics, fake: &Statistics, score: Option<Spread>, feat
     let (Some(real), Some(fake)) = (&real.kept, &fake.kept) else { return Ok(figures) };
     let fewest = real.size()[0].min(fake.size()[0]);
     let kernel = KernelDistanceConfig::default();
-    let kernel = KernelDistanceConfig { subset_size: kernel.subset_size.min(fewest as usize), ..kernel };
+    // Subsets of all would not spread; the mean is unbiased at every size.
+    let subset_size = kernel.subset_size.min(fewest as usize / 2).max(2);
+    let kernel = KernelDistanceConfig { subset_size, ..kernel };
     let KernelDistance { mean, std } = KernelDistance::between(real, fake, &kernel)?;
     put("kid", mean);
     put("kid_std", std);

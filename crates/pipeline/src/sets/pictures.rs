@@ -55,6 +55,11 @@ impl PictureSet {
         Ok(Self { path: path.to_owned(), view })
     }
 
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// How many pictures there are.
     pub fn len(&self) -> usize {
         self.view.len()

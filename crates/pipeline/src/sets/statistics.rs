@@ -74,13 +74,17 @@ impl Statistics {
         batch_size: usize,
         context: &Context,
     ) -> Result<Self> {
-        let mut gathered = Gathered::new(extractor, set.len())?;
+        if set.len() < 2 {
+            let message = format!("{} holds one picture; a set has at least two", set.path().display());
+            return Err(PipelineError::Usage(message));
+        }
+        let mut gathered = Gathered::new(extractor.width(), set.len());
         let mut progress = Progress::new("features", "pictures", 0, set.len() as u64);
         let origin = set.for_each_batch(protocol, batch_size, |images| {
             if context.interrupt.is_set() {
                 return Err(PipelineError::Interrupted);
             }
-            gathered.add(&images.to_device(context.device))?;
+            gathered.add(extractor, &images.to_device(context.device))?;
             progress.advance(images.size()[0] as u64);
             progress.say(&extractor.kind().to_string());
             Ok(())
@@ -144,35 +148,29 @@ impl Statistics {
 }
 
 /// Statistics on their way, of a known number of pictures.
-pub struct Gathered<'e> {
-    extractor: &'e Extractor,
+#[derive(Debug)]
+pub struct Gathered {
     gaussian: Gaussian,
     score: Option<InceptionScore>,
     kept: Vec<Tensor>,
     total: usize,
 }
 
-impl<'e> Gathered<'e> {
-    /// Nothing seen yet of `total` pictures.
-    ///
-    /// # Errors
-    /// [`PipelineError::Usage`] where there are fewer than two.
-    pub fn new(extractor: &'e Extractor, total: usize) -> Result<Self> {
-        if total < 2 {
-            return Err(PipelineError::Usage(format!("a set of pictures has at least 2; found {total}")));
-        }
+impl Gathered {
+    /// Nothing seen yet of `total` pictures, with features of this width.
+    pub fn new(width: i64, total: usize) -> Self {
         let score = InceptionScore::new(total as i64, SPLITS).ok();
-        Ok(Self { extractor, gaussian: Gaussian::new(extractor.width()), score, kept: Vec::new(), total })
+        Self { gaussian: Gaussian::new(width), score, kept: Vec::new(), total }
     }
 
     /// Adds pictures `[B, 3, H, W]` in `[-1, 1]`.
     ///
     /// # Errors
     /// When the network cannot take them.
-    pub fn add(&mut self, images: &Tensor) -> Result<()> {
+    pub fn add(&mut self, extractor: &Extractor, images: &Tensor) -> Result<()> {
         let first = self.gaussian.count() as usize;
-        let features = self.extractor.features(images)?;
-        match (self.extractor.probabilities(&features), &mut self.score) {
+        let features = extractor.features(images)?;
+        match (extractor.probabilities(&features), &mut self.score) {
             (Some(probabilities), Some(score)) => score.add(&probabilities),
             _ => self.score = None,
         }
@@ -190,18 +188,43 @@ impl<'e> Gathered<'e> {
         self.total <= KEPT || kept_before(index + 1) > kept_before(index)
     }
 
+    /// How many pictures were added.
+    pub fn count(&self) -> usize {
+        self.gaussian.count() as usize
+    }
+
+    /// The Fréchet distance between what was added here and there; `None` where there are too few pictures for a covariance.
+    pub fn frechet_distance(&self, other: &Self) -> Option<f64> {
+        (self.count().min(other.count()) > 1).then(|| self.gaussian.frechet_distance(&other.gaussian))
+    }
+
     /// The Inception Score of what was added.
     pub fn score(&self) -> Option<Spread> {
         self.score.as_ref().map(|score| Spread { mean: score.mean(), std: score.std() })
     }
 
     /// The statistics.
-    pub fn finish(self, header: Option<Header>) -> Statistics {
+    pub fn finish(&self, header: Option<Header>) -> Statistics {
         Statistics {
             header,
             mean: self.gaussian.mean(),
             covariance: self.gaussian.covariance(),
             kept: Some(Tensor::cat(&self.kept, 0)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_lies_evenly_over_the_set() {
+        let gathered = Gathered::new(4, 3 * KEPT);
+        let kept: Vec<usize> = (0..3 * KEPT).filter(|index| gathered.keeps(*index)).collect();
+        assert_eq!(kept.len(), KEPT);
+        assert!(kept.windows(2).all(|pair| pair[1] - pair[0] == 3));
+        let few = Gathered::new(4, 7);
+        assert!((0..7).all(|index| few.keeps(index)));
     }
 }

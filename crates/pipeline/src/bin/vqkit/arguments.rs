@@ -53,7 +53,7 @@ pub enum Verb {
                             vqkit evaluate --real statistics.npz --fake samples/ --weights pt_inception-2015-12-05-6726825d.pth"
     )]
     Evaluate(Evaluate),
-    /// Say what is in a run, a checkpoint or a token file, how healthy the codebooks of a tokenizer are, and what a recipe would
+    /// Say what is in a run, a checkpoint, a token file or a folder of images, how healthy the codebooks of a tokenizer are, and what a recipe would
     /// build.
     #[command(after_help = "Examples:\n  vqkit inspect runs/demo/tokens/train-00000.safetensors\n  \
                             vqkit inspect runs/demo -o codebooks\n  vqkit inspect configs/demo.toml")]
@@ -257,7 +257,7 @@ pub struct Evaluate {
 /// `vqkit inspect`
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// A run folder, a checkpoint folder, a weights file, a token file or a recipe.
+    /// A run folder, a checkpoint folder, a weights file, a token file, a recipe, or images: a folder, or tar shards.
     pub path: PathBuf,
     /// Print JSON instead of text.
     #[arg(long)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use vqkit_pipeline::{
-    Context, Interrupt, PipelineError, Recipe, Run, evaluate, inspect, reconstruct,
+    Compared, Comparison, Context, Interrupt, PipelineError, Recipe, Run, evaluate, inspect, reconstruct,
     sample::{self, Asked, Keep, Prompts, Side},
     sets::{self, Request},
     stages, tokenize,
@@ -142,13 +142,25 @@ fn evaluate(verb: Evaluate, context: &Context) -> Result<()> {
         };
         return print(&sets::compare(&request, context)?, verb.json);
     }
-    for run in &verb.runs {
-        let run = Run::open(run)?;
-        let recipe = run.recipe()?;
-        let data = stages::open_data(&recipe)?;
-        print(&evaluate::refresh(&run, &recipe, &data, context)?, verb.json)?;
+    let out = verb.out.map(free).transpose()?;
+    let compared =
+        verb.runs.iter().map(|run| measure(run, verb.weights.as_deref(), context)).collect::<Result<Vec<_>>>()?;
+    match compared.as_slice() {
+        [only] if out.is_none() => print(&only.metrics, verb.json),
+        _ => {
+            let comparison = Comparison::new(compared);
+            out.map_or(Ok(()), |out| evaluate::write_comparison(&comparison, &out))?;
+            print(&comparison, verb.json)
+        }
     }
-    Ok(())
+}
+
+/// Measures a run, and writes its report anew.
+fn measure(path: &Path, inception: Option<&Path>, context: &Context) -> Result<Compared> {
+    let run = Run::open(path)?;
+    let recipe = run.recipe()?;
+    let data = stages::open_data(&recipe)?;
+    Ok(evaluate::refresh(&run, &recipe, &data, inception, context)?)
 }
 
 /// As JSON, or as people read it.

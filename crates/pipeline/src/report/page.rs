@@ -1,0 +1,56 @@
+//! What every page has: the frame, pictures inside it, tables that a narrow screen can move.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+const STYLE: &str = include_str!("style.css");
+
+/// A page that needs no other file and no network.
+pub fn page(title: &str, body: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (title) " · vqkit" }
+                link rel="icon" href="data:,";
+                style { (PreEscaped(STYLE)) }
+            }
+            body { (body) }
+        }
+    };
+    page.into_string()
+}
+
+/// A picture inside the page.
+pub fn image(alt: &str, png: &[u8]) -> Markup {
+    html! { img alt=(alt) src=(format!("data:image/png;base64,{}", STANDARD.encode(png))); }
+}
+
+/// A table: its head, and rows of as many cells.
+pub fn table(head: &[&str], rows: &[Vec<String>]) -> Markup {
+    html! {
+        div.wide {
+            table {
+                tr { @for cell in head { th { (cell) } } }
+                @for row in rows { tr { @for cell in row { td { (cell) } } } }
+            }
+        }
+    }
+}
+
+/// A paragraph that explains figures.
+pub fn note(text: &str) -> Markup {
+    html! { p.note { (text) } }
+}
+
+/// What a reader should know first.
+pub fn warnings(warnings: &[String]) -> Markup {
+    html! { @for warning in warnings { p.warning { (warning) } } }
+}
+
+/// A figure with so many digits behind the point, or a dash where there is none.
+pub fn figure(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "–".into(), |value| format!("{value:.digits$}"))
+}

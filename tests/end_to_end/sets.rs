@@ -1,0 +1,217 @@
+//! Any two sets of pictures, without any run.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Output,
+};
+
+use image::{ImageFormat, Rgb, RgbImage};
+use serde_json::Value;
+use tch::{Device, Kind, Tensor};
+use tempfile::TempDir;
+use vqkit_testing::Golden;
+
+use crate::vqkit::{fail, stderr, text, vqkit};
+
+/// A folder of pictures and caches of its own.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A folder of `count` pictures of 32 pixels: a gradient and noise from `seed` on, `darker` than others.
+    fn pictures(&self, name: &str, count: u32, seed: u32, darker: u8, format: ImageFormat) -> PathBuf {
+        let folder = self.at(name);
+        fs::create_dir_all(&folder).unwrap();
+        for index in 0..count {
+            let mut state = (seed + index).wrapping_mul(2_654_435_761).max(1);
+            let mut noise = || {
+                state ^= state << 13;
+                state ^= state >> 17;
+                state ^= state << 5;
+                (state >> 24) as u8 / 3
+            };
+            let picture = RgbImage::from_fn(32, 32, |x, y| {
+                let ramp = [x * 5, y * 5, (x + y + index) * 2 % 160];
+                Rgb(ramp.map(|value| (value as u8).saturating_add(noise()).saturating_sub(darker)))
+            });
+            let extension = if format == ImageFormat::Jpeg { "jpg" } else { "png" };
+            picture.save_with_format(folder.join(format!("{name}-{index:04}.{extension}")), format).unwrap();
+        }
+        folder
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = vqkit(arguments);
+        command.env("XDG_CACHE_HOME", self.at("cache")).env("VQKIT_OFFLINE", "1").output().unwrap()
+    }
+
+    /// Compares two sets by the small classifier.
+    fn compare(&self, real: &Path, fake: &Path, extra: &[&str]) -> Value {
+        let call = ["evaluate", "--real", text(real), "--fake", text(fake), "--features", "vgg-cifar10", "--json"];
+        self.json(&[&call[..], extra].concat())
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+fn figure(found: &Value, name: &str) -> f64 {
+    found["figures"][name].as_f64().unwrap_or_else(|| panic!("no `{name}` in {found}"))
+}
+
+fn warns(found: &Value, words: &str) -> bool {
+    found["warnings"].as_array().unwrap().iter().any(|warning| warning.as_str().unwrap().contains(words))
+}
+
+#[test]
+fn darker_pictures_are_farther_than_others_of_the_same_kind() {
+    let place = Place::new();
+    let png = |name: &str, seed, darker| place.pictures(name, 60, seed, darker, ImageFormat::Png);
+    let (real, like, dark) = (png("real", 1, 0), png("like", 1000, 0), png("dark", 1000, 60));
+    let (near, far) = (place.compare(&real, &like, &[]), place.compare(&real, &dark, &[]));
+    assert!(figure(&far, "fd_vgg_cifar10") > 5.0 * figure(&near, "fd_vgg_cifar10").abs(), "{near} {far}");
+    assert!(figure(&far, "kid_vgg_cifar10") > figure(&near, "kid_vgg_cifar10"));
+    assert!(figure(&near, "precision_vgg_cifar10") > figure(&far, "precision_vgg_cifar10"));
+    assert!(figure(&near, "frechet_bias_to_expect_vgg_cifar10") > 0.0);
+    assert!(warns(&near, "60 real pictures are few") && warns(&near, "too large by about"));
+    assert_eq!(near["protocol"]["name"], "own-size");
+    assert_eq!(
+        (&near["protocol"]["real_from_cache"], &far["protocol"]["real_from_cache"]),
+        (&false.into(), &true.into())
+    );
+
+    let same = place.compare(&real, &real, &[]);
+    assert!(figure(&same, "fd_vgg_cifar10").abs() < 1e-6 && warns(&same, "the same files") && warns(&same, "rFID"));
+}
+
+#[test]
+fn cached_statistics_of_pictures_that_changed_are_not_used() {
+    let place = Place::new();
+    let (real, fake) =
+        (place.pictures("real", 12, 1, 0, ImageFormat::Bmp), place.pictures("fake", 12, 99, 0, ImageFormat::Bmp));
+    let before = place.compare(&real, &fake, &[]);
+    assert_eq!(place.compare(&real, &fake, &[])["protocol"]["real_from_cache"], true);
+    // Another picture of the same name and size.
+    let changed = real.join("real-0003.png");
+    let mut bytes = fs::read(&changed).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..].fill(0);
+    fs::write(&changed, bytes).unwrap();
+    let after = place.compare(&real, &fake, &[]);
+    assert_eq!(after["protocol"]["real_from_cache"], false);
+    assert_ne!(figure(&before, "fd_vgg_cifar10"), figure(&after, "fd_vgg_cifar10"));
+}
+
+#[test]
+fn saved_statistics_stand_for_their_pictures_and_for_no_others() {
+    let place = Place::new();
+    let (real, fake) =
+        (place.pictures("real", 20, 1, 0, ImageFormat::Png), place.pictures("fake", 20, 99, 9, ImageFormat::Png));
+    let saved = place.at("statistics.safetensors");
+    let whole = place.compare(&real, &fake, &["--save-statistics", text(&saved)]);
+    let from_file = place.compare(&saved, &fake, &[]);
+    assert_eq!(whole["figures"], from_file["figures"]);
+    assert_eq!(whole["protocol"]["real"], from_file["protocol"]["real"]);
+
+    let mut tensors = Tensor::read_safetensors(&saved).unwrap();
+    let mut take = |name: &str| tensors.swap_remove(tensors.iter().position(|(key, _)| key == name).unwrap()).1;
+    let arrays = [("mu", take("mean")), ("sigma", take("covariance"))];
+    let archive = place.at("statistics.npz");
+    Tensor::write_npz(&arrays, &archive).unwrap();
+    let of_archive = place.compare(&archive, &fake, &[]);
+    let name = "fd_vgg_cifar10";
+    assert!((figure(&of_archive, name) - figure(&whole, name)).abs() < 1e-9 * figure(&whole, name));
+    assert!(warns(&of_archive, "do not say how they were made"));
+    assert!(of_archive["figures"].get("precision_vgg_cifar10").is_none());
+
+    if let Some(weights) = inception(&place) {
+        let by_inception = ["evaluate", "--real", text(&saved), "--fake", text(&fake), "--weights", text(&weights)];
+        let message = refused(&place, &by_inception, 2);
+        assert!(message.contains("made with another network: vgg-cifar10"), "{message}");
+        let of_archive = ["evaluate", "--real", text(&archive), "--fake", text(&fake), "--weights", text(&weights)];
+        assert!(refused(&place, &of_archive, 2).contains("features, inception has 2048"));
+    }
+}
+
+/// A file with the weights of the golden.
+fn inception(place: &Place) -> Option<PathBuf> {
+    let golden = Golden::open("fid-inception")?;
+    let path = place.at("inception.safetensors");
+    let tensors: Vec<(String, Tensor)> = golden.weights().into_iter().collect();
+    Tensor::write_safetensors(&tensors, &path).unwrap();
+    Some(path)
+}
+
+fn refused(place: &Place, arguments: &[&str], code: i32) -> String {
+    let output = place.run(arguments);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
+
+#[test]
+fn inception_looks_by_either_protocol_and_at_pictures_of_several_sizes() {
+    let place = Place::new();
+    let Some(weights) = inception(&place) else { return };
+    let (real, fake) =
+        (place.pictures("real", 7, 1, 0, ImageFormat::Png), place.pictures("fake", 8, 99, 40, ImageFormat::Jpeg));
+    RgbImage::from_pixel(50, 40, Rgb([200, 30, 30])).save(fake.join("wide.png")).unwrap();
+    let compare = |protocol: &str| {
+        let call = ["evaluate", "--real", text(&real), "--fake", text(&fake), "--weights", text(&weights), "--json"];
+        place.json(&[&call[..], &["--protocol", protocol, "--batch-size", "3"]].concat())
+    };
+    let (plain, clean) = (compare("pytorch-fid"), compare("clean-fid"));
+    assert_eq!(
+        (&plain["protocol"]["fake"]["pictures"], &plain["protocol"]["features"]),
+        (&9.into(), &"inception".into())
+    );
+    assert!(warns(&plain, "the real pictures are PNG, the generated JPEG and PNG"));
+    let fid = |found: &Value| figure(found, "fid");
+    assert!(fid(&plain) > 0.0 && fid(&clean) > 0.0 && (fid(&plain) - fid(&clean)).abs() > 1e-6 * fid(&plain));
+    assert!(figure(&plain, "inception_score") > 1.0 || plain["figures"].get("inception_score").is_none());
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused_with_one_message() {
+    let place = Place::new();
+    let real = place.pictures("real", 3, 1, 0, ImageFormat::Png);
+    let one = place.pictures("one", 1, 1, 0, ImageFormat::Png);
+    let broken = place.pictures("broken", 3, 1, 0, ImageFormat::Png);
+    fs::write(broken.join("broken-0001.png"), b"no picture").unwrap();
+    let nothing = place.at("nothing");
+    fs::create_dir(&nothing).unwrap();
+    let damaged = place.at("damaged.npz");
+    fs::write(&damaged, b"PK\x03\x04 nothing more").unwrap();
+    let gray = Tensor::zeros([3], (Kind::Float, Device::Cpu));
+    let other = place.at("other.safetensors");
+    Tensor::write_safetensors(&[("weight", gray)], &other).unwrap();
+    let message = |real: &Path, fake: &Path, extra: &[&str], code| {
+        let call = ["evaluate", "--real", text(real), "--fake", text(fake), "--features", "vgg-cifar10"];
+        refused(&place, &[&call[..], extra].concat(), code)
+    };
+    assert!(message(&place.at("missing"), &real, &[], 2).contains("--real: there is nothing at"));
+    assert!(message(&real, &nothing, &[], 1).contains("holds no image"));
+    assert!(message(&real, &one, &[], 2).contains("holds one picture"));
+    assert!(message(&real, &broken, &[], 1).contains("broken-0001.png"));
+    assert!(message(&damaged, &real, &[], 1).contains("damaged.npz"));
+    assert!(message(&other, &real, &[], 1).contains("holds no statistics"));
+    assert!(message(&real, &real, &["--protocol", "clean-fid"], 2).contains("vgg-cifar10 takes own-size"));
+    assert!(message(&real, &real, &["--weights", text(&other)], 2).contains("comes with its own weights"));
+    let by_inception = ["evaluate", "--real", text(&real), "--fake", text(&real)];
+    assert!(refused(&place, &by_inception, 1).contains("cannot fetch fid-inception"));
+    let wrong_weights = [&by_inception[..], &["--weights", text(&other)]].concat();
+    assert!(refused(&place, &wrong_weights, 1).contains("not the weights of FID's InceptionV3"));
+    fail(&["evaluate"], &[2]);
+}
