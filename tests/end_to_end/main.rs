@@ -9,6 +9,7 @@ mod conditions;
 mod determinism;
 mod features;
 mod finetune;
+mod pillow;
 mod plans;
 mod prior_training;
 mod priors;

@@ -87,11 +87,8 @@ impl Opened {
         let foreign =
             self.ask("performance.getEntriesByType('resource').map(r => r.name).filter(n => !n.startsWith('data:'))");
         assert_eq!(foreign, serde_json::json!([]), "{what}: what was fetched");
-        let [content, screen] =
-            self.ask("[document.documentElement.scrollWidth, window.innerWidth]").as_array().unwrap()[..]
-                .try_into()
-                .map(|pair: [Value; 2]| pair.map(|side| side.as_u64().unwrap()))
-                .unwrap();
+        let widths = self.ask("[document.documentElement.scrollWidth, window.innerWidth]");
+        let [content, screen] = [0, 1].map(|side| widths[side].as_u64().unwrap());
         assert!(content <= screen, "{what}: {content} pixels of content on a screen of {screen}");
         assert_eq!(*self.complaints.lock().unwrap(), Vec::<String>::new(), "{what}");
     }

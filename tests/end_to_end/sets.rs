@@ -80,7 +80,7 @@ fn darker_pictures_are_farther_than_others_of_the_same_kind() {
     let png = |name: &str, seed, darker| place.pictures(name, 60, seed, darker, ImageFormat::Png);
     let (real, like, dark) = (png("real", 1, 0), png("like", 1000, 0), png("dark", 1000, 60));
     let (near, far) = (place.compare(&real, &like, &[]), place.compare(&real, &dark, &[]));
-    assert!(figure(&far, "fd_vgg_cifar10") > 5.0 * figure(&near, "fd_vgg_cifar10").abs(), "{near} {far}");
+    assert!(figure(&far, "fd_vgg_cifar10") > 3.0 * figure(&near, "fd_vgg_cifar10").abs(), "{near} {far}");
     assert!(figure(&far, "kid_vgg_cifar10") > figure(&near, "kid_vgg_cifar10"));
     assert!(figure(&near, "precision_vgg_cifar10") > figure(&far, "precision_vgg_cifar10"));
     assert!(figure(&near, "frechet_bias_to_expect_vgg_cifar10") > 0.0);
@@ -166,7 +166,7 @@ fn inception_looks_by_either_protocol_and_at_pictures_of_several_sizes() {
     let place = Place::new();
     let Some(weights) = inception(&place) else { return };
     let (real, fake) =
-        (place.pictures("real", 7, 1, 0, ImageFormat::Png), place.pictures("fake", 8, 99, 40, ImageFormat::Jpeg));
+        (place.pictures("real", 7, 1, 0, ImageFormat::Png), place.pictures("fake", 11, 99, 40, ImageFormat::Jpeg));
     RgbImage::from_pixel(50, 40, Rgb([200, 30, 30])).save(fake.join("wide.png")).unwrap();
     let compare = |protocol: &str| {
         let call = ["evaluate", "--real", text(&real), "--fake", text(&fake), "--weights", text(&weights), "--json"];
@@ -175,12 +175,12 @@ fn inception_looks_by_either_protocol_and_at_pictures_of_several_sizes() {
     let (plain, clean) = (compare("pytorch-fid"), compare("clean-fid"));
     assert_eq!(
         (&plain["protocol"]["fake"]["pictures"], &plain["protocol"]["features"]),
-        (&9.into(), &"inception".into())
+        (&12.into(), &"inception".into())
     );
     assert!(warns(&plain, "the real pictures are PNG, the generated JPEG and PNG"));
     let fid = |found: &Value| figure(found, "fid");
     assert!(fid(&plain) > 0.0 && fid(&clean) > 0.0 && (fid(&plain) - fid(&clean)).abs() > 1e-6 * fid(&plain));
-    assert!(figure(&plain, "inception_score") > 1.0 || plain["figures"].get("inception_score").is_none());
+    assert!(figure(&plain, "inception_score") >= 1.0);
 }
 
 #[test]

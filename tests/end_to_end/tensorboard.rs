@@ -1,6 +1,11 @@
 //! The event files of a run, read with TensorBoard itself.
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::Command,
+};
 
 use serde_json::Value;
 
@@ -35,7 +40,7 @@ fn tensorboard_reads_every_curve_and_picture() {
 
     let logged = logged(run);
     let scalars = read["scalars"].as_object().unwrap();
-    assert_eq!(scalars.keys().collect::<Vec<_>>(), logged.keys().collect::<Vec<_>>());
+    assert_eq!(scalars.keys().collect::<BTreeSet<_>>(), logged.keys().collect::<BTreeSet<_>>());
     for (tag, points) in &logged {
         let read: Vec<(u64, f64)> = serde_json::from_value(scalars[tag].clone()).unwrap();
         assert_eq!(read.len(), points.len(), "{tag}");

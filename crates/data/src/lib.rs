@@ -20,7 +20,7 @@ mod transform;
 pub use ahead::read_ahead;
 pub use config::{Color, Crop, DataConfig, Filter, OnBad};
 pub use dataset::{Dataset, View};
-pub use decode::{Encoding, MAX_BYTES, MAX_PIXELS, decode, decode_labels};
+pub use decode::{Encoding, MAX_BYTES, MAX_PIXELS, decode, decode_as_libjpeg, decode_labels};
 pub use embeddings::EmbeddingFile;
 pub use error::{BadFile, DataError};
 pub use loader::{Batch, Loader, LoaderConfig, Order, Templates, default_workers};

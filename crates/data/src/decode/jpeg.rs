@@ -36,7 +36,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
 
 /// Whether the segments lead to the mark of the end, EOI (ITU-T T.81, annex B): what is missing at the very end of an
 /// image can be filled up without the decoder's noticing.
-fn has_end(bytes: &[u8]) -> bool {
+pub(super) fn has_end(bytes: &[u8]) -> bool {
     let mut at = 2;
     while let Some(&[first, second]) = bytes.get(at..at + 2) {
         at += match (first, second) {
@@ -54,7 +54,7 @@ fn has_end(bytes: &[u8]) -> bool {
     false
 }
 
-fn turn(picture: Picture, orientation: Orientation) -> Result<Picture, String> {
+pub(super) fn turn(picture: Picture, orientation: Orientation) -> Result<Picture, String> {
     let (width, height) = (picture.width(), picture.height());
     let image = match picture.into_pixels() {
         Pixels::Rgb8(values) => image::RgbImage::from_raw(width, height, values).map(DynamicImage::from),

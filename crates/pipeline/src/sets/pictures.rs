@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
-use vqkit_data::{DataConfig, DataError, Encoding, View, decode, default_workers, read_ahead};
+use vqkit_data::{DataConfig, DataError, Encoding, View, decode_as_libjpeg, default_workers, read_ahead};
 
 use super::protocol::{Protocol, Shown, Values};
 use crate::{
@@ -112,7 +112,7 @@ impl PictureSet {
         let view = self.view.clone();
         let read = move |index: usize| {
             let bytes = encoded(&view, index)?;
-            let picture = decode(&bytes, view.key(index).unwrap_or_default())?;
+            let picture = decode_as_libjpeg(&bytes, view.key(index).unwrap_or_default())?;
             let (hash, encoding) = (blake3::hash(&bytes), Encoding::of(&bytes));
             Ok::<_, DataError>(Read { shown: protocol.show(&picture)?, hash, encoding })
         };

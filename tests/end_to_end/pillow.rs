@@ -1,0 +1,55 @@
+//! JPEG as sets of pictures are decoded, against Pillow, which the Python tools read with.
+
+use std::{fs, process::Command};
+
+use vqkit_data::{decode, decode_as_libjpeg};
+
+/// Writes JPEGs of every subsampling into a folder, each with the pixels that Pillow reads of it beside.
+const WRITE: &str = r#"
+import random, sys
+from PIL import Image
+random.seed(1)
+width, height = 61, 43
+pixels = bytes(min(255, (x * 4 if c == 0 else y * 5 if c == 1 else (x * y) // 9) % 256 // 2 + random.randrange(90))
+               for y in range(height) for x in range(width) for c in range(3))
+picture = Image.frombytes("RGB", (width, height), pixels)
+for name, mode, options in [
+    ("444", "RGB", {"subsampling": 0}), ("422", "RGB", {"subsampling": 1}), ("420", "RGB", {"subsampling": 2}),
+    ("progressive", "RGB", {"progressive": True, "quality": 60}), ("gray", "L", {"quality": 90}),
+]:
+    path = f"{sys.argv[1]}/{name}.jpg"
+    picture.convert(mode).save(path, **options)
+    open(f"{sys.argv[1]}/{name}.rgb", "wb").write(Image.open(path).convert("RGB").tobytes())
+"#;
+
+#[test]
+fn every_pixel_is_pillow_s() {
+    let Some(python) = std::env::var_os("VQKIT_TEST_PYTHON") else {
+        eprintln!("skipped: VQKIT_TEST_PYTHON names no Python with Pillow; `cargo xtask test` makes one");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new(python).args(["-c", WRITE]).arg(folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    for name in ["444", "422", "420", "progressive", "gray"] {
+        let picture = decode_as_libjpeg(&read(&format!("{name}.jpg")), name).unwrap();
+        assert!(picture.to_rgb8() == read(&format!("{name}.rgb")), "{name}: other pixels than Pillow's");
+    }
+    let other = decode(&read("420.jpg"), "420").unwrap().to_rgb8();
+    assert_ne!(other, read("420.rgb"), "the faster decoder rounds alike by now, so that one is enough");
+}
+
+#[test]
+fn damage_is_an_error() {
+    let mut bytes = Vec::new();
+    let picture = image::RgbImage::from_fn(40, 30, |x, y| image::Rgb([x as u8 * 6, y as u8 * 8, 77]));
+    picture.write_to(&mut std::io::Cursor::new(&mut bytes), image::ImageFormat::Jpeg).unwrap();
+    assert!(decode_as_libjpeg(&bytes, "whole").is_ok());
+    for length in [0, 2, 20, 200, bytes.len() - 2] {
+        assert!(decode_as_libjpeg(&bytes[..length], "cut").is_err(), "{length} bytes");
+    }
+    let tables = bytes.windows(2).position(|pair| pair == [0xff, 0xdb]).unwrap();
+    bytes[tables + 1] = 0xe5;
+    assert!(decode_as_libjpeg(&bytes, "tables").is_err(), "without tables");
+}
