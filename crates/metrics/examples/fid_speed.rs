@@ -34,7 +34,7 @@ fn features(batch: i64, size: i64, seconds: f64) -> serde_json::Value {
     let sum = once().sum(Kind::Double).double_value(&[]);
     let (start, mut count) = (Instant::now(), 0);
     while start.elapsed().as_secs_f64() < seconds || count == 0 {
-        once();
+        let _ = once();
         count += batch;
     }
     json!({ "images_per_second": count as f64 / start.elapsed().as_secs_f64(), "images": count, "feature_sum": sum })
@@ -52,7 +52,7 @@ fn distance(width: i64, seconds: f64) -> serde_json::Value {
     let found = once();
     let (start, mut count) = (Instant::now(), 0);
     while start.elapsed().as_secs_f64() < seconds || count == 0 {
-        once();
+        let _ = once();
         count += 1;
     }
     json!({ "distances_per_second": f64::from(count) / start.elapsed().as_secs_f64(), "distances": count, "distance": found })

@@ -66,19 +66,27 @@ impl Gaussian {
 
 /// `|μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁Σ₂)^½)` of two Gaussians (Dowson and Landau 1982; Heusel et al. 2017, eq. 6).
 ///
-/// The trace of the root is that of the symmetric `(Σ₁^½ Σ₂ Σ₁^½)^½`, whose eigenvalues are never negative but by rounding;
-/// so singular covariances need no small constant on their diagonal.
+/// The trace of the root is that of the symmetric `(Lᵀ Σ₂ L)^½` for any `L Lᵀ = Σ₁`, whose eigenvalues are never negative but by
+/// rounding; so singular covariances need no small constant on their diagonal. `L` is a Cholesky factor where there is one, else the root.
 ///
 /// # Shapes
 /// Means `[D]` and covariances `[D, D]`, fp64.
 pub fn frechet_distance(first: (&Tensor, &Tensor), second: (&Tensor, &Tensor)) -> f64 {
     let ((mean, covariance), (other_mean, other_covariance)) = (first, second);
-    let root = square_root(covariance);
-    let product = root.matmul(other_covariance).matmul(&root);
+    let first = || cholesky(covariance).map(|factor| (factor, other_covariance));
+    let second = || cholesky(other_covariance).map(|factor| (factor, covariance));
+    let (factor, between) = first().or_else(second).unwrap_or_else(|| (square_root(covariance), other_covariance));
+    let product = factor.tr().matmul(between).matmul(&factor);
     let eigenvalues = symmetric(&product).linalg_eigvalsh("L").clamp_min(0.0);
     let number = |tensor: Tensor| tensor.sum(Kind::Double).double_value(&[]);
     let traces = number(covariance.trace()) + number(other_covariance.trace());
     number((mean - other_mean).square()) + traces - 2.0 * number(eigenvalues.sqrt())
+}
+
+/// The lower factor of a symmetric matrix; `None` where it is not positive definite, or too close to singular to tell.
+fn cholesky(matrix: &Tensor) -> Option<Tensor> {
+    let (factor, failed_at) = symmetric(matrix).linalg_cholesky_ex(false, false);
+    (failed_at.int64_value(&[]) == 0).then_some(factor)
 }
 
 /// The root of a symmetric matrix without negative eigenvalues.
