@@ -36,10 +36,15 @@ def filled(name, key, salt):
     return torch.from_numpy(values.reshape(key["shape"]))
 
 
-def network():
+def golden_state():
+    """The state dict of the golden."""
     keys = json.loads((GOLDEN / "keys.json").read_text())
     salt = json.loads((GOLDEN / "config.json").read_text())["salt"]
-    state = {name: filled(name, key, salt) for name, key in keys.items()}
+    return {name: filled(name, key, salt) for name, key in keys.items()}
+
+
+def network():
+    state = golden_state()
     inception.load_state_dict_from_url = lambda *_, **__: state
     return inception.InceptionV3([3]).eval()
 
