@@ -6,18 +6,25 @@ mod figures;
 mod pictures;
 mod protocol;
 mod statistics;
+mod warnings;
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 use vqkit_metrics::{KernelDistanceConfig, Neighbours};
 
-pub use self::{
-    extractor::{Extractor, Features},
-    figures::{Figures, MANY, between},
-    pictures::{Origin, PictureSet},
-    protocol::Protocol,
-    statistics::{Gathered, Header, KEPT, SPLITS, Spread, Statistics},
+pub(crate) use self::{
+    extractor::Extractor,
+    figures::{MANY, between},
+    statistics::{Gathered, KEPT},
+};
+pub use self::{extractor::Features, figures::Figures, pictures::Origin, protocol::Protocol};
+use self::{
+    pictures::PictureSet,
+    statistics::{SPLITS, Statistics},
 };
 use crate::{
     context::Context,
@@ -92,6 +99,13 @@ struct Side {
     from_cache: bool,
 }
 
+impl Side {
+    /// The pictures, where the statistics say.
+    fn origin(&self) -> Option<&Origin> {
+        self.statistics.header.as_ref().map(|header| &header.origin)
+    }
+}
+
 /// Compares two sets.
 ///
 /// # Errors
@@ -101,22 +115,21 @@ pub fn compare(request: &Request, context: &Context) -> Result<SetMetrics> {
     let protocol = Protocol::resolve(request.protocol, request.features)?;
     check(request)?;
     let extractor = Extractor::load(request.features, request.weights.as_deref(), context.device)?;
-    let side = |path: &PathBuf, is_real: bool| open(path, is_real, request, protocol, &extractor, context);
+    let side = |path: &Path, is_real: bool| open(path, is_real, request, protocol, &extractor, context);
     let (real, fake) = (side(&request.real, true)?, side(&request.fake, false)?);
     if let Some(path) = &request.save_statistics {
         real.statistics.write(path)?;
     }
     let score = fake.statistics.header.as_ref().and_then(|header| header.score);
     let figures = between(&real.statistics, &fake.statistics, score, request.features)?;
-    let warnings = warnings(&real, &fake, &figures, request.features);
-    let origin = |side: &Side| side.statistics.header.as_ref().map(|header| header.origin.clone());
+    let warnings = warnings::of([&real, &fake], &figures, request.features);
     let (kernel, neighbours) = (KernelDistanceConfig::default(), Neighbours::default());
     let protocol = SetsProtocol {
         name: protocol,
         features: request.features,
         features_weights: extractor.weights().to_owned(),
-        real: origin(&real),
-        fake: origin(&fake),
+        real: real.origin().cloned(),
+        fake: fake.origin().cloned(),
         real_from_cache: real.from_cache,
         kept_features: KEPT,
         nearest: [neighbours.precision, neighbours.density],
@@ -132,7 +145,8 @@ pub fn compare(request: &Request, context: &Context) -> Result<SetMetrics> {
 /// What is wrong with a request, before anything is loaded.
 fn check(request: &Request) -> Result<()> {
     for (flag, path) in [("--real", &request.real), ("--fake", &request.fake)] {
-        if !path.exists() {
+        // Braces may stand for several archives.
+        if !path.exists() && extension(path) != Some("tar") {
             return Err(PipelineError::Usage(format!("{flag}: there is nothing at {}", path.display())));
         }
     }
@@ -148,12 +162,12 @@ fn check(request: &Request) -> Result<()> {
     }
 }
 
-fn extension(path: &std::path::Path) -> Option<&str> {
+fn extension(path: &Path) -> Option<&str> {
     path.extension().and_then(|extension| extension.to_str())
 }
 
 fn open(
-    path: &PathBuf,
+    path: &Path,
     is_real: bool,
     request: &Request,
     protocol: Protocol,
@@ -192,12 +206,7 @@ fn open(
 }
 
 /// Refuses statistics by another network, or of pictures that came before it in another way.
-fn refuse_others(
-    path: &std::path::Path,
-    statistics: &Statistics,
-    protocol: Protocol,
-    extractor: &Extractor,
-) -> Result<()> {
+fn refuse_others(path: &Path, statistics: &Statistics, protocol: Protocol, extractor: &Extractor) -> Result<()> {
     let Some(header) = &statistics.header else { return Ok(()) };
     let found = [header.features.to_string(), header.weights.clone(), header.protocol.to_string()];
     let wanted = [extractor.kind().to_string(), extractor.weights().to_owned(), protocol.to_string()];
@@ -209,48 +218,6 @@ fn refuse_others(
             path.display()
         ))),
     }
-}
-
-fn warnings(real: &Side, fake: &Side, figures: &Figures, features: Features) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let origin = |side: &'_ Side| side.statistics.header.as_ref().map(|header| header.origin.clone());
-    let (of_real, of_fake) = (origin(real), origin(fake));
-    if of_real.is_none() || of_fake.is_none() {
-        warnings.push(
-            "statistics in an .npz do not say how they were made: whether resize, weights and pictures are the same is for you to know"
-                .into(),
-        );
-    }
-    let name = features.figure("frechet_distance");
-    for (what, origin) in [("real", &of_real), ("generated", &of_fake)] {
-        let Some(origin) = origin.as_ref().filter(|origin| origin.pictures < MANY) else { continue };
-        warnings.push(format!("{} {what} pictures are few: published figures take {MANY} to 50000", origin.pictures));
-    }
-    if let Some(bias) = figures.get(&features.figure("frechet_bias_to_expect")).and_then(serde_json::Value::as_f64) {
-        warnings.push(format!("for so few pictures expect {name} to be too large by about {bias:.3}"));
-    }
-    if let (Some(real), Some(fake)) = (&of_real, &of_fake) {
-        if real.encodings != fake.encodings {
-            let list =
-                |origin: &Origin| origin.encodings.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
-            let (real, fake) = (list(real), list(fake));
-            warnings.push(format!(
-                "the real pictures are {real}, the generated {fake}: what JPEG leaves behind counts as a difference"
-            ));
-        }
-        if real.fingerprint == fake.fingerprint {
-            warnings.push("both sets hold the same files".into());
-        }
-    }
-    if let (Some(real), Some(fake)) = (&real.set, &fake.set)
-        && fake.is_named_after(real)
-    {
-        warnings.push(format!(
-            "every generated picture has the name of a real one: if they are reconstructions, this {name} is that of a tokenizer \
-             (rFID), never to be compared with that of samples (gFID)"
-        ));
-    }
-    warnings
 }
 
 impl fmt::Display for SetMetrics {
