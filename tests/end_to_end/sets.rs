@@ -12,7 +12,7 @@ use tch::{Device, Kind, Tensor};
 use tempfile::TempDir;
 use vqkit_testing::Golden;
 
-use crate::vqkit::{fail, stderr, text, vqkit};
+use crate::vqkit::{fail, stderr, text, train_small, vqkit};
 
 /// A folder of pictures and caches of its own.
 struct Place(TempDir);
@@ -181,6 +181,26 @@ fn inception_looks_by_either_protocol_and_at_pictures_of_several_sizes() {
     let fid = |found: &Value| figure(found, "fid");
     assert!(fid(&plain) > 0.0 && fid(&clean) > 0.0 && (fid(&plain) - fid(&clean)).abs() > 1e-6 * fid(&plain));
     assert!(figure(&plain, "inception_score") >= 1.0);
+}
+
+#[test]
+fn inception_looks_at_a_run_where_its_weights_are_given() {
+    let place = Place::new();
+    let Some(weights) = inception(&place) else { return };
+    let run = train_small(place.0.path());
+    let metrics = place.json(&["evaluate", text(&run), "--weights", text(&weights), "--json"]);
+    assert!(metrics["reconstruction_fid"].as_f64().unwrap() > 0.0);
+    assert_eq!(metrics["protocol"]["inception"], blake3(&weights));
+    assert!(warns(&metrics, "32 held-out images are few"));
+    assert!(fs::read_to_string(run.join("report/report.html")).unwrap().contains("rFID"));
+    let missing = place.at("missing.pth");
+    assert!(
+        refused(&place, &["evaluate", text(&run), "--weights", text(&missing)], 2).contains("there are no weights at")
+    );
+}
+
+fn blake3(path: &Path) -> String {
+    blake3::hash(&fs::read(path).unwrap()).to_hex().to_string()
 }
 
 #[test]

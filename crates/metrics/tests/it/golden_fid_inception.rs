@@ -5,14 +5,14 @@ use tch::{Device, Kind, Tensor};
 use vqkit_metrics::FidInception;
 use vqkit_testing::Golden;
 
-/// The integer pattern of the golden's larger pictures, uint8 `[2, 3, 299, 299]`.
-fn pattern(config: &Value) -> Tensor {
+/// The integer pattern of the golden's larger pictures, uint8 `[count, 3, 299, 299]`.
+fn pattern(config: &Value, count: i64) -> Tensor {
     let [a, b] = ["pattern_a", "pattern_b"].map(|key| config[key].as_i64().unwrap());
     let axis = |shape: [i64; 4]| {
         let length: i64 = shape.iter().product();
         Tensor::arange(length, (Kind::Int64, Device::Cpu)).view(shape)
     };
-    let (picture, channel) = (axis([2, 1, 1, 1]), axis([1, 3, 1, 1]));
+    let (picture, channel) = (axis([count, 1, 1, 1]), axis([1, 3, 1, 1]));
     let (y, x) = (axis([1, 1, 299, 1]), axis([1, 1, 1, 299]));
     let folds = (&x * &y).bitwise_right_shift_tensor_scalar(4) * (&channel + 1);
     let sum: Tensor = &x * a + &y * b + folds + &picture * (&channel + 2) * 61;
@@ -29,12 +29,16 @@ fn corner(block: &Tensor) -> Tensor {
 fn golden_fid_inception() {
     let Some(golden) = Golden::open("fid-inception") else { return };
     let network = FidInception::from_tensors(&golden.weights(), Device::Cpu).unwrap();
-    let pattern = pattern(&golden.config()["config"]);
+    let pattern = pattern(&golden.config()["config"], golden.input("pattern_sum").size()[0]);
     golden
         .equal("pattern_sum", &pattern.to_kind(Kind::Int64).sum_dim_intlist([2i64, 3].as_slice(), false, Kind::Int64));
     golden.equal("pattern_corner", &pattern.narrow(2, 0, 3).narrow(3, 290, 9));
-    for (name, pixels) in [("299", pattern), ("64", golden.input("img64_u8"))] {
-        let images = pixels.to_kind(Kind::Float) / 127.5 - 1.0;
+    // Pictures that are recorded have their size in their name: `img64_u8`.
+    let recorded = golden.keys().find_map(|key| key.strip_prefix("img")?.strip_suffix("_u8")).unwrap().to_owned();
+    let small = golden.input(&format!("img{recorded}_u8"));
+    let signed = |pixels: &Tensor| pixels.to_kind(Kind::Float) / 127.5 - 1.0;
+    for (name, pixels) in [("299", &pattern), (&recorded, &small)] {
+        let images = signed(pixels);
         let blocks = network.blocks(&images).unwrap();
         for (number, block) in blocks[..3].iter().enumerate() {
             let flat = block.flatten(1, -1);
@@ -44,8 +48,7 @@ fn golden_fid_inception() {
         }
         golden.close(&format!("pool_{name}"), &blocks[3]);
     }
-    let images = golden.input("img64_u8").to_kind(Kind::Float) / 127.5 - 1.0;
-    let resized = (network.resized(&images).unwrap() + 1.0) * 0.5;
+    let resized = (network.resized(&signed(&small)).unwrap() + 1.0) * 0.5;
     golden.close("resized_corner", &resized.narrow(2, 0, 4).narrow(3, 0, 4));
     golden.close("resized_middle", &resized.narrow(2, 147, 4).narrow(3, 200, 4));
 }
