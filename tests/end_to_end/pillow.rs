@@ -1,8 +1,9 @@
-//! JPEG as sets of pictures are decoded, against Pillow, which the Python tools read with.
+//! Pictures of sets, as they are decoded and resized, against Pillow, which the Python tools read with.
 
 use std::{fs, process::Command};
 
-use vqkit_data::{decode, decode_as_libjpeg};
+use tempfile::TempDir;
+use vqkit_data::{Filter, decode, decode_as_libjpeg, resample};
 
 /// Writes JPEGs of every subsampling into a folder, each with the pixels that Pillow reads of it beside.
 const WRITE: &str = r#"
@@ -22,15 +23,21 @@ for name, mode, options in [
     open(f"{sys.argv[1]}/{name}.rgb", "wb").write(Image.open(path).convert("RGB").tobytes())
 "#;
 
-#[test]
-fn every_pixel_is_pillow_s() {
+/// What a program writes into a folder; `None`, said, where there is no Python with Pillow.
+fn written(program: &str) -> Option<TempDir> {
     let Some(python) = std::env::var_os("VQKIT_TEST_PYTHON") else {
         eprintln!("skipped: VQKIT_TEST_PYTHON names no Python with Pillow; `cargo xtask test` makes one");
-        return;
+        return None;
     };
     let folder = tempfile::tempdir().unwrap();
-    let output = Command::new(python).args(["-c", WRITE]).arg(folder.path()).output().unwrap();
+    let output = Command::new(python).args(["-c", program]).arg(folder.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(folder)
+}
+
+#[test]
+fn every_pixel_is_pillow_s() {
+    let Some(folder) = written(WRITE) else { return };
     let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
     for name in ["444", "422", "420", "progressive", "gray"] {
         let picture = decode_as_libjpeg(&read(&format!("{name}.jpg")), name).unwrap();
@@ -38,6 +45,34 @@ fn every_pixel_is_pillow_s() {
     }
     let other = decode(&read("420.jpg"), "420").unwrap().to_rgb8();
     assert_ne!(other, read("420.rgb"), "the faster decoder rounds alike by now, so that one is enough");
+}
+
+/// Writes a PNG, and beside it what clean-fid makes of it: channel by channel in floats, bicubic, cut to 0 to 255.
+const RESIZE: &str = r#"
+import sys
+import numpy as np
+from PIL import Image
+pixels = np.random.default_rng(3).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+for name, picture in [("smaller", Image.fromarray(pixels)), ("larger", Image.fromarray(pixels).resize((420, 380)))]:
+    picture.save(f"{sys.argv[1]}/{name}.png")
+    channels = np.asarray(picture).astype(np.float32).transpose(2, 0, 1)
+    resized = [np.asarray(Image.fromarray(c, mode="F").resize((299, 299), Image.BICUBIC)).clip(0, 255) for c in channels]
+    np.stack(resized).astype("<f4").tofile(f"{sys.argv[1]}/{name}.f32")
+"#;
+
+#[test]
+fn pictures_are_resized_as_clean_fid_does() {
+    let Some(folder) = written(RESIZE) else { return };
+    for name in ["smaller", "larger"] {
+        let read = |extension: &str| fs::read(folder.path().join(format!("{name}.{extension}"))).unwrap();
+        let picture = decode_as_libjpeg(&read("png"), name).unwrap();
+        let ours = resample(&picture, 299, 299, Filter::Bicubic).unwrap();
+        let bytes = read("f32");
+        let theirs = bytes.chunks_exact(4).map(|number| f32::from_le_bytes(number.try_into().unwrap()));
+        assert_eq!(ours.len(), bytes.len() / 4);
+        let worst = ours.iter().zip(theirs).map(|(ours, theirs)| (ours - theirs).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-3, "{name}: {worst} of 255");
+    }
 }
 
 #[test]

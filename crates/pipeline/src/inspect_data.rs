@@ -15,7 +15,9 @@ const LOOKED_AT: usize = 500;
 pub struct DataPlan {
     /// Images.
     pub images: usize,
-    /// Names of the classes, by their folders or labels; none where there are no labels.
+    /// How many classes there are; 0 where there are no labels.
+    pub num_classes: u32,
+    /// Their names, where they have names.
     pub classes: Vec<String>,
     /// Whether any image has a caption.
     pub has_captions: bool,
@@ -62,6 +64,7 @@ impl DataPlan {
         let view = config.open()?.train;
         let mut plan = Self {
             images: view.len(),
+            num_classes: view.num_classes(),
             classes: view.class_names().to_vec(),
             has_captions: view.has_captions(),
             fingerprint: view.fingerprint(),
@@ -121,12 +124,10 @@ impl fmt::Display for DataPlan {
         writeln!(
             out,
             "{} images, {} classes, {captions}, fingerprint {}",
-            self.images,
-            self.classes.len(),
-            self.fingerprint
+            self.images, self.num_classes, self.fingerprint
         )?;
         let counts = |of: &BTreeMap<String, usize>| {
-            of.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ")
+            of.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
         };
         writeln!(out, "of {} decoded:", self.looked_at)?;
         if let [smallest, middle, largest] = self.sizes[..] {
@@ -142,7 +143,7 @@ impl fmt::Display for DataPlan {
             self.mean
         )?;
         if !self.of_class.is_empty() {
-            writeln!(out, "    classes: {}", counts(&self.of_class))?;
+            writeln!(out, "    of each class: {}", counts(&self.of_class))?;
         }
         writeln!(out, "{} items cannot be used", self.bad.len())?;
         let named =
