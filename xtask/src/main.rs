@@ -33,7 +33,9 @@ enum Verb {
                             cargo xtask condition runs/demo --image picture.png --keep top=0.5")]
     Condition(forward::Arguments),
     /// Measure a run, several side by side, or any two sets of pictures (`vqkit evaluate`).
-    #[command(after_help = "Examples:\n  cargo xtask evaluate runs/demo\n  cargo xtask evaluate --real photographs/ --fake samples/")]
+    #[command(
+        after_help = "Examples:\n  cargo xtask evaluate runs/demo\n  cargo xtask evaluate --real photographs/ --fake samples/"
+    )]
     Evaluate(forward::Arguments),
     Quantizers(quantizers::Options),
     Bench(bench::Options),

@@ -38,9 +38,10 @@ pub fn draw(seen: &[Seen], rows: &[Vec<Picture>], recipe: &Recipe) -> Result<Opt
         (seen.iter().any(|seen| words(&seen.prompt).is_some()), seen.iter().any(|s| s.template.is_some()));
     let has_truth = seen.iter().any(|seen| seen.truth.is_some());
     let blank = || Picture::from_rgb(vec![255; (size * size * 3) as usize], size, size);
-    let most = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let rows = gathered(seen, rows);
+    let most = rows.iter().map(|(_, pictures)| pictures.len()).max().unwrap_or(0);
     let mut cells = Vec::new();
-    for (seen, pictures) in seen.iter().zip(rows) {
+    for (seen, pictures) in rows {
         if has_words {
             cells.push(words(&seen.prompt).map_or(Ok(blank()), |words| written(&words, size))?);
         }
@@ -55,6 +56,20 @@ pub fn draw(seen: &[Seen], rows: &[Vec<Picture>], recipe: &Recipe) -> Result<Opt
     }
     let columns = [has_words, has_template, has_truth].into_iter().map(usize::from).sum::<usize>() + most;
     Ok(Some(Picture::grid(&cells, columns)))
+}
+
+/// The rows; those of the same words alone, with no picture that belongs to them, are one.
+fn gathered<'s>(seen: &'s [Seen], rows: &'s [Vec<Picture>]) -> Vec<(&'s Seen, Vec<&'s Picture>)> {
+    let is_words_alone = |seen: &Seen| seen.template.is_none() && seen.truth.is_none();
+    let mut gathered: Vec<(&Seen, Vec<&Picture>)> = Vec::new();
+    for (seen, pictures) in seen.iter().zip(rows) {
+        let mut before = gathered.iter_mut();
+        match before.find(|(other, _)| [*other, seen].into_iter().all(is_words_alone) && other.prompt == seen.prompt) {
+            Some((_, row)) => row.extend(pictures),
+            None => gathered.push((seen, pictures.iter().collect())),
+        }
+    }
+    gathered
 }
 
 fn words(prompt: &Prompt) -> Option<String> {
@@ -101,6 +116,20 @@ fn lines(words: &str, size: u32) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pictures_of_one_class_share_a_row() {
+        let picture = || Picture::from_rgb(vec![0; 12], 2, 2);
+        let seen = |class: &str, truth| Seen {
+            prompt: Prompt { class: Some(class.into()), ..Prompt::default() },
+            template: None,
+            truth,
+        };
+        let all = [seen("cat", None), seen("dog", None), seen("cat", None), seen("cat", Some(picture()))];
+        let rows = [vec![picture()], vec![picture()], vec![picture(), picture()], vec![picture()]];
+        let lengths: Vec<usize> = gathered(&all, &rows).iter().map(|(_, row)| row.len()).collect();
+        assert_eq!(lengths, [3, 1, 1]);
+    }
 
     #[test]
     fn words_are_broken_into_lines() {
