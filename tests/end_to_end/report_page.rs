@@ -6,12 +6,16 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use headless_chrome::{Browser, LaunchOptions, Tab, protocol::cdp::types::Event};
 use serde_json::Value;
 
 use crate::vqkit::{shared_run, succeed, text, train_small};
+
+/// How long a browser may take on a machine that does other things too.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A browser, or `None`, said, where there is none.
 fn browser() -> Option<Browser> {
@@ -24,6 +28,7 @@ fn browser() -> Option<Browser> {
     let options = LaunchOptions {
         path: Some(path),
         sandbox: false,
+        idle_browser_timeout: PATIENCE,
         args: vec![OsStr::new("--disable-gpu"), OsStr::new("--disable-dev-shm-usage")],
         ..LaunchOptions::default()
     };
@@ -39,6 +44,7 @@ struct Opened {
 impl Opened {
     fn new(browser: &Browser, page: &Path, width: u32) -> Self {
         let tab = browser.new_tab().unwrap();
+        tab.set_default_timeout(PATIENCE);
         let complaints = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&complaints);
         tab.enable_log().unwrap();
