@@ -57,22 +57,54 @@ fn distance(real: &Statistics, fake: &Statistics) -> f64 {
 }
 
 /// By how much the Fréchet distance is too large for so few pictures: it falls by as much again when their number doubles, since its
-/// bias goes as one over the number (Chong & Forsyth 2020). Measured on every other picture; `None` where there are many, or
-/// where not all features were kept.
+/// bias goes as one over the number (Chong & Forsyth 2020). Measured on every other picture of the sides that are few; `None` where
+/// neither is, or where their features are not there.
 fn frechet_bias(real: &Statistics, fake: &Statistics) -> Option<f64> {
-    let (all_real, all_fake) = (real.kept.as_ref()?, fake.kept.as_ref()?);
-    let fewest = all_real.size()[0].min(all_fake.size()[0]) as usize;
-    let most = all_real.size()[0].max(all_fake.size()[0]) as usize;
-    if fewest >= MANY || most > MANY || fewest < 4 {
+    let is_few = |side: &Statistics| side.pictures.is_some_and(|count| (4..MANY).contains(&count));
+    if !is_few(real) && !is_few(fake) {
         return None;
     }
-    let halves = [all_real, all_fake].map(|features| moments(&features.slice(0, 0, None, 2)));
-    let [(mean, covariance), (other_mean, other_covariance)] = &halves;
-    Some(frechet_distance((mean, covariance), (other_mean, other_covariance)) - distance(real, fake))
+    let halved = |side: &Statistics| match is_few(side) {
+        true => side.kept.as_ref().map(|features| moments(&features.slice(0, 0, None, 2))),
+        false => Some((side.mean.shallow_clone(), side.covariance.shallow_clone())),
+    };
+    let ((mean, covariance), (other_mean, other_covariance)) = (halved(real)?, halved(fake)?);
+    Some(frechet_distance((&mean, &covariance), (&other_mean, &other_covariance)) - distance(real, fake))
 }
 
 fn moments(features: &Tensor) -> (Tensor, Tensor) {
     let mut gaussian = vqkit_metrics::Gaussian::new(features.size()[1]);
     gaussian.add(features);
     (gaussian.mean(), gaussian.covariance())
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind};
+
+    use super::*;
+
+    fn statistics(features: &Tensor) -> Statistics {
+        let (mean, covariance) = moments(features);
+        Statistics {
+            header: None,
+            mean,
+            covariance,
+            kept: Some(features.shallow_clone()),
+            pictures: Some(features.size()[0] as usize),
+        }
+    }
+
+    #[test]
+    fn only_sides_that_are_few_are_halved() {
+        let draw = |count: i64| Tensor::randn([count, 8], (Kind::Float, Device::Cpu));
+        let few = statistics(&draw(200));
+        // Of many pictures a part of the features is kept; halving that would count as a bias of the whole.
+        let many = Statistics { pictures: Some(50_000), ..statistics(&draw(100)) };
+        let half = statistics(&few.kept.as_ref().unwrap().slice(0, 0, None, 2));
+        let wanted = distance(&many, &half) - distance(&many, &few);
+        assert!((frechet_bias(&many, &few).unwrap() - wanted).abs() < 1e-9);
+        assert!(frechet_bias(&many, &many).is_none());
+        assert!(frechet_bias(&few, &Statistics { kept: None, ..statistics(&draw(50)) }).is_none());
+    }
 }

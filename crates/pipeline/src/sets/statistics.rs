@@ -60,6 +60,8 @@ pub struct Statistics {
     pub covariance: Tensor,
     /// `[N', D]`, f32: at most 10,000 features, evenly over the set.
     pub kept: Option<Tensor>,
+    /// How many pictures the moments are of, where that is known.
+    pub pictures: Option<usize>,
 }
 
 impl Statistics {
@@ -107,7 +109,8 @@ impl Statistics {
         let mut tensors = weights::read(path)?;
         let mut take = |name: &str| tensors.remove(name).ok_or_else(|| refuse(format!("`{name}` is missing")));
         let (mean, covariance, kept) = (take("mean")?, take("covariance")?, take("features")?);
-        Ok(Self { header: Some(header), mean, covariance, kept: Some(kept) })
+        let pictures = Some(header.origin.pictures);
+        Ok(Self { header: Some(header), mean, covariance, kept: Some(kept), pictures })
     }
 
     /// Reads the `.npz` that pytorch-fid saves: `mu` and `sigma`, and not a word of where they come from.
@@ -125,7 +128,7 @@ impl Statistics {
         let (mean, covariance) = (take("mu")?, take("sigma")?);
         match (mean.size().as_slice(), covariance.size().as_slice()) {
             (&[width], &[height, length]) if [height, length] == [width; 2] => {
-                Ok(Self { header: None, mean, covariance, kept: None })
+                Ok(Self { header: None, mean, covariance, kept: None, pictures: None })
             }
             (mu, sigma) => Err(refuse(format!("`mu` of shape {mu:?} does not go with `sigma` of shape {sigma:?}"))),
         }
@@ -210,6 +213,7 @@ impl Gathered {
             mean: self.gaussian.mean(),
             covariance: self.gaussian.covariance(),
             kept: Some(Tensor::cat(&self.kept, 0)),
+            pictures: Some(self.count()),
         }
     }
 }
