@@ -25,9 +25,13 @@ pub fn statistics(
     let path = path(set, extractor, protocol)?;
     if path.is_file() {
         match Statistics::read(&path) {
-            Ok(found) => {
-                let fingerprint = set.origin()?.fingerprint;
-                if found.header.as_ref().is_some_and(|header| header.origin.fingerprint == fingerprint) {
+            Ok(mut found) => {
+                let origin = set.origin()?;
+                if let Some(header) =
+                    found.header.as_mut().filter(|header| header.origin.fingerprint == origin.fingerprint)
+                {
+                    // The same pictures may lie elsewhere by now.
+                    header.origin = origin;
                     return Ok((found, true));
                 }
                 eprintln!("warning: the pictures changed since their statistics were cached: computing them anew");
