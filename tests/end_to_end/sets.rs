@@ -91,6 +91,13 @@ fn darker_pictures_are_farther_than_others_of_the_same_kind() {
         (&false.into(), &true.into())
     );
 
+    let moved = place.at("moved");
+    fs::rename(&real, &moved).unwrap();
+    let again = place.compare(&moved, &dark, &[]);
+    assert_eq!(again["protocol"]["real_from_cache"], true);
+    assert_eq!(again["protocol"]["real"]["path"], text(&moved));
+    let real = moved;
+
     let same = place.compare(&real, &real, &[]);
     assert!(figure(&same, "fd_vgg_cifar10").abs() < 1e-6 && warns(&same, "the same files") && warns(&same, "rFID"));
 }
@@ -234,5 +241,8 @@ fn what_cannot_be_compared_is_refused_with_one_message() {
     assert!(refused(&place, &by_inception, 1).contains("cannot fetch fid-inception"));
     let wrong_weights = [&by_inception[..], &["--weights", text(&other)]].concat();
     assert!(refused(&place, &wrong_weights, 1).contains("not the weights of FID's InceptionV3"));
+    let nowhere = place.at("nowhere/statistics.safetensors");
+    assert!(message(&real, &real, &["--save-statistics", text(&nowhere)], 2).contains("there is no folder"));
     fail(&["evaluate"], &[2]);
+    assert!(refused(&place, &["evaluate", "run", "--batch-size", "3"], 2).contains("--batch-size"));
 }

@@ -55,6 +55,10 @@ pub struct Request {
 pub struct SetsProtocol {
     /// Its name: how pictures come before the network.
     pub name: Protocol,
+    /// How their size becomes that of the network.
+    pub resize: &'static str,
+    /// What the network sees of a value `v` of 0 to 255.
+    pub value_range: &'static str,
     /// The network.
     pub features: Features,
     /// BLAKE3 of its weights.
@@ -126,6 +130,8 @@ pub fn compare(request: &Request, context: &Context) -> Result<SetMetrics> {
     let (kernel, neighbours) = (KernelDistanceConfig::default(), Neighbours::default());
     let protocol = SetsProtocol {
         name: protocol,
+        resize: protocol.resize(),
+        value_range: protocol.value_range(),
         features: request.features,
         features_weights: extractor.weights().to_owned(),
         real: real.origin().cloned(),
@@ -154,6 +160,9 @@ fn check(request: &Request) -> Result<()> {
         Some(path) if path.exists() => {
             let path = path.display();
             Err(PipelineError::Usage(format!("--save-statistics: {path} exists already; nothing is overwritten")))
+        }
+        Some(path) if path.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) => {
+            Err(PipelineError::Usage(format!("--save-statistics: there is no folder for {}", path.display())))
         }
         Some(_) if extension(&request.real) == Some("npz") => {
             Err(PipelineError::Usage("--save-statistics: --real has statistics only, which do not say of what".into()))

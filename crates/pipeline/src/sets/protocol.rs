@@ -44,6 +44,23 @@ impl Protocol {
         }
     }
 
+    /// How the size of pictures becomes that of the network.
+    pub fn resize(self) -> &'static str {
+        match self {
+            Self::PytorchFid => "bilinear without antialiasing, by the network",
+            Self::CleanFid => "bicubic with antialiasing, unrounded",
+            Self::OwnSize => "none",
+        }
+    }
+
+    /// What the network sees of a value `v` of 0 to 255.
+    pub fn value_range(self) -> &'static str {
+        match self {
+            Self::PytorchFid | Self::OwnSize => "v / 127.5 - 1",
+            Self::CleanFid => "(v - 128) / 128",
+        }
+    }
+
     /// A picture as it comes before the network.
     ///
     /// # Errors

@@ -218,11 +218,14 @@ pub struct Images {
     pub out: PathBuf,
 }
 
+/// What concerns sets of pictures and no run.
+const OF_SETS: [&str; 6] = ["real", "fake", "protocol", "features", "batch_size", "save_statistics"];
+
 /// `vqkit evaluate`
 #[derive(Debug, Args)]
 pub struct Evaluate {
     /// Run folders: the report of each is written anew; of several, a table sets them side by side.
-    #[arg(required_unless_present = "real", conflicts_with_all = ["real", "fake"])]
+    #[arg(required_unless_present = "real", conflicts_with_all = OF_SETS)]
     pub runs: Vec<PathBuf>,
     /// Real pictures: a folder, tar archives, statistics that were saved, or an .npz of pytorch-fid's.
     #[arg(long, value_name = "PATH", requires = "fake", help_heading = "Any two sets of pictures")]
