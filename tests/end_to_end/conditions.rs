@@ -366,10 +366,55 @@ fn vectors_beside_the_images_are_a_condition() {
     succeed(&["sample", text(&run), "--again", text(&of_record), "-o", text(&again)]);
     assert_eq!(pictures(&out), pictures(&again));
     assert_ne!(pictures(&out), pictures(&sample(&folder, &run, &["-n", "3", "--unconditional"])));
+    fs::remove_file(&vectors).unwrap();
+    vectors_of_ones_own_are_a_prompt(&folder, &run);
+    tch::Tensor::write_safetensors(&tensors, &vectors).unwrap();
     let wide = of.replace("dim = 5", "dim = 6");
     let path = recipe(folder.path(), &wide);
     let output = vqkit(&["train", &path, "--run", text(&folder.path().join("wide"))]).output().unwrap();
     assert!(stderr(&output).contains("condition.embedding.dim is 6"), "{}", stderr(&output));
+}
+
+/// Draws by `--embedding` of a run that was told vectors `[2, 5]`, whose own are gone.
+fn vectors_of_ones_own_are_a_prompt(folder: &TempDir, run: &Path) {
+    let file = folder.path().join("own.safetensors");
+    let write = |tensors: &[(&'static str, [i64; 2])]| {
+        let ones = |size: &[i64; 2]| tch::Tensor::ones(size, (tch::Kind::Float, tch::Device::Cpu));
+        let tensors: Vec<_> = tensors.iter().map(|(name, size)| (*name, ones(size))).collect();
+        tch::Tensor::write_safetensors(&tensors, &file).unwrap();
+    };
+    write(&[("two", [1, 5]), ("one", [2, 5])]);
+    let out = sample(folder, run, &["-n", "3", "--embedding", text(&file)]);
+    let record: Value = serde_json::from_slice(&fs::read(out.join("samples.json")).unwrap()).unwrap();
+    let keys: Vec<&str> = (0..3).map(|index| record["samples"][index]["embedding"]["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["one", "two", "one"]);
+    assert!(out.join("sheet.png").is_file());
+    assert_ne!(pictures(&out), pictures(&sample(folder, run, &["-n", "3", "--unconditional"])));
+    let again = folder.path().join("own-again");
+    let of_record =
+        ["sample", text(run), "--again", text(&out.join("samples.json")), "-o", text(&again)].map(str::to_owned);
+    let of_record = of_record.each_ref().map(String::as_str);
+    succeed(&of_record);
+    assert_eq!(pictures(&out), pictures(&again));
+    fs::remove_dir_all(&again).unwrap();
+
+    write(&[("two", [1, 5]), ("one", [1, 5])]);
+    assert!(fail(&of_record, &[2]).contains("the vectors of one are others"));
+    let refuse = |words: &[&str]| {
+        let message = fail(&["sample", text(run), "--embedding", text(&file), "-o", text(&again)], &[2]);
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+        assert!(!again.exists());
+    };
+    write(&[("wide", [1, 6])]);
+    refuse(&["--embedding", "width 6", "takes 5"]);
+    write(&[("long", [3, 5])]);
+    refuse(&["--embedding", "3 vectors", "reads 2"]);
+    write(&[]);
+    refuse(&["--embedding", "holds no vectors"]);
+    fs::remove_file(&file).unwrap();
+    refuse(&["--embedding", "own.safetensors"]);
+    let message = fail(&["sample", text(shared_run()), "--embedding", text(&file), "-o", text(&again)], &[2]);
+    assert!(message.contains("--embedding: this run takes --class"), "{message}");
 }
 
 #[test]

@@ -79,6 +79,13 @@ impl EmbeddingFile {
         self.longest
     }
 
+    /// The keys, in their order.
+    pub fn keys(&self) -> Vec<&str> {
+        let mut keys: Vec<&str> = self.places.keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        keys
+    }
+
     /// The vectors of a sample, one after the other, `L * D` numbers.
     ///
     /// # Errors

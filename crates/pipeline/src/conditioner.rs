@@ -1,5 +1,7 @@
 //! From what the data or a user says of a picture to what the priors take: class, token ids, vectors, indices of the template.
 
+use std::sync::OnceLock;
+
 use tch::Tensor;
 use vqkit_data::{Batch, EmbeddingFile, Part};
 use vqkit_priors::{Condition, Embedding, Text};
@@ -28,7 +30,9 @@ pub struct Conditioner<'r> {
     context: &'r Context,
     text: Option<TextTokenizer>,
     template: Option<Tokenizer>,
-    embeddings: Option<(EmbeddingFile, EmbeddingCondition)>,
+    split: Split,
+    /// The vectors of the split's samples, once they are asked for.
+    embeddings: OnceLock<EmbeddingFile>,
     /// The image's coarsest grid, over which coordinates are given, and their levels.
     coordinates: Option<([i64; 2], i64)>,
 }
@@ -47,7 +51,6 @@ impl<'r> Conditioner<'r> {
     ) -> Result<Self> {
         let condition = &recipe.condition;
         let template = condition.template.as_ref().map(|_| load::tokenizer(run, recipe, Domain::Templates, context));
-        let embeddings = condition.embedding.as_ref().map(|config| open_embeddings(recipe, config, split));
         let coordinates = match condition.coordinates {
             None => None,
             Some(levels) => {
@@ -61,7 +64,8 @@ impl<'r> Conditioner<'r> {
             context,
             text,
             template: template.transpose()?,
-            embeddings: embeddings.transpose()?,
+            split,
+            embeddings: OnceLock::new(),
             coordinates,
         })
     }
@@ -118,7 +122,10 @@ impl<'r> Conditioner<'r> {
             let Text { ids, mask } = text.batch(&ids, device);
             condition = condition.with_text(ids, mask);
         }
-        condition = self.with_embedding(condition, &batch.keys.iter().map(String::as_str).collect::<Vec<_>>())?;
+        if self.recipe.condition.embedding.is_some() {
+            let vectors = batch.keys.iter().map(|key| Ok(self.embeddings()?.get(key)?)).collect::<Result<Vec<_>>>()?;
+            condition = self.with_vectors(condition, &vectors)?;
+        }
         if self.template.is_some() {
             condition = with_grids(condition, self.template_tokens(&Domain::Templates.of_batch(batch, self.context)?)?);
         }
@@ -136,14 +143,29 @@ impl<'r> Conditioner<'r> {
             .map_or(Ok(Tokens::new()), |tokenizer| encode::grids(tokenizer, templates, kind, self.context))
     }
 
-    /// A condition with the vectors of samples, by their keys; as it is where the run is told no vectors.
+    /// The vectors of the split's samples.
     ///
     /// # Errors
-    /// When a sample has none.
-    pub fn with_embedding(&self, condition: Condition, keys: &[&str]) -> Result<Condition> {
-        let Some((file, config)) = &self.embeddings else { return Ok(condition) };
-        let vectors = keys.iter().map(|key| Ok(file.get(key)?)).collect::<Result<Vec<_>>>()?;
-        Ok(condition.with_embedding(self.embedding(&vectors, config)?))
+    /// When the files cannot be read or hold other vectors than the recipe says, or the run is told none.
+    pub fn embeddings(&self) -> Result<&EmbeddingFile> {
+        if let Some(opened) = self.embeddings.get() {
+            return Ok(opened);
+        }
+        let missing = || PipelineError::Usage(self.recipe.condition.in_words());
+        let config = self.recipe.condition.embedding.as_ref().ok_or_else(missing)?;
+        let opened = open_embeddings(self.recipe, config, self.split)?;
+        Ok(self.embeddings.get_or_init(|| opened))
+    }
+
+    /// A condition with vectors, `L * D` numbers of each picture; as it is where the run is told no vectors.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn with_vectors(&self, condition: Condition, vectors: &[Vec<f32>]) -> Result<Condition> {
+        match &self.recipe.condition.embedding {
+            Some(config) => Ok(condition.with_embedding(self.embedding(vectors, config)?)),
+            None => Ok(condition),
+        }
     }
 
     /// Coordinates of parts of pictures, of the trained size; none where the run is not told them.
@@ -219,11 +241,7 @@ pub fn coordinates(part: &Part, [height, width]: [i64; 2], levels: i64, size: u3
     (0..height).flat_map(|row| (0..width).map(move |column| level(row, column))).collect()
 }
 
-fn open_embeddings(
-    recipe: &Recipe,
-    config: &EmbeddingCondition,
-    split: Split,
-) -> Result<(EmbeddingFile, EmbeddingCondition)> {
+fn open_embeddings(recipe: &Recipe, config: &EmbeddingCondition, split: Split) -> Result<EmbeddingFile> {
     let files = match split {
         Split::HeldOut if !config.held_out.is_empty() => &config.held_out,
         _ => &config.train,
@@ -231,7 +249,7 @@ fn open_embeddings(
     let paths: Vec<_> = files.iter().map(|file| recipe.data.root().join(file)).collect();
     let file = EmbeddingFile::open(&paths)?;
     match file.dim() as i64 == config.dim {
-        true => Ok((file, config.clone())),
+        true => Ok(file),
         false => {
             let message = format!(
                 "condition.embedding.dim is {}, the vectors of {} have {}",

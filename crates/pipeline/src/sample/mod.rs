@@ -4,6 +4,7 @@ mod keep;
 mod prompt;
 mod record;
 mod sheet;
+mod vectors;
 
 use std::path::Path;
 

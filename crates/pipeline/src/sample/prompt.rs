@@ -9,6 +9,7 @@ use vqkit_priors::{Condition, Text};
 use vqkit_torch::{TokenGrid, Tokens};
 use vqkit_vqvae::Tokenizer;
 
+use super::vectors::{self, Vectors};
 use crate::{
     conditioner::{Conditioner, with_grids},
     context::Context,
@@ -31,6 +32,8 @@ pub struct Asked {
     pub class: Option<String>,
     /// A text.
     pub text: Option<String>,
+    /// A file with vectors.
+    pub embedding: Option<PathBuf>,
     /// A file with a template.
     pub template: Option<PathBuf>,
     /// A file with an image, of which the template is derived.
@@ -46,7 +49,8 @@ impl Asked {
 
     /// Whether it says anything.
     fn asks(&self) -> bool {
-        self.class.is_some() || self.text.is_some() || self.unconditional || self.has_template()
+        let words = self.class.is_some() || self.text.is_some() || self.embedding.is_some();
+        words || self.unconditional || self.has_template()
     }
 }
 
@@ -62,9 +66,9 @@ pub struct Prompt {
     /// The indices of the template, level by level.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub template: Vec<Rows>,
-    /// The key of the held-out sample whose vectors the priors are told.
+    /// The vectors that the priors are told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub embedding: Option<String>,
+    pub embedding: Option<Vectors>,
     /// The key of the held-out sample that it was taken from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out: Option<String>,
@@ -102,7 +106,16 @@ impl Prompter<'_> {
         if let (Some(text), Some(tokenizer)) = (&asked.text, self.conditioner.text()) {
             tokenizer.encode_prompt(text)?;
         }
-        let own = Prompt { class, text: asked.text.clone(), ..Prompt::default() };
+        let vectors = match (&asked.embedding, &condition.embedding) {
+            (Some(path), Some(config)) => Vectors::of_file(path, config)?,
+            _ => Vec::new(),
+        };
+        let own = |index: usize| Prompt {
+            class: class.clone(),
+            text: asked.text.clone(),
+            embedding: vectors.get(index % vectors.len().max(1)).cloned(),
+            ..Prompt::default()
+        };
         let words = condition.class || condition.text.is_some() || condition.embedding.is_some();
         // Guidance moves away from a template only where there is nothing else.
         let needs_template = condition.template.is_some() && (words || !asked.unconditional);
@@ -113,11 +126,12 @@ impl Prompter<'_> {
             return Err(PipelineError::Usage(message.into()));
         }
         if lacks_template || lacks_words {
-            return self.of_held_out(&own, asked.asks(), data, count);
+            return self.of_held_out(asked.asks().then_some(&own), data, count);
         }
-        let Seen { prompt, template, .. } = self.seen(own, self.template_of_file(asked, size)?, None)?;
+        let Seen { prompt: of_template, template, .. } =
+            self.seen(Prompt::default(), self.template_of_file(asked, size)?, None)?;
         let seen = |index: usize| {
-            let mut prompt = prompt.clone();
+            let mut prompt = Prompt { template: of_template.template.clone(), ..own(index) };
             if condition.class && !asked.asks() {
                 prompt.class = self.classes.get(index % self.classes.len().max(1)).cloned();
             }
@@ -146,9 +160,10 @@ impl Prompter<'_> {
             let Text { ids, mask } = tokenizer.batch(&ids, device);
             condition = condition.with_text(ids, mask);
         }
-        let keys: Option<Vec<&str>> = prompts.iter().map(|prompt| prompt.embedding.as_deref()).collect();
-        if let Some(keys) = keys {
-            condition = self.conditioner.with_embedding(condition, &keys)?;
+        let vectors: Option<Vec<&Vectors>> = prompts.iter().map(|prompt| prompt.embedding.as_ref()).collect();
+        if let Some(vectors) = vectors {
+            let numbers = vectors::read(&vectors, self.conditioner)?;
+            condition = self.conditioner.with_vectors(condition, &numbers)?;
         }
         if recipe.condition.template.is_some() {
             let sizes = self.conditioner.template().map(Tokenizer::sizes).unwrap_or_default();
@@ -184,7 +199,7 @@ impl Prompter<'_> {
         let leaves_out = asked.asks()
             && (condition.class && asked.class.is_none()
                 || condition.text.is_some() && asked.text.is_none()
-                || condition.embedding.is_some());
+                || condition.embedding.is_some() && asked.embedding.is_none());
         if (leaves_out || asked.unconditional) && !painter.has_null() {
             let words = condition.in_words();
             return Err(PipelineError::Usage(format!(
@@ -211,6 +226,7 @@ impl Prompter<'_> {
         for (flag, is_asked, takes) in [
             ("--class", asked.class.is_some(), condition.class),
             ("--text", asked.text.is_some(), condition.text.is_some()),
+            ("--embedding", asked.embedding.is_some(), condition.embedding.is_some()),
             ("--template", asked.has_template(), condition.template.is_some()),
         ] {
             if is_asked && !takes {
@@ -233,24 +249,22 @@ impl Prompter<'_> {
         })
     }
 
-    /// The prompts of held-out samples in turn, captions that never occurred in training first; `asked` stands in their place where
-    /// `replaces`.
-    fn of_held_out(&self, asked: &Prompt, replaces: bool, data: Option<&Dataset>, count: usize) -> Result<Vec<Seen>> {
+    /// The prompts of held-out samples in turn, captions that never occurred in training first; `asked`, where it is given, stands in
+    /// their place.
+    fn of_held_out(
+        &self,
+        asked: Option<&dyn Fn(usize) -> Prompt>,
+        data: Option<&Dataset>,
+        count: usize,
+    ) -> Result<Vec<Seen>> {
         let held_out = held_out(data)?;
         let places = self.places(held_out.len())?;
         let mut prompts = Vec::with_capacity(count);
         for place in places.iter().cycle().take(count.min(places.len())) {
             let sample = held_out.get(*place)?;
-            let name = |class: u32| self.classes.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
-            let condition = &self.recipe.condition;
-            let own = Prompt {
-                class: sample.class.filter(|_| condition.class).map(name),
-                text: sample.caption.clone().filter(|_| condition.text.is_some()),
-                embedding: condition.embedding.as_ref().map(|_| sample.key.clone()),
-                ..Prompt::default()
-            };
-            let prompt = if replaces { asked.clone() } else { own };
-            let template = condition.template.as_ref().map(|_| self.template_of_sample(&sample)).transpose()?;
+            let prompt = asked.map_or_else(|| self.prompt_of(&sample), |asked| Ok(asked(prompts.len())))?;
+            let template =
+                self.recipe.condition.template.as_ref().map(|_| self.template_of_sample(&sample)).transpose()?;
             let truth = Tensor::from_slice(&held_out.transform().image(&sample.image)?);
             let shape = Domain::Images.shape(&self.recipe.data);
             let truth = shape.pictures(&truth.view([1, shape.channels as i64, shape.size.into(), shape.size.into()]));
@@ -258,6 +272,19 @@ impl Prompter<'_> {
             prompts.push(self.seen(prompt, template, truth.into_iter().next())?);
         }
         Ok(prompts)
+    }
+
+    /// What the priors are told of a held-out sample, its template aside.
+    fn prompt_of(&self, sample: &Sample) -> Result<Prompt> {
+        let condition = &self.recipe.condition;
+        let name = |class: u32| self.classes.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
+        let vectors = || Vectors::of_sample(&sample.key, self.conditioner.embeddings()?);
+        Ok(Prompt {
+            class: sample.class.filter(|_| condition.class).map(name),
+            text: sample.caption.clone().filter(|_| condition.text.is_some()),
+            embedding: condition.embedding.as_ref().map(|_| vectors()).transpose()?,
+            ..Prompt::default()
+        })
     }
 
     /// Held-out samples in the order in which they are asked for: first those whose caption never occurred in training.

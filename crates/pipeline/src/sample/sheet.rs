@@ -73,11 +73,10 @@ fn gathered<'s>(seen: &'s [Seen], rows: &'s [Vec<Picture>]) -> Vec<(&'s Seen, Ve
 }
 
 fn words(prompt: &Prompt) -> Option<String> {
-    match (&prompt.class, &prompt.text) {
-        (Some(class), Some(text)) => Some(format!("{class}: {text}")),
-        (Some(words), None) | (None, Some(words)) => Some(words.clone()),
-        (None, None) => None,
-    }
+    let key = prompt.embedding.as_ref().map(|vectors| &vectors.key);
+    let words = [prompt.class.as_ref(), prompt.text.as_ref(), key].into_iter().flatten();
+    let words: Vec<&str> = words.map(String::as_str).collect();
+    (!words.is_empty()).then(|| words.join(": "))
 }
 
 fn template(seen: &Seen, recipe: &Recipe) -> Option<Picture> {

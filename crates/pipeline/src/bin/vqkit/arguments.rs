@@ -80,10 +80,11 @@ pub struct Train {
 }
 
 /// What `samples.json` says already.
-const OF_A_RECORD: [&str; 22] = [
+const OF_A_RECORD: [&str; 23] = [
     "image",
     "class",
     "text",
+    "embedding",
     "template",
     "template_of",
     "unconditional",
@@ -143,6 +144,10 @@ pub struct How {
     /// training first].
     #[arg(long, value_name = "TEXT", help_heading = "Conditions")]
     pub text: Option<String>,
+    /// A safetensors file of vectors `[L, D]`, as the run was trained on; each of its tensors in turn, in the order of their names
+    /// [default: those of held-out samples in turn].
+    #[arg(long, value_name = "FILE", help_heading = "Conditions")]
+    pub embedding: Option<PathBuf>,
     /// The template of every picture, in a file: a label map, a depth map, edges, a small picture, as the run was trained on
     /// [default: held-out templates in turn].
     #[arg(long, value_name = "IMAGE", conflicts_with = "template_of", help_heading = "Conditions")]

@@ -70,6 +70,7 @@ fn draw(run: &Path, image: Option<PathBuf>, how: How, context: &Context) -> Resu
     let asked = Asked {
         class: how.class,
         text: how.text,
+        embedding: how.embedding,
         template: how.template,
         template_of: how.template_of,
         unconditional: how.unconditional,
