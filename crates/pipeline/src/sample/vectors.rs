@@ -52,7 +52,8 @@ impl Vectors {
         if length > condition.length {
             return refuse(format!("has {length} vectors in a row, the run reads {}", condition.length));
         }
-        let vectors = |key: &str| Ok(Self { file: Some(path.to_owned()), ..Self::of_sample(key, &file)? });
+        let whole = std::path::absolute(path).map_err(|source| PipelineError::io("find", path, source))?;
+        let vectors = |key: &str| Ok(Self { file: Some(whole.clone()), ..Self::of_sample(key, &file)? });
         file.keys().into_iter().map(vectors).collect()
     }
 }
