@@ -7,6 +7,8 @@ use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result, bail};
 
+use crate::terminal::say;
+
 /// What the outer `cargo run` tells this program about its own package, and what a nested build must not see.
 const LEAKS: &[&str] = &["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_", "OUT_DIR"];
 
@@ -36,7 +38,7 @@ pub fn cargo<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
 /// Prints the command as one would type it, and runs it to its end.
 pub fn status(command: &mut Command) -> Result<ExitStatus> {
     let line = display(command);
-    println!("\n$ {line}");
+    say!("\n$ {line}");
     command.status().with_context(|| format!("cannot start `{line}`"))
 }
 

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::cargo::{cargo, run, status};
 use crate::setup;
+use crate::terminal::{say, warn};
 use crate::venv::TESTS;
 
 /// Runs every check, on a libtorch set up with the defaults.
@@ -27,7 +28,7 @@ fn python(is_needed: bool) -> Result<Option<PathBuf>> {
         Ok(python) => Ok(Some(python)),
         Err(error) if is_needed => Err(error),
         Err(error) => {
-            eprintln!("warning: event files are not read with TensorBoard: {error:#}");
+            warn!("warning: event files are not read with TensorBoard: {error:#}");
             Ok(None)
         }
     }
@@ -44,7 +45,7 @@ fn every_check(flags: &[&str], options: &setup::Options, needs_python: bool) -> 
     run(cargo(&["doc", "--workspace", "--no-deps"]).args(flags).env("RUSTDOCFLAGS", "-D warnings"))?;
     let mut tests = cargo(&["test", "--workspace", "--exclude", "xtask"]);
     run(tests.args(flags).envs(python(needs_python)?.map(|python| ("VQKIT_TEST_PYTHON", python))))?;
-    println!("\nEvery check passed, in {:.1} minutes.", begin.elapsed().as_secs_f64() / 60.0);
+    say!("\nEvery check passed, in {:.1} minutes.", begin.elapsed().as_secs_f64() / 60.0);
     Ok(())
 }
 

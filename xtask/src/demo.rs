@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::{cargo, root, run};
+use crate::terminal::say;
 use crate::{forward, setup};
 
 /// The recipe by class, which trains the tokenizer of all.
@@ -63,7 +64,7 @@ fn beside(folder: &Path, kind: &str) -> PathBuf {
 /// Prints the recipe's own account of what it does, how long it takes and what to expect.
 fn announce(recipe: &Path, folder: &Path) -> Result<()> {
     let text = fs::read_to_string(recipe).with_context(|| format!("cannot read {}", recipe.display()))?;
-    println!("The demo builds vqkit and trains {RECIPE} into {}:\n\n{}", folder.display(), header(&text));
+    say!("The demo builds vqkit and trains {RECIPE} into {}:\n\n{}", folder.display(), header(&text));
     Ok(())
 }
 
@@ -74,7 +75,7 @@ pub fn header(recipe: &str) -> String {
 }
 
 fn conclude(folders: &[PathBuf]) -> Result<()> {
-    println!("\nThe demo is done. Look at:");
+    say!("\nThe demo is done. Look at:");
     let kinds = ["by class", "by text", "by template"];
     for (folder, kind) in folders.iter().zip(kinds) {
         for (path, what) in [
@@ -85,12 +86,12 @@ fn conclude(folders: &[PathBuf]) -> Result<()> {
             if !path.is_file() {
                 bail!("the run ended without {}", path.display());
             }
-            println!("  {}  ({what})", path.display());
+            say!("  {}  ({what})", path.display());
         }
     }
-    println!("More images:");
+    say!("More images:");
     for (folder, condition) in folders.iter().zip(["--class cross", "--text \"a large blue cross\"", "--each 4"]) {
-        println!("  cargo xtask condition {} {condition} --cfg 2 -n 16", folder.display());
+        say!("  cargo xtask condition {} {condition} --cfg 2 -n 16", folder.display());
     }
     Ok(())
 }

@@ -7,12 +7,15 @@ mod demo;
 mod forward;
 mod quantizers;
 mod setup;
+mod terminal;
 mod venv;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+
+use crate::terminal::warn;
 
 /// Workflows of vqkit. Each verb first provides what it needs: libtorch, a build, a virtual environment.
 #[derive(Debug, Parser)]
@@ -51,7 +54,7 @@ fn main() -> ExitCode {
     match run(Verb::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            warn!("error: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 
 use crate::cargo::{root, run, target_dir};
+use crate::terminal::say;
 
 /// One environment.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ impl Venv {
         if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
             return Ok(python);
         }
-        println!("installing {} into {}", self.about, folder.display());
+        say!("installing {} into {}", self.about, folder.display());
         // An environment that was finished once takes what the requirements have new.
         if stamp.is_file() {
             fs::remove_file(&stamp)?;

@@ -6,6 +6,7 @@ use serde_json::json;
 use vqkit_data::{Batch, Dataset, Loader, LoaderConfig, Order, View};
 
 use crate::{
+    context::Context,
     error::{PipelineError, Result},
     files,
     recipe::Recipe,
@@ -34,24 +35,39 @@ pub fn next(loader: &mut Loader) -> Result<Batch> {
 ///
 /// # Errors
 /// When nothing is held out.
-pub fn held_out(recipe: &Recipe, data: &Dataset, wanted: usize) -> Result<impl Iterator<Item = Result<Batch>>> {
+pub fn held_out(
+    recipe: &Recipe,
+    data: &Dataset,
+    wanted: usize,
+    context: &Context,
+) -> Result<impl Iterator<Item = Result<Batch>>> {
     if data.held_out.is_empty() {
         let message = "nothing is held out: give the source a `held_out` of its own, or set data.held_out = 0.05";
         return Err(PipelineError::Usage(message.into()));
     }
-    once(recipe, &data.held_out, wanted)
+    once(recipe, &data.held_out, wanted, context)
 }
 
-/// Batches of the first `wanted` samples of a view, in order, not augmented.
+/// Batches of the first `wanted` samples of a view, in order, not augmented; an error in place of the next one when the user leaves.
 ///
 /// # Errors
 /// When a loader cannot be started.
-pub fn once(recipe: &Recipe, view: &View, wanted: usize) -> Result<impl Iterator<Item = Result<Batch>> + use<>> {
+pub fn once(
+    recipe: &Recipe,
+    view: &View,
+    wanted: usize,
+    context: &Context,
+) -> Result<impl Iterator<Item = Result<Batch>> + use<>> {
     let batch_size = recipe.evaluate.batch_size.min(wanted).min(view.len()).max(1);
     let config = LoaderConfig { batch_size, order: Order::Sequential, ..LoaderConfig::default() };
     let mut loader = Loader::new(view, config)?;
     let batches = wanted.min(view.len()).div_ceil(batch_size);
-    Ok(iter::from_fn(move || loader.next()).take(batches).map(|batch| Ok(batch?)))
+    let interrupt = context.interrupt.clone();
+    let next = move || match interrupt.check() {
+        Ok(()) => loader.next().map(|batch| Ok(batch?)),
+        Err(interrupted) => Some(Err(interrupted)),
+    };
+    Ok(iter::from_fn(next).take(batches))
 }
 
 /// Writes the list of items that were left out as bad beside the stage's output, if there are any.

@@ -4,7 +4,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use vqkit_torch::{TokenGrid, Tokens};
 use vqkit_vqvae::Tokenizer;
 
-use crate::{error::Result, pictures::Picture};
+use crate::{context::Context, error::Result, pictures::Picture};
 
 /// Codes shown at most.
 const MOST_CELLS: i64 = 256;
@@ -31,13 +31,19 @@ pub struct Place {
 ///
 /// # Errors
 /// When the decoder refuses.
-pub fn atlas(tokenizer: &Tokenizer, place: Place, counts: Option<&[Vec<Tensor>]>, device: Device) -> Result<Picture> {
+pub fn atlas(
+    tokenizer: &Tokenizer,
+    place: Place,
+    counts: Option<&[Vec<Tensor>]>,
+    context: &Context,
+) -> Result<Picture> {
     let sizes = tokenizer.sizes();
     let size = sizes[place.level][place.codebook];
-    let shown = order(counts.map(|counts| &counts[place.level][place.codebook]), size)?.to_device(device);
+    let shown = order(counts.map(|counts| &counts[place.level][place.codebook]), size)?.to_device(context.device);
     let shapes = tokenizer.grid_shapes(SIDE * tokenizer.downsampling())?;
     let mut cells = Vec::new();
     for start in (0..shown.size()[0]).step_by(BATCH as usize) {
+        context.interrupt.check()?;
         let codes = shown.narrow(0, start, BATCH.min(shown.size()[0] - start));
         let grids = sizes.iter().zip(&shapes).enumerate().map(|(level, (sizes, shape))| {
             let held = |codebook: usize| held(counts.map(|counts| &counts[level][codebook]));

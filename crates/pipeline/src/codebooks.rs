@@ -125,7 +125,7 @@ impl Subject {
     /// # Errors
     /// When something cannot be drawn or written.
     pub fn draw(&self, out: &Path) -> Result<()> {
-        files::create_folder(out, |folder| {
+        files::create(out, |folder| {
             self.pictures()?.iter().try_for_each(|(name, picture)| picture.write(&folder.join(format!("{name}.png"))))
         })
     }
@@ -148,7 +148,7 @@ impl Subject {
                 if let Some(view) = views.get(codebook) {
                     pictures.push((format!("map-{file}"), codebook_picture::map(&name, &view.codes, counts)?));
                 }
-                let atlas = atlas(&self.tokenizer, place, self.counts.as_deref(), self.context.device)?;
+                let atlas = atlas(&self.tokenizer, place, self.counts.as_deref(), &self.context)?;
                 pictures.push((format!("atlas-{file}"), atlas));
             }
         }

@@ -23,12 +23,14 @@ impl Context {
     /// Chooses the device (`auto`, `cpu`, `cuda:N`), sets libtorch's threads and turns its deterministic algorithms on.
     ///
     /// # Errors
-    /// When there is no such device, or the number of threads is not positive.
+    /// When there is no such device, or the number of threads is not one that this machine can use.
     pub fn new(device: &str, threads: Option<i32>, interrupt: Interrupt) -> Result<Self> {
         let device = device::parse(device).map_err(|error| PipelineError::Usage(format!("--device: {error}")))?;
         if let Some(threads) = threads {
-            if threads < 1 {
-                return Err(PipelineError::Usage(format!("--threads must be at least 1, found {threads}")));
+            let most = most_threads();
+            if !(1..=most).contains(&threads) {
+                let reason = format!("--threads must be 1 to {most} on this machine, found {threads}");
+                return Err(PipelineError::Usage(reason));
             }
             threads::set(threads);
         }
@@ -79,7 +81,7 @@ impl Context {
     /// What `run.json` says of this call.
     pub fn call(&self, precision: Precision, seed: u64) -> Call {
         Call {
-            command: std::env::args().collect(),
+            command: std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect(),
             device: device::name(self.device),
             threads: threads::count(),
             precision: if self.kind(precision) == Kind::Float { "fp32" } else { "bf16" }.into(),
@@ -88,6 +90,11 @@ impl Context {
             seed,
         }
     }
+}
+
+/// Threads that an operation may be given: more than a few per core only wait for each other.
+fn most_threads() -> i32 {
+    threads::available().saturating_mul(4).max(64)
 }
 
 fn revision() -> Option<String> {

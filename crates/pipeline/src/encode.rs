@@ -15,10 +15,12 @@ use crate::{
     context::Context,
     domain::Domain,
     error::{PipelineError, Result},
-    files, load,
+    files::{self, Home},
+    load,
     progress::Progress,
     recipe::{Recipe, TextCondition},
     run::{Output, Run},
+    terminal::say,
     text_tokenizer::TextTokenizer,
     token_file::{
         self, CLASS, Columns, EMBEDDING, EMBEDDING_LENGTH, TEXT, TEXT_LENGTH, TokenHeader, condition_name, level_name,
@@ -59,7 +61,7 @@ pub fn encode(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context)
     let encoder = Encoder::of_run(run, recipe, context)?;
     let text = recipe.condition.text.as_ref().map(|config| text_tokenizer(config, &data.train)).transpose()?;
     let mut fingerprint = blake3::Hasher::new();
-    files::create_folder(&run.folder(STAGE), |folder| {
+    files::replace(&run.folder(STAGE), |folder| {
         let mut paths = Vec::new();
         if let Some(text) = &text {
             paths.push(folder.join(TEXT_TOKENIZER));
@@ -67,7 +69,7 @@ pub fn encode(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context)
         }
         for (split, view) in [(Split::Train, &data.train), (Split::HeldOut, &data.held_out)] {
             let conditioner = Conditioner::new(run, recipe, text.clone(), split, context)?;
-            paths.extend(encoder.write_view(folder, split, view, Some(&conditioner))?);
+            paths.extend(encoder.write_view(folder, split, view, Some(&conditioner))?.paths);
         }
         for path in paths {
             let bytes = std::fs::read(&path).map_err(|source| PipelineError::io("read", &path, source))?;
@@ -85,6 +87,14 @@ fn text_tokenizer(config: &TextCondition, view: &View) -> Result<TextTokenizer> 
     }
     let captions = (0..view.len()).map(|index| Ok(view.caption(index)?)).collect::<Result<Vec<_>>>()?;
     TextTokenizer::train(captions.into_iter().flatten(), config)
+}
+
+/// What was written of a view.
+pub struct Encoded {
+    /// The token files.
+    pub paths: Vec<PathBuf>,
+    /// Images in them.
+    pub images: usize,
 }
 
 /// What turns images into token files.
@@ -112,7 +122,7 @@ impl<'r> Encoder<'r> {
         })
     }
 
-    /// Encodes a view, with what `conditioner` makes of it, into token files inside `folder` and returns their paths.
+    /// Encodes a view, with what `conditioner` makes of it, into token files inside `folder`.
     ///
     /// # Errors
     /// When data or files cannot be read or written, or the user leaves.
@@ -122,30 +132,30 @@ impl<'r> Encoder<'r> {
         split: Split,
         view: &View,
         conditioner: Option<&Conditioner>,
-    ) -> Result<Vec<PathBuf>> {
+    ) -> Result<Encoded> {
         let header = self.header(view, conditioner);
         let mut progress = Progress::new(STAGE, "images", 0, view.len() as u64);
-        let (mut paths, mut part, mut num_cut) = (Vec::new(), Part::default(), 0);
-        for batch in batches::once(self.recipe, view, view.len())? {
+        let (mut paths, mut part, mut images, mut num_cut) = (Vec::new(), Part::default(), 0, 0);
+        let home = Home::open(folder)?;
+        for batch in batches::once(self.recipe, view, view.len(), self.context)? {
             let batch = batch?;
+            home.check()?;
             num_cut += part.add(self.columns(&batch, conditioner)?, batch.keys.len());
+            images += batch.keys.len();
             if part.images >= PER_FILE {
                 paths.push(part.write(folder, split, paths.len(), &header)?);
             }
             progress.advance(batch.keys.len() as u64);
             progress.say("");
-            if self.context.interrupt.is_set() {
-                return Err(PipelineError::Interrupted);
-            }
         }
         if part.images > 0 {
             paths.push(part.write(folder, split, paths.len(), &header)?);
         }
-        progress.finish(&format!("{} {} images encoded", view.len(), split.prefix()));
+        progress.finish(&format!("{images} {} images encoded", split.prefix()));
         if num_cut > 0 {
-            eprintln!("warning: {num_cut} captions are longer than condition.text.length and were cut");
+            say(format_args!("warning: {num_cut} captions are longer than condition.text.length and were cut"));
         }
-        Ok(paths)
+        Ok(Encoded { paths, images })
     }
 
     fn header(&self, view: &View, conditioner: Option<&Conditioner>) -> TokenHeader {

@@ -77,8 +77,8 @@ pub enum PipelineError {
         /// The cause and the remedy.
         reason: String,
     },
-    /// The user asked to stop; a checkpoint was written.
-    #[error("interrupted; continue with --resume")]
+    /// The user asked to stop; nothing half-made is left.
+    #[error("interrupted")]
     Interrupted,
     /// From the data crate.
     #[error(transparent)]

@@ -14,7 +14,10 @@ use tensorboard_proto::{
 };
 use tensorboard_rs::record_writer::RecordWriter;
 
-use crate::error::{PipelineError, Result};
+use crate::{
+    error::{PipelineError, Result},
+    files,
+};
 
 /// Appends events to one file.
 pub struct EventLog {
@@ -29,7 +32,7 @@ impl EventLog {
     /// When the file cannot be written.
     pub fn open(path: &Path) -> Result<Self> {
         let io = |source| PipelineError::io("open", path, source);
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(io)?;
+        let file = files::open_own(path, OpenOptions::new().create(true).append(true))?;
         let is_new = file.metadata().map_err(io)?.len() == 0;
         let mut log = Self { path: path.to_owned(), writer: RecordWriter::new(BufWriter::new(file)) };
         if is_new {

@@ -83,7 +83,7 @@ pub enum Found {
 /// When it is none of a run, a checkpoint, a weights file, a token file and a recipe; when pictures are wanted where there is no
 /// trained tokenizer.
 pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Found> {
-    if path.join("run.json").is_file() {
+    if Run::find(path)? {
         return inspect_run(path, out, context);
     }
     let model = path.join("model.safetensors");
@@ -98,14 +98,17 @@ pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Fou
         return Err(no_codebook(path));
     }
     if path.is_dir() {
-        return DataPlan::read(path).map(Found::Data).map_err(|error| {
-            let reason =
-                format!("neither a run (no run.json) nor a checkpoint (no model.safetensors) nor images: {error}");
-            PipelineError::artifact(path, reason)
+        return DataPlan::read(path, &context.interrupt).map(Found::Data).map_err(|error| match error {
+            PipelineError::Interrupted => error,
+            error => {
+                let reason =
+                    format!("neither a run (no run.json) nor a checkpoint (no model.safetensors) nor images: {error}");
+                PipelineError::artifact(path, reason)
+            }
         });
     }
     if path.extension().is_some_and(|extension| extension == "tar") {
-        return DataPlan::read(path).map(Found::Data);
+        return DataPlan::read(path, &context.interrupt).map(Found::Data);
     }
     if path.extension().is_some_and(|extension| extension == "toml") {
         return RecipePlan::read(path, context).map(Found::Recipe);

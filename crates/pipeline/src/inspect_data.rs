@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, path::Path};
 use serde::Serialize;
 use vqkit_data::{BadFile, DataConfig, Encoding, OnBad, Pixels, Sample, View, default_workers, read_ahead};
 
-use crate::{error::Result, tokenize::source_at};
+use crate::{error::Result, interrupt::Interrupt, tokenize::source_at};
 
 /// Images that are decoded at most, evenly over all.
 const LOOKED_AT: usize = 500;
@@ -58,8 +58,8 @@ impl DataPlan {
     /// Lists a folder of images or tar archives, and decodes some.
     ///
     /// # Errors
-    /// When there is nothing of the kind.
-    pub fn read(path: &Path) -> Result<Self> {
+    /// When there is nothing of the kind, or the user leaves.
+    pub fn read(path: &Path, interrupt: &Interrupt) -> Result<Self> {
         let config = DataConfig { on_bad: OnBad::Skip, max_bad: 0.999, ..DataConfig::new(1, source_at(path)?) };
         let view = config.open()?.train;
         let mut plan = Self {
@@ -76,11 +76,11 @@ impl DataPlan {
             mean: 0.0,
             bad: view.rejected().iter().map(Bad::from).collect(),
         };
-        plan.look(&view);
+        plan.look(&view, interrupt)?;
         Ok(plan)
     }
 
-    fn look(&mut self, view: &View) {
+    fn look(&mut self, view: &View, interrupt: &Interrupt) -> Result<()> {
         let (total, count) = (view.len(), view.len().min(LOOKED_AT));
         let source = view.clone();
         let read = move |index: usize| {
@@ -90,6 +90,7 @@ impl DataPlan {
         };
         let mut sizes = Vec::new();
         for (sample, encoding) in read_ahead(count, default_workers(), 16, read) {
+            interrupt.check()?;
             match sample {
                 Ok(sample) => {
                     sizes.push([sample.image.width(), sample.image.height()]);
@@ -103,6 +104,7 @@ impl DataPlan {
         self.sizes = places.into_iter().filter_map(|place| sizes.get(place).copied()).collect();
         self.looked_at = sizes.len();
         self.mean /= sizes.len().max(1) as f64;
+        Ok(())
     }
 
     fn add(&mut self, sample: &Sample, encoding: Option<Encoding>, classes: &[String]) {

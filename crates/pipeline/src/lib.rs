@@ -46,6 +46,7 @@ pub mod sample;
 pub mod sets;
 pub mod stages;
 mod taken;
+pub mod terminal;
 mod terms;
 mod text_tokenizer;
 mod token_file;
@@ -62,6 +63,7 @@ pub use checked::{Checked, Share};
 pub use context::Context;
 pub use domain::{Domain, Shape};
 pub use error::{PipelineError, Result};
+pub use files::{abandon_all, check_free};
 pub use interrupt::Interrupt;
 pub use player::Player;
 pub use recipe::{

@@ -1,8 +1,8 @@
 //! What a stage reports while it works: `log.jsonl`, and the same figures as TensorBoard events.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::Write,
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     error::{PipelineError, Result},
     events::EventLog,
+    files,
     pictures::Picture,
 };
 
@@ -44,8 +45,7 @@ impl StageLog {
     /// When a file cannot be written.
     pub fn open(run: &Path, stage: &str) -> Result<Self> {
         let path = run.join(LINES);
-        let lines = OpenOptions::new().create(true).append(true).open(&path);
-        let lines = lines.map_err(|source| PipelineError::io("open", &path, source))?;
+        let lines = files::open_own(&path, OpenOptions::new().create(true).append(true))?;
         let events = EventLog::open(&run.join(EVENTS))?;
         Ok(Self { stage: stage.to_owned(), path, lines, events, started: Instant::now() })
     }
@@ -97,12 +97,12 @@ pub fn offsets(run: &Path) -> LogOffsets {
 pub fn cut(run: &Path, offsets: LogOffsets) -> Result<()> {
     for (name, length) in [(LINES, offsets.lines), (EVENTS, offsets.events)] {
         let path = run.join(name);
-        if !path.exists() {
+        if fs::symlink_metadata(&path).is_err() {
             continue;
         }
-        let file = OpenOptions::new().write(true).open(&path);
-        let cut = file.and_then(|file| file.set_len(length.min(file.metadata()?.len())));
-        cut.map_err(|source| PipelineError::io("cut back", &path, source))?;
+        let file = files::open_own(&path, OpenOptions::new().write(true))?;
+        let cut = || -> io::Result<()> { file.set_len(length.min(file.metadata()?.len())) };
+        cut().map_err(|source| PipelineError::io("cut back", &path, source))?;
     }
     Ok(())
 }

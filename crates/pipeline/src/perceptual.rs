@@ -17,6 +17,7 @@ use crate::{
     pretrained,
     recipe::{LpipsConfig, PerceptualConfig, VggConfig},
     run::Run,
+    terminal::say,
     train_features,
 };
 
@@ -62,7 +63,7 @@ pub fn load(config: &PerceptualConfig, run: &Run, context: &Context) -> Result<O
         PerceptualConfig::Lpips(config) => match lpips(config, context.device) {
             Ok(network) => Ok(Some(Box::new(network))),
             Err(error @ PipelineError::Fetch { .. }) if config.optional => {
-                eprintln!("warning: training goes on without the perceptual loss: {error}");
+                say(format_args!("warning: training goes on without the perceptual loss: {error}"));
                 Ok(None)
             }
             Err(error) => Err(error),

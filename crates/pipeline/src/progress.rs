@@ -1,11 +1,10 @@
 //! How long work shows itself: a bar on a terminal, a line now and then elsewhere.
 
-use std::{
-    io::{IsTerminal, stderr},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::terminal::{is_watched, say};
 
 /// Progress of one stage, on standard error.
 pub struct Progress {
@@ -39,7 +38,7 @@ impl Progress {
     /// Shows the figures that matter now.
     pub fn say(&mut self, figures: &str) {
         self.bar.set_message(figures.to_owned());
-        if !stderr().is_terminal() && self.said.is_none_or(|at| at.elapsed() > QUIET) {
+        if !is_watched() && self.said.is_none_or(|at| at.elapsed() > QUIET) {
             self.said = Some(Instant::now());
             self.print_line(figures);
         }
@@ -47,20 +46,20 @@ impl Progress {
 
     /// Prints a line of its own, above the bar.
     pub fn note(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{:>10} {line}", self.stage));
+        self.bar.suspend(|| say(format_args!("{:>10} {line}", self.stage)));
     }
 
     /// Ends with a line that stays.
     pub fn finish(self, summary: &str) {
         self.bar.finish_and_clear();
-        eprintln!("{:>10} {summary} ({:.0} s)", self.stage, self.started.elapsed().as_secs_f64());
+        say(format_args!("{:>10} {summary} ({:.0} s)", self.stage, self.started.elapsed().as_secs_f64()));
     }
 
     fn print_line(&self, figures: &str) {
         let (position, length) = (self.bar.position(), self.bar.length().unwrap_or(0));
         let rate = (position - self.began_at) as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
-        let left = (length - position) as f64 / rate.max(1e-9);
+        let left = length.saturating_sub(position) as f64 / rate.max(1e-9);
         let (stage, unit) = (&self.stage, self.unit);
-        eprintln!("{stage:>10} {position}/{length} {unit}, {rate:.1}/s, {left:.0} s left  {figures}");
+        say(format_args!("{stage:>10} {position}/{length} {unit}, {rate:.1}/s, {left:.0} s left  {figures}"));
     }
 }

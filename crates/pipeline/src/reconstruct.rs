@@ -1,49 +1,90 @@
 //! `vqkit reconstruct`: images beside what the tokenizer makes of them.
 
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 use tch::no_grad;
 use vqkit_metrics::PixelError;
 use vqkit_quantizer::Mode;
 
 use crate::{
-    batches,
-    context::Context,
-    domain::Domain,
-    error::{PipelineError, Result},
-    files, load,
-    pictures::Picture,
-    run::Run,
-    tokenize,
+    batches, context::Context, domain::Domain, error::Result, files, load, pictures::Picture, run::Run, tokenize,
 };
 
-/// Writes `NAME.png`, original left and reconstruction right, for every image, and prints the PSNR of all.
+/// What was written.
+#[derive(Debug)]
+pub struct Reconstructed {
+    /// Images; those that could not be read are not among them.
+    pub images: usize,
+    /// PSNR over all of them, in dB.
+    pub psnr_db: f64,
+}
+
+/// Writes `NAME.png`, original left and reconstruction right, for every image into the new folder `out`.
 ///
 /// # Errors
-/// When the model is not a run with a trained tokenizer, an image cannot be read, or a file cannot be written.
-pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Result<()> {
+/// When the model is not a run with a trained tokenizer, an image cannot be read, a file cannot be written, or the user leaves.
+pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Result<Reconstructed> {
     let run = Run::open(model)?;
     let recipe = run.recipe()?;
     let view = tokenize::open_images(&recipe, images)?;
     let tokenizer = load::tokenizer(&run, &recipe, Domain::Images, context)?;
-    let mut error = PixelError::default();
-    files::create_folder(out, |folder| {
-        for batch in batches::once(&recipe, &view, view.len())? {
+    let (mut error, mut names) = (PixelError::default(), Names::default());
+    files::create(out, |folder| {
+        for batch in batches::once(&recipe, &view, view.len(), context)? {
             let batch = batch?;
             let originals = context.images(&batch)?;
             let reconstructions = no_grad(|| tokenizer.forward(&originals, Mode::Eval))?.images;
             error.add(&reconstructions, &originals);
             let pairs = Picture::from_batch(&originals).into_iter().zip(Picture::from_batch(&reconstructions));
             for (key, (original, reconstruction)) in batch.keys.iter().zip(pairs) {
-                let name = key.replace(['/', '\\'], "_");
+                let name = names.take(key);
                 Picture::grid(&[original, reconstruction], 2).write(&folder.join(format!("{name}.png")))?;
-            }
-            if context.interrupt.is_set() {
-                return Err(PipelineError::Interrupted);
             }
         }
         Ok(())
     })?;
-    println!("{} images, {:.2} dB, in {}", view.len(), error.psnr_db(), out.display());
-    Ok(())
+    Ok(Reconstructed { images: names.0.len(), psnr_db: error.psnr_db() })
+}
+
+/// Bytes of a name: a file system allows 255, with its ending.
+const LONGEST: usize = 200;
+
+/// Names of files that were taken, in lower case: some file systems do not tell the cases apart.
+#[derive(Debug, Default)]
+struct Names(HashSet<String>);
+
+impl Names {
+    /// A name of its own for a key: the key without its slashes; where that is taken, with `-2`, `-3` and so on.
+    fn take(&mut self, key: &str) -> String {
+        let plain = key.replace(['/', '\\', '\0'], "_");
+        let plain = &plain[..plain.floor_char_boundary(LONGEST)];
+        let numbered = (2..).map(|number| format!("{plain}-{number}"));
+        let mut names = std::iter::once(plain.to_owned()).chain(numbered);
+        // There is no end of numbers.
+        names.find(|name| self.0.insert(name.to_lowercase())).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn keys_that_map_to_one_name_are_numbered() {
+        let mut names = Names::default();
+        let taken = ["a/b", "a_b", "a\\b", "A_B", "a_b-2", "c"].map(|key| names.take(key));
+        assert_eq!(taken, ["a_b", "a_b-2", "a_b-3", "A_B-4", "a_b-2-2", "c"]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_has_a_file_of_its_own(keys in prop::collection::vec("[aAb/_\\\\-]{0,3}|[äx]{180,210}", 1..40)) {
+            let mut names = Names::default();
+            let taken: HashSet<String> = keys.iter().map(|key| names.take(key).to_lowercase()).collect();
+            prop_assert_eq!(taken.len(), keys.len());
+            prop_assert!(taken.iter().all(|name| name.len() <= LONGEST + 4 && !name.contains(['/', '\\'])));
+        }
+    }
 }

@@ -1,15 +1,18 @@
 //! The run folder: what an experiment writes, and how stages find each other's output.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
+use vqkit_data::{Dataset, View};
 
 use crate::{
     error::{PipelineError, Result},
-    files,
+    files::{self, Home},
     log::LogOffsets,
     recipe::Recipe,
 };
@@ -23,7 +26,14 @@ const LOCK: &str = ".lock";
 pub struct Run {
     path: PathBuf,
     record: Record,
-    lock: Option<File>,
+    /// The open folder, and the lock that is held while this process works on it.
+    work: Option<Work>,
+}
+
+#[derive(Debug)]
+struct Work {
+    home: Arc<Home>,
+    _lock: File,
 }
 
 /// `run.json`: on what and by what call the run was made, and which stages are done.
@@ -33,8 +43,47 @@ pub struct Record {
     pub version: String,
     /// The circumstances of the latest call.
     pub call: Call,
+    /// The data that the run was begun with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataRecord>,
     /// Every stage begun, in order.
     pub stages: Vec<StageRecord>,
+}
+
+/// The data of a run, and how it is split.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataRecord {
+    /// The samples to train on.
+    pub train: Part,
+    /// The samples held out.
+    pub held_out: Part,
+}
+
+/// One part of the data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Samples.
+    pub samples: usize,
+    /// BLAKE3 over their names, sizes and labels, and which of the source's samples they are.
+    pub fingerprint: String,
+}
+
+impl DataRecord {
+    /// Of a data set.
+    pub fn of(data: &Dataset) -> Self {
+        let part = |view: &View| Part { samples: view.len(), fingerprint: view.fingerprint() };
+        Self { train: part(&data.train), held_out: part(&data.held_out) }
+    }
+
+    /// How the data `now` differs from these; none where it does not.
+    fn difference(&self, now: &Self) -> Option<String> {
+        let parts = [("to train on", &self.train, &now.train), ("held out", &self.held_out, &now.held_out)];
+        let (what, was, is) = parts.into_iter().find(|(_, was, is)| was != is)?;
+        Some(match was.samples == is.samples {
+            true => format!("names, sizes or labels of the {} samples {what} are others", is.samples),
+            false => format!("{} samples {what} then, {} now", was.samples, is.samples),
+        })
+    }
 }
 
 /// The circumstances of a call.
@@ -81,25 +130,22 @@ impl Run {
     ///
     /// # Errors
     /// When something stands at `path` already, or it cannot be written.
-    pub fn create(path: &Path, recipe: &Recipe, call: Call) -> Result<Self> {
-        if path.exists() {
+    pub fn create(path: &Path, recipe: &Recipe, data: &Dataset, call: Call) -> Result<Self> {
+        if fs::symlink_metadata(path).is_ok() {
             let path = path.display();
             return Err(PipelineError::Usage(format!(
                 "{path} exists already: continue it with --resume, or choose another folder with --run"
             )));
         }
-        let record = Record { version: env!("CARGO_PKG_VERSION").into(), call, stages: Vec::new() };
+        let data = Some(DataRecord::of(data));
+        let record = Record { version: env!("CARGO_PKG_VERSION").into(), call, data, stages: Vec::new() };
         let text = recipe.to_toml()?;
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(|source| PipelineError::io("create", parent, source))?;
-        }
-        files::create_folder(path, |folder| {
+        files::create(path, |folder| {
             files::write(&folder.join(RECIPE), text.as_bytes())?;
             files::write_json(&folder.join(RECORD), &record)
         })?;
-        let mut run = Self { path: path.to_owned(), record, lock: None };
-        run.lock()?;
-        Ok(run)
+        let work = Some(Work::begin(path)?);
+        Ok(Self { path: path.to_owned(), record, work })
     }
 
     /// Opens a run folder to read it.
@@ -107,44 +153,62 @@ impl Run {
     /// # Errors
     /// When there is none at `path`, or its `run.json` cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
-        let record = path.join(RECORD);
-        if !record.is_file() {
-            let reason = format!("not a run folder: it holds no {RECORD}; a run is what `vqkit train` writes");
-            return Err(PipelineError::artifact(path, reason));
+        match Self::find(path)? {
+            true => Ok(Self { path: path.to_owned(), record: files::read_json(&path.join(RECORD))?, work: None }),
+            false => {
+                let reason = format!("not a run folder: it holds no {RECORD}; a run is what `vqkit train` writes");
+                Err(PipelineError::artifact(path, reason))
+            }
         }
-        Ok(Self { path: path.to_owned(), record: files::read_json(&record)?, lock: None })
+    }
+
+    /// Whether a run lies at `path`.
+    ///
+    /// # Errors
+    /// When the system does not let us look.
+    pub fn find(path: &Path) -> Result<bool> {
+        let record = path.join(RECORD);
+        match fs::metadata(&record) {
+            Ok(found) => Ok(found.is_file()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+            Err(source) => Err(PipelineError::io("look at", &record, source)),
+        }
     }
 
     /// Opens a run folder to go on with it: takes its lock, and notes the circumstances of this call.
     ///
     /// # Errors
-    /// As [`Run::open`]; when another process works on it; when `recipe` is not the run's own.
-    pub fn resume(path: &Path, recipe: &Recipe, call: Call) -> Result<Self> {
+    /// As [`Run::open`]; when another process works on it; when `recipe` or `data` is not the run's own; when a link in it leads out
+    /// of it.
+    pub fn resume(path: &Path, recipe: &Recipe, data: &Dataset, call: Call) -> Result<Self> {
         let mut run = Self::open(path)?;
-        run.lock()?;
+        run.work = Some(Work::begin(path)?);
         let (old, new) = (run.recipe()?.to_toml()?, recipe.to_toml()?);
         if let Some((was, is)) = old.lines().zip(new.lines()).find(|(was, is)| was != is) {
             let reason = format!("the run was begun with another recipe: `{was}` there, `{is}` now; use a new --run");
             return Err(PipelineError::artifact(path, reason));
         }
+        let data = DataRecord::of(data);
+        if let Some(difference) = run.record.data.as_ref().and_then(|begun| begun.difference(&data)) {
+            let reason =
+                format!("the run was begun with other data: {difference}; bring the data back, or use a new --run");
+            return Err(PipelineError::artifact(path, reason));
+        }
         files::sweep(path)?;
         run.record.call = call;
+        run.record.data = Some(data);
         run.save()?;
         Ok(run)
     }
 
-    fn lock(&mut self) -> Result<()> {
-        let path = self.path.join(LOCK);
-        let file = File::create(&path).map_err(|source| PipelineError::io("create", &path, source))?;
-        match file.try_lock() {
-            Ok(()) => {
-                self.lock = Some(file);
-                Ok(())
-            }
-            Err(TryLockError::WouldBlock) => {
-                Err(PipelineError::artifact(&self.path, "another process is working on this run"))
-            }
-            Err(TryLockError::Error(source)) => Err(PipelineError::io("lock", &path, source)),
+    /// The folder, to look at whether it is still there.
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub fn home(&self) -> Result<Arc<Home>> {
+        match &self.work {
+            Some(work) => Ok(Arc::clone(&work.home)),
+            None => Home::open(&self.path).map(Arc::new),
         }
     }
 
@@ -164,6 +228,15 @@ impl Run {
     /// When it cannot be read.
     pub fn recipe(&self) -> Result<Recipe> {
         Recipe::read(&self.path.join(RECIPE), &[])
+    }
+
+    /// Makes the folder of a stage, where it is not there yet.
+    ///
+    /// # Errors
+    /// When the run is gone, or a link stands in the way.
+    pub fn make_folder(&self, stage: &str) -> Result<PathBuf> {
+        self.home()?.check()?;
+        files::make_inside(&self.path, Path::new(stage))
     }
 
     /// The folder of a stage.
@@ -218,6 +291,22 @@ impl Run {
     }
 
     fn save(&self) -> Result<()> {
+        self.home()?.check()?;
         files::write_json(&self.path.join(RECORD), &self.record)
+    }
+}
+
+impl Work {
+    fn begin(run: &Path) -> Result<Self> {
+        let home = Arc::new(Home::open(run)?);
+        let path = run.join(LOCK);
+        let lock = files::open_own(&path, OpenOptions::new().read(true).write(true).create(true).truncate(false))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { home, _lock: lock }),
+            Err(TryLockError::WouldBlock) => {
+                Err(PipelineError::artifact(run, "another process is working on this run"))
+            }
+            Err(TryLockError::Error(source)) => Err(PipelineError::io("lock", &path, source)),
+        }
     }
 }

@@ -12,7 +12,9 @@ use crate::{
     prior_spec::{Facts, Tokenizers},
     recipe::{Recipe, Sample},
     run::{Output, Run},
-    sample, train_features, train_prior, train_tokenizer,
+    sample,
+    terminal::say,
+    train_features, train_prior, train_tokenizer,
 };
 
 /// One stage of an experiment.
@@ -151,7 +153,7 @@ pub fn run(run: &mut Run, recipe: &Recipe, data: &Dataset, only: Option<&str>, c
     for stage in Stage::of(recipe).into_iter().filter(wanted) {
         let name = stage.name(recipe);
         if run.output(&name).is_some() {
-            eprintln!("{name:>10} done already");
+            say(format_args!("{name:>10} done already"));
             continue;
         }
         let output = stage.run(run, recipe, data, context)?;

@@ -9,6 +9,7 @@ use crate::{
     error::{PipelineError, Result},
     recipe::{Recipe, TakenTokenizer, Tokenizer},
     run::{Output, Run},
+    terminal::say,
     trainer,
 };
 
@@ -82,8 +83,8 @@ pub fn copy(run: &mut Run, domain: Domain, taken: &TakenTokenizer) -> Result<Out
             "its weights are not those that the recipe's `from` found: the run was trained anew since; use a new --run";
         return Err(PipelineError::artifact(&checkpoint, reason));
     }
-    let copied = trainer::copy_for_use(&checkpoint, &run.folder(stage), &origin)?;
-    eprintln!("{stage:>10} taken from {}", taken.from.display());
+    let copied = trainer::copy_for_use(&checkpoint, &run.make_folder(stage)?, &origin)?;
+    say(format_args!("{stage:>10} taken from {}", taken.from.display()));
     Ok(Output { path: run.relative(&copied), fingerprint })
 }
 

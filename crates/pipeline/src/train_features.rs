@@ -14,6 +14,7 @@ use crate::{
     player::Player,
     recipe::Recipe,
     run::{Output, Run},
+    terminal::say,
     trainer::{self, Better, Trainer},
 };
 
@@ -39,6 +40,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
     let mut trainer = Trainer::begin(run, STAGE, &features.train, Player::new(vs, &features.train)?, None, context)?;
     let mut loader = batches::training(recipe, data, features.train.batch_size, trainer.samples())?;
     let kind = context.kind(recipe.head.precision);
+    trainer.settle(|trainer| Ok(Some((measure(trainer, &network, recipe, data, context)?, Better::Higher))))?;
 
     while !trainer.is_done() {
         let batch = batches::next(&mut loader)?;
@@ -56,11 +58,8 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
             let figures = vec![("loss".into(), loss), ("accuracy_percent".into(), accuracy)];
             trainer.log(figures, &format!("loss {loss:.3}  {accuracy:.0} % right"))?;
         }
-        let figure = match trainer.evaluates_now() {
-            true => Some((measure(&mut trainer, &network, recipe, data, context)?, Better::Higher)),
-            false => None,
-        };
-        trainer.end_step(figure)?;
+        let accuracy = trainer.measure_if_due(|trainer| measure(trainer, &network, recipe, data, context))?;
+        trainer.end_step(accuracy.map(|accuracy| (accuracy, Better::Higher)))?;
     }
     batches::report_bad(run, STAGE, &loader)?;
     let checkpoint = trainer.finish()?;
@@ -141,7 +140,7 @@ fn accuracy(
     logits: impl Fn(&Tensor) -> Result<Tensor>,
 ) -> Result<f64> {
     let (mut right, mut seen) = (0.0, 0.0);
-    for batch in batches::held_out(recipe, data, wanted)? {
+    for batch in batches::held_out(recipe, data, wanted, context)? {
         let batch = batch?;
         let classes = Tensor::f_from_slice(&batch.classes)?.to_device(context.device);
         let images = context.images(&batch)?;
@@ -170,7 +169,7 @@ fn freeze(path: &Path, checkpoint: &Path, recipe: &Recipe, data: &Dataset, conte
     ];
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
     weights::save(path, &tensors, &metadata)?;
-    eprintln!("{} is right on {accuracy:.2} % of {} held-out images", path.display(), data.held_out.len());
+    say(format_args!("{} is right on {accuracy:.2} % of {} held-out images", path.display(), data.held_out.len()));
     Ok(())
 }
 

@@ -47,6 +47,9 @@ pub fn train(run: &mut Run, recipe: &Recipe, level: usize, data: &Dataset, conte
     let mut trainer = Trainer::begin(run, &stage, &config.train, Player::new(vs, &config.train)?, None, context)?;
     batches.start(data, trainer.samples())?;
     let kind = context.kind(recipe.head.precision);
+    trainer.settle(|trainer| {
+        Ok(Some((measure(trainer, prior.as_ref(), recipe, level, &held_out, context)?, Better::Lower)))
+    })?;
 
     while !trainer.is_done() {
         let (parts, position) = batches.next(trainer.samples())?;
@@ -62,11 +65,9 @@ pub fn train(run: &mut Run, recipe: &Recipe, level: usize, data: &Dataset, conte
             let bits = loss.double_value(&[]) / LN_2;
             trainer.log(vec![("bits_per_token".into(), bits)], &format!("{bits:.3} bits per token"))?;
         }
-        let figure = match trainer.evaluates_now() {
-            true => Some((measure(&mut trainer, prior.as_ref(), recipe, level, &held_out, context)?, Better::Lower)),
-            false => None,
-        };
-        trainer.end_step(figure)?;
+        let bits =
+            trainer.measure_if_due(|trainer| measure(trainer, prior.as_ref(), recipe, level, &held_out, context))?;
+        trainer.end_step(bits.map(|bits| (bits, Better::Lower)))?;
     }
     batches.report_bad(run, &stage)?;
     let checkpoint = trainer.finish()?;
@@ -162,6 +163,7 @@ pub fn bits_per_token(
         let end = wanted.min(start + recipe.evaluate.batch_size);
         let places = (start..end).map(|index| (index * tokens.len() / wanted) as i64).collect::<Vec<_>>();
         let places = Tensor::from_slice(&places);
+        context.interrupt.check()?;
         let (target, condition) = prior_batches::batch(tokens, recipe, level, &places, context.device)?;
         let loss = no_grad(|| context.autocast(kind, || prior.loss(&target, &condition, false)))?;
         bits += loss.bits_per_token() * (end - start) as f64;

@@ -23,7 +23,7 @@ use crate::{
     run::{Output, Run},
     taken,
     tokenizer_step::{Step, Taken},
-    trainer::{self, Better, Trainer},
+    trainer::{self, Better, Figure, Trainer},
     watch::Watch,
 };
 
@@ -77,6 +77,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, domain: Domain, data: &Dataset, con
     let mut usage = LevelUsage::restore(&tokenizer.sizes(), context.device, trainer.counters());
     let mut watch = Watch::restore(context.device, trainer.counters());
     let decoder_alone = config.finetune.as_ref().is_some_and(|finetune| finetune.train == FinetunedPart::Decoder);
+    trainer.settle(|trainer| Ok(measure(trainer, &tokenizer, recipe, domain, data, context)?.figure(config)))?;
     let step = Step { kind, objective: &objective, decoder_alone, micro_batches: config.train.micro_batches };
 
     while !trainer.is_done() {
@@ -104,12 +105,10 @@ pub fn train(run: &mut Run, recipe: &Recipe, domain: Domain, data: &Dataset, con
             log(&mut trainer, &taken, &usage, &watch)?;
         }
         let codebooks = Codebooks { config, tokenizer: &tokenizer, latents: &taken.reconstruction.latents };
-        let mut figure = None;
-        if trainer.evaluates_now() {
+        let held_out = trainer.measure_if_due(|trainer| measure(trainer, &tokenizer, recipe, domain, data, context))?;
+        if let Some(held_out) = &held_out {
             watch.warning().iter().for_each(|warning| trainer.note(&format!("warning: {warning}")));
-            let held_out = measure(&mut trainer, &tokenizer, recipe, domain, data, context)?;
             codebooks.warn(&trainer, &usage, &held_out.usage)?;
-            figure = judged_by_pixels(config).then_some((held_out.fidelity, Better::Higher));
         }
         if epoch_ends(&batch, data) {
             codebooks.warn(&trainer, &usage, &usage)?;
@@ -117,7 +116,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, domain: Domain, data: &Dataset, con
             usage.reset();
         }
         trainer.set_counters(usage.save().into_iter().chain(watch.save()).collect());
-        trainer.end_step(figure)?;
+        trainer.end_step(held_out.and_then(|held_out| held_out.figure(config)))?;
     }
     batches::report_bad(run, domain.stage(), &loader)?;
     let checkpoint = trainer.finish()?;
@@ -163,11 +162,6 @@ fn objective(config: &recipe::Tokenizer, kind: Kind, run: &Run, context: &Contex
     })
 }
 
-/// Whether the error of pixels tells which checkpoint is best; where other losses pull too, the last one is.
-fn judged_by_pixels(config: &recipe::Tokenizer) -> bool {
-    config.loss.perceptual.is_none() && config.loss.adversarial.is_none()
-}
-
 fn log(trainer: &mut Trainer, taken: &Taken, usage: &LevelUsage, watch: &Watch) -> Result<()> {
     let mut figures = taken.terms.figures();
     let mut shown = format!("{} {:.4}", figures[0].0, figures[0].1);
@@ -191,6 +185,14 @@ struct HeldOut {
     usage: LevelUsage,
 }
 
+impl HeldOut {
+    /// What tells which checkpoint is best: the error of pixels; where other losses pull too, nothing does, and the last one is.
+    fn figure(&self, config: &recipe::Tokenizer) -> Option<Figure> {
+        let by_pixels = config.loss.perceptual.is_none() && config.loss.adversarial.is_none();
+        by_pixels.then_some((self.fidelity, Better::Higher))
+    }
+}
+
 /// Looks at held-out pictures, with the averaged weights; logs how well they are reconstructed, the use of codes and a picture.
 fn measure(
     trainer: &mut Trainer,
@@ -206,7 +208,7 @@ fn measure(
     let (error, picture) = trainer.with_average(|| {
         let mut error = ReconstructionError::new(shape, wanted.min(data.held_out.len()), context.device)?;
         let mut picture = None;
-        for batch in batches::held_out(recipe, data, wanted)? {
+        for batch in batches::held_out(recipe, data, wanted, context)? {
             let images = domain.of_batch(&batch?, context)?;
             let made = no_grad(|| tokenizer.forward(&images, Mode::Eval))?;
             error.add(&made.images, &images)?;

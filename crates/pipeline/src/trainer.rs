@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,8 @@ use crate::{
     checkpoint::Checkpoints,
     context::Context,
     error::{PipelineError, Result},
-    files,
+    files::{self, Home},
+    interrupt::Shelter,
     log::{self, LogOffsets, StageLog},
     pictures::Picture,
     player::{Player, is_finite},
@@ -46,10 +48,14 @@ pub enum Better {
     Lower,
 }
 
+/// A figure on held-out data, and which way it gets better.
+pub type Figure = (f64, Better);
+
 /// A network in training.
 pub struct Trainer {
     stage: String,
     run: PathBuf,
+    home: Arc<Home>,
     train: Train,
     network: Player,
     discriminator: Option<Player>,
@@ -60,6 +66,8 @@ pub struct Trainer {
     log: StageLog,
     progress: Progress,
     context: Context,
+    /// A step is finished before the program leaves.
+    _shelter: Shelter,
 }
 
 /// `state.json`: where training stands. The same for the same recipe, whatever the machine's pace.
@@ -73,6 +81,9 @@ struct State {
     ema_updates: i64,
     /// The best figure so far on held-out data.
     best: Option<f64>,
+    /// Whether the user left while this step was measured on held-out data.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    owes_measurement: bool,
 }
 
 /// `clock.json`: what differs from one machine to another.
@@ -96,12 +107,12 @@ impl Trainer {
         context: &Context,
     ) -> Result<Self> {
         let began = run.begin(stage)?;
-        let checkpoints = Checkpoints::open(&run.folder(stage), train.keep)?;
+        let checkpoints = Checkpoints::open(&run.make_folder(stage)?, train.keep)?;
         let averages = train.ema_decay > 0.0;
         let mut ema = averages.then(|| WeightEma::new(&network.vs, train.ema_decay, true)).transpose()?;
         let mut state = State::default();
         let mut counters = Tensors::new();
-        let logs = match checkpoints.last() {
+        let logs = match checkpoints.last()? {
             None => began,
             Some(path) => {
                 state = files::read_json(&path.join(STATE))?;
@@ -123,6 +134,7 @@ impl Trainer {
         Ok(Self {
             stage: stage.to_owned(),
             run: run.path().to_owned(),
+            home: run.home()?,
             train: train.clone(),
             network,
             discriminator,
@@ -133,6 +145,7 @@ impl Trainer {
             log,
             progress,
             context: context.clone(),
+            _shelter: context.interrupt.shelter(),
         })
     }
 
@@ -171,9 +184,36 @@ impl Trainer {
         self.is_due(self.train.log_every)
     }
 
-    /// Whether the step just done is one to measure on held-out data.
-    pub fn evaluates_now(&self) -> bool {
-        self.is_due(self.train.evaluate_every)
+    /// What `measure` says of the step just done, where it is one to measure on held-out data. Where the user leaves meanwhile, the
+    /// measurement is owed: a resumed run takes it first ([`settle`](Self::settle)).
+    ///
+    /// # Errors
+    /// Those of `measure`.
+    pub fn measure_if_due<T>(&mut self, measure: impl FnOnce(&mut Self) -> Result<T>) -> Result<Option<T>> {
+        if !self.is_due(self.train.evaluate_every) {
+            return Ok(None);
+        }
+        match measure(self) {
+            Err(PipelineError::Interrupted) => {
+                self.state.owes_measurement = true;
+                Ok(None)
+            }
+            measured => measured.map(Some),
+        }
+    }
+
+    /// Takes the measurement that the checkpoint owes, if it owes one.
+    ///
+    /// # Errors
+    /// Those of `measure`; when the checkpoint cannot be written.
+    pub fn settle(&mut self, measure: impl FnOnce(&mut Self) -> Result<Option<Figure>>) -> Result<()> {
+        if !self.state.owes_measurement {
+            return Ok(());
+        }
+        let figure = measure(self)?;
+        self.state.owes_measurement = false;
+        let is_best = self.is_best(figure);
+        self.save(is_best)
     }
 
     fn is_due(&self, every: u64) -> bool {
@@ -308,24 +348,30 @@ impl Trainer {
     ///
     /// # Errors
     /// [`PipelineError::Interrupted`] after the checkpoint, when the user wants to leave; when it cannot be written.
-    pub fn end_step(&mut self, figure: Option<(f64, Better)>) -> Result<()> {
-        let is_best = figure.is_some_and(|(value, better)| {
-            self.state.best.is_none_or(|best| match better {
-                Better::Higher => value > best,
-                Better::Lower => value < best,
-            })
-        });
-        if let (true, Some((value, _))) = (is_best, figure) {
-            self.state.best = Some(value);
-        }
-        let leaves = self.context.interrupt.is_set();
+    pub fn end_step(&mut self, figure: Option<Figure>) -> Result<()> {
+        self.home.check()?;
+        let is_best = self.is_best(figure);
+        let leaves = self.context.interrupt.is_set() || self.state.owes_measurement;
         if is_best || leaves || self.is_due(self.train.checkpoint_every) {
             self.save(is_best)?;
         }
-        if leaves && !self.is_done() {
+        if leaves && (!self.is_done() || self.state.owes_measurement) {
             return Err(PipelineError::Interrupted);
         }
         Ok(())
+    }
+
+    /// Whether a figure is the best so far; from now on, others have to be better than it.
+    fn is_best(&mut self, figure: Option<Figure>) -> bool {
+        let Some((value, better)) = figure else { return false };
+        let is_best = self.state.best.is_none_or(|best| match better {
+            Better::Higher => value > best,
+            Better::Lower => value < best,
+        });
+        if is_best {
+            self.state.best = Some(value);
+        }
+        is_best
     }
 
     fn save(&mut self, is_best: bool) -> Result<()> {
@@ -363,7 +409,7 @@ impl Trainer {
         let best = self.state.best.map_or(String::new(), |best| format!(", best held-out figure {best:.3}"));
         self.progress.finish(&format!("{} steps done{best}", self.state.step));
         let folder = self.run.join(&self.stage);
-        self.checkpoints.chosen().ok_or_else(|| PipelineError::artifact(&folder, "no checkpoint was written"))
+        self.checkpoints.chosen()?.ok_or_else(|| PipelineError::artifact(&folder, "no checkpoint was written"))
     }
 }
 
@@ -378,9 +424,9 @@ fn not_finite(stage: &str, step: u64, what: &str) -> PipelineError {
 /// Whether a stage has no checkpoint yet to go on from.
 ///
 /// # Errors
-/// When its folder cannot be made.
+/// When its folder cannot be made, or the link to its last checkpoint leads nowhere.
 pub fn is_new(run: &Run, stage: &str, train: &Train) -> Result<bool> {
-    Ok(Checkpoints::open(&run.folder(stage), train.keep)?.last().is_none())
+    Ok(Checkpoints::open(&run.make_folder(stage)?, train.keep)?.last()?.is_none())
 }
 
 /// The file of a checkpoint with its weights for use: the averaged ones where there are any.
@@ -389,8 +435,8 @@ pub fn weights_for_use(checkpoint: &Path) -> PathBuf {
     if averaged.is_file() { averaged } else { checkpoint.join(MODEL) }
 }
 
-/// Makes a checkpoint of a stage out of the weights for use of another run's and their `state.json`; `origin.json` says whose they
-/// are.
+/// Makes a checkpoint in a stage's folder `to`, which is there, out of the weights for use of another run's and their `state.json`;
+/// `origin.json` says whose they are.
 ///
 /// # Errors
 /// When a file cannot be read or written.
@@ -404,7 +450,7 @@ pub fn copy_for_use(from: &Path, to: &Path, origin: &impl Serialize) -> Result<P
         files::write_json(&folder.join(STATE), &state)?;
         files::write_json(&folder.join(ORIGIN), origin)
     })?;
-    checkpoints.last().ok_or_else(|| PipelineError::artifact(to, "no checkpoint was written"))
+    checkpoints.last()?.ok_or_else(|| PipelineError::artifact(to, "no checkpoint was written"))
 }
 
 /// Loads the weights that a checkpoint holds for use.

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cargo::{cargo, root, run, target_dir};
 use crate::setup;
+use crate::terminal::say;
 use pairs::Pair;
 use rounds::Round;
 
@@ -57,22 +58,22 @@ fn compare(options: &Options) -> Result<()> {
     let chosen = pairs::chosen(&options.names)?;
     let mut outcomes = Vec::new();
     for pair in chosen {
-        println!("\n{}: {}", pair.name, pair.about);
+        say!("\n{}: {}", pair.name, pair.about);
         let rounds = match missing(pair) {
             Some(reason) => Err(reason),
             None => Ok(rounds::run(pair, options.rounds, options.threads, data().as_deref())?),
         };
         if let Err(reason) = &rounds {
-            println!("skipped: {reason}");
+            say!("skipped: {reason}");
         }
         outcomes.push(Outcome { pair, rounds });
     }
-    println!("\n{}", table::text(&outcomes));
+    say!("\n{}", table::text(&outcomes));
     let path = target_dir().join("bench/peers.json");
     fs::create_dir_all(target_dir().join("bench"))?;
     fs::write(&path, table::json(&outcomes, options.threads))
         .with_context(|| format!("cannot write {}", path.display()))?;
-    println!("\nEvery round: {}", path.display());
+    say!("\nEvery round: {}", path.display());
     ensure!(outcomes.iter().any(|outcome| outcome.rounds.is_ok()), "every pair was skipped");
     Ok(())
 }

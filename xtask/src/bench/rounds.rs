@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::pairs::Pair;
 use crate::cargo::{cargo, display, root, run as run_command};
+use crate::terminal::say;
 use crate::venv::PEERS;
 
 /// What `.cargo/config.toml` sets for our programs: the peer runs as its users start it.
@@ -88,7 +89,7 @@ fn round(
         Some(theirs) => mine / figure(theirs, pair.figure)?,
         None => mine,
     };
-    println!("round {}: ratio {ratio:.2}   {ours}   {}", number + 1, theirs.as_ref().unwrap_or(&Value::Null));
+    say!("round {}: ratio {ratio:.2}   {ours}   {}", number + 1, theirs.as_ref().unwrap_or(&Value::Null));
     Ok(Round { ours, theirs, ratio })
 }
 

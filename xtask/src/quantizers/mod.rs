@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::cargo::{cargo, root, run, status};
+use crate::terminal::say;
 use crate::{demo, forward, setup};
 use finished::State;
 use members::{MEMBERS, Member, VARIED};
@@ -126,13 +127,13 @@ impl Plan {
     fn announce(&self, missing: &[&Member]) -> Result<()> {
         let path = root().join(RECIPE);
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        println!("{RECIPE}, {} steps, with one quantizer after another:\n\n{}", self.steps, demo::header(&text));
+        say!("{RECIPE}, {} steps, with one quantizer after another:\n\n{}", self.steps, demo::header(&text));
         let names: Vec<_> = missing.iter().map(|member| member.name).collect();
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        println!("{} finished, {} to train: {names}", self.chosen.len() - missing.len(), missing.len());
-        println!("runs: {}   table: {}", shown(&self.runs), shown(&self.page));
+        say!("{} finished, {} to train: {names}", self.chosen.len() - missing.len(), missing.len());
+        say!("runs: {}   table: {}", shown(&self.runs), shown(&self.page));
         if missing.len() > 1 {
-            println!(
+            say!(
                 "After the first run it says how long the rest will take; a call that is cut off goes on when repeated."
             );
         }
@@ -145,7 +146,7 @@ impl Plan {
         for (number, member) in missing.iter().enumerate() {
             let started = Instant::now();
             if !self.train(member)? {
-                println!("{}: failed", member.name);
+                say!("{}: failed", member.name);
                 failed.push(member.name);
                 continue;
             }
@@ -153,7 +154,7 @@ impl Plan {
             self.write_page()?;
             let figures = finished::figures(&self.runs.join(member.name))?;
             let left = missing.len() - number - 1;
-            println!("{}: {}; {}", member.name, table::summary(&figures), pace(&taken, left));
+            say!("{}: {}; {}", member.name, table::summary(&figures), pace(&taken, left));
         }
         Ok(failed)
     }
@@ -188,7 +189,7 @@ impl Plan {
     fn write_table(&self) -> Result<()> {
         let rows = self.write_page()?;
         ensure!(rows > 0, "no run below {} is finished: there is no table to write", shown(&self.runs));
-        println!("\nThe table, {rows} of {} quantizers: {}", MEMBERS.len(), shown(&self.page));
+        say!("\nThe table, {rows} of {} quantizers: {}", MEMBERS.len(), shown(&self.page));
         Ok(())
     }
 }

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::terminal::{say, warn};
+
 const PARTIAL: &str = "partial-";
 
 /// The cache folder, locked.
@@ -34,7 +36,7 @@ impl Cache {
         fs::create_dir_all(&folder).with_context(explain)?;
         let lock = File::create(folder.join("lock")).with_context(explain)?;
         if let Err(TryLockError::WouldBlock) = lock.try_lock() {
-            println!("waiting for another set-up to end …");
+            say!("waiting for another set-up to end …");
             lock.lock().with_context(explain)?;
         }
         let cache = Self { folder, _lock: lock };
@@ -53,7 +55,7 @@ impl Cache {
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL)) {
-                println!("removing what an interrupted set-up left: {}", path.display());
+                say!("removing what an interrupted set-up left: {}", path.display());
                 fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
             }
         }
@@ -71,7 +73,7 @@ pub struct Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.path) {
-            eprintln!("cannot remove {}: {error}", self.path.display());
+            warn!("cannot remove {}: {error}", self.path.display());
         }
     }
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::platform::Platform;
 use crate::cargo::display;
+use crate::terminal::say;
 
 /// The Python whose wheel is taken; that only decides which of several wheels with the same libtorch it is.
 const PYTHON: &str = "3.11";
@@ -70,7 +71,7 @@ impl Installer {
     ) -> Result<()> {
         let mut command = self.command(packages, dependencies, platform, target);
         let line = display(&command);
-        println!("$ {line}");
+        say!("$ {line}");
         let mut child = command.stderr(Stdio::piped()).spawn().with_context(|| format!("cannot start `{line}`"))?;
         let complaints = child.stderr.take().map(repeat).unwrap_or_default();
         let status = child.wait()?;

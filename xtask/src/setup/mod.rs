@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::cargo::root;
+use crate::terminal::say;
 use library::Library;
 
 /// The one version that `tch` 0.24 binds.
@@ -53,7 +54,7 @@ pub fn setup(options: &Options) -> Result<()> {
     };
     let changed = settings::write(&root(), &library)?;
     let verb = if changed { "is ready" } else { "is in place" };
-    println!("libtorch {VERSION} {verb}: {}", library.home.display());
+    say!("libtorch {VERSION} {verb}: {}", library.home.display());
     platform::warn_without_compiler();
     Ok(())
 }
@@ -85,7 +86,7 @@ fn choose(stale: Option<&Path>, cuda: bool) -> Result<Library> {
     match library::installed_pytorch() {
         Some(Ok(library)) => Ok(library),
         Some(Err(unfit)) => {
-            println!("passing over the installed PyTorch: {unfit:#}");
+            say!("passing over the installed PyTorch: {unfit:#}");
             provision::provide(cuda)
         }
         None => provision::provide(cuda),

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Result, bail};
 
 use super::VERSION;
+use crate::terminal::say;
 
 /// A platform that PyPI has a wheel for.
 #[derive(Debug, Clone, Copy)]
@@ -95,10 +96,7 @@ pub fn warn_without_compiler() {
     let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
     let found = Command::new(&compiler).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !found.is_ok_and(|status| status.success()) {
-        println!(
-            "note: there is no C++ compiler `{}`, and building takes one: install g++ or clang",
-            compiler.display()
-        );
+        say!("note: there is no C++ compiler `{}`, and building takes one: install g++ or clang", compiler.display());
     }
 }
 

@@ -11,6 +11,7 @@ use super::installer::{Dependencies, Installer};
 use super::layout;
 use super::library::Library;
 use super::platform::{Platform, free_bytes};
+use crate::terminal::say;
 
 /// What `libtorch_cpu.so` of the CUDA build needs, in the versions that PyTorch 2.11.0 pins.
 const CUDA_RUNTIME: &[&str] = &["nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"];
@@ -61,7 +62,7 @@ fn provide_in(
     build.unpack(cuda)?;
     build.finish(&home, cuda)?;
     drop(build);
-    println!("{} takes {} MB", home.display(), size(&home)? / 1_000_000);
+    say!("{} takes {} MB", home.display(), size(&home)? / 1_000_000);
     Library::open(&home)
 }
 
@@ -69,7 +70,7 @@ fn provide_in(
 fn announce(folder: &Path, cuda: bool) -> Result<()> {
     let (download, room) =
         if cuda { ("about 3 GB with the CUDA libraries", ROOM_CUDA) } else { ("about 0.55 GB", ROOM) };
-    println!("fetching the wheel of PyTorch {VERSION} ({download}) for libtorch, into {}", folder.display());
+    say!("fetching the wheel of PyTorch {VERSION} ({download}) for libtorch, into {}", folder.display());
     let free = free_bytes(folder).unwrap_or(u64::MAX);
     ensure!(
         free >= room,

@@ -4,6 +4,7 @@ mod files;
 mod layers;
 mod manifests;
 mod modules;
+mod printing;
 mod recipes;
 
 /// Fails with every violation, one to a line.

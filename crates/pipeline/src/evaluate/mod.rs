@@ -72,7 +72,7 @@ pub fn refresh(
     let (metrics, reconstructions) = measure(run, recipe, data, inception, context)?;
     let codebooks = Subject::of_run(run, context)?.map_or(Ok(Vec::new()), |subject| subject.pictures())?;
     let page = report::html(run, recipe, &metrics, &reconstructions, &codebooks)?;
-    files::create_folder(&run.folder(STAGE), |folder| {
+    files::replace(&run.folder(STAGE), |folder| {
         files::write_json(&folder.join("metrics.json"), &metrics)?;
         files::write(&folder.join("report.html"), page.as_bytes())
     })?;
@@ -85,7 +85,7 @@ pub fn refresh(
 /// When a picture cannot be drawn, or a file not written.
 pub fn write_comparison(comparison: &Comparison, out: &Path) -> Result<()> {
     let page = comparison.html()?;
-    files::create_folder(out, |folder| {
+    files::create(out, |folder| {
         files::write_json(&folder.join("comparison.json"), comparison)?;
         files::write(&folder.join("comparison.html"), page.as_bytes())
     })
@@ -119,7 +119,7 @@ pub fn measure(
     let drawn = sample::drawn(run)?;
     let of_trained_size = recipe.sample.size.is_none_or(|size| size == [recipe.data.image_size; 2]);
     let pairs = if of_trained_size { seen.error.sets() } else { &[] };
-    let samples_as_set = SamplesAsSet::of(&drawn, pairs, context.device)?;
+    let samples_as_set = SamplesAsSet::of(&drawn, pairs, context)?;
     let reconstruction_fid = seen.error.by(Features::Inception).and_then(|pair| pair.distance());
     let metrics = Metrics {
         protocol: Protocol::of(run, recipe, data, weights, context)?,

@@ -59,7 +59,7 @@ pub fn of_run(
     let mut similarity = Compared::new(shape, perceptual::lpips_at_hand(perceptual, context.device)?);
     let mut picture = None;
     let mut checker = Checker::of(recipe).filter(|_| domain == Domain::Images);
-    for batch in batches::held_out(recipe, data, total)? {
+    for batch in batches::held_out(recipe, data, total, context)? {
         let batch = batch?;
         let images = domain.of_batch(&batch, context)?;
         let output = no_grad(|| context.autocast(kind, || tokenizer.forward(&images, Mode::Eval)))?;

@@ -1,10 +1,11 @@
 //! How far the pictures that a run drew are, as a set, from held-out images.
 
 use serde::Serialize;
-use tch::{Device, Tensor};
+use tch::Tensor;
 use vqkit_data::{default_workers, read_ahead};
 
 use crate::{
+    context::Context,
     error::Result,
     pictures::Picture,
     reconstruction_error::Pair,
@@ -38,15 +39,15 @@ impl SamplesAsSet {
     ///
     /// # Errors
     /// When a picture cannot be read, or a network cannot take it.
-    pub fn of(pictures: &[Drawn], held_out: &[Pair], device: Device) -> Result<Option<Self>> {
+    pub fn of(pictures: &[Drawn], held_out: &[Pair], context: &Context) -> Result<Option<Self>> {
         let held_out_images = held_out.first().map_or(0, |pair| pair.images.count());
         if pictures.len() < LEAST || held_out_images < LEAST {
             return Ok(None);
         }
         let mut gathered: Vec<Gathered> =
             held_out.iter().map(|pair| Gathered::new(pair.extractor.width(), pictures.len())).collect();
-        for_each_batch(pictures, |images| {
-            let images = images.to_device(device);
+        for_each_batch(pictures, context, |images| {
+            let images = images.to_device(context.device);
             gathered.iter_mut().zip(held_out).try_for_each(|(gathered, pair)| gathered.add(&pair.extractor, &images))
         })?;
         let mut figures = Figures::new();
@@ -59,11 +60,12 @@ impl SamplesAsSet {
 }
 
 /// Calls `each` with all pictures, `[B, 3, H, W]` in `[-1, 1]`, decoded ahead.
-fn for_each_batch(pictures: &[Drawn], mut each: impl FnMut(Tensor) -> Result<()>) -> Result<()> {
+fn for_each_batch(pictures: &[Drawn], context: &Context, mut each: impl FnMut(Tensor) -> Result<()>) -> Result<()> {
     let paths: Vec<_> = pictures.iter().map(|drawn| drawn.path.clone()).collect();
     let read = move |index: usize| Picture::read(&paths[index]);
     let mut batch = Vec::with_capacity(BATCH);
     for (index, picture) in read_ahead(pictures.len(), default_workers(), AHEAD, read).enumerate() {
+        context.interrupt.check()?;
         batch.push(picture?.to_tensor());
         if batch.len() == BATCH || index + 1 == pictures.len() {
             each(Tensor::f_cat(&batch, 0)?)?;

@@ -24,7 +24,7 @@ pub enum Failure {
 }
 
 /// Writes what the file's URL holds into `target`, and gives its checksum; shows progress.
-pub fn download(file: &KnownFile, mut target: &File) -> Result<String, Failure> {
+pub fn download(file: &KnownFile, target: &mut File) -> Result<String, Failure> {
     let network = |reason: String| Failure::Network(reason);
     let config = Agent::config_builder().timeout_connect(Some(SILENCE)).timeout_per_read(Some(SILENCE)).build();
     let response = Agent::new_with_config(config).get(&*file.url).call().map_err(|error| network(error.to_string()))?;

@@ -12,7 +12,10 @@ use std::{
 
 pub use known::{KnownFile, find, known};
 
-use crate::error::{PipelineError, Result};
+use crate::{
+    error::{PipelineError, Result},
+    files,
+};
 
 /// Set to anything but nothing or 0, it forbids the network.
 const OFFLINE: &str = "VQKIT_OFFLINE";
@@ -90,16 +93,15 @@ impl Cache {
         }
         let io = |source| PipelineError::io("write", &path, source);
         fs::create_dir_all(&self.folder).map_err(io)?;
-        let beside = tempfile::Builder::new().prefix(".fetching-").tempfile_in(&self.folder).map_err(io)?;
-        let found = download::download(file, beside.as_file()).map_err(|failure| match failure {
-            download::Failure::Network(reason) => self.refusal(file, reason),
-            download::Failure::Disk(source) => io(source),
+        files::write_with(&path, |target| {
+            let found = download::download(file, target).map_err(|failure| match failure {
+                download::Failure::Network(reason) => self.refusal(file, reason),
+                download::Failure::Disk(source) => io(source),
+            })?;
+            let remedy =
+                format!("nothing was kept of what {} sent; try again, or put the right file there by hand", file.url);
+            checksum::compare(&path, &file.sha256, &found, &remedy)
         })?;
-        let remedy =
-            format!("nothing was kept of what {} sent; try again, or put the right file there by hand", file.url);
-        checksum::compare(&path, &file.sha256, &found, &remedy)?;
-        beside.as_file().sync_all().map_err(io)?;
-        beside.persist(&path).map_err(|error| io(error.error))?;
         Ok(path)
     }
 

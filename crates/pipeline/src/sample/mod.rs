@@ -6,7 +6,7 @@ mod record;
 mod sheet;
 mod vectors;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use vqkit_data::Dataset;
 use vqkit_priors::Given;
@@ -81,11 +81,10 @@ impl Request {
 /// Draws the pictures that the recipe asks for into the run's `samples/`.
 ///
 /// # Errors
-/// As [`write_new`].
+/// As [`write`].
 pub fn run_stage(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
     run.begin(STAGE)?;
-    let folder = run.folder(STAGE);
-    write_new(run, recipe, &Request::of_recipe(recipe), Some(data), &folder, context)?;
+    let Written { folder, .. } = write(run, recipe, &Request::of_recipe(recipe), Some(data), &Target::Stage, context)?;
     let mut log = StageLog::open(run.path(), STAGE)?;
     for name in ["grid", "sheet"] {
         let path = folder.join(format!("{name}.png"));
@@ -99,19 +98,53 @@ pub fn run_stage(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Conte
     Ok(Output { path: STAGE.into(), fingerprint: blake3::hash(&bytes).to_hex().to_string() })
 }
 
-/// Draws pictures into a folder that appears when all are drawn; says what the checker found, where the data are the built-in shapes.
+/// Where pictures are to lie.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// In the run's `samples/`, in place of those that lie there.
+    Stage,
+    /// In `samples-N` inside the run, by the first number that is free when all are drawn.
+    Numbered,
+    /// In a new folder.
+    New(PathBuf),
+}
+
+impl Target {
+    /// The folder, which appears when `fill` has filled it.
+    fn fill(&self, run: &Run, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        match self {
+            Self::Stage => files::replace(&run.folder(STAGE), fill).map(|()| run.folder(STAGE)),
+            Self::Numbered => {
+                files::sweep(run.path())?;
+                files::create_numbered(run.path(), STAGE, fill)
+            }
+            Self::New(path) => files::create(path, fill).map(|()| path.clone()),
+        }
+    }
+}
+
+/// What was drawn, and where it lies.
+#[derive(Debug)]
+pub struct Written {
+    /// The folder.
+    pub folder: PathBuf,
+    /// What the checker found, where the data are the built-in shapes.
+    pub checked: Option<Checked>,
+}
+
+/// Draws pictures into a folder that appears when all are drawn.
 ///
 /// # Errors
 /// When the run is not trained or its priors cannot draw so, it does not take a condition, files cannot be written, or the user
 /// leaves.
-pub fn write_new(
+pub fn write(
     run: &Run,
     recipe: &Recipe,
     request: &Request,
     data: Option<&Dataset>,
-    folder: &Path,
+    target: &Target,
     context: &Context,
-) -> Result<Option<Checked>> {
+) -> Result<Written> {
     let header = train_prior::header(run)?;
     let conditioner = Conditioner::of_run(run, recipe, Split::HeldOut, context)?;
     let prompter = Prompter { run, recipe, conditioner: &conditioner, classes: &header.classes, context };
@@ -130,7 +163,7 @@ pub fn write_new(
     };
     let task = Task { painter, prompter, seen, each, kept, request };
     let mut checked = None;
-    files::create_folder(folder, |folder| {
+    let folder = target.fill(run, |folder| {
         let drawing = task.draw(folder)?;
         checked = drawing.checker.and_then(Checker::finish);
         Picture::grid(&drawing.grid, square(drawing.grid.len()))
@@ -142,7 +175,7 @@ pub fn write_new(
         let record = Record::new(run, recipe, &task, drawing.records, checked, context)?;
         files::write_json(&folder.join("samples.json"), &record)
     })?;
-    Ok(checked)
+    Ok(Written { folder, checked })
 }
 
 /// Everything that a call draws with.
@@ -178,15 +211,13 @@ impl Task<'_> {
         let progress = Progress::new(STAGE, "pictures", 0, count as u64);
         let mut drawing = Drawing { checker: Checker::of(self.prompter.recipe), ..Drawing::default() };
         for first in (0..count).step_by(batch_size) {
+            self.prompter.context.interrupt.check()?;
             let batch = batch_size.min(count - first);
             let Painted { images, log_likelihood } = self.paint(first, batch)?;
             for ((index, picture), log_likelihood) in (first..).zip(Picture::from_batch(&images)).zip(log_likelihood) {
                 self.keep(&mut drawing, folder, index, picture, log_likelihood)?;
             }
             progress.advance(batch as u64);
-            if self.prompter.context.interrupt.is_set() {
-                return Err(PipelineError::Interrupted);
-            }
         }
         progress.finish(&format!("{count} pictures"));
         Ok(drawing)

@@ -1,6 +1,9 @@
 //! What single pictures are conditioned on: as the call asks, or as held-out samples have it.
 
-use std::{collections::HashSet, path::PathBuf};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+};
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
@@ -149,8 +152,8 @@ impl Prompter<'_> {
         let mut condition = Condition::none();
         let classes: Option<Vec<&String>> = prompts.iter().map(|prompt| prompt.class.as_ref()).collect();
         if let (true, Some(classes)) = (recipe.condition.class, classes) {
-            let number = |name: &&String| self.classes.iter().position(|class| class == *name).map_or(-1, |n| n as i64);
-            let numbers: Vec<i64> = classes.iter().map(number).collect();
+            let known: HashMap<&String, i64> = self.classes.iter().zip(0..).collect();
+            let numbers: Vec<i64> = classes.iter().map(|name| known.get(*name).copied().unwrap_or(-1)).collect();
             condition = condition.with_class(Tensor::from_slice(&numbers).to_device(device));
         }
         let texts: Option<Vec<&String>> = prompts.iter().map(|prompt| prompt.text.as_ref()).collect();

@@ -6,6 +6,7 @@ use super::{extractor::Extractor, pictures::PictureSet, protocol::Protocol, stat
 use crate::{
     error::{PipelineError, Result},
     pretrained,
+    terminal::say,
 };
 
 /// The statistics of a set: those in the user's cache folder where they are of the same network, protocol and bytes; else `gather`ed,
@@ -34,9 +35,9 @@ pub fn statistics(
                     header.origin = origin;
                     return Ok((found, true));
                 }
-                eprintln!("warning: the pictures changed since their statistics were cached: computing them anew");
+                say("warning: the pictures changed since their statistics were cached: computing them anew");
             }
-            Err(error) => eprintln!("warning: cached statistics are not used: {error}"),
+            Err(error) => say(format_args!("warning: cached statistics are not used: {error}")),
         }
     }
     let statistics = gather()?;
@@ -44,7 +45,7 @@ pub fn statistics(
     let written =
         folder.map_err(|source| PipelineError::io("write", &path, source)).and_then(|()| statistics.write(&path));
     if let Err(error) = written {
-        eprintln!("warning: statistics are not cached: {error}");
+        say(format_args!("warning: statistics are not cached: {error}"));
     }
     Ok((statistics, false))
 }

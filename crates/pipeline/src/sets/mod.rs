@@ -29,6 +29,7 @@ use self::{
 use crate::{
     context::Context,
     error::{PipelineError, Result},
+    files,
 };
 
 /// Which sets to compare, and how.
@@ -122,7 +123,7 @@ pub fn compare(request: &Request, context: &Context) -> Result<SetMetrics> {
     let side = |path: &Path, is_real: bool| open(path, is_real, request, protocol, &extractor, context);
     let (real, fake) = (side(&request.real, true)?, side(&request.fake, false)?);
     if let Some(path) = &request.save_statistics {
-        real.statistics.write(path)?;
+        files::create_file(path, |beside| real.statistics.write(beside))?;
     }
     let score = fake.statistics.header.as_ref().and_then(|header| header.score);
     let figures = between(&real.statistics, &fake.statistics, score, request.features)?;
@@ -156,11 +157,10 @@ fn check(request: &Request) -> Result<()> {
             return Err(PipelineError::Usage(format!("{flag}: there is nothing at {}", path.display())));
         }
     }
+    if let Some(path) = &request.save_statistics {
+        files::check_free(path).map_err(|error| PipelineError::Usage(format!("--save-statistics: {error}")))?;
+    }
     match &request.save_statistics {
-        Some(path) if path.exists() => {
-            let path = path.display();
-            Err(PipelineError::Usage(format!("--save-statistics: {path} exists already; nothing is overwritten")))
-        }
         Some(path) if path.parent().is_some_and(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) => {
             Err(PipelineError::Usage(format!("--save-statistics: there is no folder for {}", path.display())))
         }

@@ -35,9 +35,9 @@ fn curve(precision: &str, folder: &Path) -> Vec<f64> {
     let context = Context::new("cpu", None, Interrupt::default()).unwrap();
     let call = context.call(recipe.head.precision, recipe.head.seed);
     assert_eq!(call.precision, precision);
-    let mut run = Run::create(folder, &recipe, call).unwrap();
-    seeded(0, || stages::run(&mut run, &recipe, &stages::open_data(&recipe).unwrap(), Some("tokenizer"), &context))
-        .unwrap();
+    let data = stages::open_data(&recipe).unwrap();
+    let mut run = Run::create(folder, &recipe, &data, call).unwrap();
+    seeded(0, || stages::run(&mut run, &recipe, &data, Some("tokenizer"), &context)).unwrap();
     let log = std::fs::read_to_string(folder.join("log.jsonl")).unwrap();
     let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     lines.filter_map(|line| line["reconstruction"].as_f64()).collect()

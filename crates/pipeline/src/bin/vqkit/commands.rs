@@ -2,27 +2,27 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, anyhow};
 use vqkit_pipeline::{
-    Compared, Comparison, Context, Interrupt, PipelineError, Recipe, Run, evaluate, inspect, reconstruct,
-    sample::{self, Asked, Keep, Prompts, Side},
+    Call, Compared, Comparison, Context, Interrupt, PipelineError, Recipe, Run, evaluate, inspect,
+    reconstruct::{self, Reconstructed},
+    sample::{self, Asked, Keep, Prompts, Side, Target},
     sets::{self, Request},
-    stages, tokenize,
+    stages, terminal, tokenize,
 };
 use vqkit_priors::Sampling;
 
 use crate::arguments::{Arguments, Evaluate, How, Images, Inspect, Sample, Train, Verb};
 
 /// Runs the verb.
-pub fn run(arguments: Arguments) -> Result<()> {
-    let interrupt = Interrupt::install().context("cannot catch Ctrl-C")?;
+pub fn run(arguments: Arguments, interrupt: Interrupt) -> Result<()> {
     let context = Context::new(&arguments.device, arguments.threads, interrupt)?;
     match arguments.verb {
         Verb::Train(verb) => train(verb, &context),
         Verb::Sample(verb) => sample(verb, &context),
         Verb::Complete(verb) => draw(&verb.run, Some(verb.image), verb.how, &context),
-        Verb::Tokenize(verb) => Ok(tokenize::write(&verb.model, &verb.images, &free_folder(&verb)?, &context)?),
-        Verb::Reconstruct(verb) => Ok(reconstruct::write(&verb.model, &verb.images, &free_folder(&verb)?, &context)?),
+        Verb::Tokenize(verb) => tokenize(&verb, &context),
+        Verb::Reconstruct(verb) => reconstruct(&verb, &context),
         Verb::Evaluate(verb) => evaluate(verb, &context),
         Verb::Inspect(verb) => inspect(verb, &context),
     }
@@ -37,16 +37,30 @@ fn train(verb: Train, context: &Context) -> Result<()> {
     stages::check(&recipe, verb.stage.as_deref(), context)?;
     let data = stages::open_data(&recipe)?;
     let mut run = match goes_on {
-        true => Run::resume(&path, &recipe, call)?,
+        true => Run::resume(&path, &recipe, &data, call)?,
         false => {
             stages::check_files(&recipe)?;
-            Run::create(&path, &recipe, call)?
+            Run::create(&path, &recipe, &data, call)?
         }
     };
-    eprintln!("run {} on {}, {} threads", path.display(), run.record().call.device, run.record().call.threads);
-    stages::run(&mut run, &recipe, &data, verb.stage.as_deref(), context)?;
-    println!("{}", path.display());
-    Ok(())
+    let Call { device, threads, .. } = &run.record().call;
+    terminal::say(format_args!("run {} on {device}, {threads} threads", path.display()));
+    stages::run(&mut run, &recipe, &data, verb.stage.as_deref(), context).map_err(|error| match error {
+        PipelineError::Interrupted => anyhow!(error).context("continue with --resume"),
+        error => error.into(),
+    })?;
+    print_path(&path)
+}
+
+fn tokenize(verb: &Images, context: &Context) -> Result<()> {
+    let images = tokenize::write(&verb.model, &verb.images, &free(&verb.out)?, context)?;
+    Ok(terminal::print(&format!("{images} images in {}\n", verb.out.display()))?)
+}
+
+fn reconstruct(verb: &Images, context: &Context) -> Result<()> {
+    let made = reconstruct::write(&verb.model, &verb.images, &free(&verb.out)?, context)?;
+    let Reconstructed { images, psnr_db } = made;
+    Ok(terminal::print(&format!("{images} images, {psnr_db:.2} dB, in {}\n", verb.out.display()))?)
 }
 
 fn sample(verb: Sample, context: &Context) -> Result<()> {
@@ -97,13 +111,17 @@ fn keep(image: Option<PathBuf>, side: Option<Side>, mask: Option<PathBuf>) -> Re
 
 fn write_samples(run: &Run, request: &sample::Request, out: Option<PathBuf>, context: &Context) -> Result<()> {
     let recipe = run.recipe()?;
-    let folder = out.map_or_else(|| Ok(next_free(run.path())), free)?;
+    let target = match out {
+        Some(out) => Target::New(free(&out)?),
+        None => Target::Numbered,
+    };
     // Some calls do without the data, which may be elsewhere by now.
     let data = stages::open_data(&recipe);
-    let checked = sample::write_new(run, &recipe, request, data.as_ref().ok(), &folder, context)?;
-    checked.iter().for_each(|checked| print!("the checker on these pictures:\n{checked}"));
-    println!("{}", folder.join("grid.png").display());
-    Ok(())
+    let written = sample::write(run, &recipe, request, data.as_ref().ok(), &target, context)?;
+    if let Some(checked) = &written.checked {
+        terminal::print(&format!("the checker on these pictures:\n{checked}"))?;
+    }
+    print_path(&written.folder.join("grid.png"))
 }
 
 /// The recipe's `[sample]` with what the call says otherwise.
@@ -143,7 +161,7 @@ fn evaluate(verb: Evaluate, context: &Context) -> Result<()> {
         };
         return print(&sets::compare(&request, context)?, verb.json);
     }
-    let out = verb.out.map(free).transpose()?;
+    let out = verb.out.as_deref().map(free).transpose()?;
     let compared =
         verb.runs.iter().map(|run| measure(run, verb.weights.as_deref(), context)).collect::<Result<Vec<_>>>()?;
     match compared.as_slice() {
@@ -166,39 +184,24 @@ fn measure(path: &Path, inception: Option<&Path>, context: &Context) -> Result<C
 
 /// As JSON, or as people read it.
 fn print<T: serde::Serialize + std::fmt::Display>(value: &T, json: bool) -> Result<()> {
-    match json {
-        true => println!("{}", serde_json::to_string_pretty(value)?),
-        false => print!("{value}"),
-    }
-    Ok(())
+    Ok(match json {
+        true => terminal::print(&format!("{}\n", serde_json::to_string_pretty(value)?))?,
+        false => terminal::print(&value.to_string())?,
+    })
+}
+
+fn print_path(path: &Path) -> Result<()> {
+    Ok(terminal::print(&format!("{}\n", path.display()))?)
 }
 
 fn inspect(verb: Inspect, context: &Context) -> Result<()> {
-    let out = verb.out.map(free).transpose()?;
+    let out = verb.out.as_deref().map(free).transpose()?;
     let found = inspect::inspect(&verb.path, out.as_deref(), context)?;
     print(&found, verb.json)
 }
 
-fn free_folder(verb: &Images) -> Result<PathBuf, PipelineError> {
-    free(verb.out.clone())
-}
-
-/// `path`, if nothing stands there.
-fn free(path: PathBuf) -> Result<PathBuf, PipelineError> {
-    match path.exists() {
-        true => Err(PipelineError::Usage(format!("--out: {} exists already; nothing is overwritten", path.display()))),
-        false => Ok(path),
-    }
-}
-
-/// `samples-1`, `samples-2`, …: the first that is free.
-fn next_free(run: &Path) -> PathBuf {
-    let mut number = 1;
-    loop {
-        let path = run.join(format!("samples-{number}"));
-        if !path.exists() {
-            return path;
-        }
-        number += 1;
-    }
+/// A new folder's path, if nothing stands there.
+fn free(path: &Path) -> Result<PathBuf, PipelineError> {
+    vqkit_pipeline::check_free(path).map_err(|error| PipelineError::Usage(format!("--out: {error}")))?;
+    Ok(path.to_owned())
 }

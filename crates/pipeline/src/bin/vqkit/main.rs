@@ -1,7 +1,10 @@
 //! The `vqkit` binary: train, sample, measure and look into runs.
 
+mod allocator;
 mod arguments;
 mod commands;
+mod early;
+mod ending;
 
 use std::{
     env,
@@ -10,9 +13,12 @@ use std::{
 };
 
 use clap::Parser;
-use vqkit_pipeline::PipelineError;
+use vqkit_pipeline::{Interrupt, terminal};
 
-use crate::arguments::Arguments;
+use crate::{allocator::Allocator, arguments::Arguments};
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
 
 /// What OpenMP and glibc's allocator read before `main`.
 ///
@@ -28,13 +34,21 @@ const SETTINGS: [(&str, &str); 4] = [
 ];
 
 fn main() -> ExitCode {
+    early::hold_signals();
     start_anew_with_settings();
-    let arguments = Arguments::parse();
-    match commands::run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(error.downcast_ref::<PipelineError>().map_or(1, PipelineError::exit_code))
+    ending::remember_panics();
+    let interrupt = match Interrupt::install() {
+        Ok(interrupt) => interrupt,
+        Err(error) => return ending::of_error(&anyhow::anyhow!("cannot listen to Ctrl-C: {error}")),
+    };
+    early::release_signals();
+    match Arguments::try_parse() {
+        Err(error) => ending::of_wrong_call(&error),
+        Ok(arguments) => {
+            let work = interrupt.clone();
+            let ended = ending::caught(|| commands::run(arguments, work));
+            interrupt.end();
+            ending::of(ended)
         }
     }
 }
@@ -50,6 +64,8 @@ fn start_anew_with_settings() {
     }
     if let Ok(program) = env::current_exe() {
         let error = Command::new(program).args(env::args_os().skip(1)).envs(SETTINGS).exec();
-        eprintln!("warning: training may be slower than it could be: the program cannot start itself anew: {error}");
+        terminal::say(format_args!(
+            "warning: training may be slower than it could be: the program cannot start itself anew: {error}"
+        ));
     }
 }

@@ -1,0 +1,94 @@
+//! How the program ends: what it says, and its exit code.
+
+use std::{
+    backtrace::Backtrace,
+    env,
+    panic::{self, AssertUnwindSafe, PanicHookInfo},
+    process::ExitCode,
+    sync::{Mutex, PoisonError},
+};
+
+use anyhow::Result;
+use vqkit_pipeline::{PipelineError, terminal};
+
+/// The exit code of a bug, as `sysexits.h` has it.
+const BUG: u8 = 70;
+
+/// Set to anything, it adds to the messages what only those who look for a bug want to know.
+const BACKTRACE: &str = "VQKIT_BACKTRACE";
+
+/// What the last panic said, and where.
+static PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// Why work did not end with a result.
+pub enum Failure {
+    /// It says why.
+    Error(anyhow::Error),
+    /// It panicked.
+    Panic,
+}
+
+/// Keeps what panics say until it is known whether they are caught: a decoder that gives up on a damaged picture is no bug.
+pub fn remember_panics() {
+    panic::set_hook(Box::new(|info| {
+        let mut last = PANIC.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(describe(info));
+    }));
+}
+
+fn describe(info: &PanicHookInfo) -> String {
+    let what = info.payload_as_str().unwrap_or("a panic without words");
+    let place = info.location().map_or_else(String::new, |place| format!(", at {place}"));
+    let backtrace = match env::var_os(BACKTRACE) {
+        Some(_) => format!("\n{}", Backtrace::force_capture()),
+        None => String::new(),
+    };
+    format!("{what}{place}{backtrace}")
+}
+
+/// What `work` comes to.
+pub fn caught(work: impl FnOnce() -> Result<()>) -> Result<(), Failure> {
+    match panic::catch_unwind(AssertUnwindSafe(work)) {
+        Ok(ended) => ended.map_err(Failure::Error),
+        Err(_) => Err(Failure::Panic),
+    }
+}
+
+/// Says how work ended.
+pub fn of(ended: Result<(), Failure>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Error(error)) => of_error(&error),
+        Err(Failure::Panic) => of_bug(),
+    }
+}
+
+/// Says what went wrong: every cause once, though most messages name their cause themselves.
+pub fn of_error(error: &anyhow::Error) -> ExitCode {
+    let message = error.chain().map(ToString::to_string).reduce(|message, cause| match message.contains(&cause) {
+        true => message,
+        false => format!("{message}: {cause}"),
+    });
+    terminal::say(format_args!("error: {}", message.unwrap_or_default()));
+    ExitCode::from(error.downcast_ref::<PipelineError>().map_or(1, PipelineError::exit_code))
+}
+
+/// Says what is wrong with the call, or prints the help that it asks for.
+pub fn of_wrong_call(error: &clap::Error) -> ExitCode {
+    match (error.use_stderr(), terminal::printed(error.print())) {
+        (true, _) => ExitCode::from(2),
+        (false, Ok(())) => ExitCode::SUCCESS,
+        (false, Err(error)) => of_error(&error.into()),
+    }
+}
+
+fn of_bug() -> ExitCode {
+    let last = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let what = last.unwrap_or_else(|| "a panic without words".into());
+    let (version, repository) = (env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_REPOSITORY"));
+    terminal::say(format_args!(
+        "error: this is a bug in vqkit {version}: {what}\nPlease report it at {repository}, with this message and the command line; with \
+         {BACKTRACE}=1 the message says more. Checkpoints and finished files are sound."
+    ));
+    ExitCode::from(BUG)
+}

@@ -1,0 +1,102 @@
+//! Files and folders that are complete or absent: written beside their place, then renamed into it.
+//!
+//! No function here makes a parent folder for a file, follows a link to write, or removes what vqkit did not make.
+
+mod folder;
+mod home;
+mod place;
+mod temporary;
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Write,
+    path::Path,
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+pub use self::{
+    folder::{create, create_numbered, make_inside, replace},
+    home::Home,
+    place::check_free,
+    temporary::{abandon_all, sweep},
+};
+use self::{place::move_without_replacing, temporary::Temporary};
+use crate::error::{PipelineError, Result};
+
+/// Writes a whole file: beside its place first, synced, then renamed over what stands there.
+///
+/// # Errors
+/// When its folder is not there, or the system refuses.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(path, |file| file.write_all(bytes).map_err(|source| PipelineError::io("write", path, source)))
+}
+
+/// As [`write`], where `fill` writes the content.
+///
+/// # Errors
+/// As [`write`]; those of `fill`, after which what stood there stands as before.
+pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> Result<()>) -> Result<()> {
+    let io = |source| PipelineError::io("write", path, source);
+    let (beside, mut file) = Temporary::file(path).map_err(io)?;
+    fill(&mut file)?;
+    file.sync_all().map_err(io)?;
+    beside.finish(|from| fs::rename(from, path)).map_err(io)
+}
+
+/// Lets `fill` write a file that appears at `path` when it is whole, and takes nobody's place.
+///
+/// # Errors
+/// When something stands at `path`, `fill` fails, or the system refuses.
+pub fn create_file(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let io = |source| PipelineError::io("create", path, source);
+    let (beside, _) = Temporary::file(path).map_err(io)?;
+    fill(beside.path())?;
+    beside.finish(|from| move_without_replacing(from, path)).map_err(io)
+}
+
+/// Writes a value as indented JSON with a line end.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let mut text =
+        serde_json::to_string_pretty(value).map_err(|source| PipelineError::Json { path: path.to_owned(), source })?;
+    text.push('\n');
+    write(path, text.as_bytes())
+}
+
+/// Reads a JSON file.
+///
+/// # Errors
+/// When it cannot be read, or holds something else.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = fs::read_to_string(path).map_err(|source| PipelineError::io("read", path, source))?;
+    serde_json::from_str(&text).map_err(|source| PipelineError::Json { path: path.to_owned(), source })
+}
+
+/// Points the symbolic link `link` at `target` (a sibling's name), replacing what it pointed at in one move.
+///
+/// # Errors
+/// When the system refuses.
+pub fn point(link: &Path, target: &str) -> Result<()> {
+    let pointed = Temporary::link(link, target).and_then(|beside| beside.finish(|from| fs::rename(from, link)));
+    pointed.map_err(|source| PipelineError::io("link", link, source))
+}
+
+/// Opens a file of a run to write it, as `options` say; a link is refused, since it may lead out of the run.
+///
+/// # Errors
+/// When a link stands there, or the system refuses.
+pub fn open_own(path: &Path, options: &mut OpenOptions) -> Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let opened = options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32).open(path);
+    opened.map_err(|source| match path.is_symlink() {
+        true => PipelineError::artifact(path, LINK),
+        false => PipelineError::io("open", path, source),
+    })
+}
+
+/// What is wrong with a link inside a run.
+const LINK: &str =
+    "is a symbolic link, and nothing in a run is written through one; put a file or folder of the run's own there";

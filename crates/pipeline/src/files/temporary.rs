@@ -1,0 +1,246 @@
+//! What is being written: it has a name of its own beside its place, a lock while its process lives, and goes away unless it is
+//! finished.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File, TryLockError},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError, TryLockError as TryLock},
+    thread,
+    time::Duration,
+};
+
+use super::place::remove;
+use crate::error::{PipelineError, Result};
+
+/// How the names of what is being written begin.
+const PREFIX: &str = ".writing-";
+
+/// Stands in a folder that is being written, and tells it from one of the user's that has such a name.
+const MARK: &str = ".vqkit-is-writing";
+
+/// Bytes of a name that are taken over; file systems allow 255 in all.
+const LONGEST: usize = 200;
+
+/// Names that are tried for one place.
+const TRIES: usize = 1000;
+
+/// Everything that this process is writing at the moment.
+static IN_WORK: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn in_work() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    IN_WORK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A file, link or folder that is being written. Dropped before it is finished, it is removed.
+#[derive(Debug)]
+pub struct Temporary {
+    path: PathBuf,
+    /// Holds the lock by which others see that this process lives.
+    _lock: Option<File>,
+    is_finished: bool,
+}
+
+impl Temporary {
+    /// A new file beside `path`.
+    pub fn file(path: &Path) -> io::Result<(Self, File)> {
+        let (beside, file) = take_name(path, |beside| File::create_new(beside).and_then(locked))?;
+        Ok((Self::new(beside, Some(file.try_clone()?)), file))
+    }
+
+    /// A new link to `target` beside `path`.
+    pub fn link(path: &Path, target: &str) -> io::Result<Self> {
+        let (beside, ()) = take_name(path, |beside| std::os::unix::fs::symlink(target, beside))?;
+        Ok(Self::new(beside, None))
+    }
+
+    /// A new folder beside `path`.
+    pub fn folder(path: &Path) -> io::Result<Self> {
+        let create = |beside: &Path| fs::create_dir(beside).and_then(|()| File::open(beside)).and_then(locked);
+        let (beside, lock) = take_name(path, create)?;
+        let folder = Self::new(beside, Some(lock));
+        File::create_new(folder.path.join(MARK))?;
+        Ok(folder)
+    }
+
+    fn new(path: PathBuf, lock: Option<File>) -> Self {
+        in_work().insert(path.clone());
+        Self { path, _lock: lock, is_finished: false }
+    }
+
+    /// Where it is written.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the mark off a folder, which is whole now.
+    pub fn unmark(&self) -> io::Result<()> {
+        fs::remove_file(self.path.join(MARK))
+    }
+
+    /// Moves it into its place, as `place` does from the path that it is given.
+    pub fn finish(mut self, place: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+        place(&self.path)?;
+        self.is_finished = true;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            // Where that fails too, the next process sweeps it away.
+            let _ = remove(&self.path);
+        }
+        in_work().remove(&self.path);
+    }
+}
+
+/// The first free of `.writing-NAME`, `.writing-NAME-2` and so on beside `path`, taken by creating it.
+fn take_name<T>(path: &Path, create: impl Fn(&Path) -> io::Result<T>) -> io::Result<(PathBuf, T)> {
+    for number in 1..=TRIES {
+        let beside = path.with_file_name(name(path, number));
+        match create(&beside) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            created => return created.map(|created| (beside, created)),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{TRIES} names beside it are taken; remove {PREFIX}*")))
+}
+
+fn name(path: &Path, number: usize) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = &name[..name.floor_char_boundary(LONGEST)];
+    match number {
+        1 => format!("{PREFIX}{name}"),
+        number => format!("{PREFIX}{name}-{number}"),
+    }
+}
+
+/// Locks what was just created. A process that sweeps may have come first: then the name is as good as taken.
+fn locked(file: File) -> io::Result<File> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::AlreadyExists.into()),
+        // File systems without locks have no sweepers either.
+        Ok(()) | Err(TryLockError::Error(_)) if file.metadata()?.nlink() > 0 => Ok(file),
+        _ => Err(io::ErrorKind::AlreadyExists.into()),
+    }
+}
+
+/// Removes what processes that are gone left in a folder of vqkit's own.
+///
+/// # Errors
+/// When something cannot be removed.
+pub fn sweep(folder: &Path) -> Result<()> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries.flatten().filter(|entry| entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes())) {
+        let path = entry.path();
+        let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+        if is_link || is_dead(&path) {
+            remove(&path).map_err(|source| PipelineError::io("remove", &path, source))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what processes that are gone left while they wrote the folder `path`; nothing that lacks their mark.
+pub fn sweep_beside(path: &Path) {
+    for number in 1.. {
+        let beside = path.with_file_name(name(path, number));
+        if fs::symlink_metadata(&beside).is_err() {
+            return;
+        }
+        if fs::symlink_metadata(beside.join(MARK)).is_ok() && is_dead(&beside) {
+            let _ = remove(&beside);
+        }
+    }
+}
+
+/// Whether the process that wrote here is gone: its lock went with it.
+fn is_dead(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+}
+
+/// Removes everything that this process is writing: for the moment at which it ends with no time to unwind.
+///
+/// It waits for no other thread, which may hold the list and be stuck.
+pub fn abandon_all() {
+    let look = |_| {
+        let found = match IN_WORK.try_lock() {
+            Err(TryLock::WouldBlock) => None,
+            Err(TryLock::Poisoned(list)) => Some(list.into_inner()),
+            Ok(list) => Some(list),
+        };
+        found.or_else(|| {
+            thread::sleep(Duration::from_millis(5));
+            None
+        })
+    };
+    let Some(list) = (0..20).find_map(look) else { return };
+    for path in list.iter() {
+        // Another thread may still add files to a folder while its entries are removed.
+        let _ = (0..100).try_for_each(|_| match remove(path) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            _ => Err(()),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_finished_goes_away_and_names_are_unique() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let first = Temporary::folder(&path).unwrap();
+        let second = Temporary::folder(&path).unwrap();
+        assert_ne!(first.path(), second.path());
+        fs::write(first.path().join("picture"), "half").unwrap();
+        drop((first, second));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_the_dead_are_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let living = Temporary::folder(&path).unwrap();
+        let dead = folder.path().join(".writing-other");
+        fs::create_dir(&dead).unwrap();
+        fs::write(dead.join("picture"), "half").unwrap();
+        fs::write(folder.path().join(".writing-state.json"), "half").unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.path().join(".writing-last")).unwrap();
+        fs::write(folder.path().join("state.json"), "whole").unwrap();
+        sweep(folder.path()).unwrap();
+        assert!(living.path().is_dir());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "the living one and the file");
+    }
+
+    #[test]
+    fn beside_a_users_path_only_what_has_the_mark_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let [own, dead] = ["", "-2"].map(|number| folder.path().join(format!(".writing-out{number}")));
+        fs::create_dir(&own).unwrap();
+        fs::write(own.join("mine"), "precious").unwrap();
+        fs::create_dir(&dead).unwrap();
+        fs::write(dead.join(MARK), "").unwrap();
+        sweep_beside(&path);
+        assert!(own.join("mine").is_file());
+        assert!(!dead.exists());
+    }
+
+    #[test]
+    fn a_name_that_fills_the_file_system_is_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["x".repeat(255), "ü".repeat(127)] {
+            let (temporary, _) = Temporary::file(&folder.path().join(&name)).unwrap();
+            temporary.finish(|from| fs::rename(from, folder.path().join(&name))).unwrap();
+            assert!(folder.path().join(&name).is_file());
+        }
+    }
+}

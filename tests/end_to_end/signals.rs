@@ -1,0 +1,173 @@
+//! Any verb, any signal that asks to leave, at any moment: code 130, soon, with nothing half-made behind.
+
+use std::{
+    fs,
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    processes::wait_for,
+    vqkit::{SMALL, recipe, shared_run, succeed, text, train_small, vqkit},
+};
+
+const SIGNALS: [(&str, i32); 3] = [("INT", 2), ("TERM", 15), ("HUP", 1)];
+
+fn send(signal: &str, child: &Child) {
+    let mut kill = Command::new("kill");
+    // A process that ended meanwhile cannot be reached, and need not be.
+    kill.args([&format!("-{signal}"), &child.id().to_string()]).stderr(Stdio::null());
+    kill.status().expect("kill runs");
+}
+
+/// The end of a process that was asked to leave; it does not get the time that its work would take.
+fn ended(mut child: Child, what: &str) -> ExitStatus {
+    let patience = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(status) = child.try_wait().expect("a child") {
+            return status;
+        }
+        if Instant::now() > patience {
+            let _ = child.kill();
+            panic!("{what} does not leave");
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn spawn(words: &[&str]) -> Child {
+    let mut command = vqkit(words);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts")
+}
+
+/// The entries of a folder that hold something half-made.
+fn leftovers(folder: &Path) -> Vec<String> {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with('.') && name != ".lock").collect()
+}
+
+/// Many small pictures, which take every verb a long time.
+fn many_images(folder: &Path) -> String {
+    let images = folder.join("images");
+    fs::create_dir(&images).unwrap();
+    for index in 0..4000 {
+        let sample = shared_run().join(format!("samples/{:06}.png", index % 9));
+        fs::hard_link(&sample, images.join(format!("{index:05}.png"))).unwrap_or_else(|_| {
+            fs::copy(&sample, images.join(format!("{index:05}.png"))).unwrap();
+        });
+    }
+    text(&images).to_owned()
+}
+
+#[test]
+fn any_verb_leaves_at_any_signal_with_130_and_nothing_half_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = train_small(folder.path());
+    let (run, images) = (text(&run), many_images(folder.path()));
+    let long = ["-n", "100000", "--batch-size", "5000", "-o", "OUT"];
+    let calls: [&[&str]; 6] = [
+        &[&["sample", run], &long[..]].concat(),
+        &[&["complete", run, &format!("{images}/00000.png"), "--keep", "top=0.5"], &long[..]].concat(),
+        &["tokenize", run, &images, "-o", "OUT"],
+        &["reconstruct", run, &images, "-o", "OUT"],
+        &["evaluate", "--real", &images, "--fake", &images, "--features", "vgg-cifar10"],
+        &["inspect", &images],
+    ];
+    for (number, call) in calls.iter().enumerate() {
+        for (turn, (signal, _)) in SIGNALS.iter().enumerate() {
+            let home = folder.path().join(format!("{number}-{signal}"));
+            fs::create_dir(&home).unwrap();
+            let out = home.join("out");
+            let words: Vec<&str> = call.iter().map(|word| if *word == "OUT" { text(&out) } else { word }).collect();
+            let child = spawn(&words);
+            thread::sleep(Duration::from_millis(400 + 350 * turn as u64));
+            send(signal, &child);
+            let status = ended(child, call[0]);
+            // What was quicker than the signal is whole.
+            assert!(matches!(status.code(), Some(130 | 0)), "{call:?} at {signal}: {status}");
+            assert_eq!(out.exists(), status.success() && words.contains(&"-o"), "{call:?} at {signal}: {status}");
+            assert_eq!(leftovers(&home), Vec::<String>::new(), "{call:?} at {signal}");
+        }
+    }
+    assert_eq!(leftovers(Path::new(run)), Vec::<String>::new());
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_and_leaves_nothing_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let words = ["sample", text(shared_run()), "-n", "100000", "--batch-size", "100", "-o", text(&out)];
+    let mut child = spawn(&words);
+    wait_for(&folder.path().join(".writing-out/000099.png"), &mut child);
+    send("INT", &child);
+    send("INT", &child);
+    assert_eq!(ended(child, "sample").code(), Some(130));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_training_that_is_asked_to_leave_at_any_moment_goes_on_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (recipe, run) = (recipe(folder.path(), SMALL), folder.path().join("run"));
+    for moment in 0..60u64 {
+        let (signal, number) = SIGNALS[moment as usize % 3];
+        let child = spawn(&["train", &recipe, "--run", text(&run), "--resume"]);
+        thread::sleep(Duration::from_millis(moment * 37 % 1500));
+        send(signal, &child);
+        let status = ended(child, "train");
+        // Before the program itself runs, while the system loads libtorch, a signal ends it as it ends any program.
+        let is_early = status.signal() == Some(number) && !run.join("tokenizer").exists();
+        assert!(is_early || matches!(status.code(), Some(130 | 0)), "at {moment}: {status}");
+        if run.exists() {
+            assert_eq!(leftovers(&run), Vec::<String>::new(), "at {moment}");
+        }
+        if status.success() {
+            break;
+        }
+    }
+    succeed(&["train", &recipe, "--run", text(&run), "--resume"]);
+    for file in ["tokenizer/last/model.safetensors", "prior/0/last/model.safetensors", "samples/samples.json"] {
+        assert!(fs::read(run.join(file)).unwrap() == fs::read(shared_run().join(file)).unwrap(), "{file}");
+    }
+}
+
+#[test]
+fn a_measurement_that_is_left_is_owed_and_taken_first_on_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    let (recipe, run) = (recipe(folder.path(), SMALL), folder.path().join("run"));
+    // Measuring takes far longer than training.
+    let long = ["--set", "data.source.held_out_count=60000", "--set", "tokenizer.train.evaluate_samples=60000"];
+    let call = [&["train", &recipe, "--run", text(&run), "--stage", "tokenizer", "--resume"], &long[..]].concat();
+    let mut child = spawn(&call);
+    wait_for(&run.join("tokenizer/checkpoint-0000015"), &mut child);
+    thread::sleep(Duration::from_millis(600));
+    send("INT", &child);
+    assert_eq!(ended(child, "train").code(), Some(130));
+    let state = || fs::read_to_string(run.join("tokenizer/last/state.json")).unwrap();
+    assert!(state().contains("\"owes_measurement\": true"), "{}", state());
+    assert!(state().contains("\"step\": 20"), "{}", state());
+    let mut child = spawn(&call);
+    wait_for(&run.join("tokenizer/best"), &mut child);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!state().contains("owes_measurement"), "{}", state());
+    assert!(fs::read_link(run.join("tokenizer/best")).unwrap().ends_with("checkpoint-0000020"));
+}
+
+#[test]
+fn a_signal_that_is_to_be_ignored_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let mut command = Command::new("nohup");
+    command.arg(env!("CARGO_BIN_EXE_vqkit")).args(["--device", "cpu", "--threads", "1", "sample", text(shared_run())]);
+    command.args(["-n", "200", "--batch-size", "1", "-o", text(&out)]).current_dir(folder.path());
+    let spawned = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let mut child = spawned.expect("nohup runs");
+    wait_for(&folder.path().join(".writing-out"), &mut child);
+    send("HUP", &child);
+    assert!(child.wait().unwrap().success());
+    assert!(out.join("000199.png").is_file());
+}

@@ -1,0 +1,37 @@
+//! Printing: in one place of a program, which survives readers that go away and disks that are full.
+
+use crate::expect_none;
+use crate::files::{read, short, sources};
+
+/// What prints, or panics where printing fails.
+const PRINTS: &[&str] = &["println!", "print!", "eprintln!", "eprint!", "dbg!", "stdout()", "stderr()"];
+
+/// The places that may, and what is for tests alone.
+const PLACES: &[&str] = &["crates/pipeline/src/terminal.rs", "xtask/src/terminal.rs", "crates/testing/src/"];
+
+/// The lines of a text that print, as far as they are no comments.
+fn prints(text: &str) -> Vec<usize> {
+    let code = |line: &str| !line.trim_start().starts_with("//");
+    let is_word = |line: &str, at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '.');
+    let does = |line: &str| PRINTS.iter().any(|name| line.match_indices(name).any(|(at, _)| is_word(line, at)));
+    let lines = text.lines().enumerate().filter(|(_, line)| code(line) && does(line));
+    lines.map(|(index, _)| index + 1).collect()
+}
+
+#[test]
+fn nothing_prints_but_the_terminal() {
+    let printing = sources(&[".rs"]).into_iter().filter(|path| {
+        let path = short(path);
+        path.contains("src/") && !PLACES.iter().any(|place| path.starts_with(place))
+    });
+    let found = printing.flat_map(|path| {
+        prints(&read(&path)).into_iter().map(move |line| format!("{}:{line}: prints by itself", short(&path)))
+    });
+    expect_none(&found.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_print_is_seen_and_what_only_sounds_like_one_is_not() {
+    assert_eq!(prints("fn f() {\n    println!(\"x\");\n    let out = io::stdout().lock();\n}"), [2, 3]);
+    assert!(prints("/// println!(\"x\");\nsay!(\"x\"); blueprint!(1); output.stdout();").is_empty());
+}
