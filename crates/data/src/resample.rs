@@ -26,14 +26,14 @@ use crate::{DataError, Filter, Picture, transform::convolution};
 /// [`DataError::Picture`] should the resize refuse a size.
 pub fn resample(picture: &Picture, width: u32, height: u32, filter: Filter) -> Result<Vec<f32>, DataError> {
     let (from_width, from_height) = (picture.width(), picture.height());
-    let rgb = picture.to_rgb8();
+    let rgb = picture.rgb8();
     let refused = || DataError::Picture { width, height, want: rgb.len(), got: rgb.len() };
     let options = ResizeOptions::new().resize_alg(convolution(filter));
     let mut resizer = Resizer::new();
     let mut values = Vec::with_capacity(3 * width as usize * height as usize);
     for channel in 0..3 {
-        let plane = rgb.iter().skip(channel).step_by(3).flat_map(|value| f32::from(*value).to_ne_bytes());
-        let mut plane: Vec<u8> = plane.collect();
+        let mut plane = Vec::with_capacity(rgb.len() / 3 * 4);
+        plane.extend(rgb.iter().skip(channel).step_by(3).flat_map(|value| f32::from(*value).to_ne_bytes()));
         if (from_width, from_height) != (width, height) {
             let source = ImageRef::new(from_width, from_height, &plane, PixelType::F32).map_err(|_| refused())?;
             let mut target = Image::new(width, height, PixelType::F32);
