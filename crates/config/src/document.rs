@@ -110,6 +110,7 @@ impl<'t> Document<'t> {
         }
         let value = match DeValue::parse(text.trim()) {
             Ok(value) => depth::checked(value, keys.len()).map_err(|_| bad(TOO_DEEP.into()))?,
+            Err(error) if is_too_deep(&error) => return Err(bad(TOO_DEEP.into())),
             Err(_) => Spanned::new(0..0, DeValue::String(text.trim().into())),
         };
         insert(self.root.get_mut(), &keys, value).map_err(bad)?;
@@ -244,15 +245,15 @@ impl Source<'_> {
             Some((_, assignment)) if !keys.is_empty() => (set_of(assignment), None),
             _ => (self.origin.clone(), start.map(|at| self.line(at))),
         };
-        ConfigError { place: Place { origin, line, key: keys.join(".") }, message: message.trim().to_owned() }
+        ConfigError { place: Place { origin, line, key: keys.join(".") }, message: shortened(message.trim(), 4000) }
     }
 
     /// What the parser says, in words about recipes; of keys that are too long it does not say where.
     fn syntax_error(&self, error: &toml::de::Error) -> ConfigError {
         let start = error.span().map(|span| span.start);
-        match error.message() {
-            message if message.contains("recursion") => self.error(start.or_else(|| self.most_dotted()), &[], TOO_DEEP),
-            message => self.error(start, &[], message),
+        match is_too_deep(error) {
+            true => self.error(start.or_else(|| self.most_dotted()), &[], TOO_DEEP),
+            false => self.error(start, &[], error.message()),
         }
     }
 
@@ -268,11 +269,21 @@ impl Source<'_> {
     }
 }
 
+/// Whether the parser gave up at its own bound, which is 80.
+fn is_too_deep(error: &toml::de::Error) -> bool {
+    error.message().contains("recurs")
+}
+
 /// What errors call an override, which may be long.
 fn set_of(assignment: &str) -> String {
-    match assignment.char_indices().nth(200) {
-        Some((end, _)) => format!("--set {}...", &assignment[..end]),
-        None => format!("--set {assignment}"),
+    format!("--set {}", shortened(assignment, 200))
+}
+
+/// The text, or its beginning of that many characters.
+fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

@@ -121,7 +121,7 @@ fn repeated(levels: impl ExactSizeIterator<Item = u8>) -> Vec<u8> {
 }
 
 /// `round(value / 257)`, which maps 65535 to 255.
-fn to_8_bits(value: u16) -> u8 {
+pub(crate) fn to_8_bits(value: u16) -> u8 {
     ((u32::from(value) + 128) / 257) as u8
 }
 

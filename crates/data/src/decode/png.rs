@@ -6,7 +6,7 @@ use image::metadata::Orientation;
 use png::{BitDepth, ColorType, Decoder, DecodingError, InterlaceInfo, Limits, Reader, Transformations};
 
 use super::{Measure, over_white, turn::turn};
-use crate::{Picture, Pixels};
+use crate::{Picture, Pixels, picture::to_8_bits};
 
 /// The largest row and the largest chunk, in bytes.
 const MAX_ALLOC: usize = 1 << 29;
@@ -87,7 +87,7 @@ fn rows(reader: &mut Png, pixel: usize, convert: impl Fn(&[u8], &mut Vec<u8>)) -
 fn to_rgb(color: ColorType, depth: BitDepth, row: &[u8], out: &mut Vec<u8>) {
     match depth {
         BitDepth::Sixteen => {
-            let value = |place: usize| to_8_bits([row[2 * place], row[2 * place + 1]]);
+            let value = |place: usize| to_8_bits(u16::from_be_bytes([row[2 * place], row[2 * place + 1]]));
             append_rgb(color, row.len() / 2, value, out);
         }
         _ if color == ColorType::Rgb => out.extend_from_slice(row),
@@ -105,11 +105,6 @@ fn append_rgb(color: ColorType, count: usize, value: impl Fn(usize) -> u8, out: 
         ColorType::GrayscaleAlpha => out.extend(pixels.flat_map(|at| over_white([0, 0, 0, 1].map(|c| value(at + c))))),
         _ => out.extend(pixels.flat_map(|at| [0, 1, 2].map(|channel| value(at + channel)))),
     }
-}
-
-/// `round(value / 257)` of a big-endian number, which maps 65535 to 255.
-fn to_8_bits(bytes: [u8; 2]) -> u8 {
-    ((u32::from(u16::from_be_bytes(bytes)) + 128) / 257) as u8
 }
 
 fn damaged(error: DecodingError) -> String {

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -139,9 +140,12 @@ pub(super) fn item(key: String, place: FilePlace, label: Option<Label>) -> Resul
     Ok(Item { key, size: about.len(), label, captioned: place.caption.is_some(), name, place })
 }
 
-/// Sorts items from what is wrong.
-pub(super) fn gather(items: impl Iterator<Item = Result<Item<FilePlace>, BadFile>>) -> Found<FilePlace> {
-    let mut found = Found { items: Vec::new(), rejected: Vec::new() };
+/// Sorts items from what is wrong, of which there is some already.
+pub(super) fn gather(
+    items: impl Iterator<Item = Result<Item<FilePlace>, BadFile>>,
+    rejected: Vec<BadFile>,
+) -> Found<FilePlace> {
+    let mut found = Found { items: Vec::new(), rejected };
     for item in items {
         match item {
             Ok(item) => found.items.push(item),
@@ -151,29 +155,49 @@ pub(super) fn gather(items: impl Iterator<Item = Result<Item<FilePlace>, BadFile
     found
 }
 
-/// The images under `folder`, as paths relative to it with `/` between names, in byte order. Hidden files are passed over.
-pub(super) fn images_under(folder: &Path) -> Result<Vec<String>, DataError> {
-    let mut paths = Vec::new();
-    walk(folder, "", 0, &mut paths)?;
-    paths.sort_unstable();
-    Ok(paths)
+/// The images under a folder.
+#[derive(Default)]
+pub(super) struct Listing {
+    /// Paths relative to it with `/` between names, in byte order.
+    pub paths: Vec<String>,
+    /// Images that cannot be listed.
+    pub rejected: Vec<BadFile>,
 }
 
-fn walk(root: &Path, inside: &str, depth: usize, paths: &mut Vec<String>) -> Result<(), DataError> {
+/// The images under `folder`. Hidden files are passed over.
+pub(super) fn images_under(folder: &Path) -> Result<Listing, DataError> {
+    let mut listing = Listing::default();
+    walk(folder, "", 0, &mut listing)?;
+    listing.paths.sort_unstable();
+    Ok(listing)
+}
+
+fn walk(root: &Path, inside: &str, depth: usize, listing: &mut Listing) -> Result<(), DataError> {
     let folder = root.join(inside);
     if depth > MAX_DEPTH {
-        return Err(DataError::Source { path: folder, reason: format!("is more than {MAX_DEPTH} folders deep") });
+        let reason = format!("is more than {MAX_DEPTH} folders deep; do links lead in a circle?");
+        return Err(DataError::Source { path: folder, reason });
     }
     for entry in fs::read_dir(&folder).map_err(DataError::io(&folder))? {
-        let path = entry.map_err(DataError::io(&folder))?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| !name.starts_with('.')) else {
+        let entry = entry.map_err(DataError::io(&folder))?;
+        let (path, shown) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        if shown.starts_with('.') {
             continue;
-        };
-        let relative = if inside.is_empty() { name.to_owned() } else { format!("{inside}/{name}") };
-        if path.is_dir() {
-            walk(root, &relative, depth + 1, paths)?;
-        } else if is_image(name) {
-            paths.push(relative);
+        }
+        if entry.file_name().to_str().is_none() {
+            if is_image(&shown) || path.is_dir() {
+                let reason = "has a name that is not UTF-8; rename it".to_owned();
+                listing.rejected.push(BadFile { key: path.display().to_string(), reason });
+            }
+            continue;
+        }
+        let relative = if inside.is_empty() { shown } else { format!("{inside}/{shown}") };
+        match fs::metadata(&path) {
+            Ok(about) if about.is_dir() => walk(root, &relative, depth + 1, listing)?,
+            // What is wrong with an image is said of it, as of others.
+            _ if is_image(&relative) => listing.paths.push(relative),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(DataError::io(&path)(error)),
+            _ => {}
         }
     }
     Ok(())

@@ -61,7 +61,7 @@ impl OpenSource for ManifestConfig {
 impl ManifestConfig {
     fn open(&self, path: &Path, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
         let folder = path.parent().unwrap_or(Path::new(""));
-        let found = gather(read(path)?.into_iter().map(|row| {
+        let items = read(path)?.into_iter().map(|row| {
             let template = self.template.as_ref().and(row.template).filter(|path| !path.is_empty());
             let place = FilePlace {
                 image: folder.join(&row.image),
@@ -69,7 +69,8 @@ impl ManifestConfig {
                 caption: row.caption.filter(|caption| !caption.is_empty()),
             };
             item(row.image, place, row.class.and_then(normal))
-        }));
+        });
+        let found = gather(items, Vec::new());
         Ok(Arc::new(Files::new(path, found, self.template.clone(), opening)?))
     }
 }
@@ -121,7 +122,10 @@ impl Read for Lines {
 }
 
 fn read_table(file: Lines, delimiter: u8) -> Result<Vec<Row>, csv::Error> {
-    csv::ReaderBuilder::new().delimiter(delimiter).from_reader(file).deserialize().collect()
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(file);
+    // Rows are read without headers, where these cannot be read.
+    reader.headers()?;
+    reader.deserialize().collect()
 }
 
 fn read_lines(file: Lines) -> Result<Vec<Row>, String> {
