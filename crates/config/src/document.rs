@@ -8,6 +8,8 @@ use toml::{
     de::{DeTable, DeValue, ValueDeserializer},
 };
 
+use crate::depth::{self, MAX_DEPTH, TOO_DEEP};
+
 /// What is wrong with a configuration, and where.
 #[derive(Debug, thiserror::Error)]
 #[error("{place}: {message}")]
@@ -82,11 +84,11 @@ impl<'t> Document<'t> {
     /// Parses `text`; `origin` is what errors call it.
     ///
     /// # Errors
-    /// When it is not TOML.
+    /// When it is not TOML, or nested more than 32 deep.
     pub fn parse(origin: &str, text: &'t str) -> Result<Self, ConfigError> {
         let source = Source { origin: origin.to_owned(), text, overrides: Vec::new() };
-        let root = DeTable::parse(text)
-            .map_err(|error| source.error(error.span().map(|span| span.start), &[], error.message()))?;
+        let root = DeTable::parse(text).map_err(|error| source.syntax_error(&error))?;
+        let root = depth::checked_table(root).map_err(|place| source.error(Some(place), &[], TOO_DEEP))?;
         Ok(Self { source: Arc::new(source), root })
     }
 
@@ -94,17 +96,21 @@ impl<'t> Document<'t> {
     /// lead into arrays (`prior.0.train.steps`). A value that is not TOML is taken as a string.
     ///
     /// # Errors
-    /// When there is no `=`, or the key leads through something that is not a table.
+    /// When there is no `=`, the key leads through something that is not a table, or tables would be nested more than 32 deep.
     pub fn set(&mut self, assignment: &'t str) -> Result<(), ConfigError> {
         let bad = |message: String| ConfigError {
-            place: Place { origin: format!("--set {assignment}"), line: None, key: String::new() },
+            place: Place { origin: set_of(assignment), line: None, key: String::new() },
             message,
         };
         let (key, text) =
             assignment.split_once('=').ok_or_else(|| bad("expected key=value, such as train.steps=100".into()))?;
         let keys: Vec<String> = key.trim().split('.').map(str::to_owned).collect();
+        if keys.len() > MAX_DEPTH {
+            return Err(bad(TOO_DEEP.into()));
+        }
         let value = match DeValue::parse(text.trim()) {
-            Ok(value) => value,
+            Ok(value) => depth::checked(value, keys.len()).map_err(|_| bad(TOO_DEEP.into()))?,
+            Err(error) if is_too_deep(&error) => return Err(bad(TOO_DEEP.into())),
             Err(_) => Spanned::new(0..0, DeValue::String(text.trim().into())),
         };
         insert(self.root.get_mut(), &keys, value).map_err(bad)?;
@@ -236,14 +242,48 @@ impl Source<'_> {
     fn error(&self, start: Option<usize>, keys: &[String], message: &str) -> ConfigError {
         let overriding = self.overrides.iter().rev().find(|(key, _)| keys.starts_with(key));
         let (origin, line) = match overriding {
-            Some((_, assignment)) if !keys.is_empty() => (format!("--set {assignment}"), None),
+            Some((_, assignment)) if !keys.is_empty() => (set_of(assignment), None),
             _ => (self.origin.clone(), start.map(|at| self.line(at))),
         };
-        ConfigError { place: Place { origin, line, key: keys.join(".") }, message: message.trim().to_owned() }
+        ConfigError { place: Place { origin, line, key: keys.join(".") }, message: shortened(message.trim(), 4000) }
+    }
+
+    /// What the parser says, in words about recipes; of keys that are too long it does not say where.
+    fn syntax_error(&self, error: &toml::de::Error) -> ConfigError {
+        let start = error.span().map(|span| span.start);
+        match is_too_deep(error) {
+            true => self.error(start.or_else(|| self.most_dotted()), &[], TOO_DEEP),
+            false => self.error(start, &[], error.message()),
+        }
+    }
+
+    /// The line with the most dots.
+    fn most_dotted(&self) -> Option<usize> {
+        let dots = |line: &&str| line.bytes().filter(|byte| *byte == b'.').count();
+        let line = self.text.lines().max_by_key(dots)?;
+        Some(line.as_ptr() as usize - self.text.as_ptr() as usize)
     }
 
     fn line(&self, at: usize) -> usize {
         self.text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+    }
+}
+
+/// Whether the parser gave up at its own bound, which is 80.
+fn is_too_deep(error: &toml::de::Error) -> bool {
+    error.message().contains("recurs")
+}
+
+/// What errors call an override, which may be long.
+fn set_of(assignment: &str) -> String {
+    format!("--set {}", shortened(assignment, 200))
+}
+
+/// The text, or its beginning of that many characters.
+fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

@@ -4,10 +4,15 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, bounded};
 
+use crate::config::MAX_WORKERS;
+
+/// Items that a thread may be in front.
+const MAX_AHEAD: usize = 1024;
+
 /// What `read` makes of `0..count`, in that order, on `workers` threads of which each stays at most `ahead` items in front.
 ///
-/// Thread `w` takes the indices `w`, `w + workers` and so on; dropped early, the threads end after the item at hand. Should `read`
-/// panic, the iterator ends there.
+/// There are 64 threads at most, and 1024 items in front of each. Thread `w` takes the indices `w`, `w + workers` and so on; dropped early, the threads end after the item at hand. Should `read`
+/// panic, the iterator ends there. Where the system gives no thread, its items are read when they are due.
 ///
 /// ```
 /// let squares: Vec<usize> = vqkit_data::read_ahead(5, 2, 4, |index| index * index).collect();
@@ -19,17 +24,20 @@ pub fn read_ahead<T: Send + 'static>(
     ahead: usize,
     read: impl Fn(usize) -> T + Clone + Send + 'static,
 ) -> impl Iterator<Item = T> {
-    let workers = workers.clamp(1, count.max(1));
-    let start = |worker: usize| -> Receiver<T> {
-        let (sender, receiver) = bounded(ahead.max(1));
+    let workers = workers.clamp(1, MAX_WORKERS).min(count.max(1));
+    let start = |worker: usize| -> Option<Receiver<T>> {
+        let (sender, receiver) = bounded(ahead.clamp(1, MAX_AHEAD));
         let read = read.clone();
-        thread::spawn(move || {
+        let work = move || {
             let _ = (worker..count).step_by(workers).try_for_each(|index| sender.send(read(index)));
-        });
-        receiver
+        };
+        thread::Builder::new().spawn(work).ok().map(|_| receiver)
     };
-    let receivers: Vec<Receiver<T>> = (0..workers).map(start).collect();
-    (0..count).map_while(move |index| receivers[index % workers].recv().ok())
+    let receivers: Vec<Option<Receiver<T>>> = (0..workers).map(start).collect();
+    (0..count).map_while(move |index| match &receivers[index % workers] {
+        Some(receiver) => receiver.recv().ok(),
+        None => Some(read(index)),
+    })
 }
 
 #[cfg(test)]
@@ -42,6 +50,7 @@ mod tests {
             thread::sleep(std::time::Duration::from_millis((7 * index as u64) % 5));
             index
         };
+        assert!(read_ahead(23, usize::MAX, usize::MAX, slow).eq(0..23));
         for workers in [1, 2, 3, 40] {
             assert!(read_ahead(23, workers, 2, slow).eq(0..23), "{workers} workers");
         }

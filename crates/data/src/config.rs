@@ -1,6 +1,6 @@
 //! The section `[data]` of a recipe.
 
-use std::path::PathBuf;
+use std::{collections::HashSet, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +68,14 @@ pub struct DataConfig {
     /// Batches decoded ahead of the one in use, 1 to 64. Default 4.
     #[serde(default = "default_prefetch")]
     pub prefetch: usize,
+    /// The largest file of a picture that is read, in MiB, and the most that all threads together read at once. Default 256.
+    #[serde(default = "default_max_file_mb")]
+    pub max_file_mb: u64,
+    /// The most memory that pictures take while they are decoded and resized, in MiB, all threads together: a thread waits until there
+    /// is room, and a picture that alone takes more is bad. A pixel takes 5 to 16 bytes, by format. Default 1024: photographs of 100
+    /// megapixels pass.
+    #[serde(default = "default_max_decoded_mb")]
+    pub max_decoded_mb: u64,
     /// Where samples come from.
     pub source: SourceConfig,
     /// `[condition.template]` of a recipe. Default: the source's own templates, at `image_size`.
@@ -131,12 +139,35 @@ pub enum OnBad {
     Skip,
 }
 
+/// Default of `max_file_mb`.
+pub(crate) const DEFAULT_MAX_FILE_MB: u64 = 256;
+
+/// Default of `max_decoded_mb`.
+pub(crate) const DEFAULT_MAX_DECODED_MB: u64 = 1024;
+
+/// The most threads that decode.
+pub(crate) const MAX_WORKERS: usize = 64;
+
+/// The most batches that are decoded ahead.
+pub(crate) const MAX_PREFETCH: usize = 64;
+
+/// The largest bound on memory: a tebibyte, in MiB.
+const MAX_MB: u64 = 1 << 20;
+
 fn default_max_bad() -> f64 {
     0.01
 }
 
 fn default_prefetch() -> usize {
     4
+}
+
+fn default_max_file_mb() -> u64 {
+    DEFAULT_MAX_FILE_MB
+}
+
+fn default_max_decoded_mb() -> u64 {
+    DEFAULT_MAX_DECODED_MB
 }
 
 impl DataConfig {
@@ -157,6 +188,8 @@ impl DataConfig {
             require_class: false,
             workers: None,
             prefetch: default_prefetch(),
+            max_file_mb: DEFAULT_MAX_FILE_MB,
+            max_decoded_mb: DEFAULT_MAX_DECODED_MB,
             source,
             template: None,
         }
@@ -173,9 +206,11 @@ impl DataConfig {
     /// # Errors
     /// [`DataError::Config`] with the key, what was found and what is allowed.
     pub fn validate(&self) -> Result<(), DataError> {
-        within("image_size", self.image_size as usize, 4096)?;
-        within("prefetch", self.prefetch, 64)?;
-        self.workers.map_or(Ok(()), |workers| within("workers", workers, 64))?;
+        within("image_size", self.image_size.into(), 4096)?;
+        within("prefetch", self.prefetch as u64, MAX_PREFETCH as u64)?;
+        self.workers.map_or(Ok(()), |workers| within("workers", workers as u64, MAX_WORKERS as u64))?;
+        within("max_file_mb", self.max_file_mb, MAX_MB)?;
+        within("max_decoded_mb", self.max_decoded_mb, MAX_MB)?;
         if let Some(share) = self.held_out.filter(|share| !(*share > 0.0 && *share < 1.0)) {
             return Err(DataError::config("held_out", format!("is a share between 0 and 1, found {share}")));
         }
@@ -196,14 +231,16 @@ impl DataConfig {
         if self.class_names.is_some() && names.is_empty() {
             return Err(DataError::config("class_names", "is empty; leave it out, or name every class"));
         }
-        match names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
-            Some((_, name)) => Err(DataError::config("class_names", format!("`{name}` stands there twice"))),
+        let mut known = HashSet::with_capacity(names.len());
+        match names.iter().find(|name| !known.insert(name.as_str())) {
+            Some(name) => Err(DataError::config("class_names", format!("`{name}` stands there twice"))),
             None => Ok(()),
         }
     }
 }
 
-fn within(field: &'static str, found: usize, most: usize) -> Result<(), DataError> {
+/// Refuses a number that is not 1 to `most`.
+pub(crate) fn within(field: &'static str, found: u64, most: u64) -> Result<(), DataError> {
     match (1..=most).contains(&found) {
         true => Ok(()),
         false => Err(DataError::config(field, format!("must be 1 to {most}, found {found}"))),

@@ -1,14 +1,18 @@
 //! Opening `[data]`: the samples to train on and those held out.
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{collections::HashMap, fmt, ops::Range, sync::Arc};
 
 use crate::{
-    BadFile, DataConfig, DataError, Facts, OnBad, Permutation, Sample, Source, TemplateConfig, TemplateKind,
-    TemplateReader, Transform, sources::Opening,
+    BadFile, DataConfig, DataError, Facts, Held, OnBad, Permutation, PictureReader, Sample, Source, TemplateConfig,
+    TemplateKind, TemplateReader, Transform,
+    sources::{Opening, by_name},
 };
 
 /// The key of the split: a constant, so that the same samples are held out whatever the seed of a run.
 const SPLIT: u64 = 0x5eed_0f5b_117a_11ed;
+
+/// Classes that a message lists.
+const LISTED: usize = 100;
 
 /// The two parts of a data set.
 #[derive(Debug, Clone)]
@@ -42,7 +46,9 @@ pub(crate) struct Reading {
     pub workers: Option<usize>,
     pub prefetch: usize,
     pub templates: Option<TemplateReader>,
+    reader: PictureReader,
     class_names: Vec<String>,
+    by_name: HashMap<String, u32>,
     num_classes: u32,
 }
 
@@ -54,7 +60,12 @@ impl DataConfig {
     /// broken as a whole; [`DataError::Bad`] or [`DataError::TooManyBad`] for single ones, as `on_bad` says.
     pub fn open(&self) -> Result<Dataset, DataError> {
         self.validate()?;
-        let mut opening = Opening { root: self.root(), class_names: self.class_names.clone(), data: self.clone() };
+        let mut opening = Opening {
+            root: self.root(),
+            class_names: self.class_names.clone(),
+            reader: PictureReader::new(self),
+            data: self.clone(),
+        };
         let member = self.source.member();
         let train = member.train(&opening)?;
         let names = &train.facts().class_names;
@@ -68,10 +79,15 @@ impl DataConfig {
                 "the source has held-out samples of its own; give one of the two",
             ));
         }
-        self.dataset(train, held_out)
+        self.dataset(train, held_out, opening.reader)
     }
 
-    fn dataset(&self, train: Arc<dyn Source>, held_out: Option<Arc<dyn Source>>) -> Result<Dataset, DataError> {
+    fn dataset(
+        &self,
+        train: Arc<dyn Source>,
+        held_out: Option<Arc<dyn Source>>,
+        reader: PictureReader,
+    ) -> Result<Dataset, DataError> {
         let other = held_out.as_ref().map_or(0, |source| source.facts().num_classes);
         let reading = Arc::new(Reading {
             transform: Transform::new(self),
@@ -80,7 +96,9 @@ impl DataConfig {
             workers: self.workers,
             prefetch: self.prefetch,
             templates: TemplateReader::new(self),
+            reader,
             class_names: train.facts().class_names.clone(),
+            by_name: by_name(&train.facts().class_names),
             num_classes: train.facts().num_classes.max(other),
         });
         let view = |source: &Arc<dyn Source>, split: Option<Permutation>, range: Range<usize>| View {
@@ -126,8 +144,8 @@ impl Dataset {
     /// [`DataError::Class`], which lists the classes that there are.
     pub fn class_index(&self, asked: &str) -> Result<u32, DataError> {
         let (names, count) = (self.train.class_names(), self.train.num_classes());
-        if let Some(class) = names.iter().position(|name| name == asked) {
-            return Ok(class as u32);
+        if let Some(class) = self.train.reading.by_name.get(asked) {
+            return Ok(*class);
         }
         if let Some(class) = asked.parse().ok().filter(|class| *class < count) {
             return Ok(class);
@@ -135,7 +153,11 @@ impl Dataset {
         let known = match (names, count) {
             (_, 0) => "this data set has no classes".to_owned(),
             ([], _) => format!("the classes are 0 to {}", count - 1),
-            (names, _) => format!("the classes are {}, or their numbers 0 to {}", names.join(", "), count - 1),
+            (names, _) => {
+                let more = if names.len() > LISTED { ", ..." } else { "" };
+                let some = names[..names.len().min(LISTED)].join(", ");
+                format!("the classes are {some}{more}, or their numbers 0 to {}", count - 1)
+            }
         };
         Err(DataError::Class { asked: asked.to_owned(), known })
     }
@@ -160,7 +182,24 @@ impl View {
     /// # Panics
     /// Where `index` is not below [`View::len`], as indexing does.
     pub fn get(&self, index: usize) -> Result<Sample, DataError> {
-        self.source.get(self.place(index))
+        Ok(self.hold(index)?.into_inner())
+    }
+
+    /// As [`View::get`], while memory is set aside for the sample, of that which all threads share
+    /// (`max_decoded_mb` of [`DataConfig`]): for threads that decode, and drop what they have decoded.
+    ///
+    /// # Errors
+    /// As [`View::get`].
+    ///
+    /// # Panics
+    /// As [`View::get`].
+    pub fn hold(&self, index: usize) -> Result<Held<Sample>, DataError> {
+        self.source.hold(self.place(index))
+    }
+
+    /// What reads the pictures, with the bounds that are shared.
+    pub fn reader(&self) -> &PictureReader {
+        &self.reading.reader
     }
 
     /// The image file of the sample at `index` as it lies there; `None` where images are made and not read.

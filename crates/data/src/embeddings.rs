@@ -1,11 +1,21 @@
 //! Vectors made elsewhere, such as a text encoder's: a tensor `[L, D]` for every sample, by its key, in safetensors files.
 
-use std::{collections::HashMap, fs::File, path::PathBuf};
+use std::{
+    collections::HashMap,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
 
-use memmap2::Mmap;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, tensor::Metadata};
 
-use crate::DataError;
+use crate::{DataError, plain};
+
+/// Bytes of the number in front of a header, which is its length.
+const LENGTH: u64 = 8;
+
+/// The largest header, in bytes: safetensors' own bound.
+const MAX_HEADER: u64 = 100_000_000;
 
 /// Sequences of vectors by the keys of samples.
 ///
@@ -14,7 +24,7 @@ use crate::DataError;
 #[derive(Debug)]
 pub struct EmbeddingFile {
     paths: Vec<PathBuf>,
-    maps: Vec<Mmap>,
+    files: Vec<File>,
     /// Of every key, the file and where in it the numbers lie.
     places: HashMap<String, Place>,
     dim: usize,
@@ -25,7 +35,8 @@ pub struct EmbeddingFile {
 struct Place {
     file: usize,
     dtype: Dtype,
-    bytes: std::ops::Range<usize>,
+    offset: u64,
+    len: u64,
 }
 
 impl EmbeddingFile {
@@ -34,20 +45,15 @@ impl EmbeddingFile {
     /// # Errors
     /// [`DataError::Io`] or [`DataError::Source`] for a file that is not there, is broken, or holds other tensors; the same key twice.
     pub fn open(paths: &[PathBuf]) -> Result<Self, DataError> {
-        let mut opened = Self { paths: paths.to_vec(), maps: Vec::new(), places: HashMap::new(), dim: 0, longest: 0 };
+        let mut opened = Self { paths: paths.to_vec(), files: Vec::new(), places: HashMap::new(), dim: 0, longest: 0 };
         paths.iter().try_for_each(|path| opened.add(path))?;
         Ok(opened)
     }
 
-    fn add(&mut self, path: &PathBuf) -> Result<(), DataError> {
-        let bad = |reason: String| DataError::Source { path: path.clone(), reason };
-        let file = File::open(path).map_err(DataError::io(path))?;
-        // SAFETY: the bytes must not change while they are mapped; like all data of a run, these files are only read.
-        let map = unsafe { Mmap::map(&file) }.map_err(DataError::io(path))?;
-        let (header, metadata) = SafeTensors::read_metadata(&map).map_err(|error| bad(error.to_string()))?;
-        // In front of the header stands its length, in eight bytes.
-        let begin = header + 8;
-        SafeTensors::deserialize(&map).map_err(|error| bad(error.to_string()))?;
+    fn add(&mut self, path: &Path) -> Result<(), DataError> {
+        let bad = |reason: String| DataError::Source { path: path.into(), reason };
+        let (file, size) = plain::open(path)?;
+        let (begin, metadata) = header(&file, size).map_err(bad)?;
         for (key, info) in metadata.tensors() {
             let (length, dim) = match (info.dtype, info.shape.as_slice()) {
                 (Dtype::F32 | Dtype::F16 | Dtype::BF16, &[length, dim]) if length > 0 && dim > 0 => (length, dim),
@@ -59,13 +65,14 @@ impl EmbeddingFile {
                 return Err(bad(format!("vectors of `{key}` have width {dim}, others {}", self.dim)));
             }
             (self.dim, self.longest) = (dim, self.longest.max(length));
-            let bytes = begin + info.data_offsets.0..begin + info.data_offsets.1;
-            let place = Place { file: self.maps.len(), dtype: info.dtype, bytes };
+            // Inside the file, as its whole length was compared with that of all tensors.
+            let (from, to) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
+            let place = Place { file: self.files.len(), dtype: info.dtype, offset: begin + from, len: to - from };
             if self.places.insert(key.clone(), place).is_some() {
                 return Err(bad(format!("`{key}` stands in another file as well")));
             }
         }
-        self.maps.push(map);
+        self.files.push(file);
         Ok(())
     }
 
@@ -89,19 +96,42 @@ impl EmbeddingFile {
     /// The vectors of a sample, one after the other, `L * D` numbers.
     ///
     /// # Errors
-    /// [`DataError::Bad`] where there are none.
+    /// [`DataError::Bad`] where there are none; [`DataError::Source`] where the file was cut since it was opened, or cannot be read.
     pub fn get(&self, key: &str) -> Result<Vec<f32>, DataError> {
-        let Place { file, dtype, bytes } = self.places.get(key).ok_or_else(|| {
+        let Place { file, dtype, offset, len } = self.places.get(key).ok_or_else(|| {
             let files = self.paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
             DataError::bad(key, format!("has no vectors in {files}"))
         })?;
-        let bytes = &self.maps[*file][bytes.clone()];
+        let path = &self.paths[*file];
+        let failed = |error: io::Error| DataError::Source { path: path.clone(), reason: error.to_string() };
+        let bytes = plain::read_at(&self.files[*file], *offset, *len).map_err(failed)?;
         let halves = || bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]));
         Ok(match dtype {
             Dtype::F16 => halves().map(|bits| half::f16::from_bits(bits).to_f32()).collect(),
             Dtype::BF16 => halves().map(|bits| half::bf16::from_bits(bits).to_f32()).collect(),
             _ => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
         })
+    }
+}
+
+/// Where the numbers of a safetensors file of `size` bytes begin, and its header.
+fn header(file: &File, size: u64) -> Result<(u64, Metadata), String> {
+    let read = |offset, len| plain::read_at(file, offset, len).map_err(|error| error.to_string());
+    let beginning: [u8; LENGTH as usize] = match size {
+        LENGTH.. => read(0, LENGTH)?.try_into().map_err(|_| "has no header")?,
+        _ => return Err(format!("is no safetensors file: it has {size} bytes")),
+    };
+    let len = u64::from_le_bytes(beginning);
+    if len > MAX_HEADER.min(size - LENGTH) {
+        return Err(format!("is no safetensors file: it has {size} bytes, and declares a header of {len}"));
+    }
+    let metadata: Metadata =
+        serde_json::from_slice(&read(LENGTH, len)?).map_err(|error| format!("has a broken header: {error}"))?;
+    let begin = LENGTH + len;
+    let declared = begin.saturating_add(metadata.data_len() as u64);
+    match declared == size {
+        true => Ok((begin, metadata)),
+        false => Err(format!("has {size} bytes, and its header declares {declared}; fetch it again")),
     }
 }
 
@@ -160,5 +190,48 @@ mod tests {
         assert!(EmbeddingFile::open(&[fine.clone(), again]).unwrap_err().to_string().contains("another file"));
         std::fs::write(&fine, b"nothing").unwrap();
         assert!(EmbeddingFile::open(&[fine]).is_err());
+    }
+
+    #[test]
+    fn headers_that_lie_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lies");
+        let huge = u64::MAX / 8;
+        for header in [
+            r#"{"a": {"dtype": "F32", "shape": [0, 4611686018427387904, 4611686018427387904], "data_offsets": [0, 0]}}"#.into(),
+            r#"{"a": {"dtype": "F32", "shape": [4611686018427387904, 4611686018427387904], "data_offsets": [0, 4]}}"#.into(),
+            r#"{"a": {"dtype": "F32", "shape": [1, 1], "data_offsets": [8, 4]}}"#.into(),
+            format!(r#"{{"a": {{"dtype": "F32", "shape": [1, {huge}], "data_offsets": [0, {}]}}}}"#, 4 * u128::from(huge)),
+            r#"{"a": {"dtype": "F32", "shape": [1, 100], "data_offsets": [0, 400]}}"#.into(),
+            format!("{}1", r#"{"a":"#.repeat(100_000)),
+            "[".repeat(100_000),
+        ] {
+            let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[0; 4]].concat();
+            std::fs::write(&path, bytes).unwrap();
+            let error = EmbeddingFile::open(&[path.clone()]).unwrap_err().to_string();
+            assert!(error.contains(path.to_str().unwrap()) && error.len() < 500, "{error}");
+        }
+        for len in [9, u64::MAX] {
+            std::fs::write(&path, [&len.to_le_bytes()[..], b"{}"].concat()).unwrap();
+            assert!(EmbeddingFile::open(&[path.clone()]).unwrap_err().to_string().contains("declares a header"));
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_while_it_is_open_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let two = [
+            ("cat", Dtype::F32, vec![1, 2], floats(&[1.0, 2.0])),
+            ("dog", Dtype::F32, vec![1, 2], floats(&[3.0, 4.0])),
+        ];
+        let path = write(&folder, "cut", &two);
+        let file = EmbeddingFile::open(&[path.clone()]).unwrap();
+        let len = std::fs::metadata(&path).unwrap().len();
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(len - 4).unwrap();
+        let outcomes = ["cat", "dog"].map(|key| file.get(key));
+        let lost: Vec<String> =
+            outcomes.iter().filter_map(|outcome| Some(outcome.as_ref().err()?.to_string())).collect();
+        assert_eq!(lost.len(), 1, "{outcomes:?}");
+        assert!(lost[0].contains("was cut while it was read") && lost[0].contains(path.to_str().unwrap()), "{lost:?}");
     }
 }

@@ -1,5 +1,7 @@
 //! A decoded picture.
 
+use std::borrow::Cow;
+
 use crate::DataError;
 
 /// The values of a picture, row by row from the top left, channels innermost.
@@ -84,25 +86,42 @@ impl Picture {
 
     /// The same picture as 8-bit RGB: grey becomes three equal channels, 16 bits are scaled to 8.
     pub fn to_rgb8(&self) -> Vec<u8> {
+        self.rgb8().into_owned()
+    }
+
+    /// As [`to_rgb8`](Self::to_rgb8), and no copy where there is none to make.
+    pub(crate) fn rgb8(&self) -> Cow<'_, [u8]> {
         match &self.pixels {
-            Pixels::Rgb8(values) => values.clone(),
-            Pixels::Gray8(values) => values.iter().flat_map(|&value| [value; 3]).collect(),
-            Pixels::Gray16(values) => values.iter().flat_map(|&value| [to_8_bits(value); 3]).collect(),
+            Pixels::Rgb8(values) => Cow::Borrowed(values),
+            Pixels::Gray8(values) => Cow::Owned(repeated(values.iter().copied())),
+            Pixels::Gray16(values) => Cow::Owned(repeated(values.iter().copied().map(to_8_bits))),
         }
     }
 
     /// The same picture as 8-bit grey: colours by the luma of ITU-R BT.601, 16 bits scaled to 8.
     pub fn to_gray8(&self) -> Vec<u8> {
+        self.gray8().into_owned()
+    }
+
+    /// As [`to_gray8`](Self::to_gray8), and no copy where there is none to make.
+    pub(crate) fn gray8(&self) -> Cow<'_, [u8]> {
         match &self.pixels {
             Pixels::Rgb8(values) => values.chunks_exact(3).map(|rgb| luma(rgb[0], rgb[1], rgb[2])).collect(),
-            Pixels::Gray8(values) => values.clone(),
+            Pixels::Gray8(values) => Cow::Borrowed(values),
             Pixels::Gray16(values) => values.iter().copied().map(to_8_bits).collect(),
         }
     }
 }
 
+/// Every level three times.
+fn repeated(levels: impl ExactSizeIterator<Item = u8>) -> Vec<u8> {
+    let mut values = Vec::with_capacity(3 * levels.len());
+    values.extend(levels.flat_map(|level| [level; 3]));
+    values
+}
+
 /// `round(value / 257)`, which maps 65535 to 255.
-fn to_8_bits(value: u16) -> u8 {
+pub(crate) fn to_8_bits(value: u16) -> u8 {
     ((u32::from(value) + 128) / 257) as u8
 }
 

@@ -5,7 +5,7 @@ use fast_image_resize::{
     images::{Image, ImageRef},
 };
 
-use crate::{DataError, Filter, Picture, transform::convolution};
+use crate::{DataError, Filter, Picture, Pixels, picture::to_8_bits, transform::convolution};
 
 /// A picture at another size, its sides each stretched to it: antialiased, channel by channel in f32 and not rounded, values cut to
 /// 0 to 255. So clean-fid resizes (Parmar, Zhang & Zhu 2022), with the bicubic filter.
@@ -26,14 +26,13 @@ use crate::{DataError, Filter, Picture, transform::convolution};
 /// [`DataError::Picture`] should the resize refuse a size.
 pub fn resample(picture: &Picture, width: u32, height: u32, filter: Filter) -> Result<Vec<f32>, DataError> {
     let (from_width, from_height) = (picture.width(), picture.height());
-    let rgb = picture.to_rgb8();
-    let refused = || DataError::Picture { width, height, want: rgb.len(), got: rgb.len() };
+    let area = from_width as usize * from_height as usize;
+    let refused = || DataError::Picture { width, height, want: area, got: area };
     let options = ResizeOptions::new().resize_alg(convolution(filter));
     let mut resizer = Resizer::new();
     let mut values = Vec::with_capacity(3 * width as usize * height as usize);
     for channel in 0..3 {
-        let plane = rgb.iter().skip(channel).step_by(3).flat_map(|value| f32::from(*value).to_ne_bytes());
-        let mut plane: Vec<u8> = plane.collect();
+        let mut plane = plane(picture, channel);
         if (from_width, from_height) != (width, height) {
             let source = ImageRef::new(from_width, from_height, &plane, PixelType::F32).map_err(|_| refused())?;
             let mut target = Image::new(width, height, PixelType::F32);
@@ -44,4 +43,18 @@ pub fn resample(picture: &Picture, width: u32, height: u32, filter: Filter) -> R
         values.extend(numbers.map(|value| value.clamp(0.0, 255.0)));
     }
     Ok(values)
+}
+
+/// The bytes of one channel in f32, 0 to 255.
+fn plane(picture: &Picture, channel: usize) -> Vec<u8> {
+    fn bytes(levels: impl ExactSizeIterator<Item = u8>) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(4 * levels.len());
+        bytes.extend(levels.flat_map(|level| f32::from(level).to_ne_bytes()));
+        bytes
+    }
+    match picture.pixels() {
+        Pixels::Rgb8(values) => bytes(values.chunks_exact(3).map(|rgb| rgb[channel])),
+        Pixels::Gray8(values) => bytes(values.iter().copied()),
+        Pixels::Gray16(values) => bytes(values.iter().copied().map(to_8_bits)),
+    }
 }

@@ -1,6 +1,6 @@
 //! The interface that every source of images implements.
 
-use crate::{BadFile, DataError, Picture};
+use crate::{BadFile, DataError, Held, Picture};
 use serde::{Deserialize, Serialize};
 
 /// A finite list of samples with random access, so that order, sharding over ranks and resume are arithmetic.
@@ -13,16 +13,16 @@ pub trait Source: Send + Sync {
         self.len() == 0
     }
 
-    /// The sample at `index`, read and decoded at its own size.
+    /// The sample at `index`, read and decoded at its own size, while memory is set aside for it.
     ///
     /// # Errors
     /// [`DataError::Bad`] where this one sample cannot be used; the others still can.
-    fn get(&self, index: usize) -> Result<Sample, DataError>;
+    fn hold(&self, index: usize) -> Result<Held<Sample>, DataError>;
 
     /// The image file of the sample at `index` as it lies there; `None` where images are made and not read.
     ///
     /// # Errors
-    /// As [`Source::get`].
+    /// As [`Source::hold`].
     fn encoded(&self, _index: usize) -> Result<Option<Vec<u8>>, DataError> {
         Ok(None)
     }
@@ -35,9 +35,9 @@ pub trait Source: Send + Sync {
     /// The caption of the sample at `index`, without its image where that can be avoided.
     ///
     /// # Errors
-    /// As [`Source::get`].
+    /// As [`Source::hold`].
     fn caption(&self, index: usize) -> Result<Option<String>, DataError> {
-        Ok(self.get(index)?.caption)
+        Ok(self.hold(index)?.caption.clone())
     }
 
     /// What was learned about the samples when the source was opened.

@@ -151,7 +151,7 @@ fn impossible_loaders_are_refused() {
     let data = shapes(5);
     let refused = |config: LoaderConfig| Loader::new(&data.train, config).err().unwrap().to_string();
     let plain = LoaderConfig::default();
-    assert_eq!(refused(LoaderConfig { batch_size: 0, ..plain.clone() }), "`batch_size`: must be at least 1");
+    assert_eq!(refused(LoaderConfig { batch_size: 0, ..plain.clone() }), "`batch_size`: must be 1 to 1048576, found 0");
     assert_eq!(refused(LoaderConfig { rank: 2, world: 2, ..plain.clone() }), "`rank`: rank 2 of a world of 2");
     assert!(Loader::new(&data.held_out, plain).is_err());
 }

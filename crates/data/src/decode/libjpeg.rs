@@ -3,17 +3,14 @@
 use image::{ImageDecoder, ImageFormat, ImageReader, metadata::Orientation};
 use mozjpeg::Decompress;
 
-use super::{check_size, jpeg};
+use super::{jpeg, turn::turn};
 use crate::{Picture, Pixels};
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
-    if !jpeg::has_end(bytes) {
-        return Err("truncated JPEG: the mark of its end is missing".into());
-    }
     let damaged = |error: std::io::Error| format!("damaged JPEG ({error})");
     let decoder = Decompress::new_mem(bytes).map_err(damaged)?;
     let (width, height) = decoder.size();
-    check_size(width as u64, height as u64)?;
+    jpeg::check_size(bytes, width, height)?;
     let gray = decoder.color_space() == mozjpeg::ColorSpace::JCS_GRAYSCALE;
     // Four colours are rare, and there is no agreement on what they look like.
     if decoder.components().len() > 3 {
@@ -24,10 +21,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, String> {
     started.finish().map_err(damaged)?;
     let pixels = if gray { Pixels::Gray8(values) } else { Pixels::Rgb8(values) };
     let picture = Picture::new(width as u32, height as u32, pixels).map_err(|error| error.to_string())?;
-    match orientation(bytes) {
-        Orientation::NoTransforms => Ok(picture),
-        orientation => jpeg::turn(picture, orientation),
-    }
+    turn(picture, orientation(bytes))
 }
 
 /// How EXIF says that the picture stands.

@@ -3,7 +3,9 @@
 mod encoding;
 mod jpeg;
 mod libjpeg;
+mod png;
 mod raster;
+mod turn;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,13 +13,13 @@ use image::ImageFormat;
 
 pub use encoding::Encoding;
 
-use crate::{DataError, Picture};
+use crate::{DataError, Picture, config::DEFAULT_MAX_DECODED_MB};
 
-/// The most pixels that an image may declare: 8192x8192, some 200 MB of RGB. More is taken for a decompression bomb.
-pub const MAX_PIXELS: u64 = 1 << 26;
+/// Bytes per pixel that resizing holds beside a picture, and turning it upright.
+const RESIZING: u64 = 4;
 
-/// The largest image file that is read, in bytes.
-pub const MAX_BYTES: u64 = 1 << 28;
+/// Bytes that any decoder holds, however small the picture.
+const OVERHEAD: u64 = 256 << 10;
 
 /// Decodes a JPEG, PNG, WebP, GIF or BMP; the content decides which, not the name.
 ///
@@ -25,20 +27,19 @@ pub const MAX_BYTES: u64 = 1 << 28;
 /// are looked up, CMYK becomes RGB, the first frame stands for an animation. Grey stays grey, and 16-bit grey keeps its
 /// 16 bits, which depth maps need; other 16-bit images are scaled to 8. Colour profiles are not applied.
 ///
+/// A picture may take as much memory as `max_decoded_mb` of [`DataConfig`](crate::DataConfig) says by default;
+/// [`PictureReader`](crate::PictureReader) reads with a bound of one's own, which threads share.
+///
 /// # Errors
-/// [`DataError::Bad`] with `name` and the reason: an empty file, no image, more than [`MAX_PIXELS`] pixels (before any
-/// memory is taken), truncated or damaged content.
+/// [`DataError::Bad`] with `name` and the reason: an empty file, no image, more pixels than memory is given (before any
+/// of it is taken), truncated or damaged content.
 ///
 /// ```
 /// let error = vqkit_data::decode(b"", "nothing.png").unwrap_err();
 /// assert_eq!(error.to_string(), "nothing.png: the file is empty");
 /// ```
 pub fn decode(bytes: &[u8], name: &str) -> Result<Picture, DataError> {
-    guarded(bytes, |format| match format {
-        ImageFormat::Jpeg => jpeg::decode(bytes),
-        _ => raster::decode(bytes, format),
-    })
-    .map_err(|reason| DataError::bad(name, reason))
+    Encoded { bytes, name, how: How::Fast }.decode_alone()
 }
 
 /// Decodes as [`decode`] does, and a JPEG bit for bit as libjpeg and Pillow: by its own C code, without its assembly, at a third of the
@@ -47,11 +48,7 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<Picture, DataError> {
 /// # Errors
 /// As [`decode`].
 pub fn decode_as_libjpeg(bytes: &[u8], name: &str) -> Result<Picture, DataError> {
-    guarded(bytes, |format| match format {
-        ImageFormat::Jpeg => libjpeg::decode(bytes),
-        _ => raster::decode(bytes, format),
-    })
-    .map_err(|reason| DataError::bad(name, reason))
+    Encoded { bytes, name, how: How::AsLibjpeg }.decode_alone()
 }
 
 /// Decodes a label map: as [`decode`], but an 8-bit palette PNG gives its indices instead of its colours.
@@ -59,14 +56,100 @@ pub fn decode_as_libjpeg(bytes: &[u8], name: &str) -> Result<Picture, DataError>
 /// # Errors
 /// As [`decode`].
 pub fn decode_labels(bytes: &[u8], name: &str) -> Result<Picture, DataError> {
-    match raster::palette_indices(bytes) {
-        Some(indices) => indices.map_err(|reason| DataError::bad(name, reason)),
-        None => decode(bytes, name),
+    Encoded { bytes, name, how: How::Labels }.decode_alone()
+}
+
+/// How a file becomes a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    /// As [`decode`].
+    Fast,
+    /// As [`decode_as_libjpeg`].
+    AsLibjpeg,
+    /// As [`decode_labels`].
+    Labels,
+}
+
+/// An image file in memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Encoded<'a> {
+    pub bytes: &'a [u8],
+    /// What errors call it.
+    pub name: &'a str,
+    pub how: How,
+}
+
+/// What an image file declares, and what decoding and resizing it will take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Measure {
+    pub width: u64,
+    pub height: u64,
+    /// The most memory that is held at once, in bytes.
+    pub peak: u64,
+}
+
+impl Measure {
+    /// Of a picture of this size that comes out with `out` bytes per pixel, whose decoder holds `working` bytes beside it.
+    fn new(width: u64, height: u64, out: u64, working: u64) -> Self {
+        let area = width.saturating_mul(height);
+        let beside = working.max(area.saturating_mul(RESIZING));
+        Self { width, height, peak: area.saturating_mul(out).saturating_add(beside).saturating_add(OVERHEAD) }
+    }
+
+    /// Why this is more than `most` bytes, if it is.
+    fn check(&self, most: u64) -> Result<(), String> {
+        let Self { width, height, peak } = self;
+        match peak {
+            _ if width * height == 0 => Err(format!("declares {width}x{height} pixels, which is nothing")),
+            peak if *peak > most => Err(format!(
+                "declares {width}x{height} pixels, which take {} MiB to decode, more than the {} given; raise data.max_decoded_mb to \
+                 read it",
+                peak.div_ceil(1 << 20),
+                most >> 20
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Encoded<'_> {
+    /// What decoding takes; refuses what takes more than `most` bytes.
+    ///
+    /// # Errors
+    /// As [`decode`].
+    pub(crate) fn measure(&self, most: u64) -> Result<Measure, DataError> {
+        let labels = self.how == How::Labels;
+        let measured = guarded(self.bytes, |format| match format {
+            ImageFormat::Jpeg => jpeg::measure(self.bytes),
+            ImageFormat::Png => png::measure(self.bytes, labels),
+            _ => raster::measure(self.bytes, format),
+        });
+        let checked = measured.and_then(|measure| measure.check(most).map(|()| measure));
+        checked.map_err(|reason| DataError::bad(self.name, reason))
+    }
+
+    /// Decodes what was measured.
+    ///
+    /// # Errors
+    /// As [`decode`].
+    pub(crate) fn decode(&self, measure: Measure) -> Result<Picture, DataError> {
+        let bytes = self.bytes;
+        guarded(bytes, |format| match (format, self.how) {
+            (ImageFormat::Jpeg, How::AsLibjpeg) => libjpeg::decode(bytes),
+            (ImageFormat::Jpeg, _) => jpeg::decode(bytes),
+            (ImageFormat::Png, how) => png::decode(bytes, how == How::Labels),
+            _ => raster::decode(bytes, format, measure.peak),
+        })
+        .map_err(|reason| DataError::bad(self.name, reason))
+    }
+
+    fn decode_alone(&self) -> Result<Picture, DataError> {
+        self.decode(self.measure(DEFAULT_MAX_DECODED_MB << 20)?)
     }
 }
 
 /// Runs a decoder on content of a known format; a decoder that panics on hostile bytes is an error like another.
-fn guarded(bytes: &[u8], decoder: impl FnOnce(ImageFormat) -> Result<Picture, String>) -> Result<Picture, String> {
+fn guarded<T>(bytes: &[u8], decoder: impl FnOnce(ImageFormat) -> Result<T, String>) -> Result<T, String> {
     if bytes.is_empty() {
         return Err("the file is empty".into());
     }
@@ -76,13 +159,10 @@ fn guarded(bytes: &[u8], decoder: impl FnOnce(ImageFormat) -> Result<Picture, St
         .unwrap_or_else(|_| Err("the decoder gave up on this content, which is damaged".into()))
 }
 
-/// Refuses a size before memory is taken for it.
-fn check_size(width: u64, height: u64) -> Result<(), String> {
-    match width.saturating_mul(height) {
-        0 => Err(format!("declares {width}x{height} pixels, which is nothing")),
-        1..=MAX_PIXELS => Ok(()),
-        _ => Err(format!("declares {width}x{height} pixels, more than the {MAX_PIXELS} that are read")),
-    }
+/// `round(alpha * colour + (1 - alpha) * white)`.
+fn over_white([red, green, blue, alpha]: [u8; 4]) -> [u8; 3] {
+    let alpha = u32::from(alpha);
+    [red, green, blue].map(|value| ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use image::{DynamicImage, ImageFormat, RgbImage};
 use proptest::prelude::*;
 
-use super::{decode, decode_labels};
+use super::{Encoded, How, decode, decode_labels, raster};
 use crate::Pixels;
 
 /// A picture with detail everywhere, so that every byte of a file matters.
@@ -88,6 +88,134 @@ proptest! {
         }
         if let Err(error) = decode(&bytes, "damaged") {
             prop_assert!(error.to_string().starts_with("damaged: "));
+        }
+    }
+}
+
+/// Bytes as a zlib stream that compresses nothing.
+fn stored(bytes: &[u8]) -> Vec<u8> {
+    let mut stream = vec![0x78, 0x01];
+    let pieces: Vec<&[u8]> = bytes.chunks(u16::MAX.into()).collect();
+    for (place, piece) in pieces.iter().enumerate() {
+        let len = piece.len() as u16;
+        stream.push(u8::from(place + 1 == pieces.len()));
+        stream.extend([len.to_le_bytes(), (!len).to_le_bytes()].concat());
+        stream.extend_from_slice(piece);
+    }
+    let (a, b) = bytes.iter().fold((1u32, 0u32), |(a, b), byte| {
+        let a = (a + u32::from(*byte)) % 65_521;
+        (a, (b + a) % 65_521)
+    });
+    stream.extend((b << 16 | a).to_be_bytes());
+    stream
+}
+
+/// Bytes of the rows of a PNG, with the number of a filter before each; interlaced, those of the seven passes.
+fn filtered_rows(info: &png::Info, interlaced: bool) -> Vec<usize> {
+    let bits = info.color_type.samples() * info.bit_depth as usize;
+    let (width, height) = (info.width as usize, info.height as usize);
+    let passes = match interlaced {
+        false => vec![(0, 0, 1, 1)],
+        true => vec![(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)],
+    };
+    let rows = passes.into_iter().flat_map(|(left, top, across, down)| {
+        let columns = width.saturating_sub(left).div_ceil(across);
+        let rows = if columns == 0 { 0 } else { height.saturating_sub(top).div_ceil(down) };
+        std::iter::repeat_n((columns * bits).div_ceil(8), rows)
+    });
+    rows.collect()
+}
+
+const COLORS: [(png::ColorType, &[png::BitDepth]); 5] = {
+    use png::{BitDepth::*, ColorType::*};
+    [
+        (Grayscale, &[One, Two, Four, Eight, Sixteen]),
+        (Rgb, &[Eight, Sixteen]),
+        (Indexed, &[One, Two, Four, Eight]),
+        (GrayscaleAlpha, &[Eight, Sixteen]),
+        (Rgba, &[Eight, Sixteen]),
+    ]
+};
+
+/// A PNG of any kind, whose values `seed` makes up.
+fn any_png(
+    color: usize,
+    depth: usize,
+    [width, height]: [u32; 2],
+    interlaced: bool,
+    transparent: bool,
+    seed: u64,
+) -> Vec<u8> {
+    let (color, depths) = COLORS[color % COLORS.len()];
+    let mut random = crate::random::Random::keyed(&[seed]);
+    let mut info = png::Info::with_size(width, height);
+    (info.color_type, info.bit_depth, info.interlaced) = (color, depths[depth % depths.len()], interlaced);
+    let entries = 1usize << (info.bit_depth as usize).min(8);
+    info.palette = (color == png::ColorType::Indexed).then(|| (0..3 * entries).map(|_| random.bits() as u8).collect());
+    info.trns = match color {
+        png::ColorType::Indexed if transparent => Some((0..entries).map(|_| random.bits() as u8).collect()),
+        png::ColorType::Grayscale if transparent => Some(vec![0, 1].into()),
+        png::ColorType::Rgb if transparent => Some(vec![0, 1, 0, 2, 0, 3].into()),
+        _ => None,
+    };
+    let rows = filtered_rows(&info, interlaced);
+    let data: Vec<u8> = rows
+        .iter()
+        .flat_map(|len| std::iter::once(0).chain((0..*len).map(|_| random.bits() as u8)).collect::<Vec<u8>>())
+        .collect();
+    let mut bytes = Vec::new();
+    let mut writer = png::Encoder::with_info(&mut bytes, info).unwrap().write_header().unwrap();
+    writer.write_chunk(png::chunk::IDAT, &stored(&data)).unwrap();
+    drop(writer);
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// The `image` crate, which holds the whole of it at 8 bytes a pixel, says what comes out.
+    #[test]
+    fn png_row_by_row_is_what_it_is_as_a_whole(
+        (color, depth) in (0usize..5, 0usize..5),
+        size in [1u32..40, 1u32..40],
+        (interlaced, transparent) in any::<(bool, bool)>(),
+        seed in any::<u64>(),
+    ) {
+        let bytes = any_png(color, depth, size, interlaced, transparent, seed);
+        let whole = raster::decode(&bytes, ImageFormat::Png, 1 << 20).unwrap();
+        prop_assert_eq!(decode(&bytes, "rows").unwrap(), whole);
+        let cut = &bytes[..bytes.len() - 13 - (seed % 20) as usize];
+        prop_assert!(decode(cut, "cut").is_err());
+    }
+
+    #[test]
+    fn what_takes_more_than_it_may_is_refused_before_it_is_taken(
+        format in prop::sample::select(vec![ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Gif, ImageFormat::WebP, ImageFormat::Bmp]),
+        size in [1u32..400, 1u32..400],
+    ) {
+        let bytes = encoded(&busy(size[0], size[1]), format);
+        for how in [How::Fast, How::AsLibjpeg, How::Labels] {
+            let file = Encoded { bytes: &bytes, name: "large", how };
+            let measure = file.measure(u64::MAX).unwrap();
+            prop_assert_eq!([measure.width, measure.height], size.map(u64::from));
+            prop_assert!(file.measure(measure.peak).is_ok());
+            let error = file.measure(measure.peak - 1).unwrap_err().to_string();
+            let shown = format!("declares {}x{} pixels", size[0], size[1]);
+            prop_assert!(error.contains("raise data.max_decoded_mb") && error.contains(&shown), "{}", error);
+        }
+    }
+}
+
+#[test]
+fn pictures_of_a_hundred_megapixels_pass_by_default() {
+    let mut bytes = encoded(&busy(16, 16), ImageFormat::Jpeg);
+    let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    for mark in [0xc0, 0xc2] {
+        bytes[frame + 1] = mark;
+        for (side, passes) in [(10_000u16, true), (16_000, false)] {
+            bytes[frame + 5..frame + 9].copy_from_slice(&[side.to_be_bytes(), side.to_be_bytes()].concat());
+            let measured = Encoded { bytes: &bytes, name: "large", how: How::Fast }.measure(1 << 30);
+            assert_eq!(measured.is_ok(), passes, "{measured:?}");
         }
     }
 }

@@ -98,22 +98,23 @@ impl Builder {
         if slots.is_empty() {
             return Ok(None);
         }
-        let mut built = Built { batch: self.empty(slots.len(), self.plan.consumed(number)), bad: Vec::new() };
+        let mut built = Built { batch: self.empty(slots.len(), self.plan.consumed(number))?, bad: Vec::new() };
         for slot in slots {
             self.add(slot, &mut built, workspace)?;
         }
         Ok(Some(built))
     }
 
-    fn empty(&self, len: usize, position: u64) -> Batch {
+    fn empty(&self, len: usize, position: u64) -> Result<Batch, DataError> {
         let (transform, size) = (self.view.transform(), self.view.transform().size());
         let templates = self.view.templates().map(|reader| {
             let (kind, side) = (reader.kind().clone(), reader.size());
-            let values = Vec::with_capacity(len * kind.channels() * side * side);
-            Templates { values, shape: [0, kind.channels(), side, side], kind }
+            let values = room([len, kind.channels(), side, side])?;
+            Ok::<_, DataError>(Templates { values, shape: [0, kind.channels(), side, side], kind })
         });
-        Batch {
-            images: Vec::with_capacity(len * transform.channels() * size * size),
+        let templates = templates.transpose()?;
+        Ok(Batch {
+            images: room([len, transform.channels(), size, size])?,
             shape: [0, transform.channels(), size, size],
             classes: Vec::with_capacity(len),
             captions: Vec::with_capacity(len),
@@ -121,7 +122,7 @@ impl Builder {
             keys: Vec::with_capacity(len),
             parts: Vec::with_capacity(len),
             position,
-        }
+        })
     }
 
     /// Adds the sample of `slot`, or, where it is bad and may be skipped, another: in a shuffled stream one that is drawn
@@ -146,7 +147,7 @@ impl Builder {
 
     /// Decodes and appends one sample; a bad one leaves the batch as it was.
     fn push(&self, slot: Slot, batch: &mut Batch, workspace: &mut Workspace) -> Result<(), DataError> {
-        let sample = self.view.get(slot.index)?;
+        let sample = self.view.hold(slot.index)?;
         let transform = self.view.transform();
         let key = [self.seed, slot.epoch, slot.index as u64];
         let cut = if self.augment { transform.augmentation(&key) } else { Cut::CENTER };
@@ -167,10 +168,32 @@ impl Builder {
         batch.images.extend(image);
         batch.parts.push(transform.part(&sample.image, cut));
         batch.shape[0] += 1;
+        let sample = sample.into_inner();
         batch.classes.push(sample.class.map_or(-1, i64::from));
         batch.captions.push(sample.caption);
         batch.keys.push(sample.key);
         Ok(())
+    }
+}
+
+/// Room for the values of this shape.
+fn room(shape: [usize; 4]) -> Result<Vec<f32>, DataError> {
+    let mut values = Vec::new();
+    let count = shape.iter().try_fold(1usize, |count, side| count.checked_mul(*side));
+    match count.map(|count| values.try_reserve_exact(count)) {
+        Some(Ok(())) => Ok(values),
+        _ => {
+            let [len, channels, height, width] = shape;
+            let bytes = shape.iter().fold(4.0, |bytes, side| bytes * *side as f64);
+            Err(DataError::config(
+                "batch_size",
+                format!(
+                    "there is no memory for a batch of {len} pictures of {channels} x {height} x {width}, which is {:.1} GB; make it \
+                     smaller",
+                    bytes / 1e9
+                ),
+            ))
+        }
     }
 }
 

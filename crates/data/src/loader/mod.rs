@@ -17,7 +17,20 @@ use self::{
     batch::{Builder, Built},
     order::Plan,
 };
-use crate::{BadFile, DataError, View, transform::Workspace};
+use crate::{
+    BadFile, DataError, View,
+    config::{MAX_PREFETCH, MAX_WORKERS, within},
+    transform::Workspace,
+};
+
+/// The most samples of a batch.
+const MAX_BATCH: u64 = 1 << 20;
+
+/// The most ranks.
+const MAX_WORLD: u64 = 1 << 16;
+
+/// The last place that a stream begins at; no sum of places leaves 64 bits.
+const MAX_START: u64 = 1 << 62;
 
 /// In which order a loader goes through a view.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -114,7 +127,8 @@ impl Loader {
     /// Starts the threads.
     ///
     /// # Errors
-    /// [`DataError::Config`] for a view without samples, a batch of none, or a rank outside the world;
+    /// [`DataError::Config`] for a view without samples, a rank outside the world, or a number that cannot be: a batch has 1 to
+    /// 1,048,576 samples, there are 1 to 64 threads and as many batches ahead;
     /// [`DataError::Worker`] where the system gives no thread.
     pub fn new(view: &View, config: LoaderConfig) -> Result<Self, DataError> {
         validate(view, &config)?;
@@ -126,8 +140,8 @@ impl Loader {
             augment: config.augment,
         });
         let reading = view.reading();
-        let workers = config.workers.or(reading.workers).unwrap_or_else(default_workers).max(1);
-        let prefetch = config.prefetch.unwrap_or(reading.prefetch).max(1) as u64;
+        let workers = config.workers.or(reading.workers).unwrap_or_else(default_workers);
+        let prefetch = config.prefetch.unwrap_or(reading.prefetch) as u64;
         let (tickets, taken) = unbounded();
         let (sent, results) = unbounded();
         let threads = (0..workers)
@@ -230,8 +244,12 @@ fn validate(view: &View, config: &LoaderConfig) -> Result<(), DataError> {
     if view.is_empty() {
         return Err(DataError::config("held_out", "there are no samples in this part of the data"));
     }
-    if config.batch_size == 0 {
-        return Err(DataError::config("batch_size", "must be at least 1"));
+    within("batch_size", config.batch_size as u64, MAX_BATCH)?;
+    config.workers.map_or(Ok(()), |workers| within("workers", workers as u64, MAX_WORKERS as u64))?;
+    config.prefetch.map_or(Ok(()), |prefetch| within("prefetch", prefetch as u64, MAX_PREFETCH as u64))?;
+    within("world", config.world as u64, MAX_WORLD)?;
+    if config.start > MAX_START {
+        return Err(DataError::config("start", format!("must be 0 to {MAX_START}, found {}", config.start)));
     }
     if config.rank >= config.world {
         let reason = format!("rank {} of a world of {}", config.rank, config.world);

@@ -39,8 +39,9 @@ impl Plan {
 
     /// The samples of this rank's batch number `batch`; none after the last one.
     pub(super) fn slots(&self, batch: u64) -> Vec<Slot> {
-        let first = self.start.saturating_add(batch.saturating_mul(self.batch_size * self.world)) + self.rank;
-        let positions = (0..self.batch_size).map(|place| first + place * self.world);
+        let first =
+            self.start.saturating_add(batch.saturating_mul(self.batch_size * self.world)).saturating_add(self.rank);
+        let positions = (0..self.batch_size).map(|place| first.saturating_add(place * self.world));
         let slots: Vec<Slot> = match self.order {
             Order::Sequential => positions
                 .take_while(|position| *position < self.len)
@@ -70,7 +71,8 @@ impl Plan {
 
     /// Samples consumed by all ranks once they have had their batch number `batch`.
     pub(super) fn consumed(&self, batch: u64) -> u64 {
-        let consumed = self.start + (batch + 1) * self.batch_size * self.world;
+        let batches = batch.saturating_add(1).saturating_mul(self.batch_size * self.world);
+        let consumed = self.start.saturating_add(batches);
         match self.order {
             Order::Sequential => consumed.min(self.len),
             Order::Shuffled => consumed,

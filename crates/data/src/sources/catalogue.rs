@@ -4,7 +4,7 @@ use super::{
     Opening,
     labels::{Classes, Label},
 };
-use crate::{BadFile, DataError, Facts, OnBad, TemplateKind, decode::MAX_BYTES};
+use crate::{BadFile, DataError, Facts, OnBad, TemplateKind};
 
 /// A sample as a scan found it; `place` says where its bytes are.
 pub(crate) struct Item<T> {
@@ -64,7 +64,7 @@ impl<T> Catalogue<T> {
         let mut facts = Facts { template, ..Facts::default() };
         let mut entries = Vec::with_capacity(items.len());
         for item in items {
-            match class_of(&item, &classes, opening.data.require_class) {
+            match class_of(&item, &classes, opening) {
                 Err(reason) => rejected.push(BadFile { key: item.name, reason }),
                 Ok(class) => {
                     hash(&mut hasher, &item, class);
@@ -82,11 +82,13 @@ impl<T> Catalogue<T> {
     }
 }
 
-fn class_of<T>(item: &Item<T>, classes: &Classes, required: bool) -> Result<Option<u32>, String> {
+fn class_of<T>(item: &Item<T>, classes: &Classes, opening: &Opening) -> Result<Option<u32>, String> {
+    opening.reader.check_file(item.size)?;
     match (item.size, &item.label) {
         (0, _) => Err("is empty".into()),
-        (MAX_BYTES.., _) => Err(format!("has {} bytes, more than the {MAX_BYTES} that are read", item.size)),
-        (_, None) if required => Err("has no class label, and this recipe conditions by class".into()),
+        (_, None) if opening.data.require_class => {
+            Err("has no class label, and this recipe conditions by class".into())
+        }
         (_, None) => Ok(None),
         (_, Some(label)) => classes.resolve(label).map(Some),
     }

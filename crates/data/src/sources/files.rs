@@ -1,13 +1,18 @@
 //! Samples that are files of their own: what folders, pairs and manifests have in common.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
-use super::catalogue::{Catalogue, Found, Item};
+use super::catalogue::{Catalogue, Entry, Found, Item};
 use super::{Opening, labels::Label};
-use crate::{BadFile, DataError, Facts, Picture, Sample, Source, TemplateKind, decode, decode_labels};
+use crate::{
+    BadFile, DataError, Facts, Held, Picture, PictureReader, Sample, Source, TemplateKind,
+    decode::{Encoded, How},
+    plain,
+};
 
 /// Files taken for images; the case does not matter.
 const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "gif", "bmp"];
@@ -25,6 +30,7 @@ pub(super) struct FilePlace {
 /// Samples that are files of their own.
 pub(super) struct Files {
     catalogue: Catalogue<FilePlace>,
+    reader: PictureReader,
 }
 
 impl Files {
@@ -38,22 +44,51 @@ impl Files {
         let catalogue = Catalogue::new(found, template, opening)?;
         match catalogue.entries.is_empty() {
             true => Err(DataError::Source { path: origin.into(), reason: "holds no image that can be used".into() }),
-            false => Ok(Self { catalogue }),
+            false => Ok(Self { catalogue, reader: opening.reader.clone() }),
         }
     }
 
-    fn template(&self, path: &Path, image: &Picture, name: &str) -> Result<Picture, DataError> {
-        let bytes = read(path, name)?;
-        let shown = path.display().to_string();
-        let template = match self.catalogue.facts.template {
-            Some(TemplateKind::Labels(_)) => decode_labels(&bytes, &shown)?,
-            _ => decode(&bytes, &shown)?,
+    /// An image, and its template where it has one.
+    fn pictures(&self, entry: &Entry<FilePlace>) -> Result<Held<(Picture, Option<Picture>)>, DataError> {
+        let name = entry.name.as_str();
+        let refused = |reason: String| DataError::bad(name, reason);
+        let image = Opened::new(&entry.place.image).map_err(refused)?;
+        let Some(path) = entry.place.template.as_deref() else {
+            let _room = self.reader.room_for_file(image.len).map_err(refused)?;
+            let bytes = image.read().map_err(refused)?;
+            return self.reader.decode(&bytes, name)?.map(|image| Ok((image, None)));
         };
-        let (found, want) = ((template.width(), template.height()), (image.width(), image.height()));
-        match found == want {
-            true => Ok(template),
-            false => Err(DataError::bad(name, format!("is {want:?} pixels, but its template {shown} is {found:?}"))),
-        }
+        let template = Opened::new(path).map_err(refused)?;
+        let _room = self.reader.room_for_file(image.len.saturating_add(template.len)).map_err(refused)?;
+        let files = [image.read().map_err(refused)?, template.read().map_err(refused)?];
+        let shown = path.display().to_string();
+        let image = Encoded { bytes: &files[0], name, how: How::Fast };
+        let template = Encoded { bytes: &files[1], name: &shown, how: How::of(self.catalogue.facts.template.as_ref()) };
+        self.reader.hold_pair(image, template)?.map(|[image, template]| {
+            let (found, want) = ((template.width(), template.height()), (image.width(), image.height()));
+            match found == want {
+                true => Ok((image, Some(template))),
+                false => Err(refused(format!("is {want:?} pixels, but its template {shown} is {found:?}"))),
+            }
+        })
+    }
+}
+
+/// A file that is open, and its length then.
+struct Opened<'a> {
+    path: &'a Path,
+    file: File,
+    len: u64,
+}
+
+impl<'a> Opened<'a> {
+    fn new(path: &'a Path) -> Result<Self, String> {
+        let (file, len) = plain::open(path).map_err(|error| error.to_string())?;
+        Ok(Self { path, file, len })
+    }
+
+    fn read(&self) -> Result<Vec<u8>, String> {
+        plain::read_open(self.path, &self.file, self.len, self.len).map_err(|error| error.to_string())
     }
 }
 
@@ -62,16 +97,11 @@ impl Source for Files {
         self.catalogue.entries.len()
     }
 
-    fn get(&self, index: usize) -> Result<Sample, DataError> {
+    fn hold(&self, index: usize) -> Result<Held<Sample>, DataError> {
         let entry = &self.catalogue.entries[index];
-        let image = decode(&read(&entry.place.image, &entry.name)?, &entry.name)?;
-        let template = entry.place.template.as_deref().map(|path| self.template(path, &image, &entry.name));
-        Ok(Sample {
-            key: entry.key.clone(),
-            template: template.transpose()?,
-            image,
-            class: entry.class,
-            caption: entry.place.caption.clone(),
+        self.pictures(entry)?.map(|(image, template)| {
+            let caption = entry.place.caption.clone();
+            Ok(Sample { key: entry.key.clone(), image, template, class: entry.class, caption })
         })
     }
 
@@ -81,7 +111,10 @@ impl Source for Files {
 
     fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, DataError> {
         let entry = &self.catalogue.entries[index];
-        read(&entry.place.image, &entry.name).map(Some)
+        let refused = |reason: String| DataError::bad(entry.name.as_str(), reason);
+        let image = Opened::new(&entry.place.image).map_err(refused)?;
+        let _room = self.reader.room_for_file(image.len).map_err(refused)?;
+        image.read().map(Some).map_err(refused)
     }
 
     fn caption(&self, index: usize) -> Result<Option<String>, DataError> {
@@ -107,9 +140,12 @@ pub(super) fn item(key: String, place: FilePlace, label: Option<Label>) -> Resul
     Ok(Item { key, size: about.len(), label, captioned: place.caption.is_some(), name, place })
 }
 
-/// Sorts items from what is wrong.
-pub(super) fn gather(items: impl Iterator<Item = Result<Item<FilePlace>, BadFile>>) -> Found<FilePlace> {
-    let mut found = Found { items: Vec::new(), rejected: Vec::new() };
+/// Sorts items from what is wrong, of which there is some already.
+pub(super) fn gather(
+    items: impl Iterator<Item = Result<Item<FilePlace>, BadFile>>,
+    rejected: Vec<BadFile>,
+) -> Found<FilePlace> {
+    let mut found = Found { items: Vec::new(), rejected };
     for item in items {
         match item {
             Ok(item) => found.items.push(item),
@@ -119,29 +155,49 @@ pub(super) fn gather(items: impl Iterator<Item = Result<Item<FilePlace>, BadFile
     found
 }
 
-/// The images under `folder`, as paths relative to it with `/` between names, in byte order. Hidden files are passed over.
-pub(super) fn images_under(folder: &Path) -> Result<Vec<String>, DataError> {
-    let mut paths = Vec::new();
-    walk(folder, "", 0, &mut paths)?;
-    paths.sort_unstable();
-    Ok(paths)
+/// The images under a folder.
+#[derive(Default)]
+pub(super) struct Listing {
+    /// Paths relative to it with `/` between names, in byte order.
+    pub paths: Vec<String>,
+    /// Images that cannot be listed.
+    pub rejected: Vec<BadFile>,
 }
 
-fn walk(root: &Path, inside: &str, depth: usize, paths: &mut Vec<String>) -> Result<(), DataError> {
+/// The images under `folder`. Hidden files are passed over.
+pub(super) fn images_under(folder: &Path) -> Result<Listing, DataError> {
+    let mut listing = Listing::default();
+    walk(folder, "", 0, &mut listing)?;
+    listing.paths.sort_unstable();
+    Ok(listing)
+}
+
+fn walk(root: &Path, inside: &str, depth: usize, listing: &mut Listing) -> Result<(), DataError> {
     let folder = root.join(inside);
     if depth > MAX_DEPTH {
-        return Err(DataError::Source { path: folder, reason: format!("is more than {MAX_DEPTH} folders deep") });
+        let reason = format!("is more than {MAX_DEPTH} folders deep; do links lead in a circle?");
+        return Err(DataError::Source { path: folder, reason });
     }
     for entry in fs::read_dir(&folder).map_err(DataError::io(&folder))? {
-        let path = entry.map_err(DataError::io(&folder))?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| !name.starts_with('.')) else {
+        let entry = entry.map_err(DataError::io(&folder))?;
+        let (path, shown) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        if shown.starts_with('.') {
             continue;
-        };
-        let relative = if inside.is_empty() { name.to_owned() } else { format!("{inside}/{name}") };
-        if path.is_dir() {
-            walk(root, &relative, depth + 1, paths)?;
-        } else if is_image(name) {
-            paths.push(relative);
+        }
+        if entry.file_name().to_str().is_none() {
+            if is_image(&shown) || path.is_dir() {
+                let reason = "has a name that is not UTF-8; rename it".to_owned();
+                listing.rejected.push(BadFile { key: path.display().to_string(), reason });
+            }
+            continue;
+        }
+        let relative = if inside.is_empty() { shown } else { format!("{inside}/{shown}") };
+        match fs::metadata(&path) {
+            Ok(about) if about.is_dir() => walk(root, &relative, depth + 1, listing)?,
+            // What is wrong with an image is said of it, as of others.
+            _ if is_image(&relative) => listing.paths.push(relative),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(DataError::io(&path)(error)),
+            _ => {}
         }
     }
     Ok(())
@@ -151,8 +207,4 @@ fn walk(root: &Path, inside: &str, depth: usize, paths: &mut Vec<String>) -> Res
 pub(super) fn is_image(name: &str) -> bool {
     let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
-}
-
-fn read(path: &Path, name: &str) -> Result<Vec<u8>, DataError> {
-    fs::read(path).map_err(|error| DataError::bad(name, format!("cannot read {}: {error}", path.display())))
 }

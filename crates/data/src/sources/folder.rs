@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::files::{FilePlace, Files, gather, images_under, item};
+use super::files::{FilePlace, Files, Listing, gather, images_under, item};
 use super::{OpenSource, Opening, labels::Label};
 use crate::{DataConfig, DataError, Source};
 
@@ -38,7 +38,7 @@ impl OpenSource for FolderConfig {
 }
 
 fn open(folder: &Path, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
-    let paths = images_under(folder)?;
+    let Listing { paths, rejected } = images_under(folder)?;
     let flat = paths.iter().filter(|path| !path.contains('/')).count();
     if flat != 0 && flat != paths.len() {
         let reason = format!(
@@ -47,9 +47,10 @@ fn open(folder: &Path, opening: &Opening) -> Result<Arc<dyn Source>, DataError> 
         );
         return Err(DataError::Source { path: folder.into(), reason });
     }
-    let found = gather(paths.into_iter().map(|path| {
+    let items = paths.into_iter().map(|path| {
         let label = path.split_once('/').map(|(class, _)| Label::Name(class.to_owned()));
         item(path.clone(), FilePlace { image: folder.join(&path), template: None, caption: None }, label)
-    }));
+    });
+    let found = gather(items, rejected);
     Ok(Arc::new(Files::new(folder, found, None, opening)?))
 }

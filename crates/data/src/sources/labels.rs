@@ -1,6 +1,6 @@
 //! Class labels as they stand in the data, and the classes that they mean.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,10 +27,14 @@ impl Label {
 /// Classes above this are taken for a mistake: a label file that holds something else.
 const MAX_CLASSES: u32 = 1 << 20;
 
+/// Names that a message lists.
+const LISTED: usize = 20;
+
 /// The classes of a source.
 #[derive(Debug)]
 pub(crate) struct Classes {
     names: Vec<String>,
+    by_name: HashMap<String, u32>,
     count: u32,
     closed: bool,
 }
@@ -39,18 +43,22 @@ impl Classes {
     /// Of names given beforehand, or else of the labels that occur: their numbers, or their names in order.
     pub(crate) fn new<'a>(given: Option<&[String]>, labels: impl Iterator<Item = &'a Label>) -> Self {
         if let Some(names) = given {
-            return Self { names: names.to_vec(), count: names.len() as u32, closed: true };
+            return Self::of_names(names.to_vec(), 0, true);
         }
         let (mut numbers, mut names) = (0, BTreeSet::new());
         for label in labels {
             match label {
                 Label::Number(class) if *class < MAX_CLASSES => numbers = numbers.max(class + 1),
                 Label::Number(_) => {}
-                Label::Name(name) => drop(names.insert(name.clone())),
+                Label::Name(name) => drop(names.insert(name.as_str())),
             }
         }
-        let names: Vec<String> = if numbers == 0 { names.into_iter().collect() } else { Vec::new() };
-        Self { count: numbers.max(names.len() as u32), names, closed: false }
+        let names = if numbers == 0 { names.into_iter().map(str::to_owned).collect() } else { Vec::new() };
+        Self::of_names(names, numbers, false)
+    }
+
+    fn of_names(names: Vec<String>, numbers: u32, closed: bool) -> Self {
+        Self { by_name: by_name(&names), count: numbers.max(names.len() as u32), names, closed }
     }
 
     /// The class that `label` means.
@@ -64,11 +72,19 @@ impl Classes {
                 Err(format!("class {class}, but there are only {} class names", self.count))
             }
             Label::Number(class) => Err(format!("class {class} is beyond the largest that is read, {MAX_CLASSES}")),
-            Label::Name(name) => match self.names.iter().position(|known| known == name) {
-                Some(class) => Ok(class as u32),
-                None if self.closed => Err(format!("class `{name}` is not one of {:?}", self.names)),
+            Label::Name(name) => match self.by_name.get(name) {
+                Some(class) => Ok(*class),
+                None if self.closed => Err(format!("class `{name}` is not one of {}", self.listed())),
                 None => Err(format!("class `{name}` is a name, but other samples have numbers; give `class_names`")),
             },
+        }
+    }
+
+    /// The names, as far as a message has room for them.
+    fn listed(&self) -> String {
+        match self.names.get(..LISTED) {
+            Some(some) if self.names.len() > LISTED => format!("{some:?} and {} more", self.names.len() - LISTED),
+            _ => format!("{:?}", self.names),
         }
     }
 
@@ -81,6 +97,11 @@ impl Classes {
     pub(crate) fn count(&self) -> u32 {
         self.count
     }
+}
+
+/// The class of each name.
+pub(crate) fn by_name(names: &[String]) -> HashMap<String, u32> {
+    names.iter().zip(0..).map(|(name, class)| (name.clone(), class)).collect()
 }
 
 #[cfg(test)]
@@ -115,5 +136,8 @@ mod tests {
         assert_eq!(classes.resolve(&name("a")), Ok(1));
         assert!(classes.resolve(&name("c")).unwrap_err().contains("not one of"));
         assert!(classes.resolve(&Label::Number(2)).unwrap_err().contains("only 2"));
+        let many: Vec<String> = (0..100_000).map(|class| class.to_string()).collect();
+        let error = Classes::new(Some(&many), [].iter()).resolve(&name("c")).unwrap_err();
+        assert!(error.contains("and 99980 more") && error.len() < 300, "{error}");
     }
 }

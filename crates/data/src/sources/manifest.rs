@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{FilePlace, Files, gather, item};
 use super::{OpenSource, Opening, labels::Label};
-use crate::{DataConfig, DataError, Source, TemplateKind};
+use crate::{DataConfig, DataError, Source, TemplateKind, plain};
+
+/// The longest line, in bytes.
+const MAX_LINE: u64 = 1 << 20;
 
 /// `type = "manifest"`: a `.csv` or `.tsv` file with a header, or a `.jsonl` file with an object per line. The column
 /// `image` is needed; `class` (a number or a name), `caption` and `template` are used where they are; others are passed
@@ -58,7 +61,7 @@ impl OpenSource for ManifestConfig {
 impl ManifestConfig {
     fn open(&self, path: &Path, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
         let folder = path.parent().unwrap_or(Path::new(""));
-        let found = gather(read(path)?.into_iter().map(|row| {
+        let items = read(path)?.into_iter().map(|row| {
             let template = self.template.as_ref().and(row.template).filter(|path| !path.is_empty());
             let place = FilePlace {
                 image: folder.join(&row.image),
@@ -66,7 +69,8 @@ impl ManifestConfig {
                 caption: row.caption.filter(|caption| !caption.is_empty()),
             };
             item(row.image, place, row.class.and_then(normal))
-        }));
+        });
+        let found = gather(items, Vec::new());
         Ok(Arc::new(Files::new(path, found, self.template.clone(), opening)?))
     }
 }
@@ -80,7 +84,7 @@ fn normal(label: Label) -> Option<Label> {
 }
 
 fn read(path: &Path) -> Result<Vec<Row>, DataError> {
-    let file = File::open(path).map_err(DataError::io(path))?;
+    let file = Lines::new(plain::open(path)?.0);
     let wrong = |reason: String| DataError::Source { path: path.into(), reason };
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("csv") => read_table(file, b',').map_err(|error| wrong(error.to_string())),
@@ -90,11 +94,41 @@ fn read(path: &Path) -> Result<Vec<Row>, DataError> {
     }
 }
 
-fn read_table(file: File, delimiter: u8) -> Result<Vec<Row>, csv::Error> {
-    csv::ReaderBuilder::new().delimiter(delimiter).from_reader(file).deserialize().collect()
+/// A file whose lines are no longer than [`MAX_LINE`], so that one without line ends is not taken into memory as a whole.
+struct Lines {
+    file: File,
+    /// Bytes since the last end of a line.
+    open: u64,
 }
 
-fn read_lines(file: File) -> Result<Vec<Row>, String> {
+impl Lines {
+    fn new(file: File) -> Self {
+        Self { file, open: 0 }
+    }
+}
+
+impl Read for Lines {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.open = match buffer[..count].iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => (count - end - 1) as u64,
+            None => self.open + count as u64,
+        };
+        match self.open > MAX_LINE {
+            true => Err(io::Error::other(format!("a line has more than {MAX_LINE} bytes; is it a manifest?"))),
+            false => Ok(count),
+        }
+    }
+}
+
+fn read_table(file: Lines, delimiter: u8) -> Result<Vec<Row>, csv::Error> {
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(file);
+    // Rows are read without headers, where these cannot be read.
+    reader.headers()?;
+    reader.deserialize().collect()
+}
+
+fn read_lines(file: Lines) -> Result<Vec<Row>, String> {
     let mut rows = Vec::new();
     for (number, line) in BufReader::new(file).lines().enumerate() {
         let line = line.map_err(|error| format!("line {}: {error}", number + 1))?;

@@ -17,7 +17,9 @@ pub use pairs::PairsConfig;
 pub use shapes::ShapesConfig;
 pub use tar::TarConfig;
 
-use crate::{DataConfig, DataError, Source, TemplateKind};
+pub(crate) use labels::by_name;
+
+use crate::{DataConfig, DataError, PictureReader, Source, TemplateKind};
 
 vqkit_config::tagged! {
     /// The table `[data.source]`: which kind of source, and its keys.
@@ -66,6 +68,8 @@ pub(crate) struct Opening {
     pub root: PathBuf,
     /// The classes that may occur, where they are known beforehand.
     pub class_names: Option<Vec<String>>,
+    /// What reads the pictures.
+    pub reader: PictureReader,
     /// The whole section.
     pub data: DataConfig,
 }

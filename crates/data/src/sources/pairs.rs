@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::files::{FilePlace, Files, gather, images_under, item};
+use super::files::{FilePlace, Files, Listing, gather, images_under, item};
 use super::{OpenSource, Opening};
 use crate::{BadFile, DataConfig, DataError, Source, TemplateKind};
 
@@ -57,15 +57,17 @@ impl PairsConfig {
     fn open(&self, folder: &Path, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
         let (images, templates) = (folder.join(&self.images), folder.join(&self.templates));
         let by_stem: BTreeMap<String, String> =
-            images_under(&templates)?.into_iter().map(|path| (stem(&path).to_owned(), path)).collect();
-        let found = gather(images_under(&images)?.into_iter().map(|path| {
+            images_under(&templates)?.paths.into_iter().map(|path| (stem(&path).to_owned(), path)).collect();
+        let Listing { paths, rejected } = images_under(&images)?;
+        let items = paths.into_iter().map(|path| {
             let image = images.join(&path);
             let Some(template) = by_stem.get(stem(&path)).map(|path| templates.join(path)) else {
                 let reason = format!("has no template of the same name in {}", templates.display());
                 return Err(BadFile { key: image.display().to_string(), reason });
             };
             item(stem(&path).to_owned(), FilePlace { image, template: Some(template), caption: None }, None)
-        }));
+        });
+        let found = gather(items, rejected);
         Ok(Arc::new(Files::new(folder, found, Some(self.template.clone()), opening)?))
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{OpenSource, Opening};
 use crate::{
-    DataConfig, DataError, Facts, Sample, Source, TemplateKind,
+    DataConfig, DataError, Facts, Held, PictureReader, Sample, Source, TemplateKind,
     shapes::{Scene, Shape, Size},
 };
 
@@ -61,27 +61,32 @@ impl OpenSource for ShapesConfig {
     }
 
     fn train(&self, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
-        Ok(Arc::new(Shapes::new(self, 0..self.count.into(), opening.data.image_size)))
+        Ok(Arc::new(Shapes::new(self, 0..self.count.into(), opening)))
     }
 
     fn held_out(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
         let indices = u64::from(self.count)..u64::from(self.count) + u64::from(self.held_out_count);
         Ok(match indices.is_empty() {
             true => None,
-            false => Some(Arc::new(Shapes::new(self, indices, opening.data.image_size))),
+            false => Some(Arc::new(Shapes::new(self, indices, opening))),
         })
     }
 }
+
+/// Bytes per pixel that drawing takes: three numbers of 64 bits, and what comes out.
+const DRAWING: u64 = 28;
 
 struct Shapes {
     config: ShapesConfig,
     indices: Range<u64>,
     size: u32,
+    reader: PictureReader,
     facts: Facts,
 }
 
 impl Shapes {
-    fn new(config: &ShapesConfig, indices: Range<u64>, size: u32) -> Self {
+    fn new(config: &ShapesConfig, indices: Range<u64>, opening: &Opening) -> Self {
+        let size = opening.data.image_size;
         let ShapesConfig { seed, max_objects, single, .. } = config;
         let meaning = format!("shapes 1 {seed} {max_objects} {single:?} {indices:?} {size}");
         let facts = Facts {
@@ -92,7 +97,7 @@ impl Shapes {
             rejected: Vec::new(),
             fingerprint: blake3::hash(meaning.as_bytes()).to_hex().to_string(),
         };
-        Self { config: config.clone(), indices, size, facts }
+        Self { config: config.clone(), indices, size, reader: opening.reader.clone(), facts }
     }
 
     fn scene(&self, index: usize) -> Scene {
@@ -110,7 +115,18 @@ impl Source for Shapes {
         Ok(Some(self.scene(index).caption()))
     }
 
-    fn get(&self, index: usize) -> Result<Sample, DataError> {
+    fn hold(&self, index: usize) -> Result<Held<Sample>, DataError> {
+        let area = u64::from(self.size) * u64::from(self.size);
+        self.reader.make(area * DRAWING, || self.draw(index))
+    }
+
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+}
+
+impl Shapes {
+    fn draw(&self, index: usize) -> Result<Sample, DataError> {
         let scene = self.scene(index);
         let index = self.indices.start + index as u64;
         let drawn = scene.draw(self.size)?;
@@ -121,9 +137,5 @@ impl Source for Shapes {
             caption: Some(scene.caption()),
             template: Some(drawn.template),
         })
-    }
-
-    fn facts(&self) -> &Facts {
-        &self.facts
     }
 }

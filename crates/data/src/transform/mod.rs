@@ -1,6 +1,6 @@
 //! From a decoded sample to the values that a model sees.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use fast_image_resize::{
     FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
@@ -133,8 +133,8 @@ impl Transform {
             (TemplateKind::Labels(map), Pixels::Gray8(labels)) => write_labels(name, labels, map, &mut values)?,
             (TemplateKind::Labels(_), _) => return Err(no_labels(name)),
             (TemplateKind::Depth(_), _) => stretch(&depths(picture), &depths(picture), &mut values),
-            (TemplateKind::Picture(_), _) => planes::<3>(&picture.to_rgb8(), &mut values),
-            (TemplateKind::Gray(_), _) => planes::<1>(&picture.to_gray8(), &mut values),
+            (TemplateKind::Picture(_), _) => planes::<3>(&picture.rgb8(), &mut values),
+            (TemplateKind::Gray(_), _) => planes::<1>(&picture.gray8(), &mut values),
         }
         Ok(values)
     }
@@ -184,7 +184,7 @@ impl Transform {
             }
             _ => {
                 let square =
-                    self.square(picture, &picture.to_gray8(), PixelType::U8, filter, cut, self.size, workspace)?;
+                    self.square(picture, &picture.gray8(), PixelType::U8, filter, cut, self.size, workspace)?;
                 out.chunks_exact_mut(square.len()).for_each(|plane| planes::<1>(&square, plane));
             }
         }
@@ -213,13 +213,13 @@ impl Transform {
             TemplateKind::Depth(_) => self.write_depth(picture, cut, workspace, out),
             TemplateKind::Picture(_) => {
                 let filter = convolution(self.filter);
-                let square = self.square(picture, &picture.to_rgb8(), PixelType::U8x3, filter, cut, size, workspace)?;
+                let square = self.square(picture, &picture.rgb8(), PixelType::U8x3, filter, cut, size, workspace)?;
                 planes::<3>(&square, out);
                 Ok(())
             }
             TemplateKind::Gray(_) => {
                 let filter = convolution(self.filter);
-                let square = self.square(picture, &picture.to_gray8(), PixelType::U8, filter, cut, size, workspace)?;
+                let square = self.square(picture, &picture.gray8(), PixelType::U8, filter, cut, size, workspace)?;
                 planes::<1>(&square, out);
                 Ok(())
             }
@@ -235,7 +235,8 @@ impl Transform {
         out: &mut [f32],
     ) -> Result<(), DataError> {
         let depths = depths(picture);
-        let bytes: Vec<u8> = depths.iter().flat_map(|depth| depth.to_ne_bytes()).collect();
+        let mut bytes = Vec::with_capacity(2 * depths.len());
+        bytes.extend(depths.iter().flat_map(|depth| depth.to_ne_bytes()));
         let filter = convolution(Filter::Bilinear);
         let square = self.square(picture, &bytes, PixelType::U16, filter, cut, self.template_size, workspace)?;
         let cut: Vec<u16> = square.chunks_exact(2).map(|bytes| u16::from_ne_bytes([bytes[0], bytes[1]])).collect();
@@ -278,10 +279,10 @@ fn no_labels(name: &str) -> DataError {
     DataError::bad(name, "its label map is not 8-bit grey or palette indices")
 }
 
-fn depths(picture: &Picture) -> Vec<u16> {
+fn depths(picture: &Picture) -> Cow<'_, [u16]> {
     match picture.pixels() {
-        Pixels::Gray16(values) => values.clone(),
-        _ => picture.to_gray8().into_iter().map(|value| u16::from(value) * 257).collect(),
+        Pixels::Gray16(values) => Cow::Borrowed(values),
+        _ => picture.gray8().iter().map(|value| u16::from(*value) * 257).collect(),
     }
 }
 

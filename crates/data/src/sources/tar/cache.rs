@@ -1,27 +1,35 @@
 //! Indices of large archives, kept in the user's cache folder so that they are built once.
 
 use std::{
-    env, fs,
-    fs::File,
+    env,
+    fs::{self, File, Metadata},
     io,
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
 
-use super::index::Index;
-use crate::DataError;
+use tar::Header;
+
+use super::{
+    end,
+    index::{BLOCK, Index, Member, Span},
+};
+use crate::{DataError, plain};
 
 /// Archives smaller than this are read anew each time, which takes no longer than looking them up.
 const MIN_BYTES: u64 = 64 << 20;
 
 /// Part of the cache's key; a change of [`Index`] raises it.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-/// The index of the archive: from the cache where it is there and the archive's path, size and time are unchanged, else
-/// by a scan. A cache that cannot be read or written does no harm.
+/// Members of a cached index whose headers are looked at anew.
+const LOOKED_AT: usize = 64;
+
+/// The index of the archive: from the cache where it is there, the archive is the same file by all that the system says of it, and its
+/// end and some of its members still stand where they stood; else by a scan. A cache that cannot be read or written does no harm.
 pub(super) fn index(path: &Path, file: &File) -> Result<Index, DataError> {
     let place = cached_at(path, file);
-    if let Some(index) = place.as_deref().and_then(load) {
+    if let Some(index) = place.as_deref().and_then(load).filter(|index| is_of(index, file)) {
         return Ok(index);
     }
     let index = Index::scan(path, file)?;
@@ -36,9 +44,44 @@ fn cached_at(path: &Path, file: &File) -> Option<PathBuf> {
     let about = file.metadata().ok().filter(|about| about.len() >= MIN_BYTES)?;
     let time = about.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
     let path = fs::canonicalize(path).ok()?;
-    let key = format!("{VERSION}\0{}\0{}\0{}", path.display(), about.len(), time.as_nanos());
+    let key = format!("{VERSION}\0{}\0{}\0{}\0{}", path.display(), about.len(), time.as_nanos(), identity(&about));
     let name = blake3::hash(key.as_bytes()).to_hex();
     Some(cache_folder()?.join("vqkit").join("tar-index").join(format!("{}.json", &name[..32])))
+}
+
+/// What changes with every change of a file, and cannot be set back as its time can.
+#[cfg(unix)]
+fn identity(about: &Metadata) -> String {
+    use std::os::unix::fs::MetadataExt;
+    format!("{} {} {} {}", about.dev(), about.ino(), about.ctime(), about.ctime_nsec())
+}
+
+#[cfg(not(unix))]
+fn identity(_about: &Metadata) -> String {
+    String::new()
+}
+
+/// Whether an index may be that of this file: all its members lie inside, some of them begin where it says, and nothing stands behind
+/// its end. Files can change without a trace in their times, as a disk that failed leaves them.
+fn is_of(index: &Index, file: &File) -> bool {
+    let Ok(len) = file.metadata().map(|about| about.len()) else { return false };
+    let spans = |member: &Member| [Some(member.image), member.caption, member.json].into_iter().flatten();
+    let inside = |span: Span| span.offset >= BLOCK && span.offset.checked_add(span.len).is_some_and(|stop| stop <= len);
+    let step = index.members.len().div_ceil(LOOKED_AT).max(1);
+    let mut some = index.members.iter().step_by(step).chain(index.members.last());
+    index.members.iter().flat_map(spans).all(inside)
+        && some.all(|member| begins(file, member.image))
+        && end::check(file, index.end, len).is_ok()
+}
+
+/// Whether a header of a member of this size stands before it.
+fn begins(file: &File, span: Span) -> bool {
+    let block = plain::read_at(file, span.offset - BLOCK, BLOCK).unwrap_or_default();
+    let mut header = Header::new_old();
+    block.len() == header.as_bytes().len() && {
+        header.as_mut_bytes().copy_from_slice(&block);
+        header.as_bytes().iter().any(|byte| *byte != 0) && header.cksum().is_ok()
+    }
 }
 
 fn cache_folder() -> Option<PathBuf> {
@@ -61,10 +104,7 @@ fn store(place: &Path, index: &Index) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sources::{
-        labels::Label,
-        tar::index::{Member, Span},
-    };
+    use crate::sources::labels::Label;
 
     #[test]
     fn an_index_comes_back_as_it_was() {
@@ -79,7 +119,7 @@ mod tests {
             json: None,
             json_caption: false,
         };
-        let index = Index { members: vec![member], rejected: vec![] };
+        let index = Index { members: vec![member], rejected: vec![], end: 1024 };
         let place = folder.path().join("deep/index.json");
         store(&place, &index).unwrap();
         assert_eq!(load(&place), Some(index));

@@ -1,15 +1,17 @@
 //! One pass over the headers of an archive: which samples there are, and where their bytes lie.
 
 use std::{
+    cell::Cell,
     fs::File,
-    io,
+    io::{self, Read, Seek, SeekFrom},
     path::{Component, Path},
 };
 
 use serde::{Deserialize, Serialize};
 use tar::{Archive, Entry, EntryType};
 
-use crate::{BadFile, DataError, sources::labels::Label};
+use super::end;
+use crate::{BadFile, DataError, plain, sources::labels::Label};
 
 /// Extensions of images inside archives.
 const IMAGES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
@@ -18,7 +20,10 @@ const IMAGES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 const MAX_TEXT: u64 = 1 << 20;
 
 /// The size of a tar record; members begin at its multiples, and one of zeros marks the end.
-const BLOCK: u64 = 512;
+pub(super) const BLOCK: u64 = 512;
+
+/// The most that a member's headers take, in bytes: its name may be long, and have attributes.
+const MAX_HEADERS: u64 = 1 << 20;
 
 /// A range of bytes of the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +49,8 @@ pub(super) struct Member {
 pub(super) struct Index {
     pub members: Vec<Member>,
     pub rejected: Vec<BadFile>,
+    /// Where the mark of the end begins.
+    pub end: u64,
 }
 
 /// What is used of a `.json` member.
@@ -67,22 +74,45 @@ impl Index {
     /// Reads the headers of `file`, which is at its beginning, and its class labels.
     ///
     /// # Errors
-    /// [`DataError::Source`] where the archive is truncated, is compressed, or is no tar archive.
+    /// [`DataError::Source`] where the archive is truncated, is compressed, is no tar archive, was overwritten with zeros, or goes on
+    /// behind its end.
     pub(super) fn scan(path: &Path, file: &File) -> Result<Self, DataError> {
         let wrong = |reason: String| DataError::Source { path: path.into(), reason };
         let end = file.metadata().map_err(DataError::io(path))?.len();
-        if file.metadata().is_ok_and(|about| about.is_dir()) {
-            return Err(wrong("is a folder; an archive was expected".into()));
-        }
         refuse_compressed(file).map_err(wrong)?;
-        let mut archive = Archive::new(file);
+        let read = Cell::new(0);
+        let mut archive = Archive::new(Headers { file, read: &read });
         let mut scan = Scan { file, end, next: 0, group: Group::default(), index: Self::default() };
         for entry in archive.entries_with_seek().map_err(|error| wrong(error.to_string()))? {
+            read.set(0);
             let entry = entry
                 .map_err(|error| wrong(format!("is no sound tar archive: {error}, at byte {} of {end}", scan.next)))?;
             scan.take(&entry).map_err(wrong)?;
         }
         scan.finish().map_err(wrong)
+    }
+}
+
+/// An archive whose headers are read one after the other, and none of which may be endless.
+struct Headers<'a> {
+    file: &'a File,
+    read: &'a Cell<u64>,
+}
+
+impl Read for Headers<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.read.set(self.read.get() + count as u64);
+        match self.read.get() > MAX_HEADERS {
+            true => Err(invalid(format!("a member has more than {MAX_HEADERS} bytes of headers"))),
+            false => Ok(count),
+        }
+    }
+}
+
+impl Seek for Headers<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
     }
 }
 
@@ -95,7 +125,7 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
-    fn take(&mut self, entry: &Entry<'_, &File>) -> Result<(), String> {
+    fn take(&mut self, entry: &Entry<'_, Headers>) -> Result<(), String> {
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let span = Span { offset: entry.raw_file_position(), len: entry.size() };
         let stop = span.offset.saturating_add(span.len);
@@ -166,11 +196,9 @@ impl Scan<'_> {
 
     fn finish(mut self) -> Result<Index, String> {
         self.close();
-        let mark = Span { offset: self.next, len: BLOCK };
-        if read(self.file, mark).ok().is_some_and(|block| block.iter().all(|&byte| byte == 0)) {
-            return Ok(self.index);
-        }
-        Err(format!("is truncated: it stops at byte {} without the mark of its end; fetch it again", self.end))
+        end::check(self.file, self.next, self.end)?;
+        self.index.end = self.next;
+        Ok(self.index)
     }
 }
 
@@ -204,7 +232,8 @@ pub(super) fn read_text(file: &File, span: Span) -> io::Result<String> {
     if span.len > MAX_TEXT {
         return Err(invalid(format!("its label or caption has {} bytes, more than {MAX_TEXT}", span.len)));
     }
-    String::from_utf8(read(file, span)?).map_err(|_| invalid("its label or caption is not UTF-8 text".into()))
+    String::from_utf8(plain::read_at(file, span.offset, span.len)?)
+        .map_err(|_| invalid("its label or caption is not UTF-8 text".into()))
 }
 
 /// The fields that are used of a `.json` member.
@@ -216,30 +245,8 @@ fn invalid(reason: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 
-/// The bytes of `span`, whatever position the file is at.
-pub(super) fn read(file: &File, span: Span) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; span.len as usize];
-    #[cfg(unix)]
-    std::os::unix::fs::FileExt::read_exact_at(file, &mut bytes, span.offset)?;
-    #[cfg(windows)]
-    for_windows(file, &mut bytes, span.offset)?;
-    Ok(bytes)
-}
-
-#[cfg(windows)]
-fn for_windows(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-    let mut done = 0;
-    while done < bytes.len() {
-        match std::os::windows::fs::FileExt::seek_read(file, &mut bytes[done..], offset + done as u64)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => done += count,
-        }
-    }
-    Ok(())
-}
-
 fn refuse_compressed(file: &File) -> Result<(), String> {
-    let head = read(file, Span { offset: 0, len: 4 }).unwrap_or_default();
+    let head = plain::read_at(file, 0, 4).unwrap_or_default();
     match head.as_slice() {
         [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd] | [b'B', b'Z', b'h', _] | [0xfd, b'7', b'z', b'X'] => {
             Err("is compressed, which allows no random access; uncompress it first".into())

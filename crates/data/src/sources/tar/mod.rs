@@ -2,6 +2,7 @@
 
 mod braces;
 mod cache;
+mod end;
 mod index;
 
 use std::{
@@ -14,9 +15,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use self::index::{Index, Span};
-use super::catalogue::{Catalogue, Found, Item};
+use super::catalogue::{Catalogue, Entry, Found, Item};
 use super::{OpenSource, Opening};
-use crate::{DataConfig, DataError, Facts, Sample, Source, decode};
+use crate::{DataConfig, DataError, Facts, Held, PictureReader, Sample, Source, budget::Reservation, plain};
 
 /// `type = "tar"`: uncompressed tar archives in WebDataset layout. The files of one sample follow each other and share
 /// their name up to the first dot: an image (`.jpg`, `.jpeg`, `.png` or `.webp`), its class (`.cls`: a number or a name), its
@@ -70,6 +71,7 @@ struct TarPlace {
 struct TarShards {
     shards: Vec<File>,
     catalogue: Catalogue<TarPlace>,
+    reader: PictureReader,
 }
 
 impl TarShards {
@@ -77,7 +79,7 @@ impl TarShards {
         let mut found = Found { items: Vec::new(), rejected: Vec::new() };
         let mut shards = Vec::with_capacity(paths.len());
         for (shard, path) in paths.iter().enumerate() {
-            let file = File::open(path).map_err(DataError::io(path))?;
+            let (file, _) = plain::open(path)?;
             let index = cache::index(path, &file)?;
             add(&mut found, index, path, shard);
             shards.push(file);
@@ -87,14 +89,16 @@ impl TarShards {
             (true, Some(path)) => {
                 Err(DataError::Source { path: path.clone(), reason: "holds no sample that can be used".into() })
             }
-            _ => Ok(Self { shards, catalogue }),
+            _ => Ok(Self { shards, catalogue, reader: opening.reader.clone() }),
         }
     }
 
-    fn image(&self, index: usize) -> Result<Vec<u8>, DataError> {
-        let entry = &self.catalogue.entries[index];
-        let bytes = index::read(&self.shards[entry.place.shard], entry.place.image);
-        bytes.map_err(|error| DataError::bad(entry.name.as_str(), error.to_string()))
+    /// The bytes of an image, and room for them.
+    fn image(&self, entry: &Entry<TarPlace>) -> Result<(Vec<u8>, Reservation), DataError> {
+        let (TarPlace { shard, image, .. }, name) = (&entry.place, entry.name.as_str());
+        let room = self.reader.room_for_file(image.len).map_err(|reason| DataError::bad(name, reason))?;
+        let bytes = plain::read_at(&self.shards[*shard], image.offset, image.len);
+        Ok((bytes.map_err(|error| DataError::bad(name, error.to_string()))?, room))
     }
 
     fn caption(&self, place: &TarPlace) -> io::Result<Option<String>> {
@@ -112,17 +116,14 @@ impl Source for TarShards {
         self.catalogue.entries.len()
     }
 
-    fn get(&self, index: usize) -> Result<Sample, DataError> {
+    fn hold(&self, index: usize) -> Result<Held<Sample>, DataError> {
         let entry = &self.catalogue.entries[index];
-        let place = &entry.place;
         let failed = |error: io::Error| DataError::bad(entry.name.as_str(), error.to_string());
-        let bytes = self.image(index)?;
-        Ok(Sample {
-            key: entry.key.clone(),
-            image: decode(&bytes, &entry.name)?,
-            class: entry.class,
-            caption: self.caption(place).map_err(failed)?,
-            template: None,
+        let (bytes, _room) = self.image(entry)?;
+        let caption = self.caption(&entry.place);
+        self.reader.decode(&bytes, &entry.name)?.map(|image| {
+            let caption = caption.map_err(failed)?;
+            Ok(Sample { key: entry.key.clone(), image, class: entry.class, caption, template: None })
         })
     }
 
@@ -131,7 +132,8 @@ impl Source for TarShards {
     }
 
     fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, DataError> {
-        self.image(index).map(Some)
+        let (bytes, _room) = self.image(&self.catalogue.entries[index])?;
+        Ok(Some(bytes))
     }
 
     fn caption(&self, index: usize) -> Result<Option<String>, DataError> {
