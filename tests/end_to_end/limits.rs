@@ -14,7 +14,8 @@ use vqkit_torch::weights;
 use crate::vqkit::{SMALL, fail, recipe, run, shared_run, stderr, text};
 
 /// Signs of a panic, and of what libtorch says to those who work on it.
-const INSIDES: [&str; 6] = ["panicked", "bug in vqkit", "Exception raised from", "frame #", "stack backtrace", "RUST_BACKTRACE"];
+const INSIDES: [&str; 6] =
+    ["panicked", "bug in vqkit", "Exception raised from", "frame #", "stack backtrace", "RUST_BACKTRACE"];
 
 #[test]
 fn counts_and_numbers_at_the_end_of_their_range_are_answered() {

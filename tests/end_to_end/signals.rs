@@ -67,10 +67,11 @@ fn any_verb_leaves_at_any_signal_with_130_and_nothing_half_made() {
     let folder = tempfile::tempdir().unwrap();
     let run = train_small(folder.path());
     let (run, images) = (text(&run), many_images(folder.path()));
+    let picture = format!("{images}/00000.png");
     let long = ["-n", "100000", "--batch-size", "5000", "-o", "OUT"];
     let calls: [&[&str]; 6] = [
         &[&["sample", run], &long[..]].concat(),
-        &[&["complete", run, &format!("{images}/00000.png"), "--keep", "top=0.5"], &long[..]].concat(),
+        &[&["complete", run, &picture, "--keep", "top=0.5"], &long[..]].concat(),
         &["tokenize", run, &images, "-o", "OUT"],
         &["reconstruct", run, &images, "-o", "OUT"],
         &["evaluate", "--real", &images, "--fake", &images, "--features", "vgg-cifar10"],
@@ -139,7 +140,7 @@ fn a_measurement_that_is_left_is_owed_and_taken_first_on_resume() {
     let folder = tempfile::tempdir().unwrap();
     let (recipe, run) = (recipe(folder.path(), SMALL), folder.path().join("run"));
     // Measuring takes far longer than training.
-    let long = ["--set", "data.source.held_out_count=60000", "--set", "tokenizer.train.evaluate_samples=60000"];
+    let long = ["--set", "data.source.held_out_count=8000", "--set", "tokenizer.train.evaluate_samples=8000"];
     let call = [&["train", &recipe, "--run", text(&run), "--stage", "tokenizer", "--resume"], &long[..]].concat();
     let mut child = spawn(&call);
     wait_for(&run.join("tokenizer/checkpoint-0000015"), &mut child);

@@ -156,7 +156,12 @@ pub fn run(run: &mut Run, recipe: &Recipe, data: &Dataset, only: Option<&str>, c
             say(format_args!("{name:>10} done already"));
             continue;
         }
-        let output = stage.run(run, recipe, data, context)?;
+        let output =
+            stage.run(run, recipe, data, context).map_err(|error| match run.home().and_then(|home| home.check()) {
+                // Whatever else went wrong followed from that.
+                Err(PipelineError::Artifact { path, reason }) => PipelineError::Artifact { path, reason },
+                _ => error,
+            })?;
         run.finish(&name, output)?;
     }
     Ok(())

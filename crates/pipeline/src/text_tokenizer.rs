@@ -21,6 +21,9 @@ use crate::{
 /// What stands for a character that no caption of the training data has.
 const UNKNOWN: &str = "<unk>";
 
+/// Bytes of a `tokenizer.json`, at most.
+const LONGEST: u64 = 1 << 28;
+
 /// Turns text into `<start> ids <end>` of at most so many tokens, padding in front.
 ///
 /// `<start>` and `<end>` are the two ids behind the tokenizer's own, so that any `tokenizer.json` will do; special tokens of its own are
@@ -68,7 +71,8 @@ impl TextTokenizer {
     /// When it is not there, or is no such file.
     pub fn read(path: &Path, length: usize) -> Result<Self> {
         let bad = |error: tokenizers::Error| PipelineError::artifact(path, format!("not a tokenizer.json: {error}"));
-        let mut tokenizer = tokenizers::Tokenizer::from_file(path).map_err(bad)?;
+        let text = files::read_text(path, LONGEST)?;
+        let mut tokenizer = text.parse::<tokenizers::Tokenizer>().map_err(bad)?;
         tokenizer.with_truncation(None).map_err(bad)?;
         tokenizer.with_padding(None);
         Ok(Self { tokenizer, length })

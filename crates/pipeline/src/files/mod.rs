@@ -66,12 +66,21 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     write(path, text.as_bytes())
 }
 
+/// The text of a plain file of at most so many bytes.
+///
+/// # Errors
+/// When it cannot be read, is a folder, a device or a pipe, is longer, or is no UTF-8.
+pub fn read_text(path: &Path, longest: u64) -> Result<String> {
+    let bytes = vqkit_data::read_file(path, longest)?;
+    String::from_utf8(bytes).map_err(|_| PipelineError::artifact(path, "is not UTF-8 text"))
+}
+
 /// Reads a JSON file.
 ///
 /// # Errors
-/// When it cannot be read, or holds something else.
+/// As [`read_text`]; when it holds something else.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = fs::read_to_string(path).map_err(|source| PipelineError::io("read", path, source))?;
+    let text = read_text(path, LONGEST_JSON)?;
     serde_json::from_str(&text).map_err(|source| PipelineError::Json { path: path.to_owned(), source })
 }
 
@@ -96,6 +105,9 @@ pub fn open_own(path: &Path, options: &mut OpenOptions) -> Result<File> {
         false => PipelineError::io("open", path, source),
     })
 }
+
+/// Bytes of a JSON file, at most: some millions of samples.
+const LONGEST_JSON: u64 = 1 << 32;
 
 /// What is wrong with a link inside a run.
 const LINK: &str =

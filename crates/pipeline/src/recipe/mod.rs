@@ -9,13 +9,13 @@ mod tokenizer;
 mod train;
 
 use std::{
-    fs,
+    io,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Document, Section};
-use vqkit_data::DataConfig;
+use vqkit_data::{DataConfig, DataError};
 use vqkit_priors::PriorConfig;
 
 pub use self::{
@@ -30,7 +30,11 @@ pub use self::{
 use crate::{
     domain::Domain,
     error::{PipelineError, Result},
+    files,
 };
+
+/// Bytes of a recipe, at most.
+const LONGEST: u64 = 1 << 24;
 
 /// Everything that may stand at the top of a recipe.
 const KEYS: [&str; 11] = [
@@ -106,9 +110,11 @@ impl Recipe {
     /// For a file that cannot be read, a key that is unknown, missing or ill-typed, and a value that makes no sense;
     /// each message names file, line and key.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
-        let text = fs::read_to_string(path).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => PipelineError::Usage(format!("there is no recipe {}", path.display())),
-            _ => PipelineError::io("read", path, source),
+        let text = files::read_text(path, LONGEST).map_err(|error| match error {
+            PipelineError::Data(DataError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                PipelineError::Usage(format!("there is no recipe {}", path.display()))
+            }
+            error => error,
         })?;
         Self::parse(&path.display().to_string(), &text, overrides)
     }

@@ -1,10 +1,10 @@
 //! The part of a picture that is kept, and completed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
-use vqkit_data::{Color, DataConfig, Picture, Pixels, Transform};
+use vqkit_data::{Color, DataConfig, Picture, PictureReader, Pixels, Transform};
 use vqkit_priors::Given;
 use vqkit_torch::TokenGrid;
 
@@ -73,7 +73,7 @@ impl Keep {
     /// # Errors
     /// When a picture cannot be read, the mask has another size, or no token is kept.
     pub fn of_image(&self, recipe: &Recipe, painter: &Painter, context: &Context) -> Result<Kept> {
-        let picture = read(&self.image, "IMAGE")?;
+        let picture = read(&self.image, "IMAGE", recipe)?;
         let transform = Transform::new(&recipe.data);
         let (size, channels) = (transform.size() as i64, transform.channels() as i64);
         let refuse = |error: vqkit_data::DataError| PipelineError::Usage(format!("{}: {error}", self.image.display()));
@@ -121,8 +121,8 @@ impl Side {
 }
 
 /// A mask goes the way of its picture: cut out and resized alike.
-fn masked(path: &std::path::Path, recipe: &Recipe, picture: &Picture) -> Result<Tensor> {
-    let mask = read(path, "--mask")?;
+fn masked(path: &Path, recipe: &Recipe, picture: &Picture) -> Result<Tensor> {
+    let mask = read(path, "--mask", recipe)?;
     let (found, wanted) = ([mask.width(), mask.height()], [picture.width(), picture.height()]);
     if found != wanted {
         let message = format!(
@@ -143,11 +143,8 @@ fn masked(path: &std::path::Path, recipe: &Recipe, picture: &Picture) -> Result<
     Ok(values.gt(0.0).to_kind(Kind::Float))
 }
 
-fn read(path: &std::path::Path, what: &str) -> Result<Picture> {
-    let shown = path.display();
-    let bytes =
-        std::fs::read(path).map_err(|error| PipelineError::Usage(format!("{what}: cannot read {shown}: {error}")))?;
-    let picture = vqkit_data::decode(&bytes, &shown.to_string());
+fn read(path: &Path, what: &str, recipe: &Recipe) -> Result<Picture> {
+    let picture = PictureReader::new(&recipe.data).read(path);
     picture.map_err(|error| PipelineError::Usage(format!("{what}: {error}")))
 }
 

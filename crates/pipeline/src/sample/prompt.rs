@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
-use vqkit_data::{DataError, Dataset, Sample, TemplateKind, TemplateReader, View};
+use vqkit_data::{DataError, Dataset, PictureReader, Sample, TemplateReader, View};
 use vqkit_priors::{Condition, Text};
 use vqkit_torch::{TokenGrid, Tokens};
 use vqkit_vqvae::Tokenizer;
@@ -321,13 +321,12 @@ impl Prompter<'_> {
         let reader = self.reader()?;
         let usage = |error: DataError| PipelineError::Usage(format!("{flag}: {error}"));
         let name = path.display().to_string();
-        let bytes = std::fs::read(path)
-            .map_err(|error| PipelineError::Usage(format!("{flag}: cannot read {name}: {error}")))?;
+        let files = PictureReader::new(&self.recipe.data);
         let large = size.map(|side| side * reader.size() as u32 / image_size);
         let values = match flag {
-            "--template-of" => reader.derive(&vqkit_data::decode(&bytes, &name).map_err(usage)?),
+            "--template-of" => reader.derive(&files.read(path).map_err(usage)?),
             _ => {
-                let picture = decode(&bytes, &name, reader.kind()).map_err(usage)?;
+                let picture = files.read_template(path, reader.kind()).map_err(usage)?;
                 match is_trained_size {
                     true => reader.read(&name, &picture),
                     false => reader.read_large(&name, &picture, large),
@@ -397,13 +396,5 @@ fn held_out(data: Option<&Dataset>) -> Result<&View> {
              or give every condition"
                 .into(),
         )),
-    }
-}
-
-/// Label maps may be palettes, whose indices are the labels.
-fn decode(bytes: &[u8], name: &str, kind: &TemplateKind) -> Result<vqkit_data::Picture, DataError> {
-    match kind {
-        TemplateKind::Labels(_) => vqkit_data::decode_labels(bytes, name),
-        _ => vqkit_data::decode(bytes, name),
     }
 }
