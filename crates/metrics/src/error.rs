@@ -31,5 +31,11 @@ pub enum MetricsError {
     },
     /// libtorch refused.
     #[error(transparent)]
-    Torch(#[from] tch::TchError),
+    Torch(#[from] vqkit_torch::LibtorchError),
+}
+
+impl From<tch::TchError> for MetricsError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(error.into())
+    }
 }

@@ -60,7 +60,13 @@ pub enum PriorError {
     Autograd(#[from] vqkit_torch::TorchError),
     /// libtorch refused.
     #[error(transparent)]
-    Torch(#[from] tch::TchError),
+    Torch(#[from] vqkit_torch::LibtorchError),
+}
+
+impl From<tch::TchError> for PriorError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(error.into())
+    }
 }
 
 impl PriorError {

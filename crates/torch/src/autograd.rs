@@ -146,6 +146,7 @@ pub fn checkpoint(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::LibtorchError;
     use tch::{Device, Kind};
 
     fn random(shape: &[i64]) -> Tensor {
@@ -202,7 +203,7 @@ mod tests {
     #[test]
     fn errors_and_panics_of_a_backward_pass_fail_the_way_back() {
         let x = random(&[2]);
-        let fail = |_: &[Option<Tensor>]| Err(TorchError::Libtorch("no way back".into()));
+        let fail = |_: &[Option<Tensor>]| Err(LibtorchError::new("no way back").into());
         let panic = |_: &[Option<Tensor>]| panic!("no way back");
         let few = |_: &[Option<Tensor>]| Ok(vec![]);
         let error = |backward: shim::Backward| {

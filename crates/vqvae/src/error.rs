@@ -62,5 +62,11 @@ pub enum TokenizerError {
     Quantize(#[from] vqkit_quantizer::QuantizeError),
     /// libtorch refused.
     #[error(transparent)]
-    Torch(#[from] tch::TchError),
+    Torch(#[from] vqkit_torch::LibtorchError),
+}
+
+impl From<tch::TchError> for TokenizerError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(error.into())
+    }
 }

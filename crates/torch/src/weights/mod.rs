@@ -5,6 +5,7 @@
 //! nothing.
 
 mod any;
+mod finite;
 mod kinds;
 mod mismatch;
 mod read;
@@ -18,6 +19,7 @@ use tch::nn::VarStore;
 use tch::{Tensor, no_grad};
 
 pub use any::read_any;
+pub use finite::check_finite;
 pub use mismatch::{Difference, Mismatch};
 pub use read::{metadata, parse, read};
 pub use torch_file::read_torch;

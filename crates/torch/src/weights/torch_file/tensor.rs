@@ -7,6 +7,7 @@ use tch::{Kind, Tensor};
 
 use super::node::{Node, Storage, View};
 use super::pickle::Pickle;
+use crate::LibtorchError;
 
 /// The memory that a file holds under one key.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,5 +86,5 @@ fn check(view: &View, file_length: u64) -> Result<(), String> {
 }
 
 fn refused(error: tch::TchError) -> String {
-    format!("libtorch refuses it: {error}")
+    LibtorchError::from(error).to_string()
 }
