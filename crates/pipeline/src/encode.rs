@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use vqkit_data::{Batch, Dataset, View};
 use vqkit_priors::{Condition, Embedding, Text};
 use vqkit_quantizer::Mode;
-use vqkit_torch::{TokenGrid, Tokens};
+use vqkit_torch::{TokenGrid, Tokens, attempt};
 use vqkit_vqvae::Tokenizer;
 
 use crate::{
@@ -209,7 +209,9 @@ fn counted(mask: &Tensor) -> Tensor {
 /// # Errors
 /// When the tokenizer cannot take the images.
 pub fn grids(tokenizer: &Tokenizer, images: &Tensor, kind: Kind, context: &Context) -> Result<Tokens> {
-    let levels = no_grad(|| context.autocast(kind, || tokenizer.encode(images, Mode::Eval)))?;
+    let levels = attempt(format!("the tokens of images of shape {:?}", images.size()), || {
+        Ok::<_, PipelineError>(no_grad(|| context.autocast(kind, || tokenizer.encode(images, Mode::Eval)))?)
+    })?;
     Ok(levels.into_iter().map(|level| level.grid).collect())
 }
 

@@ -106,7 +106,13 @@ pub enum PipelineError {
     Tokens(#[from] vqkit_torch::TokenError),
     /// libtorch refused.
     #[error(transparent)]
-    Torch(#[from] tch::TchError),
+    Torch(#[from] vqkit_torch::LibtorchError),
+}
+
+impl From<tch::TchError> for PipelineError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(error.into())
+    }
 }
 
 impl PipelineError {

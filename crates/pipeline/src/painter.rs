@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor, no_grad};
 use vqkit_priors::{Condition, Given, Prior, PriorError, Sampled, Sampling, sample_scored};
-use vqkit_torch::Tokens;
+use vqkit_torch::{Tokens, attempt, memory};
 use vqkit_vqvae::Tokenizer;
 
 use crate::{
@@ -22,6 +22,8 @@ pub struct Painter {
     priors: Vec<Box<dyn Prior>>,
     sampling: Sampling,
     kind: Kind,
+    /// Height and width in pixels of what it paints.
+    size: [u32; 2],
 }
 
 /// A batch of pictures.
@@ -48,11 +50,13 @@ impl Painter {
         let size = sample.size.map_or(Ok(None), |size| larger_grid(size, recipe, &tokenizer))?;
         let kind = context.kind(recipe.head.precision);
         let sampling = Sampling { size, ..sample.sampling.clone() };
+        let size = sample.size.unwrap_or([recipe.data.image_size; 2]);
+        check_memory(sample, size, recipe.data.color.channels())?;
         for prior in &mut priors {
             context.autocast(kind, || prior.set_sampling_weights(sample.weights)).map_err(usage)?;
             sampling.check(prior.as_ref()).map_err(usage)?;
         }
-        Ok(Self { tokenizer, priors, sampling, kind })
+        Ok(Self { tokenizer, priors, sampling, kind, size })
     }
 
     /// How tokens are drawn.
@@ -71,9 +75,8 @@ impl Painter {
     }
 
     /// Height and width in pixels of what it paints.
-    pub fn size(&self, recipe: &Recipe) -> [u32; 2] {
-        let factor = self.tokenizer.downsampling();
-        self.sampling.size.map_or([recipe.data.image_size; 2], |grid| grid.map(|side| (side * factor) as u32))
+    pub fn size(&self) -> [u32; 2] {
+        self.size
     }
 
     /// Whether the priors have a null condition.
@@ -88,18 +91,34 @@ impl Painter {
     /// When the condition or what is given does not fit the priors.
     pub fn paint(
         &self,
+        condition: Condition,
+        given: Option<&[Given]>,
+        batch: usize,
+        first: usize,
+        context: &Context,
+    ) -> Result<Painted> {
+        let [height, width] = self.size;
+        attempt(format!("{batch} pictures of {width} x {height} pixels at once"), || {
+            self.paint_at_once(condition, given, batch, first, context)
+        })
+    }
+
+    fn paint_at_once(
+        &self,
         mut condition: Condition,
         given: Option<&[Given]>,
         batch: usize,
         first: usize,
         context: &Context,
     ) -> Result<Painted> {
+        let stops = || context.interrupt.is_set();
         let mut tokens = Tokens::new();
         let mut log_likelihood = Tensor::zeros([batch as i64], (Kind::Double, context.device));
         for (level, prior) in self.priors.iter().enumerate() {
             let sampling = Sampling { seed: seed_of_level(self.sampling.seed, level), ..self.sampling.clone() };
             let given = given.map(|given| &given[level]);
-            let sampled = sample_scored(prior.as_ref(), &condition, batch as i64, &sampling, first as u64, given);
+            let sampled =
+                sample_scored(prior.as_ref(), &condition, batch as i64, &sampling, first as u64, given, &stops);
             let sampled = sampled.map_err(usage)?;
             let Sampled { tokens: grid, log_likelihood: of_level } = sampled;
             log_likelihood += of_level;
@@ -134,11 +153,39 @@ pub fn larger_grid(size: [u32; 2], recipe: &Recipe, tokenizer: &Tokenizer) -> Re
     Err(wrong_flag("size", &reason))
 }
 
+/// Bytes of what is known of a picture until all are drawn, at least.
+const OF_PICTURE: u64 = 1024;
+
+/// Whether there is memory for what is known of so many pictures; else how many there is memory for.
+///
+/// # Errors
+/// In words.
+pub fn check_count(count: usize) -> Result<(), String> {
+    let most = memory::available().map_or(u64::MAX, |bytes| bytes / OF_PICTURE);
+    match count as u64 > most {
+        true => {
+            Err(format!("{count} pictures do not fit into memory, with all that is known of them; at most {most} do"))
+        }
+        false => Ok(()),
+    }
+}
+
+/// Whether there is memory for all that is known of the pictures, and for the pixels of a batch of them: as numbers of the decoder,
+/// as numbers in range, and in 8 bits.
+fn check_memory(sample: &Sample, [height, width]: [u32; 2], channels: usize) -> Result<()> {
+    check_count(sample.count).map_err(|reason| wrong_flag("count", &reason))?;
+    let batch = sample.batch_size.min(sample.count) as u64;
+    let pixels = u64::from(height).saturating_mul(width.into());
+    let bytes = pixels.saturating_mul(8 * channels as u64 + 3).saturating_mul(batch);
+    Ok(memory::check(&format!("a batch of {batch} pictures of {width} x {height} pixels"), bytes)?)
+}
+
 /// What priors refuse of a call.
 fn usage(error: PriorError) -> PipelineError {
     match error {
         PriorError::Config { field, reason } => wrong_flag(field, &reason),
         condition @ PriorError::Condition { .. } => PipelineError::Usage(condition.to_string()),
+        PriorError::Stopped => PipelineError::Interrupted,
         other => other.into(),
     }
 }

@@ -5,9 +5,17 @@ use std::{collections::HashSet, path::Path};
 use tch::no_grad;
 use vqkit_metrics::PixelError;
 use vqkit_quantizer::Mode;
+use vqkit_torch::attempt;
 
 use crate::{
-    batches, context::Context, domain::Domain, error::Result, files, load, pictures::Picture, run::Run, tokenize,
+    batches,
+    context::Context,
+    domain::Domain,
+    error::{PipelineError, Result},
+    files, load,
+    pictures::Picture,
+    run::Run,
+    tokenize,
 };
 
 /// What was written.
@@ -33,7 +41,9 @@ pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Resu
         for batch in batches::once(&recipe, &view, view.len(), context)? {
             let batch = batch?;
             let originals = context.images(&batch)?;
-            let reconstructions = no_grad(|| tokenizer.forward(&originals, Mode::Eval))?.images;
+            let what = format!("the reconstructions of images of shape {:?}", originals.size());
+            let forward = || Ok::<_, PipelineError>(no_grad(|| tokenizer.forward(&originals, Mode::Eval))?.images);
+            let reconstructions = attempt(what, forward)?;
             error.add(&reconstructions, &originals);
             let pairs = Picture::from_batch(&originals).into_iter().zip(Picture::from_batch(&reconstructions));
             for (key, (original, reconstruction)) in batch.keys.iter().zip(pairs) {

@@ -2,6 +2,7 @@
 
 use vqkit_data::Dataset;
 use vqkit_priors::PriorError;
+use vqkit_torch::{attempt, memory};
 
 use crate::{
     context::Context,
@@ -91,6 +92,7 @@ pub fn check(recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<(
             names.join(", ")
         )));
     }
+    check_batches(recipe)?;
     let domains = recipe.domains();
     if domains.is_empty() {
         return Ok(());
@@ -111,7 +113,29 @@ pub fn check(recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<(
         let fits = prior.network.check_sampling(sampling, *weights, &spec);
         fits.map_err(|error| wrong_key(&format!("sample, for prior.{level}"), error))
     })?;
+    painter::check_count(recipe.sample.count)
+        .map_err(|reason| PipelineError::Usage(format!("sample.count: {reason}")))?;
     recipe.sample.size.map_or(Ok(()), |size| painter::larger_grid(size, recipe, &tokenizers.images).map(drop))
+}
+
+/// Whether there is memory for the values of a training batch, of the images or templates that it is made of.
+fn check_batches(recipe: &Recipe) -> Result<()> {
+    let of_images = Domain::Images.shape(&recipe.data);
+    let features = recipe.features.iter().map(|features| ("features", &features.train, of_images));
+    let tokenizers = [(Domain::Images, &recipe.tokenizer), (Domain::Templates, &recipe.template)].into_iter();
+    let tokenizers = tokenizers
+        .filter_map(|(domain, section)| Some((domain.stage(), &section.as_ref()?.train, domain.shape(&recipe.data))));
+    for (section, train, shape) in features.chain(tokenizers) {
+        let values = u64::from(shape.size).pow(2).saturating_mul(shape.values() as u64);
+        let bytes = values.saturating_mul(4).saturating_mul(train.batch_size as u64);
+        memory::check(&format!("{section}.train.batch_size = {}", train.batch_size), bytes)?;
+    }
+    // A token takes a place, an index and its logit at least.
+    recipe.priors.iter().enumerate().try_for_each(|(level, prior)| {
+        let batch_size = prior.train.batch_size;
+        let bytes = (batch_size as u64).saturating_mul(24);
+        Ok(memory::check(&format!("prior.{level}.train.batch_size = {batch_size}"), bytes)?)
+    })
 }
 
 fn check_tokenizer(recipe: &Recipe, domain: Domain, context: &Context) -> Result<()> {
@@ -156,12 +180,12 @@ pub fn run(run: &mut Run, recipe: &Recipe, data: &Dataset, only: Option<&str>, c
             say(format_args!("{name:>10} done already"));
             continue;
         }
-        let output =
-            stage.run(run, recipe, data, context).map_err(|error| match run.home().and_then(|home| home.check()) {
-                // Whatever else went wrong followed from that.
-                Err(PipelineError::Artifact { path, reason }) => PipelineError::Artifact { path, reason },
-                _ => error,
-            })?;
+        let output = attempt(format!("the stage {name}"), || stage.run(run, recipe, data, context));
+        let output = output.map_err(|error| match run.home().and_then(|home| home.check()) {
+            // Whatever else went wrong followed from that.
+            Err(gone @ PipelineError::Artifact { .. }) => gone,
+            _ => error,
+        })?;
         run.finish(&name, output)?;
     }
     Ok(())

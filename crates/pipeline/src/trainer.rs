@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn::VarStore};
-use vqkit_torch::{ema::WeightEma, rng, weights};
+use vqkit_torch::{attempt, ema::WeightEma, rng, weights};
 
 use crate::{
     checkpoint::Checkpoints,
@@ -456,9 +456,14 @@ pub fn copy_for_use(from: &Path, to: &Path, origin: &impl Serialize) -> Result<P
 /// Loads the weights that a checkpoint holds for use.
 ///
 /// # Errors
-/// When they do not fit the variables.
+/// When they do not fit the variables, or are not finite.
 pub fn load_for_use(checkpoint: &Path, vs: &mut VarStore) -> Result<()> {
-    Ok(weights::load(&weights_for_use(checkpoint), vs)?)
+    let path = weights_for_use(checkpoint);
+    attempt(format!("the weights of {}", path.display()), || {
+        let tensors = weights::read(&path)?;
+        weights::check_finite(&path, &tensors)?;
+        Ok(weights::assign_from(&path, &tensors, vs)?)
+    })
 }
 
 /// blake3 of the weights that a checkpoint holds for use.

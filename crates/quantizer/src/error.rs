@@ -43,3 +43,9 @@ impl From<tch::TchError> for QuantizeError {
         Self::Torch(error.into())
     }
 }
+
+impl From<vqkit_torch::LibtorchError> for QuantizeError {
+    fn from(error: vqkit_torch::LibtorchError) -> Self {
+        Self::Torch(error.into())
+    }
+}

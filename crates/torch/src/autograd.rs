@@ -146,6 +146,7 @@ pub fn checkpoint(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::LibtorchError;
     use tch::{Device, Kind};
 
     fn random(shape: &[i64]) -> Tensor {
@@ -202,7 +203,7 @@ mod tests {
     #[test]
     fn errors_and_panics_of_a_backward_pass_fail_the_way_back() {
         let x = random(&[2]);
-        let fail = |_: &[Option<Tensor>]| Err(TorchError::Libtorch("no way back".into()));
+        let fail = |_: &[Option<Tensor>]| Err(LibtorchError::new("no way back").into());
         let panic = |_: &[Option<Tensor>]| panic!("no way back");
         let few = |_: &[Option<Tensor>]| Ok(vec![]);
         let error = |backward: shim::Backward| {
@@ -212,6 +213,27 @@ mod tests {
         assert!(error(Box::new(fail)).contains("no way back"));
         assert!(error(Box::new(panic)).contains("panicked"));
         assert!(error(Box::new(few)).contains("0 gradients were made for 1 inputs"));
+    }
+
+    #[test]
+    fn a_backward_pass_is_dropped_once_whatever_became_of_it() {
+        for fails in [false, true] {
+            let x = random(&[2]);
+            let held = std::sync::Arc::new(());
+            let context = held.clone();
+            let backward = move |pulls: &[Option<Tensor>]| {
+                let _held = &context;
+                match fails {
+                    true => Err(LibtorchError::new("no way back").into()),
+                    false => Ok(vec![pulls[0].as_ref().map(Tensor::shallow_clone)]),
+                }
+            };
+            let outputs = own_function(&[&x], vec![Tensor::ones_like(&x)], backward).unwrap();
+            assert_eq!(std::sync::Arc::strong_count(&held), 2);
+            assert_eq!(grad(&[(&outputs[0], &x.ones_like())], &[&x], Graph::Keep).is_err(), fails);
+            drop(outputs);
+            assert_eq!(std::sync::Arc::strong_count(&held), 1);
+        }
     }
 
     #[test]

@@ -3,17 +3,29 @@
 use std::path::{Path, PathBuf};
 
 use crate::weights::Mismatch;
+use crate::{LibtorchError, memory};
 
 /// Why something of this crate failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TorchError {
-    /// libtorch refused a call that goes through the shim.
-    #[error("libtorch: {0}")]
-    Libtorch(String),
-    /// libtorch refused a call that goes through `tch`.
+    /// libtorch refused a call.
     #[error(transparent)]
-    Tch(#[from] tch::TchError),
+    Libtorch(#[from] LibtorchError),
+    /// Less memory than something would take, which was therefore not begun.
+    #[error(
+        "{what} would take {} of memory, and {} are free",
+        memory::in_words(*needed),
+        memory::in_words(*available)
+    )]
+    Memory {
+        /// What would take it.
+        what: String,
+        /// How many bytes it would take.
+        needed: u64,
+        /// How many bytes this process may still take.
+        available: u64,
+    },
     /// A setting that makes no sense.
     #[error("`{field}`: {reason}")]
     Config {
@@ -51,6 +63,12 @@ pub enum TorchError {
         /// The system's reason.
         source: std::io::Error,
     },
+}
+
+impl From<tch::TchError> for TorchError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Libtorch(error.into())
+    }
 }
 
 impl TorchError {

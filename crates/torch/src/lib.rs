@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod attempt;
 pub mod autocast;
 pub mod autograd;
 pub mod cuda;
@@ -7,6 +8,7 @@ pub mod determinism;
 pub mod device;
 pub mod ema;
 mod error;
+mod libtorch_error;
 pub mod memory;
 pub mod optim;
 pub mod rng;
@@ -16,7 +18,9 @@ pub mod threads;
 mod tokens;
 pub mod weights;
 
+pub use attempt::{attempt, catches, continued, is_attempting, making};
 pub use error::TorchError;
+pub use libtorch_error::{BACKTRACE, LibtorchError};
 pub use tokens::{TokenError, TokenGrid, Tokens};
 
 /// The version of libtorch that this crate was built against, such as `2.11.0`.

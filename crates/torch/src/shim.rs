@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use tch::{Device, Tensor};
 
-use crate::TorchError;
+use crate::{LibtorchError, TorchError, attempt};
 
 /// A message of the shim; null where all went well.
 type Message = *mut c_char;
@@ -207,7 +207,8 @@ unsafe extern "C" fn call_backward(
         let share = |&pull: &RawTensor| (!pull.is_null()).then(|| unsafe { Tensor::clone_from_ptr(pull.cast()) });
         let made = backward(&pulls.iter().map(share).collect::<Vec<_>>())?;
         if made.len() != inputs {
-            return Err(TorchError::Libtorch(format!("{} gradients were made for {inputs} inputs", made.len())));
+            let text = format!("{} gradients were made for {inputs} inputs", made.len());
+            return Err(LibtorchError::new(text).into());
         }
         for (place, tensor) in places.iter_mut().zip(made) {
             *place = tensor.map_or(std::ptr::null_mut(), |tensor| ManuallyDrop::new(tensor).as_mut_ptr().cast());
@@ -216,8 +217,9 @@ unsafe extern "C" fn call_backward(
     };
     let text = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
         Ok(Ok(())) => return std::ptr::null_mut(),
+        Ok(Err(TorchError::Libtorch(error))) => error.text().to_owned(),
         Ok(Err(error)) => error.to_string(),
-        Err(_) => "the backward pass panicked".to_owned(),
+        Err(payload) => attempt::refusal(&*payload).unwrap_or_else(|| "the backward pass panicked".to_owned()),
     };
     // SAFETY: the text lives as long as the call, which copies it.
     unsafe { vqkit_message(text.as_ptr().cast(), text.len()) }
@@ -368,7 +370,7 @@ fn tensor(call: impl FnOnce(*mut RawTensor) -> Message) -> Result<Tensor, TorchE
 }
 
 fn check(message: Message) -> Result<(), TorchError> {
-    if message.is_null() { Ok(()) } else { Err(TorchError::Libtorch(take(message))) }
+    if message.is_null() { Ok(()) } else { Err(LibtorchError::new(take(message)).into()) }
 }
 
 /// The text that the shim allocated, which is released.

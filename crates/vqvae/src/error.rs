@@ -62,5 +62,17 @@ pub enum TokenizerError {
     Quantize(#[from] vqkit_quantizer::QuantizeError),
     /// libtorch refused.
     #[error(transparent)]
-    Torch(#[from] tch::TchError),
+    Torch(#[from] vqkit_torch::TorchError),
+}
+
+impl From<vqkit_torch::LibtorchError> for TokenizerError {
+    fn from(error: vqkit_torch::LibtorchError) -> Self {
+        Self::Torch(error.into())
+    }
+}
+
+impl From<tch::TchError> for TokenizerError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(error.into())
+    }
 }

@@ -152,7 +152,7 @@ pub fn write(
     let (seen, each) = match &request.prompts {
         Prompts::Asked { asked, each } => {
             prompter.check(asked, &painter)?;
-            (prompter.prompts(asked, data, request.sample.count.div_ceil(*each), painter.size(recipe))?, *each)
+            (prompter.prompts(asked, data, request.sample.count.div_ceil(*each), painter.size())?, *each)
         }
         Prompts::Recorded(prompts, _) => (prompter.recorded(prompts.clone())?, 1),
     };

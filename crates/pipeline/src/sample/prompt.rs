@@ -176,7 +176,7 @@ impl Prompter<'_> {
             };
             condition = with_grids(condition, grids);
         }
-        let size = painter.size(recipe);
+        let size = painter.size();
         Ok(with_grids(condition, self.conditioner.coordinates_of_whole(size, prompts.len())?))
     }
 

@@ -182,3 +182,31 @@ fn conditions_are_gathered_with_their_images() {
     let error = TokenSet::open(&files[..1]).unwrap_err().to_string();
     assert!(error.contains("text.length"), "{error}");
 }
+
+#[test]
+#[ignore = "temporary"]
+fn gather_speed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a");
+    let header = TokenHeader { sizes: vec![vec![512]], ..header(512, "t") };
+    let n = 20_000i64;
+    let tokens = Tensor::arange(n * 64, (Kind::Int64, Device::Cpu)).remainder(512).view([n, 1, 8, 8]);
+    let columns: Columns =
+        vec![(level_name(0), tokens), (CLASS.into(), Tensor::zeros([n], (Kind::Int64, Device::Cpu)))];
+    token_file::write(&file, &header, &columns).unwrap();
+    let start = std::time::Instant::now();
+    let set = TokenSet::open(&[&file]).unwrap();
+    println!("open {:?}", start.elapsed());
+    for rows in [64i64, 1024] {
+        let mut times: Vec<f64> = (0..200)
+            .map(|_| {
+                let places = Tensor::randint(n, [rows], (Kind::Int64, Device::Cpu));
+                let start = std::time::Instant::now();
+                std::hint::black_box(set.grid(0, &places, Device::Cpu).unwrap());
+                start.elapsed().as_secs_f64() * 1e6
+            })
+            .collect();
+        times.sort_by(f64::total_cmp);
+        println!("{rows} rows: median {:.1} us, least {:.1} us", times[100], times[0]);
+    }
+}

@@ -1,7 +1,7 @@
 //! A block that is run once more on the way back, instead of keeping what is between (Chen et al. 2016).
 
 use tch::Tensor;
-use vqkit_torch::{TorchError, autocast, autograd, rng};
+use vqkit_torch::{LibtorchError, TorchError, autocast, autograd, rng};
 
 use super::block::{Block, Pass};
 use crate::PriorError;
@@ -21,7 +21,7 @@ pub(super) fn forward(block: &Block, input: &Tensor, pass: &Pass) -> Result<Tens
         rng::set_state(device, &before)?;
         let mut weights = inputs[1..].iter();
         let block = block.map(&mut |own| weights.next().map_or_else(|| own.shallow_clone(), Tensor::shallow_clone));
-        let run = || block.forward(&inputs[0], &pass).map_err(|error| TorchError::Libtorch(error.to_string()));
+        let run = || block.forward(&inputs[0], &pass).map_err(refused);
         let output = match arithmetic {
             Some(kind) => autocast::with(device, kind, run),
             None => run(),
@@ -35,4 +35,13 @@ pub(super) fn forward(block: &Block, input: &Tensor, pass: &Pass) -> Result<Tens
     let handles: Vec<&Tensor> = inputs.iter().collect();
     let mut outputs = autograd::checkpoint(&handles, work)?;
     Ok(outputs.swap_remove(0))
+}
+
+/// The error of a block as the way back takes it.
+fn refused(error: PriorError) -> TorchError {
+    match error {
+        PriorError::Torch(error) => error.into(),
+        PriorError::Autograd(error) => error,
+        other => LibtorchError::new(other.to_string()).into(),
+    }
 }

@@ -5,6 +5,7 @@
 //! nothing.
 
 mod any;
+mod finite;
 mod kinds;
 mod mismatch;
 mod read;
@@ -18,8 +19,9 @@ use tch::nn::VarStore;
 use tch::{Tensor, no_grad};
 
 pub use any::read_any;
+pub use finite::check_finite;
 pub use mismatch::{Difference, Mismatch};
-pub use read::{metadata, parse, read};
+pub use read::{OpenFile, metadata, open, parse, read};
 pub use torch_file::read_torch;
 pub use write::save;
 
@@ -61,7 +63,7 @@ pub fn trainable(vs: &VarStore) -> Vec<(String, Tensor)> {
 /// # Errors
 /// [`TorchError::Mismatch`] listing every name, shape and kind that differs; nothing is changed then. Those of [`read`].
 pub fn load(path: &Path, vs: &mut VarStore) -> Result<(), TorchError> {
-    assign_from(&path.display().to_string(), &read(path)?, vs)
+    assign_from(path, &read(path)?, vs)
 }
 
 /// Copies tensors into the variables of `vs`, which have to be exactly those; devices may differ.
@@ -69,12 +71,16 @@ pub fn load(path: &Path, vs: &mut VarStore) -> Result<(), TorchError> {
 /// # Errors
 /// [`TorchError::Mismatch`] listing every name, shape and kind that differs; nothing is changed then.
 pub fn assign(from: &BTreeMap<String, Tensor>, vs: &mut VarStore) -> Result<(), TorchError> {
-    assign_from("the given tensors", from, vs)
+    assign_from(Path::new("the given tensors"), from, vs)
 }
 
-fn assign_from(source: &str, from: &BTreeMap<String, Tensor>, vs: &mut VarStore) -> Result<(), TorchError> {
+/// As [`assign`], of tensors that were read from the file `path`.
+///
+/// # Errors
+/// As [`assign`].
+pub fn assign_from(path: &Path, from: &BTreeMap<String, Tensor>, vs: &mut VarStore) -> Result<(), TorchError> {
     let variables = tensors(vs);
-    Mismatch::check(source, &variables, from)?;
+    Mismatch::check(&path.display().to_string(), &variables, from)?;
     no_grad(|| variables.into_iter().try_for_each(|(name, mut variable)| variable.f_copy_(&from[&name])))?;
     Ok(())
 }

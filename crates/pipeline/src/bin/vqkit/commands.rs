@@ -11,20 +11,26 @@ use vqkit_pipeline::{
     stages, terminal, tokenize,
 };
 use vqkit_priors::Sampling;
+use vqkit_torch::attempt;
 
 use crate::arguments::{Arguments, Evaluate, How, Images, Inspect, Sample, Train, Verb};
 
 /// Runs the verb.
 pub fn run(arguments: Arguments, interrupt: Interrupt) -> Result<()> {
     let context = Context::new(&arguments.device, arguments.threads, interrupt)?;
-    match arguments.verb {
-        Verb::Train(verb) => train(verb, &context),
-        Verb::Sample(verb) => sample(verb, &context),
-        Verb::Complete(verb) => draw(&verb.run, Some(verb.image), verb.how, &context),
-        Verb::Tokenize(verb) => tokenize(&verb, &context),
-        Verb::Reconstruct(verb) => reconstruct(&verb, &context),
-        Verb::Evaluate(verb) => evaluate(verb, &context),
-        Verb::Inspect(verb) => inspect(verb, &context),
+    // Memory may run out anywhere; pieces of the work say better than this what for.
+    attempt("this call", || verb(arguments.verb, &context))
+}
+
+fn verb(verb: Verb, context: &Context) -> Result<()> {
+    match verb {
+        Verb::Train(verb) => train(verb, context),
+        Verb::Sample(verb) => sample(verb, context),
+        Verb::Complete(verb) => draw(&verb.run, Some(verb.image), verb.how, context),
+        Verb::Tokenize(verb) => tokenize(&verb, context),
+        Verb::Reconstruct(verb) => reconstruct(&verb, context),
+        Verb::Evaluate(verb) => evaluate(verb, context),
+        Verb::Inspect(verb) => inspect(verb, context),
     }
 }
 

@@ -10,12 +10,10 @@ use std::{
 
 use anyhow::Result;
 use vqkit_pipeline::{PipelineError, terminal};
+use vqkit_torch::BACKTRACE;
 
 /// The exit code of a bug, as `sysexits.h` has it.
 const BUG: u8 = 70;
-
-/// Set to anything, it adds to the messages what only those who look for a bug want to know.
-const BACKTRACE: &str = "VQKIT_BACKTRACE";
 
 /// What the last panic said, and where.
 static PANIC: Mutex<Option<String>> = Mutex::new(None);

@@ -1,6 +1,10 @@
-//! How much memory tensors take on a CUDA device, and the process on the CPU.
+//! How much memory tensors take on a CUDA device, and the process on the CPU; and how much there is left.
+
+mod available;
 
 use tch::Device;
+
+pub use available::{available, check, in_words};
 
 use crate::{TorchError, shim};
 

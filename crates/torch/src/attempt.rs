@@ -1,0 +1,178 @@
+//! Work that may fail for lack of memory anywhere in it, tried as a whole.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use crate::LibtorchError;
+
+/// How a plain call of tch panics: the debug form of its error.
+const UNWRAPPED: &str = "called `Result::unwrap()` on an `Err` value: ";
+/// The errors of tch that hold a text.
+const VARIANTS: [&str; 5] = ["Torch", "Convert", "Kind", "Shape", "FileFormat"];
+
+thread_local! {
+    /// What this thread is attempting to make, the innermost last.
+    static MAKING: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs work in which any call of tch may fail, mostly for lack of memory. `what` says what the work makes, as part of a sentence:
+/// "the tokens of 64 pictures".
+///
+/// tch's plain methods panic where libtorch refuses; exactly such a panic comes back as an error, and any other goes on. A
+/// [`LibtorchError`] that is made on this thread meanwhile names `what` too. A panic hook asks [`catches`] whether to keep silent.
+///
+/// ```
+/// use tch::{Device, Kind, Tensor};
+/// use vqkit_torch::{LibtorchError, attempt};
+///
+/// let work = || Ok::<_, LibtorchError>(Tensor::zeros([1i64 << 50], (Kind::Float, Device::Cpu)));
+/// let message = attempt("a tensor", work).unwrap_err().to_string();
+/// assert_eq!(message, "there is not enough memory for a tensor: 4.5 PB were asked for at once");
+/// ```
+///
+/// # Errors
+/// Those of the work; [`LibtorchError`] where a call of tch panicked.
+pub fn attempt<T, E: From<LibtorchError>>(
+    what: impl Into<String>,
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    let _scope = Scope::enter(what.into());
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result,
+        Err(payload) => match refusal(&*payload) {
+            Some(text) => Err(LibtorchError::new(text).into()),
+            None => resume_unwind(payload),
+        },
+    }
+}
+
+/// Whether this thread is inside [`attempt`].
+pub fn is_attempting() -> bool {
+    MAKING.with_borrow(|making| !making.is_empty())
+}
+
+/// Whether a panic of this thread with such a payload comes back as an error from an [`attempt`] around it, so that a panic hook
+/// has nothing to say of it.
+pub fn catches(payload: &(dyn Any + Send)) -> bool {
+    is_attempting() && refusal(payload).is_some()
+}
+
+/// What this thread is attempting to make.
+pub fn making() -> Option<String> {
+    MAKING.with_borrow(|making| making.last().cloned())
+}
+
+/// Runs a part of an attempt on another thread: `what` is what [`making`] said on the first.
+pub fn continued<T>(what: Option<&str>, work: impl FnOnce() -> T) -> T {
+    let _scope = what.map(|what| Scope::enter(what.to_owned()));
+    work()
+}
+
+/// What libtorch said, if that is what the panic is about.
+pub(crate) fn refusal(payload: &(dyn Any + Send)) -> Option<String> {
+    let said = payload.downcast_ref::<String>().map(String::as_str);
+    let error = said.or_else(|| payload.downcast_ref::<&str>().copied())?.strip_prefix(UNWRAPPED)?;
+    let quoted = VARIANTS.iter().find_map(|variant| error.strip_prefix(variant)?.strip_prefix("(\""))?;
+    Some(unescaped(quoted.strip_suffix("\")").unwrap_or(quoted)))
+}
+
+/// The text of which this is the debug form.
+fn unescaped(quoted: &str) -> String {
+    let mut text = String::with_capacity(quoted.len());
+    let mut rest = quoted.chars();
+    while let Some(letter) = rest.next() {
+        if letter != '\\' {
+            text.push(letter);
+            continue;
+        }
+        match rest.next() {
+            Some('n') => text.push('\n'),
+            Some('t') => text.push('\t'),
+            Some('r') => text.push('\r'),
+            Some('0') => text.push('\0'),
+            Some('u') => {
+                let digits: String = rest.by_ref().skip(1).take_while(|digit| *digit != '}').collect();
+                text.extend(u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32));
+            }
+            Some(other) => text.push(other),
+            None => {}
+        }
+    }
+    text
+}
+
+/// One level of [`MAKING`].
+struct Scope;
+
+impl Scope {
+    fn enter(what: String) -> Self {
+        MAKING.with_borrow_mut(|making| making.push(what));
+        Self
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        MAKING.with_borrow_mut(|making| drop(making.pop()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tch::{Device, Kind, TchError, Tensor};
+
+    use super::*;
+    use crate::TorchError;
+
+    const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+    fn tried(work: impl FnOnce() -> Result<Tensor, TorchError>) -> String {
+        attempt("a product", work).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn panics_of_tch_and_errors_are_told_alike() {
+        let (a, b) = (Tensor::zeros([2, 3], CPU), Tensor::zeros([2, 3], CPU));
+        let panicked = tried(|| Ok(a.matmul(&b)));
+        assert_eq!(panicked, tried(|| Ok(a.f_matmul(&b)?)));
+        let want = "libtorch: mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3) (this was for a product)";
+        assert_eq!(panicked, want);
+        assert!(!is_attempting());
+    }
+
+    #[test]
+    fn another_panic_goes_on_and_the_attempt_is_over() {
+        for payload in ["Torch(\"x\")", "a bug"] {
+            let caught = catch_unwind(|| attempt("a", || -> Result<(), TorchError> { std::panic::panic_any(payload) }));
+            assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&payload));
+            assert!(!is_attempting());
+        }
+    }
+
+    #[test]
+    fn a_hook_knows_what_will_be_caught() {
+        let message = |inner: TchError| -> Box<dyn Any + Send> { Box::new(format!("{UNWRAPPED}{inner:?}")) };
+        let refused = message(TchError::Torch("no".into()));
+        assert!(!catches(&*refused), "outside");
+        let inside = attempt("a", || Ok::<_, TorchError>((catches(&*refused), catches(&"index out of bounds"))));
+        assert_eq!(inside.unwrap(), (true, false));
+    }
+
+    #[test]
+    fn the_innermost_attempt_says_what_was_made() {
+        let inner = || Ok::<_, TorchError>(Tensor::f_zeros([-1i64], CPU)?);
+        assert!(attempt("the outer", || attempt("the inner", inner)).unwrap_err().to_string().contains("the inner"));
+        let after = attempt("the outer", || attempt("the inner", || Ok::<_, TorchError>(())).and_then(|()| inner()));
+        assert!(after.unwrap_err().to_string().contains("the outer"));
+    }
+
+    proptest! {
+        #[test]
+        fn the_text_of_a_panic_is_libtorchs(text in any::<String>()) {
+            let panic = format!("{UNWRAPPED}{:?}", TchError::Torch(text.clone()));
+            prop_assert_eq!(refusal(&panic).unwrap(), text);
+        }
+    }
+}
