@@ -11,8 +11,9 @@ const MAX_AHEAD: usize = 1024;
 
 /// What `read` makes of `0..count`, in that order, on `workers` threads of which each stays at most `ahead` items in front.
 ///
-/// There are 64 threads at most, and 1024 items in front of each. Thread `w` takes the indices `w`, `w + workers` and so on; dropped early, the threads end after the item at hand. Should `read`
-/// panic, the iterator ends there. Where the system gives no thread, its items are read when they are due.
+/// There are 64 threads at most, and 1024 items in front of each. Thread `w` takes the indices `w`, `w + workers` and so on; dropped
+/// early, the threads end after the item at hand. Should `read` panic, the iterator ends there. Where the system gives no thread, its
+/// items are read when they are due.
 ///
 /// ```
 /// let squares: Vec<usize> = vqkit_data::read_ahead(5, 2, 4, |index| index * index).collect();

@@ -208,12 +208,14 @@ mod tests {
         ] {
             let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[0; 4]].concat();
             std::fs::write(&path, bytes).unwrap();
-            let error = EmbeddingFile::open(&[path.clone()]).unwrap_err().to_string();
+            let error = EmbeddingFile::open(std::slice::from_ref(&path)).unwrap_err().to_string();
             assert!(error.contains(path.to_str().unwrap()) && error.len() < 500, "{error}");
         }
         for len in [9, u64::MAX] {
             std::fs::write(&path, [&len.to_le_bytes()[..], b"{}"].concat()).unwrap();
-            assert!(EmbeddingFile::open(&[path.clone()]).unwrap_err().to_string().contains("declares a header"));
+            assert!(
+                EmbeddingFile::open(std::slice::from_ref(&path)).unwrap_err().to_string().contains("declares a header")
+            );
         }
     }
 
@@ -225,7 +227,7 @@ mod tests {
             ("dog", Dtype::F32, vec![1, 2], floats(&[3.0, 4.0])),
         ];
         let path = write(&folder, "cut", &two);
-        let file = EmbeddingFile::open(&[path.clone()]).unwrap();
+        let file = EmbeddingFile::open(std::slice::from_ref(&path)).unwrap();
         let len = std::fs::metadata(&path).unwrap().len();
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(len - 4).unwrap();
         let outcomes = ["cat", "dog"].map(|key| file.get(key));

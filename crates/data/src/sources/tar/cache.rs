@@ -126,4 +126,35 @@ mod tests {
         fs::write(&place, "{").unwrap();
         assert_eq!(load(&place), None);
     }
+
+    /// Whatever the file's time says.
+    #[test]
+    fn an_index_does_not_outlive_its_archive() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tar");
+        let mut tar = tar::Builder::new(Vec::new());
+        for name in ["a.png", "b.png"] {
+            let mut header = Header::new_gnu();
+            header.set_size(3);
+            tar.append_data(&mut header, name, &b"abc"[..]).unwrap();
+        }
+        let whole = tar.into_inner().unwrap();
+        fs::write(&path, &whole).unwrap();
+        let index = Index::scan(&path, &File::open(&path).unwrap()).unwrap();
+        assert_eq!((index.members.len(), index.end), (2, 2048));
+        let fits = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            is_of(&index, &File::open(&path).unwrap())
+        };
+        let zeroed = |range: std::ops::Range<usize>| {
+            let mut bytes = whole.clone();
+            bytes[range].fill(0);
+            bytes
+        };
+        assert!(fits(&whole));
+        assert!(!fits(&zeroed(0..whole.len())));
+        assert!(!fits(&zeroed(0..512)) && !fits(&zeroed(1024..2048)));
+        assert!(!fits(&[whole.as_slice(), &whole].concat()));
+        assert!(!fits(&whole[..1500]) && !fits(&[]));
+    }
 }
