@@ -216,6 +216,27 @@ mod tests {
     }
 
     #[test]
+    fn a_backward_pass_is_dropped_once_whatever_became_of_it() {
+        for fails in [false, true] {
+            let x = random(&[2]);
+            let held = std::sync::Arc::new(());
+            let context = held.clone();
+            let backward = move |pulls: &[Option<Tensor>]| {
+                let _held = &context;
+                match fails {
+                    true => Err(LibtorchError::new("no way back").into()),
+                    false => Ok(vec![pulls[0].as_ref().map(Tensor::shallow_clone)]),
+                }
+            };
+            let outputs = own_function(&[&x], vec![Tensor::ones_like(&x)], backward).unwrap();
+            assert_eq!(std::sync::Arc::strong_count(&held), 2);
+            assert_eq!(grad(&[(&outputs[0], &x.ones_like())], &[&x], Graph::Keep).is_err(), fails);
+            drop(outputs);
+            assert_eq!(std::sync::Arc::strong_count(&held), 1);
+        }
+    }
+
+    #[test]
     fn a_graph_that_was_freed_says_so() {
         let x = random(&[2]);
         let outputs = own_function(&[&x], vec![Tensor::ones_like(&x)], |pulls| {

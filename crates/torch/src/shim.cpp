@@ -33,6 +33,21 @@ namespace {
 using Message = char*;
 using Tensors = at::Tensor* const*;
 
+// The message where there is no memory for another: null would say that all went well.
+char no_memory[] = "std::bad_alloc";
+
+// A copy of a text, which `release` takes back; never null.
+Message say(const char* text, size_t length) noexcept {
+    const Message copy = strndup(text, length);
+    return copy == nullptr ? no_memory : copy;
+}
+
+Message say(const char* text) noexcept { return say(text, std::strlen(text)); }
+
+void release(Message message) noexcept {
+    if (message != no_memory) std::free(message);
+}
+
 // Runs `body`; what it throws becomes the message.
 template <typename Body>
 Message guarded(Body&& body) noexcept {
@@ -40,11 +55,11 @@ Message guarded(Body&& body) noexcept {
         body();
         return nullptr;
     } catch (const c10::Error& error) {
-        return strdup(error.what_without_backtrace());
+        return say(error.what_without_backtrace());
     } catch (const std::exception& error) {
-        return strdup(error.what());
+        return say(error.what());
     } catch (...) {
-        return strdup("unknown C++ exception");
+        return say("unknown C++ exception");
     }
 }
 
@@ -92,14 +107,14 @@ public:
         TORCH_CHECK(backward_.context != nullptr, "the graph was freed on an earlier way back");
         std::vector<at::Tensor*> given, made(num_outputs(), nullptr);
         for (auto& pull : pulls) given.push_back(pull.defined() ? &pull : nullptr);
-        const std::unique_ptr<char, decltype(&std::free)> message(
-            backward_.call(backward_.context, given.data(), given.size(), made.data(), made.size()), &std::free);
-        torch::autograd::variable_list gradients;
-        for (at::Tensor* tensor : made) {
-            gradients.push_back(tensor == nullptr ? at::Tensor() : *tensor);
-            delete tensor;
-        }
+        std::vector<std::unique_ptr<at::Tensor>> owned(made.size());
+        const std::unique_ptr<char, decltype(&release)> message(
+            backward_.call(backward_.context, given.data(), given.size(), made.data(), made.size()), &release);
+        // Owned before anything can throw.
+        for (size_t i = 0; i < made.size(); ++i) owned[i].reset(made[i]);
         if (message != nullptr) throw std::runtime_error(message.get());
+        torch::autograd::variable_list gradients;
+        for (const auto& tensor : owned) gradients.push_back(tensor == nullptr ? at::Tensor() : *tensor);
         return gradients;
     }
 
@@ -117,7 +132,7 @@ private:
 
 extern "C" {
 
-void vqkit_free(Message message) { std::free(message); }
+void vqkit_free(Message message) { release(message); }
 
 const char* vqkit_libtorch_version() { return TORCH_VERSION; }
 
@@ -157,7 +172,11 @@ Message vqkit_grad(Tensors outputs, Tensors pulls, size_t count, Tensors inputs,
     return guarded([&] {
         const auto gradients = torch::autograd::grad(list_of(outputs, count), list_of(inputs, wanted),
                                                      list_of(pulls, count), keep_graph, create_graph, allow_unused);
-        for (size_t i = 0; i < wanted; ++i) made[i] = gradients[i].defined() ? new at::Tensor(gradients[i]) : nullptr;
+        // Given away together, once nothing can throw.
+        std::vector<std::unique_ptr<at::Tensor>> owned(wanted);
+        for (size_t i = 0; i < wanted; ++i)
+            if (gradients[i].defined()) owned[i] = std::make_unique<at::Tensor>(gradients[i]);
+        for (size_t i = 0; i < wanted; ++i) made[i] = owned[i].release();
     });
 }
 
@@ -181,8 +200,10 @@ Message vqkit_own_function(Tensors inputs, size_t wanted, Tensors outputs, size_
     return guarded([&] {
         std::unique_ptr<void, void (*)(void*)> held(backward.context, backward.drop);
         auto edges = torch::autograd::collect_next_edges(list_of(inputs, wanted));
-        const std::shared_ptr<OwnNode> node(new OwnNode(backward, std::move(edges)), torch::autograd::deleteNode);
+        auto* const made = new OwnNode(backward, std::move(edges));
+        // From here on the node drops the context, also where the next line throws, which then deletes the node.
         held.release();
+        const std::shared_ptr<OwnNode> node(made, torch::autograd::deleteNode);
         for (size_t i = 0; i < count; ++i) {
             if (at::isFloatingType(outputs[i]->scalar_type())) {
                 torch::autograd::set_history(*outputs[i], node);
@@ -194,7 +215,7 @@ Message vqkit_own_function(Tensors inputs, size_t wanted, Tensors outputs, size_
 }
 
 // A copy of a message that `vqkit_free` or the shim itself can free.
-Message vqkit_message(const char* text, size_t length) { return strndup(text, length); }
+Message vqkit_message(const char* text, size_t length) { return say(text, length); }
 
 // Drops the gradients, so that "has a gradient" means "took part since".
 Message vqkit_clear_gradients(Tensors parameters, size_t count) {

@@ -161,6 +161,7 @@ fn claims_are_compared_with_the_file() {
         (one_tensor(float, 2, 0, 2, 1 << 62), "leaves storage `0`"),
         (one_tensor(float, 2, 0, 1 << 40, 0), "it would have the shape [1099511627776]"),
         (one_tensor(float, 2, 0, u64::MAX, 0), "impossible length"),
+        (one_tensor(float, 1 << 62, u64::MAX, 0, 1), "would have 4611686018427387904 elements"),
         (one_tensor(float, 1 << 62, 0, 2, 1), "would have 4611686018427387904 elements"),
         (one_tensor(float, 3, 0, 2, 1), "has 2 elements, 3 belong there"),
         (one_tensor("torch\nDoubleStorage", 2, 0, 2, 1), "truncated"),
@@ -179,6 +180,41 @@ fn claims_are_compared_with_the_file() {
         let message = refusal(&legacy(&object));
         assert!(message.contains(reason), "{reason}: {message}");
     }
+}
+
+/// An empty tensor lies nowhere, wherever it says that it lies.
+#[test]
+fn the_place_of_an_empty_tensor_does_not_matter() {
+    let found = read_bytes(&legacy(&one_tensor("torch\nFloatStorage", 2, u64::MAX, 0, 1))).unwrap();
+    assert_eq!(found["w"].size(), [0]);
+}
+
+/// Deeper than any stack: lists, tuples and dicts within each other, and dicts of dicts, each with a name.
+#[test]
+fn depth_is_no_matter_of_the_stack() {
+    const DEPTH: usize = 300_000;
+    let tensor = one_tensor("torch\nFloatStorage", 2, 0, 2, 1);
+    let nested = [b"]".repeat(DEPTH), b"a".repeat(DEPTH - 1)].concat();
+    let tuples = [b")".to_vec(), b"\x85".repeat(DEPTH)].concat();
+    for beside in [&nested, &tuples] {
+        let object = [&tensor[..], b"U\x04deep", beside, b"s"].concat();
+        assert_eq!(read_bytes(&legacy(&object)).unwrap().len(), 1);
+    }
+    let dicts = [b"}U\x01a".repeat(DEPTH), b"}".to_vec(), b"s".repeat(DEPTH)].concat();
+    assert!(refusal(&legacy(&dicts)).contains("hold one another without end"));
+}
+
+/// One shape of many lengths, used by as many tensors as a file can name.
+#[test]
+fn a_shape_that_many_tensors_share_is_counted_for_each() {
+    let one = one_tensor("torch\nFloatStorage", 2, 0, 2, 1);
+    // Storage, offset, shape and strides are put into memory once; each tensor is then a call with them.
+    let storage = b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x02tQq\x00";
+    let shape = [b"(".to_vec(), b"K\x01".repeat(64), b"tq\x01".to_vec()].concat();
+    let call = b"ctorch._utils\n_rebuild_tensor_v2\nq\x02";
+    let each = b"h\x02(h\x00K\x00h\x01h\x01tR0".repeat(80_000);
+    let object = [&one[..], b"U\x01a", storage, b"0", &shape, b"0", call, b"0", &each, b"Ns"].concat();
+    assert!(refusal(&legacy(&object)).contains("steps, too many"));
 }
 
 #[test]

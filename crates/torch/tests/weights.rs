@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
 use tch::nn::{self, VarStore};
 use tch::{Device, Kind, Tensor};
 use vqkit_torch::weights;
@@ -239,4 +240,83 @@ fn the_corpus_of_broken_files() {
         assert!(message.contains(name) && message.contains(reason), "{message}");
     }
     assert!(!Path::new("PWNED").exists());
+}
+
+/// A file with this header and so many bytes of data.
+fn with_header(header: &str, data: usize) -> Vec<u8> {
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &vec![0; data]].concat()
+}
+
+fn refusal(bytes: &[u8]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("any.safetensors");
+    fs::write(&path, bytes).unwrap();
+    let message = weights::read(&path).unwrap_err().to_string();
+    assert!(message.contains("any.safetensors") && !message.contains("frame #"), "{message}");
+    message
+}
+
+#[test]
+fn shapes_that_no_tensor_has_are_refused() {
+    let one =
+        |shape: &str, end: usize| format!(r#"{{"a":{{"dtype":"F32","shape":{shape},"data_offsets":[0,{end}]}}}}"#);
+    for (shape, end, want) in [
+        ("[0,4611686018427387904,4611686018427387904]".to_owned(), 0, "impossible shape"),
+        ("[4611686018427387904,0,2,2]".to_owned(), 0, "impossible shape"),
+        ("[0,9223372036854775808]".to_owned(), 0, "impossible shape"),
+        (format!("[{}1]", "1,".repeat(99)), 4, "impossible shape"),
+        ("[4611686018427387904,4611686018427387904]".to_owned(), 4, "verflow"),
+        ("[-1]".to_owned(), 4, "invalid"),
+        ("[2]".to_owned(), 4, ""),
+        ("[1e3]".to_owned(), 4000, "invalid type"),
+    ] {
+        let message = refusal(&with_header(&one(&shape, end), end));
+        assert!(message.contains(want), "{shape}: {message}");
+    }
+    let deep = format!(r#"{{"__metadata__":{}1{}}}"#, "[".repeat(9000), "]".repeat(9000));
+    for header in [r#"{"__metadata__":5}"#, r#"{"__metadata__":{"a":1}}"#, "[1]", "5", "", &deep] {
+        let bytes = with_header(header, 0);
+        refusal(&bytes);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("any.safetensors");
+        fs::write(&path, &bytes).unwrap();
+        assert!(weights::open(&path).is_err(), "{header:.40}");
+        // What has no table of metadata has none; what has another thing there is refused.
+        if header.contains("__metadata__") {
+            assert!(weights::metadata(&path).is_err(), "{header:.40}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is changed or cut, the answer is tensors no larger than the file, or a sentence.
+    #[test]
+    fn changed_bytes_do_no_harm(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("any.safetensors");
+        weights::save(&path, &every_kind(), &BTreeMap::from([pair("a", "b")])).unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        for (place, byte) in changes {
+            *place.get_mut(&mut bytes) = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        fs::write(&path, &bytes).unwrap();
+        let opened = weights::open(&path);
+        match weights::read_any(&path) {
+            Ok(tensors) => {
+                prop_assert!(opened.is_ok());
+                let held: usize = tensors.values().map(|tensor| tensor.numel() * tensor.kind().elt_size_in_bytes()).sum();
+                prop_assert!(held <= bytes.len());
+            }
+            Err(error) => prop_assert!(!error.to_string().contains("frame #"), "{error}"),
+        }
+        let _ = weights::metadata(&path);
+    }
 }

@@ -11,10 +11,14 @@ use serde_json::Value;
 use tch::{Kind, Tensor};
 
 use super::kinds::kind_of;
-use crate::TorchError;
+use crate::{TorchError, memory};
 
 /// The bytes that hold the header's length.
 const PREFIX: usize = 8;
+/// The longest header, in bytes; safetensors' own limit.
+const MAX_HEADER: u64 = 100_000_000;
+/// libtorch's own limit.
+const MAX_DIMENSIONS: usize = 64;
 /// Suffixes under which pickles go about.
 const PICKLES: [&str; 6] = ["bin", "ckpt", "pickle", "pkl", "pt", "pth"];
 
@@ -25,9 +29,44 @@ const PICKLES: [&str; 6] = ["bin", "ckpt", "pickle", "pkl", "pt", "pth"];
 /// [`TorchError::Io`] when it cannot be read. Pickles are refused; [`read_torch`](super::read_torch) reads
 /// PyTorch's.
 pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, TorchError> {
-    let (mut bytes, mut file) = open(path)?;
+    let (mut bytes, mut file, size) = start(path)?;
+    // The bytes of the file, and the tensors made of them.
+    memory::check(&format!("reading {}", path.display()), size.saturating_mul(2))?;
     file.read_to_end(&mut bytes).map_err(TorchError::io("read", path))?;
     parse(path, &bytes)
+}
+
+/// A safetensors file to be read piece by piece: its header was read and compared with the file's length.
+#[derive(Debug)]
+pub struct OpenFile {
+    /// The file.
+    pub file: File,
+    /// Its tensors, with offsets that count from [`begin`](Self::begin), and its metadata.
+    pub header: Metadata,
+    /// Where the data of the tensors begins.
+    pub begin: u64,
+    /// The file's length in bytes.
+    pub length: u64,
+}
+
+/// Opens a safetensors file, and reads its header only.
+///
+/// # Errors
+/// [`TorchError::File`] when it is not a sound safetensors file, or not as long as its header says; [`TorchError::Io`] when it
+/// cannot be read.
+pub fn open(path: &Path) -> Result<OpenFile, TorchError> {
+    let (bytes, file, length) = start(path)?;
+    let failed = |error: serde_json::Error| TorchError::file(path, format!("the header cannot be read: {error}"));
+    let header: Metadata = serde_json::from_slice(&bytes[PREFIX..]).map_err(failed)?;
+    let begin = bytes.len() as u64;
+    match begin.checked_add(header.data_len() as u64) {
+        Some(end) if end == length => Ok(OpenFile { file, header, begin, length }),
+        _ => {
+            let reason =
+                format!("its header tells of {} bytes of tensors, and {} follow", header.data_len(), length - begin);
+            Err(TorchError::file(path, reason))
+        }
+    }
 }
 
 /// As [`read`], from the bytes of a file, which errors call `path`.
@@ -44,7 +83,7 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Torc
 /// # Errors
 /// [`TorchError::File`] when it is not a safetensors file; [`TorchError::Io`] when it cannot be read.
 pub fn metadata(path: &Path) -> Result<BTreeMap<String, String>, TorchError> {
-    let (bytes, _) = open(path)?;
+    let (bytes, ..) = start(path)?;
     let failed = |error: serde_json::Error| TorchError::file(path, format!("the header cannot be read: {error}"));
     let mut header: Value = serde_json::from_slice(&bytes[PREFIX..]).map_err(failed)?;
     match header.get_mut("__metadata__").map(Value::take) {
@@ -63,8 +102,9 @@ pub fn check_header(path: &Path, header: &[u8], data: usize) -> Result<(), Torch
     Ok(())
 }
 
-/// Opens a file and reads as far as the header goes, after comparing the length that it claims with that of the file.
-fn open(path: &Path) -> Result<(Vec<u8>, File), TorchError> {
+/// Opens a file and reads as far as the header goes, after comparing the length that it claims with that of the file, which is
+/// given too.
+fn start(path: &Path) -> Result<(Vec<u8>, File, u64), TorchError> {
     let failed = || TorchError::io("read", path);
     let mut file = File::open(path).map_err(failed())?;
     let size = file.metadata().map_err(failed())?.len();
@@ -77,8 +117,14 @@ fn open(path: &Path) -> Result<(Vec<u8>, File), TorchError> {
     if header > size - PREFIX as u64 {
         return Err(refuse(path, format!("its header would have {header} bytes, the file has {size}")));
     }
+    if header > MAX_HEADER {
+        return Err(refuse(path, format!("its header would have {header} bytes, and {MAX_HEADER} are the most")));
+    }
     file.by_ref().take(header).read_to_end(&mut bytes).map_err(failed())?;
-    Ok((bytes, file))
+    if bytes.len() as u64 != PREFIX as u64 + header {
+        return Err(refuse(path, "it was cut shorter while it was read".into()));
+    }
+    Ok((bytes, file, size))
 }
 
 fn refuse(path: &Path, reason: String) -> TorchError {
@@ -94,10 +140,17 @@ fn refuse(path: &Path, reason: String) -> TorchError {
 fn tensor(path: &Path, name: &str, view: &TensorView) -> Result<Tensor, TorchError> {
     let refuse = |reason: String| TorchError::file(path, format!("`{name}` {reason}"));
     let kind = kind_of(view.dtype()).ok_or_else(|| refuse(format!("is {}, which libtorch lacks", view.dtype())))?;
-    let shape: Result<Vec<i64>, _> = view.shape().iter().map(|length| i64::try_from(*length)).collect();
-    let shape = shape.map_err(|_| refuse(format!("has the impossible shape {:?}", view.shape())))?;
+    let shape = possible(view.shape()).ok_or_else(|| refuse(format!("has the impossible shape {:?}", view.shape())))?;
     // A truth value other than 0 and 1 is undefined in C++.
     let (stored, is_truth) = if kind == Kind::Bool { (Kind::Uint8, true) } else { (kind, false) };
     let tensor = Tensor::f_from_data_size(view.data(), &shape, stored)?;
     Ok(if is_truth { tensor.f_ne(0)? } else { tensor })
+}
+
+/// A shape that a tensor can have. Lengths of 0 aside, the numbers of elements have to be ones that libtorch can count: it works
+/// out the strides of empty tensors too.
+fn possible(shape: &[usize]) -> Option<Vec<i64>> {
+    let counted = shape.iter().try_fold(1usize, |product, length| product.checked_mul((*length).max(1)));
+    let is_possible = shape.len() <= MAX_DIMENSIONS && counted.is_some_and(|count| i64::try_from(count).is_ok());
+    is_possible.then(|| shape.iter().map(|length| *length as i64).collect())
 }

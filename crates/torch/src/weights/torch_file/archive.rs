@@ -6,8 +6,9 @@ use std::io::{self, BufReader, Read};
 use std::rc::Rc;
 
 use tch::Tensor;
-use zip::ZipArchive;
+use zip::read::ZipFile;
 use zip::result::ZipError;
+use zip::{CompressionMethod, ZipArchive};
 
 use super::pickle::{self, Pickle};
 use super::tensor::Memory;
@@ -60,17 +61,26 @@ impl Archive {
 
     fn pickle(&mut self) -> Result<Pickle, String> {
         let name = format!("{}{PICKLE}", self.folder);
-        let mut entry = BufReader::new(self.zip.by_name(&name).map_err(|error| missing(&name, error))?);
+        let mut entry = BufReader::new(self.stored(&name)?);
         let pickle = pickle::read(&mut entry)?;
         // To the end, where the checksum is compared.
         io::copy(&mut entry, &mut io::sink()).map_err(|error| broken(&name, error))?;
         Ok(pickle)
     }
 
+    /// An entry as PyTorch writes all of them: not compressed, so that it is no longer than the file.
+    fn stored(&mut self, name: &str) -> Result<ZipFile<'_, BufReader<File>>, String> {
+        let entry = self.zip.by_name(name).map_err(|error| missing(name, error))?;
+        match entry.compression() {
+            CompressionMethod::Stored => Ok(entry),
+            other => Err(format!("its entry `{name}` is compressed ({other}), which PyTorch's are not")),
+        }
+    }
+
     /// The entry of this name, which has to have this length.
     fn entry(&mut self, name: &str, length: u64) -> Result<Vec<u8>, String> {
         let name = format!("{}/{name}", self.folder);
-        let mut entry = self.zip.by_name(&name).map_err(|error| missing(&name, error))?;
+        let mut entry = self.stored(&name)?;
         if entry.size() != length {
             return Err(format!("its entry `{name}` has {} bytes, {length} belong there", entry.size()));
         }

@@ -126,12 +126,13 @@ impl<R: BufRead> Machine<'_, R> {
 
     fn view(&mut self, storage: Id, offset: Id, size: Id, stride: Id) -> Result<(), String> {
         let node = match self.nodes.get(storage) {
-            Node::Storage(storage) => Node::View(Rc::new(View {
-                storage: storage.clone(),
-                offset: self.nodes.count(offset)?,
-                size: self.lengths(size)?,
-                stride: self.lengths(stride)?,
-            })),
+            Node::Storage(storage) => {
+                let (storage, offset) = (storage.clone(), self.nodes.count(offset)?);
+                let (size, stride) = (self.lengths(size)?, self.lengths(stride)?);
+                // These are copies, and one tuple may serve any number of tensors.
+                self.charge(size.len() + stride.len())?;
+                Node::View(Rc::new(View { storage, offset, size, stride }))
+            }
             Node::Opaque(kind) => Node::Opaque(kind.clone()),
             _ => return Err("its pickle is broken: a tensor has no storage".into()),
         };

@@ -52,10 +52,10 @@ pub fn memories(pickle: &Pickle, is_wanted: impl Fn(&str) -> bool) -> Result<BTr
 pub fn tensor(view: &View, memory: &Tensor, file_length: u64) -> Result<Tensor, String> {
     let View { storage, offset, size, stride } = view;
     check(view, file_length)?;
-    let first = (storage.start + offset) as i64;
     if size.contains(&0) {
         return Tensor::f_empty(size, (memory.kind(), memory.device())).map_err(refused);
     }
+    let first = (storage.start + offset) as i64;
     memory.f_as_strided(size, stride, first).map_err(refused)
 }
 
