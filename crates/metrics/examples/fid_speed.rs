@@ -49,7 +49,7 @@ fn distance(width: i64, seconds: f64) -> serde_json::Value {
     };
     let (here, there) = (gathered(0.0), gathered(0.1));
     let once = || vqkit_metrics::frechet_distance((&here.0, &here.1), (&there.0, &there.1));
-    let found = once();
+    let found = once().expect("moments of features");
     let (start, mut count) = (Instant::now(), 0);
     while start.elapsed().as_secs_f64() < seconds || count == 0 {
         let _ = once();

@@ -29,6 +29,26 @@ pub enum MetricsError {
         /// How many there are.
         got: i64,
     },
+    /// Features of two networks.
+    #[error("the two sets have features of other widths: {first} and {second}")]
+    Widths {
+        /// Width of the first set's.
+        first: i64,
+        /// Width of the second set's.
+        second: i64,
+    },
+    /// Numbers that are NaN or infinite; of such, no figure is given.
+    #[error("{0} is not finite")]
+    NotFinite(
+        /// What they are of.
+        &'static str,
+    ),
+    /// A matrix that is the covariance of nothing.
+    #[error("a covariance is wrong: {0}")]
+    Covariance(
+        /// What is wrong with it.
+        &'static str,
+    ),
     /// libtorch refused.
     #[error(transparent)]
     Torch(#[from] vqkit_torch::LibtorchError),

@@ -2,6 +2,9 @@
 
 use tch::{Kind, Tensor};
 
+use crate::MetricsError;
+use crate::features::{figure, finite, moments, same_width};
+
 /// Mean and covariance of features, gathered batch by batch in fp64.
 ///
 /// ```
@@ -13,7 +16,8 @@ use tch::{Kind, Tensor};
 /// let mut there = Gaussian::new(2);
 /// there.add(&Tensor::from_slice2(&[[3.0f32, 5.0], [5.0, 7.0], [4.0, 9.0]]));
 /// // The same shape, moved by (3, 4).
-/// assert!((here.frechet_distance(&there) - 25.0).abs() < 1e-9);
+/// assert!((here.frechet_distance(&there)? - 25.0).abs() < 1e-9);
+/// # Ok::<(), vqkit_metrics::MetricsError>(())
 /// ```
 #[derive(Debug)]
 pub struct Gaussian {
@@ -59,7 +63,10 @@ impl Gaussian {
     }
 
     /// [`frechet_distance`] between this and another.
-    pub fn frechet_distance(&self, other: &Self) -> f64 {
+    ///
+    /// # Errors
+    /// As there; of fewer than two features, the covariance is not finite.
+    pub fn frechet_distance(&self, other: &Self) -> Result<f64, MetricsError> {
         frechet_distance((&self.mean(), &self.covariance()), (&other.mean(), &other.covariance()))
     }
 }
@@ -69,30 +76,43 @@ impl Gaussian {
 /// The trace of the root is that of the symmetric `(Lᵀ Σ₂ L)^½` for any `L Lᵀ = Σ₁`, whose eigenvalues are never negative but by
 /// rounding; so singular covariances need no small constant on their diagonal. `L` is a Cholesky factor where there is one, else the root.
 ///
+/// Where rounding would make it negative, it is 0.
+///
 /// # Shapes
 /// Means `[D]` and covariances `[D, D]`, fp64.
-pub fn frechet_distance(first: (&Tensor, &Tensor), second: (&Tensor, &Tensor)) -> f64 {
+///
+/// # Errors
+/// [`MetricsError::Shape`] and [`MetricsError::Widths`] for other shapes; [`MetricsError::NotFinite`] when a number of them, or the
+/// distance, is not finite.
+pub fn frechet_distance(first: (&Tensor, &Tensor), second: (&Tensor, &Tensor)) -> Result<f64, MetricsError> {
+    const FIGURE: &str = "the Fréchet distance";
     let ((mean, covariance), (other_mean, other_covariance)) = (first, second);
-    let first = || cholesky(covariance).map(|factor| (factor, other_covariance));
-    let second = || cholesky(other_covariance).map(|factor| (factor, covariance));
-    let (factor, between) = first().or_else(second).unwrap_or_else(|| (square_root(covariance), other_covariance));
-    let product = factor.tr().matmul(between).matmul(&factor);
-    let eigenvalues = symmetric(&product).linalg_eigvalsh("L").clamp_min(0.0);
+    same_width(moments(mean, covariance)?, moments(other_mean, other_covariance)?)?;
+    let first = || Ok::<_, MetricsError>(cholesky(covariance)?.map(|factor| (factor, other_covariance)));
+    let second = || Ok::<_, MetricsError>(cholesky(other_covariance)?.map(|factor| (factor, covariance)));
+    let (factor, between) = match first()? {
+        Some(factored) => factored,
+        None => second()?.map_or_else(|| Ok::<_, MetricsError>((square_root(covariance)?, other_covariance)), Ok)?,
+    };
+    let product = factor.f_tr()?.f_matmul(between)?.f_matmul(&factor)?;
+    finite(FIGURE, &product)?;
+    let eigenvalues = symmetric(&product).f_linalg_eigvalsh("L")?.clamp_min(0.0);
     let number = |tensor: Tensor| tensor.sum(Kind::Double).double_value(&[]);
     let traces = number(covariance.trace()) + number(other_covariance.trace());
-    number((mean - other_mean).square()) + traces - 2.0 * number(eigenvalues.sqrt())
+    let distance = number((mean - other_mean).square()) + traces - 2.0 * number(eigenvalues.sqrt());
+    figure(FIGURE, distance).map(|distance| distance.max(0.0))
 }
 
 /// The lower factor of a symmetric matrix; `None` where it is not positive definite, or too close to singular to tell.
-fn cholesky(matrix: &Tensor) -> Option<Tensor> {
-    let (factor, failed_at) = symmetric(matrix).linalg_cholesky_ex(false, false);
-    (failed_at.int64_value(&[]) == 0).then_some(factor)
+fn cholesky(matrix: &Tensor) -> Result<Option<Tensor>, MetricsError> {
+    let (factor, failed_at) = symmetric(matrix).f_linalg_cholesky_ex(false, false)?;
+    Ok((failed_at.f_int64_value(&[])? == 0).then_some(factor))
 }
 
 /// The root of a symmetric matrix without negative eigenvalues.
-fn square_root(matrix: &Tensor) -> Tensor {
-    let (values, vectors) = symmetric(matrix).linalg_eigh("L");
-    (&vectors * values.clamp_min(0.0).sqrt()).matmul(&vectors.tr())
+fn square_root(matrix: &Tensor) -> Result<Tensor, MetricsError> {
+    let (values, vectors) = symmetric(matrix).f_linalg_eigh("L")?;
+    Ok((&vectors * values.clamp_min(0.0).sqrt()).f_matmul(&vectors.tr())?)
 }
 
 /// Without the asymmetry of rounding.

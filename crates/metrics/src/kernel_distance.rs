@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};
 
 use crate::MetricsError;
+use crate::features::{figure, same_width, width};
 
 /// How the kernel distance is estimated: over random subsets, whose spread tells how sure it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +51,10 @@ impl KernelDistance {
     /// ```
     ///
     /// # Errors
-    /// [`MetricsError::Few`] where either side has fewer features than a subset, or a subset fewer than two.
+    /// [`MetricsError::Few`] where either side has fewer features than a subset, or a subset fewer than two; [`MetricsError::Shape`],
+    /// [`MetricsError::Widths`] and [`MetricsError::NotFinite`] for features that cannot be compared.
     pub fn between(real: &Tensor, fake: &Tensor, config: &KernelDistanceConfig) -> Result<Self, MetricsError> {
+        same_width(width(real)?, width(fake)?)?;
         let counts = [real, fake].map(|features| features.size()[0]);
         let (least, got) = (config.subset_size.max(2) as i64, counts[0].min(counts[1]));
         if got < least || config.subset_size < 2 {
@@ -68,7 +71,7 @@ impl KernelDistance {
         let over = |sum: f64| sum / discrepancies.len() as f64;
         let mean = over(discrepancies.iter().sum());
         let std = over(discrepancies.iter().map(|value| (value - mean).powi(2)).sum()).sqrt();
-        Ok(Self { mean, std })
+        Ok(Self { mean: figure("the kernel distance", mean)?, std: figure("the kernel distance's deviation", std)? })
     }
 }
 

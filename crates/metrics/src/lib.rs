@@ -2,6 +2,7 @@
 #![doc = include_str!("../README.md")]
 
 mod error;
+mod features;
 mod frechet;
 mod inception;
 mod inception_score;
@@ -13,6 +14,7 @@ mod residual;
 mod ssim;
 
 pub use error::MetricsError;
+pub use features::check_moments;
 pub use frechet::{Gaussian, frechet_distance};
 pub use inception::FidInception;
 pub use inception_score::InceptionScore;

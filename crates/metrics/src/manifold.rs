@@ -3,6 +3,7 @@
 use tch::{Kind, Tensor};
 
 use crate::MetricsError;
+use crate::features::width;
 
 /// Rows compared at a time, so that memory stays small.
 const ROWS: i64 = 1024;
@@ -20,8 +21,10 @@ impl Manifold {
     /// Of features `[N, D]`, with balls that reach up to the `most`-th nearest neighbour; distances are Euclidean, in f64.
     ///
     /// # Errors
-    /// [`MetricsError::Few`] where features have no such neighbour.
+    /// [`MetricsError::Few`] where features have no such neighbour; [`MetricsError::Shape`] and [`MetricsError::NotFinite`] for what
+    /// has no distances.
     pub fn new(features: &Tensor, most: i64) -> Result<Self, MetricsError> {
+        width(features)?;
         let features = features.detach().to_kind(Kind::Double);
         let count = features.size()[0];
         if count <= most {
@@ -80,6 +83,9 @@ pub struct Overlap {
 
 impl Overlap {
     /// Of generated features against real ones.
+    ///
+    /// # Panics
+    /// When the features have other widths.
     pub fn between(real: &Manifold, fake: &Manifold, neighbours: Neighbours) -> Self {
         let (small, large) = (real.radii(neighbours.precision), real.radii(neighbours.density));
         let of_fake = fake.radii(neighbours.precision).unsqueeze(1);

@@ -23,10 +23,10 @@ fn golden_frechet() {
                 golden.close(&format!("{case}/mu{number}"), &gaussian.mean());
                 golden.close(&format!("{case}/sigma{number}"), &gaussian.covariance());
             }
-            real.frechet_distance(&fake)
+            real.frechet_distance(&fake).unwrap()
         } else {
             let [mu1, sigma1, mu2, sigma2] = ["mu1", "sigma1", "mu2", "sigma2"].map(part);
-            frechet_distance((&mu1, &sigma1), (&mu2, &sigma2))
+            frechet_distance((&mu1, &sigma1), (&mu2, &sigma2)).unwrap()
         };
         let distance = Tensor::from(distance).to_kind(Kind::Double);
         golden.close(&format!("{case}/fid_exact"), &distance);
