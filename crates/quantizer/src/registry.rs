@@ -1,6 +1,7 @@
 //! Every quantizer by its name in a recipe; a new one is one line here. Below, the defaults and checks that members share.
 
-use tch::nn;
+use tch::{Device, nn};
+use vqkit_torch::{attempt, memory};
 
 use crate::{
     BinarySphericalQuantizerConfig, EmaVectorQuantizerConfig, FiniteScalarQuantizerConfig, GumbelQuantizerConfig,
@@ -39,9 +40,40 @@ impl QuantizerConfig {
     /// Makes the quantizer for latents of width `dim`, with its variables at `vs`.
     ///
     /// # Errors
-    /// [`QuantizeError::Config`] for the first value out of range.
+    /// [`QuantizeError::Config`] for the first value out of range; [`QuantizeError::Torch`] when there is less memory than its
+    /// codes take.
     pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<Box<dyn Quantizer>, QuantizeError> {
-        each_quantizer!(self, |config| Ok(Box::new(config.build(vs, dim)?)))
+        self.validate()?;
+        let numbers = self.least_parameters(dim);
+        if vs.device() == Device::Cpu {
+            memory::check(&format!("codebooks of {numbers} numbers"), numbers.unsigned_abs().saturating_mul(4))?;
+        }
+        let build = || -> Result<Box<dyn Quantizer>, QuantizeError> {
+            each_quantizer!(self, |config| Ok(Box::new(config.build(vs, dim)?)))
+        };
+        attempt("the codebooks", build)
+    }
+
+    /// A number of parameters that it has at least for latents of width `dim`: those of its tables of codes. Nothing is built.
+    pub fn least_parameters(&self, dim: i64) -> i64 {
+        let dim = dim.max(1);
+        match self {
+            Self::Vq(VectorQuantizerConfig { codebook_size, .. })
+            | Self::Ema(EmaVectorQuantizerConfig { codebook_size, .. })
+            | Self::IndexBackpropagation(IndexBackpropagationQuantizerConfig { codebook_size, .. })
+            | Self::Gumbel(GumbelQuantizerConfig { codebook_size, .. }) => codebook_size.saturating_mul(dim),
+            Self::Sim(SimVectorQuantizerConfig { codebook_size, frozen_codebook_dim, .. }) => {
+                codebook_size.saturating_mul(frozen_codebook_dim.unwrap_or(dim))
+            }
+            Self::FiniteScalar(_) | Self::LookupFree(_) | Self::BinarySpherical(_) => 0,
+            Self::Residual(ResidualQuantizerConfig { num_quantizers, quantizer, .. }) => {
+                num_quantizers.saturating_mul(quantizer.least_parameters(dim))
+            }
+            Self::Product(ProductQuantizerConfig { groups, codebook_dim, quantizer, .. }) => {
+                let width = codebook_dim.unwrap_or(dim / (*groups).max(1));
+                groups.saturating_mul(quantizer.least_parameters(width))
+            }
+        }
     }
 
     /// Looks at every value, and builds nothing.

@@ -94,6 +94,13 @@ pub(crate) struct ResidualShape {
     pub order: Residual,
 }
 
+impl ResidualShape {
+    /// Weights of the convolutions of all blocks on so many channels.
+    pub fn parameters(&self, channels: i64) -> i64 {
+        self.blocks * channels * self.channels * (9 + 1)
+    }
+}
+
 /// Residual blocks one after the other.
 #[derive(Debug)]
 pub(crate) struct ResidualStack(Vec<ResidualBlock>);

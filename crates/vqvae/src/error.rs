@@ -62,7 +62,13 @@ pub enum TokenizerError {
     Quantize(#[from] vqkit_quantizer::QuantizeError),
     /// libtorch refused.
     #[error(transparent)]
-    Torch(#[from] vqkit_torch::LibtorchError),
+    Torch(#[from] vqkit_torch::TorchError),
+}
+
+impl From<vqkit_torch::LibtorchError> for TokenizerError {
+    fn from(error: vqkit_torch::LibtorchError) -> Self {
+        Self::Torch(error.into())
+    }
 }
 
 impl From<tch::TchError> for TokenizerError {

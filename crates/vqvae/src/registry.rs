@@ -1,7 +1,8 @@
 //! Every tokenizer by its name in a recipe; a new one is one line here.
 
-use tch::nn;
+use tch::{Device, nn};
 use vqkit_quantizer::QuantizerConfig;
+use vqkit_torch::{attempt, memory};
 
 use crate::{Tokenizer, TokenizerError, VqVae2Config, VqVaeConfig, VqganConfig};
 
@@ -22,14 +23,28 @@ impl TokenizerConfig {
     /// Makes the tokenizer of images with `in_channels` channels, with its variables at `vs`.
     ///
     /// # Errors
-    /// [`TokenizerError::Config`] for the first value out of range, and the quantizer's errors.
+    /// [`TokenizerError::Config`] for the first value out of range, and the quantizer's errors; [`TokenizerError::Torch`] when there
+    /// is less memory than it takes.
     pub fn build(
         &self,
         vs: &nn::Path,
         in_channels: i64,
         quantizer: &QuantizerConfig,
     ) -> Result<Tokenizer, TokenizerError> {
-        each_tokenizer!(self, |config| config.build(vs, in_channels, quantizer))
+        self.validate()?;
+        let parameters = self.least_parameters();
+        if vs.device() == Device::Cpu {
+            let what = format!("a tokenizer of at least {parameters} parameters");
+            memory::check(&what, parameters.unsigned_abs().saturating_mul(4))?;
+        }
+        attempt("the parameters of the tokenizer", || {
+            each_tokenizer!(self, |config| config.build(vs, in_channels, quantizer))
+        })
+    }
+
+    /// A number of parameters that its networks have at least: those of the convolutions that most of them are in. Nothing is built.
+    pub fn least_parameters(&self) -> i64 {
+        each_tokenizer!(self, |config| config.least_parameters())
     }
 
     /// Looks at every value, and builds nothing.

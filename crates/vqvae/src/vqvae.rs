@@ -108,6 +108,13 @@ impl VqVaeConfig {
         Tokenizer::new(Box::new(network), vs, quantizer, &["quantize"])
     }
 
+    /// Of the residual blocks, and of the convolutions that halve and double.
+    pub(crate) fn least_parameters(&self) -> i64 {
+        let widths = self.widths();
+        let scaled: i64 = widths.windows(2).map(|pair| 16 * pair[0] * pair[1]).sum();
+        2 * (self.residual_shape().parameters(self.channels) + scaled)
+    }
+
     fn fine_channels(&self) -> i64 {
         self.fine_channels.unwrap_or(self.channels)
     }

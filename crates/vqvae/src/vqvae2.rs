@@ -100,6 +100,11 @@ impl VqVae2Config {
         Tokenizer::new(Box::new(network), vs, quantizer, &["quantize_t", "quantize_b"])
     }
 
+    /// Of the residual blocks of two encoders and two decoders.
+    pub(crate) fn least_parameters(&self) -> i64 {
+        4 * self.residual_shape().parameters(self.channels)
+    }
+
     fn residual_shape(&self) -> ResidualShape {
         ResidualShape {
             blocks: self.residual_blocks,

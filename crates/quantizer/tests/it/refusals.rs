@@ -181,3 +181,26 @@ fn recipes_take_defaults_and_no_unknown_keys() {
     assert!(read(r#"{"type": "vq", "codebook_size": 16, "decay": 0.9}"#).unwrap_err().to_string().contains("decay"));
     assert!(read(r#"{"type": "vqq", "codebook_size": 16}"#).unwrap_err().to_string().contains("vqq"));
 }
+
+#[test]
+fn codebooks_that_no_memory_holds_are_refused_before_they_are_made() {
+    const MOST: i64 = 1 << 24;
+    let vs = nn::VarStore::new(Device::Cpu);
+    let one = || QuantizerConfig::Vq(VectorQuantizerConfig::new(MOST));
+    for config in [
+        one(),
+        QuantizerConfig::Ema(EmaVectorQuantizerConfig::new(MOST)),
+        QuantizerConfig::Residual(ResidualQuantizerConfig::new(4, one())),
+        QuantizerConfig::Product(ProductQuantizerConfig::new(2, one())),
+    ] {
+        let message = config.build(&vs.root(), 1 << 20).err().unwrap().to_string();
+        assert!(message.starts_with("codebooks of ") && message.contains("would take"), "{message}");
+    }
+    assert!(vs.is_empty());
+    for config in every_config(4) {
+        let vs = nn::VarStore::new(Device::Cpu);
+        config.build(&vs.root(), 3).unwrap();
+        let built: i64 = vs.variables().values().map(|variable| variable.numel() as i64).sum();
+        assert!(config.least_parameters(3) <= built, "{}", config.type_name());
+    }
+}

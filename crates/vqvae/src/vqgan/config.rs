@@ -88,6 +88,14 @@ impl VqganConfig {
         Ok(())
     }
 
+    /// Of the two 3×3 convolutions of every residual block, the first of a level aside, whose input may be narrow.
+    pub(crate) fn least_parameters(&self) -> i64 {
+        let of_levels = |widths: Vec<i64>, blocks: i64| -> i64 {
+            widths.iter().map(|width| 9 * (2 * blocks - 1) * width * width).sum()
+        };
+        of_levels(self.widths(), self.num_res_blocks) + of_levels(self.decoder_widths(), self.num_res_blocks + 1)
+    }
+
     /// Checks that images with `channels` channels are what the recipe was written for.
     pub(super) fn check_images(&self, channels: i64) -> Result<(), TokenizerError> {
         check_channels("in_channels", channels)?;

@@ -97,3 +97,46 @@ fn recipes_take_defaults_and_no_unknown_keys() {
     assert!(read(r#"{"type": "vqvae", "channels": 64, "width": 3}"#).unwrap_err().to_string().contains("width"));
     assert!(read(r#"{"type": "vqvae"}"#).unwrap_err().to_string().contains("channels"));
 }
+
+/// Small tokenizers of every kind, and one of each that no memory holds.
+fn sizes() -> Vec<(TokenizerConfig, TokenizerConfig)> {
+    let (most, many) = (1 << 14, 1 << 14);
+    let one = |channels, residual_blocks| {
+        TokenizerConfig::VqVae(VqVaeConfig { residual_blocks, ..VqVaeConfig::new(channels) })
+    };
+    let two = |channels, residual_blocks| {
+        TokenizerConfig::VqVae2(VqVae2Config {
+            channels,
+            residual_blocks,
+            residual_channels: channels,
+            embed_dim: 8,
+            ..VqVae2Config::default()
+        })
+    };
+    let gan = |ch, num_res_blocks| {
+        TokenizerConfig::Vqgan(VqganConfig {
+            ch,
+            num_res_blocks,
+            ch_mult: vec![1, 1],
+            resolution: 32,
+            attn_resolutions: vec![],
+            ..VqganConfig::imagenet_f16()
+        })
+    };
+    vec![(one(16, 3), one(most, many)), (two(16, 3), two(most, many)), (gan(32, 2), gan(most, many))]
+}
+
+#[test]
+fn a_tokenizer_that_no_memory_holds_is_refused_before_it_is_built() {
+    for (small, large) in sizes() {
+        let vs = nn::VarStore::new(Device::Cpu);
+        small.build(&vs.root(), 3, &quantizer()).unwrap();
+        let built: i64 = vs.trainable_variables().iter().map(|variable| variable.numel() as i64).sum();
+        let least = small.least_parameters();
+        assert!((built / 4..=built).contains(&least), "{least} of {built}");
+        let empty = nn::VarStore::new(Device::Cpu);
+        let message = large.build(&empty.root(), 3, &quantizer()).unwrap_err().to_string();
+        assert!(message.starts_with("a tokenizer of at least ") && message.contains("would take"), "{message}");
+        assert!(empty.is_empty());
+    }
+}
