@@ -99,7 +99,8 @@ impl Painter {
         for (level, prior) in self.priors.iter().enumerate() {
             let sampling = Sampling { seed: seed_of_level(self.sampling.seed, level), ..self.sampling.clone() };
             let given = given.map(|given| &given[level]);
-            let sampled = sample_scored(prior.as_ref(), &condition, batch as i64, &sampling, first as u64, given);
+            let sampled =
+                sample_scored(prior.as_ref(), &condition, batch as i64, &sampling, first as u64, given, &|| false);
             let sampled = sampled.map_err(usage)?;
             let Sampled { tokens: grid, log_likelihood: of_level } = sampled;
             log_likelihood += of_level;

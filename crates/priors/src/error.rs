@@ -52,6 +52,18 @@ pub enum PriorError {
         /// The number of positions.
         i64,
     ),
+    /// A prior that gives NaN or infinities.
+    #[error(
+        "the prior's logits for sample {sample} are not finite, so nothing can be drawn of them: its weights are damaged, or too \
+         large for the precision"
+    )]
+    Logits {
+        /// The number of the sample.
+        sample: u64,
+    },
+    /// Drawing was stopped from outside.
+    #[error("stopped while tokens were drawn")]
+    Stopped,
     /// A grid that is none.
     #[error(transparent)]
     Tokens(#[from] vqkit_torch::TokenError),

@@ -1,6 +1,7 @@
 //! Every prior there is: one line each.
 
-use tch::nn;
+use tch::{Device, nn};
+use vqkit_torch::{attempt, memory};
 
 use crate::gpt::{Gpt2Config, LlamaConfig};
 use crate::pixelcnn::GatedPixelCnnConfig;
@@ -26,9 +27,18 @@ impl PriorConfig {
     /// The prior with its parameters under `vs`.
     ///
     /// # Errors
-    /// [`PriorError::Config`] for a value that is not allowed, or a `spec` that this prior cannot model.
+    /// [`PriorError::Config`] for a value that is not allowed, or a `spec` that this prior cannot model; [`PriorError::Autograd`]
+    /// when there is less memory than its parameters take.
     pub fn build(&self, vs: &nn::Path, spec: &PriorSpec) -> Result<Box<dyn Prior>, PriorError> {
-        each_prior!(self, |config| Ok(Box::new(config.build(vs, spec)?)))
+        let Cost { parameters, .. } = self.cost(spec)?;
+        if vs.device() == Device::Cpu {
+            let what = format!("a prior of {parameters} parameters");
+            memory::check(&what, parameters.unsigned_abs().saturating_mul(4))?;
+        }
+        let build = || -> Result<Box<dyn Prior>, PriorError> {
+            each_prior!(self, |config| Ok(Box::new(config.build(vs, spec)?)))
+        };
+        attempt("the parameters of the prior", build)
     }
 
     /// Whether the prior can be built for `spec`, without building it.

@@ -6,6 +6,15 @@ use vqkit_torch::TokenGrid;
 
 use crate::{Condition, Embedding, PriorError, Text};
 
+/// The most positions of a grid, a text or an embedding; of all together, products stay far from where numbers end.
+pub(crate) const MOST_POSITIONS: i64 = 1 << 24;
+/// The most codes of a codebook, ids of a vocabulary and classes: what 32 bits tell apart.
+const MOST_CODES: i64 = 1 << 32;
+/// The most codebooks of a grid, and grids of a condition.
+const MOST_BOOKS: usize = 1 << 10;
+/// The widest vector of an embedding.
+const MOST_DIM: i64 = 1 << 16;
+
 /// A grid of tokens, without its values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,10 +51,22 @@ impl GridSpec {
         if self.sizes.is_empty() || self.sizes.iter().any(|&size| size < 1) {
             return Err(PriorError::config(field, format!("needs codebooks of at least 1 code, got {:?}", self.sizes)));
         }
+        if self.sizes.len() > MOST_BOOKS || self.sizes.iter().any(|&size| size > MOST_CODES) {
+            let got = format!("{} codebooks of up to {:?} codes", self.sizes.len(), self.sizes.iter().max());
+            return Err(PriorError::config(
+                field,
+                format!("takes {MOST_BOOKS} codebooks of {MOST_CODES} codes, got {got}"),
+            ));
+        }
         if self.grid.iter().any(|&side| side < 1) {
             return Err(PriorError::config(field, format!("needs a grid of at least 1 x 1, got {:?}", self.grid)));
         }
-        Ok(())
+        match self.grid[0].checked_mul(self.grid[1]) {
+            Some(places) if places <= MOST_POSITIONS => Ok(()),
+            _ => {
+                Err(PriorError::config(field, format!("takes a grid of {MOST_POSITIONS} places, got {:?}", self.grid)))
+            }
+        }
     }
 }
 
@@ -164,21 +185,25 @@ impl PriorSpec {
         for grid in &self.condition_grids {
             grid.validate("condition_grids")?;
         }
+        if self.condition_grids.len() > MOST_BOOKS {
+            let reason = format!("takes {MOST_BOOKS} grids, got {}", self.condition_grids.len());
+            return Err(PriorError::config("condition_grids", reason));
+        }
         if let Some(TextSpec { length, vocabulary }) = self.text
-            && (length < 1 || vocabulary < 1)
+            && !((1..=MOST_POSITIONS).contains(&length) && (1..=MOST_CODES).contains(&vocabulary))
         {
-            let reason = format!("needs at least 1 place and 1 id, got {length} and {vocabulary}");
-            return Err(PriorError::config("text", reason));
+            let allowed = format!("1 to {MOST_POSITIONS} places and 1 to {MOST_CODES} ids");
+            return Err(PriorError::config("text", format!("needs {allowed}, got {length} and {vocabulary}")));
         }
         if let Some(EmbeddingSpec { length, dim }) = self.embedding
-            && (length < 1 || dim < 1)
+            && !((1..=MOST_POSITIONS).contains(&length) && (1..=MOST_DIM).contains(&dim))
         {
-            let reason = format!("needs at least 1 vector of at least 1 number, got {length} of {dim}");
-            return Err(PriorError::config("embedding", reason));
+            let allowed = format!("1 to {MOST_POSITIONS} vectors of 1 to {MOST_DIM} numbers");
+            return Err(PriorError::config("embedding", format!("needs {allowed}, got {length} of {dim}")));
         }
         match self.num_classes {
-            Some(classes) if classes < 1 => {
-                Err(PriorError::config("num_classes", format!("needs at least 1 class, got {classes}")))
+            Some(classes) if !(1..=MOST_CODES).contains(&classes) => {
+                Err(PriorError::config("num_classes", format!("needs 1 to {MOST_CODES} classes, got {classes}")))
             }
             _ => Ok(()),
         }

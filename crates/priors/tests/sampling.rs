@@ -116,7 +116,7 @@ fn the_log_likelihood_is_that_of_the_tokens_under_the_prior() {
         let condition = classes(&[0, 1, 2]);
         let odd = Sampling { temperature: 0.7, top_k: Some(4), cfg_scale: 2.0, seed: 5, ..Sampling::default() };
         for sampling in [Sampling::default(), odd] {
-            let sampled = sample_scored(prior.as_ref(), &condition, 3, &sampling, 0, None).unwrap();
+            let sampled = sample_scored(prior.as_ref(), &condition, 3, &sampling, 0, None, &|| false).unwrap();
             let wanted = log_likelihood(prior.as_ref(), &condition, &sampled.tokens);
             assert!(sampled.log_likelihood.allclose(&wanted, 1e-5, 1e-4, false), "{:?}", sampled.log_likelihood);
             let plain = sample(prior.as_ref(), &condition, 3, &sampling, 0, None).unwrap();
@@ -132,14 +132,16 @@ fn given_tokens_do_not_count() {
         let kept = sample(prior.as_ref(), &condition, 2, &Sampling::default(), 7, None).unwrap();
         let shape = [2, 4, 5];
         let all = Given::new(kept.shallow_clone(), Tensor::ones(shape, (Kind::Bool, CPU))).unwrap();
-        let sampled = sample_scored(prior.as_ref(), &condition, 2, &Sampling::default(), 0, Some(&all)).unwrap();
+        let sampled =
+            sample_scored(prior.as_ref(), &condition, 2, &Sampling::default(), 0, Some(&all), &|| false).unwrap();
         assert_eq!(sampled.tokens.indices, kept.indices);
         assert_eq!(sampled.log_likelihood.abs().max().double_value(&[]), 0.0);
         // Only the second row is given.
         let second = Tensor::from_slice(&[false, true]).view([2, 1, 1]).expand(shape, false).contiguous();
         let second = Given::new(kept, second).unwrap();
-        let sampled = sample_scored(prior.as_ref(), &condition, 2, &Sampling::default(), 0, Some(&second)).unwrap();
-        let alone = sample_scored(prior.as_ref(), &condition, 2, &Sampling::default(), 0, None).unwrap();
+        let sampled =
+            sample_scored(prior.as_ref(), &condition, 2, &Sampling::default(), 0, Some(&second), &|| false).unwrap();
+        let alone = sample_scored(prior.as_ref(), &condition, 2, &Sampling::default(), 0, None, &|| false).unwrap();
         assert_eq!(sampled.log_likelihood.double_value(&[1]), 0.0);
         assert_eq!(sampled.log_likelihood.double_value(&[0]), alone.log_likelihood.double_value(&[0]));
     }
@@ -151,7 +153,7 @@ fn the_best_of_several_is_the_likeliest_whatever_the_batch() {
         let condition = classes(&[0, 1, 2, 0]);
         let draw = |best_of: i64| {
             let sampling = Sampling { best_of, ..Sampling::default() };
-            sample_scored(prior.as_ref(), &condition, 4, &sampling, 0, None).unwrap()
+            sample_scored(prior.as_ref(), &condition, 4, &sampling, 0, None, &|| false).unwrap()
         };
         let (one, two, eight) = (draw(1), draw(2), draw(8));
         let differs = |left: &TokenGrid, right: &TokenGrid| {
@@ -422,4 +424,43 @@ fn weights_that_a_prior_does_not_have_are_refused() {
     assert!(prior.set_sampling_weights(SamplingWeights::Fp32).is_ok());
     let message = prior.set_sampling_weights(SamplingWeights::Int8).unwrap_err().to_string();
     assert!(message.contains("`weights`") && message.contains("int8") && message.contains("fp32"), "{message}");
+}
+
+#[test]
+fn logits_that_are_no_numbers_are_an_error_that_names_the_sample() {
+    for (vs, prior) in guided() {
+        tch::no_grad(|| vs.trainable_variables().iter_mut().for_each(|variable| drop(variable.fill_(f64::NAN))));
+        for temperature in [0.0, 1.0] {
+            for (top_k, top_p) in [(None, None), (Some(2), None), (None, Some(0.9))] {
+                let sampling = Sampling { temperature, top_k, top_p, cfg_scale: 2.0, ..Sampling::default() };
+                let error = sample(prior.as_ref(), &classes(&[0, 1]), 2, &sampling, 7, None).unwrap_err();
+                assert!(matches!(error, PriorError::Logits { sample: 7 }), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn drawing_stops_before_the_next_token() {
+    for (_vs, prior) in guided() {
+        let asked = std::cell::Cell::new(0);
+        let after_three = || asked.replace(asked.get() + 1) == 3;
+        let sampling = Sampling { best_of: 2, ..Sampling::default() };
+        let stopped = sample_scored(prior.as_ref(), &classes(&[0, 1]), 2, &sampling, 0, None, &after_three);
+        assert!(matches!(stopped, Err(PriorError::Stopped)));
+        assert_eq!(asked.get(), 4);
+    }
+}
+
+#[test]
+fn what_no_memory_holds_is_refused_before_it_is_asked_for() {
+    let (_vs, prior) = build(&PriorConfig::PixelCnn(GatedPixelCnnConfig::new(8, 2)), &PriorSpec::new(vec![9], [4, 5]));
+    let sampling = Sampling { size: Some([1 << 16, 1 << 16]), ..Sampling::default() };
+    for batch in [1 << 20, i64::MAX] {
+        let error = sample(prior.as_ref(), &Condition::none(), batch, &sampling, 0, None).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("drawing {batch} grids of 4294967296 tokens at once would take")),
+            "{error}"
+        );
+    }
 }

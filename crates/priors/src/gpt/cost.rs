@@ -3,6 +3,7 @@
 use super::layout::Layout;
 use super::options::{Options, Vocabulary};
 use super::{Gpt2Config, LlamaConfig};
+use crate::cost::told;
 use crate::{Cost, PriorError, PriorSpec};
 
 /// What the counts of both members are made of.
@@ -84,13 +85,15 @@ impl Sizes {
         let head = options.rows(spec) * self.width;
         let tables = head * (2 - i64::from(self.tied_head)) + self.own_rows(spec, layout, options) * self.width;
         let blocks = self.layers * (self.block_weights + self.block_others);
-        let read = 2 * self.layers * (self.block_weights + self.width * (length + 1)) * length;
+        let of_position = i128::from(self.block_weights) + i128::from(self.width) * i128::from(length + 1);
+        let read = 2 * i128::from(self.layers) * of_position * i128::from(length);
         // Of several codebooks, a token is predicted over its own.
-        let predicted = 2 * self.width * spec.sizes.iter().sum::<i64>() * layout.places.len() as i64;
+        let codes = i128::from(spec.sizes.iter().sum::<i64>());
+        let predicted = 2 * i128::from(self.width) * codes * layout.places.len() as i128;
         Cost {
             parameters: tables + blocks + self.last_norm + self.positions * self.width + condition,
-            forward_flops_per_token: (read + predicted) / tokens,
-            cache_values_per_sample: 2 * self.layers * self.kept * length,
+            forward_flops_per_token: told((read + predicted) / i128::from(tokens)),
+            cache_values_per_sample: told(2 * i128::from(self.layers * self.kept) * i128::from(length)),
         }
     }
 

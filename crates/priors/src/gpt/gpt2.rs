@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 use tch::nn::{Init, Path};
 
 use super::block::{Attention, Block, Linear, Mlp, Norm, Projections};
-use super::options::{Options, at_least_one, divides, probability};
+use super::options::{Options, divides, probability};
 use super::prefix::{Prefix, Projection, TextTable};
 use super::{Gpt, Layout, Network, TokenOrder, Vocabulary};
+use crate::cost::{MOST_CHANNELS, MOST_LAYERS, check_size};
+use crate::spec::MOST_POSITIONS;
 use crate::{PriorError, PriorSpec, SamplingWeights};
 
 /// Parameters of [`Gpt`] as taming-transformers has it (Esser et al. 2021); names and defaults are upstream's.
@@ -100,9 +102,10 @@ impl Gpt2Config {
     /// # Errors
     /// [`PriorError::Config`] for the first value that is not allowed.
     pub fn validate(&self) -> Result<(), PriorError> {
-        at_least_one("n_layer", self.n_layer)?;
-        at_least_one("n_head", self.n_head)?;
-        at_least_one("n_embd", self.n_embd)?;
+        check_size("n_layer", self.n_layer, 1, MOST_LAYERS)?;
+        check_size("n_head", self.n_head, 1, MOST_CHANNELS)?;
+        check_size("n_embd", self.n_embd, 1, MOST_CHANNELS)?;
+        check_size("block_size", self.block_size.unwrap_or(1), 1, MOST_POSITIONS)?;
         divides("n_head", self.n_head, self.n_embd, "n_embd")?;
         probability("embd_pdrop", self.embd_pdrop)?;
         probability("resid_pdrop", self.resid_pdrop)?;

@@ -5,9 +5,10 @@ use tch::Tensor;
 use tch::nn::{Init, Path};
 
 use super::block::{Attention, Block, Linear, Mlp, Norm, Projections};
-use super::options::{Options, at_least_one, divides, probability};
+use super::options::{Options, divides, probability};
 use super::prefix::{Prefix, Projection, TextTable};
 use super::{Gpt, Layout, Network, TokenOrder, Vocabulary, rotary_table};
+use crate::cost::{MOST_CHANNELS, MOST_LAYERS, check_size};
 use crate::{PriorError, PriorSpec, SamplingWeights};
 
 /// Parameters of [`Gpt`] as LlamaGen has it (Sun et al. 2024); names and defaults are upstream's.
@@ -141,11 +142,11 @@ impl LlamaConfig {
     /// # Errors
     /// [`PriorError::Config`] for the first value that is not allowed.
     pub fn validate(&self) -> Result<(), PriorError> {
-        for (field, value) in [("n_layer", self.n_layer), ("n_head", self.n_head), ("dim", self.dim)] {
-            at_least_one(field, value)?;
+        check_size("n_layer", self.n_layer, 1, MOST_LAYERS)?;
+        for (field, value) in [("n_head", self.n_head), ("dim", self.dim), ("n_kv_head", self.kept_heads())] {
+            check_size(field, value, 1, MOST_CHANNELS)?;
         }
-        at_least_one("multiple_of", self.multiple_of)?;
-        at_least_one("n_kv_head", self.kept_heads())?;
+        check_size("multiple_of", self.multiple_of, 1, MOST_CHANNELS)?;
         divides("n_head", self.n_head, self.dim, "dim")?;
         divides("n_kv_head", self.kept_heads(), self.n_head, "n_head")?;
         if self.dim / self.n_head % 4 != 0 {

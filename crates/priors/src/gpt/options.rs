@@ -115,14 +115,6 @@ pub(super) fn probability(field: &'static str, value: f64) -> Result<(), PriorEr
     }
 }
 
-/// A size.
-pub(super) fn at_least_one(field: &'static str, value: i64) -> Result<(), PriorError> {
-    match value >= 1 {
-        true => Ok(()),
-        false => Err(PriorError::config(field, format!("must be at least 1, got {value}"))),
-    }
-}
-
 /// Heads that share a width.
 pub(super) fn divides(field: &'static str, value: i64, whole: i64, of: &str) -> Result<(), PriorError> {
     match whole % value {

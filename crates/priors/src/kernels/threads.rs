@@ -1,16 +1,21 @@
 //! Work shared out among libtorch's own threads, so that no second pool competes with them for the cores.
 
+use std::any::Any;
 use std::ffi::c_void;
-use std::sync::LazyLock;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// `GOMP_parallel` of the OpenMP runtime that libtorch is linked against.
 type Fork = unsafe extern "C" fn(unsafe extern "C" fn(*mut c_void), *mut c_void, u32, u32);
 
 /// Calls `work` once for every index below `count`, in any order, on libtorch's threads.
+///
+/// A panic of `work` on any of them stops the others and goes on from here, in the caller's thread.
 pub(super) fn share(count: usize, work: &(dyn Fn(usize) + Sync)) {
     let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1).clamp(1, count.max(1));
-    let crew = Crew { next: AtomicUsize::new(0), count, work };
+    let making = vqkit_torch::making();
+    let crew = Crew { next: AtomicUsize::new(0), count, work, making, panic: Mutex::new(None) };
     match (*FORK, threads) {
         (_, 1) => crew.take(),
         // SAFETY: `enter` reads a `Crew` that outlives the call, which returns when every thread has left it.
@@ -19,6 +24,9 @@ pub(super) fn share(count: usize, work: &(dyn Fn(usize) + Sync)) {
             (1..threads).for_each(|_| drop(scope.spawn(|| crew.take())));
             crew.take();
         }),
+    }
+    if let Some(payload) = crew.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        resume_unwind(payload);
     }
 }
 
@@ -34,10 +42,22 @@ struct Crew<'w> {
     next: AtomicUsize,
     count: usize,
     work: &'w (dyn Fn(usize) + Sync),
+    /// What the caller is attempting to make.
+    making: Option<String>,
+    /// The first panic; none may leave a thread of OpenMP, whose frames are C's.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl Crew<'_> {
     fn take(&self) {
+        let work = || vqkit_torch::continued(self.making.as_deref(), || self.take_all());
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
+            self.next.store(self.count, Ordering::Relaxed);
+            self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
+        }
+    }
+
+    fn take_all(&self) {
         loop {
             match self.next.fetch_add(1, Ordering::Relaxed) {
                 index if index < self.count => (self.work)(index),
@@ -75,5 +95,27 @@ mod tests {
             });
             assert!(seen.iter().all(|times| times.load(Ordering::Relaxed) == 1), "{count}");
         }
+    }
+
+    #[test]
+    fn a_panic_of_any_thread_comes_back_and_the_threads_go_on_to_serve() {
+        for wrong in [0, 3, 99] {
+            let run = || share(100, &|index| assert_ne!(index, wrong, "a bug"));
+            let payload = catch_unwind(run).unwrap_err();
+            assert!(payload.downcast_ref::<String>().is_some_and(|said| said.contains("a bug")));
+            let sum = AtomicUsize::new(0);
+            share(100, &|index| _ = sum.fetch_add(index, Ordering::Relaxed));
+            assert_eq!(sum.into_inner(), 4950);
+        }
+    }
+
+    #[test]
+    fn what_libtorch_refuses_on_any_thread_is_an_error_of_the_attempt() {
+        let work = |_: usize| drop(tch::Tensor::zeros([-1i64], (tch::Kind::Float, tch::Device::Cpu)));
+        let tried = vqkit_torch::attempt("panels", || {
+            share(8, &work);
+            Ok::<_, vqkit_torch::TorchError>(())
+        });
+        assert!(tried.unwrap_err().to_string().ends_with("(this was for panels)"));
     }
 }

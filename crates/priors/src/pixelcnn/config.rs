@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn;
 
 use super::GatedPixelCnn;
+use crate::cost::{MOST_CHANNELS, MOST_KERNEL, MOST_LAYERS, check_size};
 use crate::{PriorError, PriorSpec, SamplingWeights};
 
 /// Parameters of [`GatedPixelCnn`]; defaults are those of ritheshkumar95/pytorch-vqvae.
@@ -79,13 +80,12 @@ impl GatedPixelCnnConfig {
     /// # Errors
     /// [`PriorError::Config`] for the first value that is not allowed.
     pub fn validate(&self) -> Result<(), PriorError> {
-        let at_least_one = [("dim", self.dim), ("num_layers", self.num_layers), ("head_width", self.head_width)];
-        for (field, value) in at_least_one {
-            if value < 1 {
-                return Err(PriorError::config(field, format!("must be at least 1, got {value}")));
-            }
-        }
+        check_size("dim", self.dim, 1, MOST_CHANNELS)?;
+        check_size("num_layers", self.num_layers, 1, MOST_LAYERS)?;
+        check_size("head_width", self.head_width, 1, MOST_CHANNELS)?;
+        check_size("condition_blocks", self.condition_blocks, 0, MOST_LAYERS)?;
         for (field, value) in [("first_kernel_size", self.first_kernel_size), ("kernel_size", self.kernel_size)] {
+            check_size(field, value, i64::MIN, MOST_KERNEL)?;
             if value < 3 || value % 2 == 0 {
                 return Err(PriorError::config(field, format!("must be odd and at least 3, got {value}")));
             }
@@ -94,10 +94,6 @@ impl GatedPixelCnnConfig {
             if !(0.0..1.0).contains(&value) {
                 return Err(PriorError::config(field, format!("must lie in [0, 1), got {value}")));
             }
-        }
-        if self.condition_blocks < 0 {
-            let reason = format!("must be 0 or more, got {}", self.condition_blocks);
-            return Err(PriorError::config("condition_blocks", reason));
         }
         Ok(())
     }

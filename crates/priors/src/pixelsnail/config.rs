@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn;
 
 use super::PixelSnail;
+use crate::cost::{MOST_CHANNELS, MOST_KERNEL, MOST_LAYERS, check_size};
 use crate::{PriorError, PriorSpec, SamplingWeights};
 
 /// Parameters of [`PixelSnail`]; names and defaults are those of rosinality/vq-vae-2-pytorch.
@@ -96,26 +97,25 @@ impl PixelSnailConfig {
     /// # Errors
     /// [`PriorError::Config`] for the first value that is not allowed.
     pub fn validate(&self) -> Result<(), PriorError> {
-        let least = [
-            ("channel", self.channel, 1),
-            ("n_block", self.n_block, 1),
-            ("n_res_block", self.n_res_block, 1),
-            ("res_channel", self.res_channel, 1),
-            ("n_head", self.n_head, 1),
-            ("n_cond_res_block", self.n_cond_res_block, 0),
-            ("cond_res_channel", self.cond_res_channel, 0),
-            ("n_out_res_block", self.n_out_res_block, 0),
+        let sizes = [
+            ("channel", self.channel, 1, MOST_CHANNELS),
+            ("n_block", self.n_block, 1, MOST_LAYERS),
+            ("n_res_block", self.n_res_block, 1, MOST_LAYERS),
+            ("res_channel", self.res_channel, 1, MOST_CHANNELS),
+            ("n_head", self.n_head, 1, MOST_CHANNELS),
+            ("n_cond_res_block", self.n_cond_res_block, 0, MOST_LAYERS),
+            ("cond_res_channel", self.cond_res_channel, 0, MOST_CHANNELS),
+            ("n_out_res_block", self.n_out_res_block, 0, MOST_LAYERS),
         ];
-        for (field, value, least) in least {
-            if value < least {
-                return Err(PriorError::config(field, format!("must be at least {least}, got {value}")));
-            }
+        for (field, value, least, most) in sizes {
+            check_size(field, value, least, most)?;
         }
         let kernels = [("kernel_size", self.kernel_size, 3), ("cond_res_kernel", self.cond_res_kernel, 1)];
         for (field, value, least) in kernels {
             if value < least || value % 2 == 0 {
                 return Err(PriorError::config(field, format!("must be odd and at least {least}, got {value}")));
             }
+            check_size(field, value, least, MOST_KERNEL)?;
         }
         for (field, value) in [("dropout", self.dropout), ("class_dropout", self.class_dropout)] {
             if !(0.0..1.0).contains(&value) {

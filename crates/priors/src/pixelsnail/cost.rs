@@ -2,19 +2,21 @@
 
 use super::PixelSnailConfig;
 use crate::classes::Classes;
+use crate::cost::told;
 use crate::{Cost, PriorError, PriorSpec};
 
-/// Weights that a position is multiplied with, and other parameters.
+/// Weights that a position is multiplied with, and other parameters; wide enough for any product of allowed sizes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Count {
-    weights: i64,
-    others: i64,
+    weights: i128,
+    others: i128,
 }
 
 impl Count {
     /// A weight-normalised convolution: its norms, and perhaps a bias, beside its weights.
     fn conv(channels: [i64; 2], area: i64, has_bias: bool) -> Self {
-        Self { weights: channels[0] * channels[1] * area, others: channels[1] * (1 + i64::from(has_bias)) }
+        let ([inputs, outputs], area) = (channels.map(i128::from), i128::from(area));
+        Self { weights: inputs * outputs * area, others: outputs * (1 + i128::from(has_bias)) }
     }
 
     /// A gated residual block.
@@ -28,6 +30,7 @@ impl Count {
     }
 
     fn times(self, count: i64) -> Self {
+        let count = i128::from(count);
         Self { weights: self.weights * count, others: self.others * count }
     }
 }
@@ -47,22 +50,22 @@ impl PixelSnailConfig {
         let head = Count::block(channel, self.res_channel, 1).times(self.n_out_res_block);
         let head = head.and(Count::conv([channel, codes], 1, true));
         let network = input.and(self.pixel_block(spec).times(self.n_block)).and(head);
-        let mut others = network.others + self.class_rows(spec) * channel;
-        let (mut parameters, mut products) = (network.weights, network.weights * positions);
+        let mut others = network.others + i128::from(self.class_rows(spec) * channel);
+        let (mut parameters, mut products) = (network.weights, network.weights * i128::from(positions));
         for grid in &spec.condition_grids {
             let count = self.cond_resnet(grid.sizes.iter().sum());
             parameters += count.weights;
             others += count.others;
-            products += count.weights * grid.grid[0] * grid.grid[1];
+            products += count.weights * i128::from(grid.grid[0] * grid.grid[1]);
         }
         if self.attention {
             // Scores and mixtures of half a channel each, over half of all pairs of positions.
-            products += self.n_block * channel * positions * positions / 2;
+            products += i128::from(self.n_block * channel) * i128::from(positions).pow(2) / 2;
         }
         Ok(Cost {
-            parameters: parameters + others,
-            forward_flops_per_token: 2 * products / positions,
-            cache_values_per_sample: self.kept(spec),
+            parameters: told(parameters + others),
+            forward_flops_per_token: told(2 * products / i128::from(positions)),
+            cache_values_per_sample: told(self.kept(spec)),
         })
     }
 
@@ -102,10 +105,10 @@ impl PixelSnailConfig {
     }
 
     /// Numbers that a cursor keeps of a sample.
-    fn kept(&self, spec: &PriorSpec) -> i64 {
+    fn kept(&self, spec: &PriorSpec) -> i128 {
         let row = spec.grid[1] + 2 * (self.kernel_size / 2);
-        let rows = self.n_res_block * self.kernel_size * row * (self.channel + self.res_channel);
-        let attention = if self.attention { spec.positions() * self.channel } else { 0 };
-        self.n_block * (rows + attention)
+        let rows = i128::from(self.n_res_block * self.kernel_size * row) * i128::from(self.channel + self.res_channel);
+        let attention = if self.attention { i128::from(spec.positions()) * i128::from(self.channel) } else { 0 };
+        i128::from(self.n_block) * (rows + attention)
     }
 }

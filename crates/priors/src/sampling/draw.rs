@@ -4,28 +4,54 @@ use tch::{Device, Kind, Tensor};
 
 use super::Sampling;
 
-/// Tokens `[B]`, i64, drawn from `logits` `[B, K]` by inverting the cumulative distribution at `uniform` `[B]`, f64.
-pub(super) fn draw(logits: &Tensor, sampling: &Sampling, uniform: &Tensor) -> Tensor {
+/// The least and the greatest temperature that f32 can divide by. Others act as the nearer of them: the likeliest token is drawn, or
+/// all are alike.
+const TEMPERATURES: [f64; 2] = [1e-37, 1e37];
+
+/// Tokens of one position.
+pub(super) struct Drawn {
+    /// `[B]`, i64; some index of the row where its logits are no numbers.
+    pub tokens: Tensor,
+    /// `[B]`: a number that is finite where the row's logits are.
+    pub witness: Tensor,
+}
+
+/// Tokens drawn from `logits` `[B, K]` by inverting the cumulative distribution at `uniform` `[B]`, f64.
+pub(super) fn draw(logits: &Tensor, sampling: &Sampling, uniform: &Tensor) -> Drawn {
     if sampling.temperature == 0.0 {
-        return logits.argmax(-1, false);
+        let tokens = logits.argmax(-1, false);
+        // NaN is what is largest, if any is there.
+        let witness = logits.gather(-1, &tokens.unsqueeze(-1), false).squeeze_dim(-1);
+        return Drawn { tokens, witness };
     }
     // Never in place: the logits may be the cursor's own memory.
     let logits = match logits.to_kind(Kind::Float) {
         same if sampling.temperature == 1.0 => same,
         // Less the largest, so that no temperature makes it infinite.
-        logits => (&logits - logits.amax([-1], true)) / sampling.temperature,
+        logits => (&logits - logits.amax([-1], true)) / sampling.temperature.clamp(TEMPERATURES[0], TEMPERATURES[1]),
     };
     let size = logits.size()[1];
     if let Some(k) = sampling.top_k.filter(|k| *k < size) {
         let (kept, tokens) = logits.topk(k, -1, true, true);
-        return draw_sorted(&kept.softmax(-1, Kind::Float), &tokens, sampling, uniform);
+        let probabilities = kept.softmax(-1, Kind::Float);
+        return Drawn::of(&probabilities, draw_sorted(&probabilities, &tokens, sampling, uniform));
     }
     if sampling.top_p.is_some() {
-        return draw_nucleus(&logits.softmax(-1, Kind::Float), sampling, uniform, 16);
+        let probabilities = logits.softmax(-1, Kind::Float);
+        return Drawn::of(&probabilities, draw_nucleus(&probabilities, sampling, uniform, 16));
     }
     let logits = sampling.min_p.map_or(logits.shallow_clone(), |p| min_p(&logits, p));
-    let cumulative = cumulative(&logits.softmax(-1, Kind::Float));
-    invert(&cumulative, &cumulative.narrow(-1, -1, 1), uniform).squeeze_dim(-1)
+    let probabilities = logits.softmax(-1, Kind::Float);
+    let cumulative = cumulative(&probabilities);
+    let tokens = invert(&cumulative, &cumulative.narrow(-1, -1, 1), uniform).squeeze_dim(-1);
+    Drawn::of(&probabilities, tokens)
+}
+
+impl Drawn {
+    /// A softmax makes all of a row NaN where one of its logits is NaN or +∞, or all are -∞.
+    fn of(probabilities: &Tensor, tokens: Tensor) -> Self {
+        Self { tokens, witness: probabilities.select(-1, 0) }
+    }
 }
 
 /// Draws by `top_p` from probabilities `[B, K]`, which takes sorting them. On the CPU a row is mostly done with the largest
@@ -74,9 +100,11 @@ fn cumulative(probabilities: &Tensor) -> Tensor {
     probabilities.cumsum(-1, Kind::Double)
 }
 
-/// The first index `[B, 1]` at which `cumulative` `[B, K]` exceeds the share `uniform` `[B]` of `whole` `[B, 1]`.
+/// The first index `[B, 1]` at which `cumulative` `[B, K]` exceeds the share `uniform` `[B]` of `whole` `[B, 1]`; the last where
+/// these are no numbers.
 fn invert(cumulative: &Tensor, whole: &Tensor, uniform: &Tensor) -> Tensor {
-    (whole * uniform.unsqueeze(-1)).searchsorted(cumulative, false, true, "right", None::<Tensor>)
+    let index = (whole * uniform.unsqueeze(-1)).searchsorted(cumulative, false, true, "right", None::<Tensor>);
+    index.clamp_max(cumulative.size()[1] - 1)
 }
 
 /// Keeps the `k >= 1` largest of `logits` `[B, K]`, and what ties with the least of them; the others become -∞.
@@ -107,6 +135,8 @@ pub fn min_p(logits: &Tensor, p: f64) -> Tensor {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Probabilities 0.1, 0.4, 0.2, 0.3.
@@ -140,7 +170,7 @@ mod tests {
     fn uniform_numbers_are_cut_at_the_cumulative_probabilities() {
         let points = Tensor::from_slice(&[0.05f64, 0.11, 0.49, 0.51, 0.69, 0.71, 0.9999]);
         let rows = logits().repeat([7, 1]);
-        let tokens = draw(&rows, &Sampling::default(), &points);
+        let tokens = draw(&rows, &Sampling::default(), &points).tokens;
         assert_eq!(Vec::<i64>::try_from(tokens).unwrap(), [0, 1, 1, 2, 2, 3, 3]);
     }
 
@@ -148,7 +178,7 @@ mod tests {
     fn a_filtered_token_is_never_drawn() {
         let sampling = Sampling { top_k: Some(2), ..Sampling::default() };
         let points = Tensor::linspace(1e-9, 1.0 - 1e-9, 1001, (Kind::Double, tch::Device::Cpu));
-        let tokens = draw(&logits().repeat([1001, 1]), &sampling, &points);
+        let tokens = draw(&logits().repeat([1001, 1]), &sampling, &points).tokens;
         let share = tokens.eq(1).to_kind(Kind::Double).mean(None).double_value(&[]);
         assert!((share - 0.4 / 0.7).abs() < 2e-3, "{share}");
         assert_eq!(tokens.eq(1).logical_or(&tokens.eq(3)).all().int64_value(&[]), 1);
@@ -170,7 +200,7 @@ mod tests {
             for p in [None, Some(1e-9), Some(0.5), Some(0.9), Some(1.0)] {
                 for m in [None, Some(0.0), Some(0.05), Some(1.0)] {
                     let sampling = Sampling { top_k: k, top_p: p, min_p: m, ..Sampling::default() };
-                    let counts = draw(&wide, &sampling, &points).bincount(None::<Tensor>, 40);
+                    let counts = draw(&wide, &sampling, &points).tokens.bincount(None::<Tensor>, 40);
                     let shares = counts.to_kind(Kind::Double) / 20_001.0;
                     let worst = (shares - filters(k, p, m)).abs().max().double_value(&[]);
                     assert!(worst < 2e-4, "{k:?} {p:?} {m:?}: {worst}");
@@ -185,10 +215,68 @@ mod tests {
         let rows = logits().repeat([500, 1]);
         let share = |temperature: f64| {
             let sampling = Sampling { temperature, ..Sampling::default() };
-            draw(&rows, &sampling, &points).eq(1).to_kind(Kind::Double).mean(None).double_value(&[])
+            draw(&rows, &sampling, &points).tokens.eq(1).to_kind(Kind::Double).mean(None).double_value(&[])
         };
         assert_eq!(share(0.0), 1.0);
         // 0.4² / (0.1² + 0.4² + 0.2² + 0.3²)
         assert!((share(0.5) - 0.16 / 0.30).abs() < 5e-3);
+    }
+
+    /// Any number from `least` to `most`, of any magnitude.
+    fn magnitudes(least: i32, most: i32) -> impl Strategy<Value = f64> {
+        (least..most, 1.0..10.0f64).prop_map(|(power, digits)| digits * 10f64.powi(power))
+    }
+
+    fn samplings() -> impl Strategy<Value = Sampling> {
+        let temperature = prop_oneof![Just(0.0), Just(1.0), Just(5e-324), Just(f64::MAX), magnitudes(-308, 308)];
+        let share = || prop_oneof![Just(1.0), Just(5e-324), magnitudes(-308, 0).prop_map(|p| p.min(1.0))];
+        let k = prop::option::of(prop_oneof![1i64..50, Just(i64::MAX)]);
+        (temperature, k, prop::option::of(share()), prop::option::of(prop_oneof![Just(0.0), share()])).prop_map(
+            |(temperature, top_k, top_p, min_p)| Sampling { temperature, top_k, top_p, min_p, ..Sampling::default() },
+        )
+    }
+
+    proptest! {
+        /// Whatever is finite draws a token that may be drawn, and whatever is not has a witness.
+        #[test]
+        fn every_finite_option_and_logit_draws_a_token(
+            sampling in samplings(),
+            scale in magnitudes(-30, 36),
+            seed in any::<i64>(),
+            size in 1i64..40,
+            broken in prop::option::of((0..40i64, prop::sample::select(vec![f64::NAN, f64::INFINITY]))),
+        ) {
+            prop_assert!(sampling.validate().is_ok());
+            tch::manual_seed(seed);
+            let logits = Tensor::randn([4, size], (Kind::Float, Device::Cpu)) * scale;
+            // A token that is banned, as by `no_repeat_ngram`.
+            let banned = (size > 1).then(|| logits.select(1, 0).fill_(f64::NEG_INFINITY)).is_some();
+            let points = Tensor::rand([4], (Kind::Double, Device::Cpu)).clamp(1e-9, 1.0 - 1e-9);
+            let healthy = draw(&logits, &sampling, &points);
+            prop_assert!(Vec::<bool>::try_from(healthy.witness.isfinite()).unwrap().iter().all(|finite| *finite));
+            for token in Vec::<i64>::try_from(&healthy.tokens).unwrap() {
+                prop_assert!((i64::from(banned)..size).contains(&token), "{token}");
+            }
+            if let Some((place, wrong)) = broken {
+                let _ = logits.get(2).get(place % size).fill_(wrong);
+                let drawn = draw(&logits, &sampling, &points);
+                let finite = Vec::<bool>::try_from(drawn.witness.isfinite()).unwrap();
+                prop_assert_eq!(finite, [true, true, false, true]);
+                let tokens = Vec::<i64>::try_from(&drawn.tokens).unwrap();
+                prop_assert!(tokens.iter().all(|token| (0..size).contains(token)), "{tokens:?}");
+                let healthy = Vec::<i64>::try_from(&healthy.tokens).unwrap();
+                prop_assert_eq!((tokens[0], tokens[1], tokens[3]), (healthy[0], healthy[1], healthy[3]));
+            }
+        }
+    }
+
+    #[test]
+    fn the_least_temperature_is_greedy() {
+        let points = Tensor::linspace(0.001, 0.999, 50, (Kind::Double, Device::Cpu));
+        for temperature in [5e-324, 1e-300, 1e-40, 1e-20] {
+            let sampling = Sampling { temperature, ..Sampling::default() };
+            let tokens = draw(&logits().repeat([50, 1]), &sampling, &points).tokens;
+            assert_eq!(tokens.eq(1).all().int64_value(&[]), 1, "{temperature}");
+        }
     }
 }

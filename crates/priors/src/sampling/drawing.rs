@@ -1,8 +1,8 @@
 //! A batch of grids being drawn: cursor, noise, and what was drawn.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
-use super::draw;
+use super::draw::{self, Drawn};
 use super::given::{At, InOrder};
 use super::ngram::NoRepeat;
 use super::window::Windows;
@@ -23,6 +23,8 @@ pub(super) struct Task<'t> {
     pub first_sample: u64,
     /// Whether log-likelihoods are wanted.
     pub scored: bool,
+    /// Asked before every token.
+    pub is_stopped: &'t dyn Fn() -> bool,
 }
 
 /// One candidate of every row.
@@ -44,6 +46,8 @@ struct Drawing<'t> {
     tokens: Tensor,
     /// `[R]`, f64
     log_likelihood: Tensor,
+    /// `[R]`, f64: a number that is finite as long as all logits are; looked at once, since that waits for the device.
+    witness: Tensor,
     no_repeat: Option<NoRepeat>,
 }
 
@@ -58,15 +62,20 @@ impl Task<'_> {
             noise: noise::uniform(self.sampling.seed, self.first_sample, index, rows, length).to_device(device),
             tokens: Tensor::empty([length, self.branches() * rows], (Kind::Int64, device)),
             log_likelihood: Tensor::zeros([rows], (Kind::Double, device)),
+            witness: Tensor::zeros([rows], (Kind::Double, device)),
             no_repeat: self.sampling.no_repeat_ngram.map(no_repeat),
         };
         for position in 0..length {
+            if (self.is_stopped)() {
+                return Err(PriorError::Stopped);
+            }
             let tokens = drawing.next(position)?;
             drawing.tokens.get(position).view([-1, rows]).copy_(&tokens.unsqueeze(0));
             if let Some(no_repeat) = &mut drawing.no_repeat {
                 no_repeat.write(&tokens, position);
             }
         }
+        drawing.check_witness()?;
         Ok(Candidate { tokens: drawing.tokens.narrow(1, 0, rows), log_likelihood: drawing.log_likelihood })
     }
 
@@ -105,7 +114,8 @@ impl Drawing<'_> {
         if let Some(no_repeat) = &mut self.no_repeat {
             steered = no_repeat.apply(&steered, position);
         }
-        let tokens = draw::draw(&steered, sampling, &self.noise.get(position));
+        let Drawn { tokens, witness } = draw::draw(&steered, sampling, &self.noise.get(position));
+        self.witness += witness;
         if self.task.scored {
             let all = conditional.log_softmax(-1, Kind::Float);
             let mut own = all.f_gather(1, &tokens.unsqueeze(1), false)?.squeeze_dim(1);
@@ -115,6 +125,15 @@ impl Drawing<'_> {
             self.log_likelihood += own;
         }
         Ok(tokens)
+    }
+
+    /// That all logits were numbers; what was drawn from others means nothing.
+    fn check_witness(&self) -> Result<(), PriorError> {
+        let sound: Vec<bool> = Vec::try_from(self.witness.isfinite().to_device(Device::Cpu))?;
+        match sound.iter().position(|sound| !sound) {
+            None => Ok(()),
+            Some(row) => Err(PriorError::Logits { sample: self.task.first_sample.saturating_add(row as u64) }),
+        }
     }
 
     /// Logits `[branches · R, K]` of a position, for which the cursor reads what it has not read yet of its window.

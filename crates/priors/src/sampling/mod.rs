@@ -9,7 +9,7 @@ mod options;
 mod window;
 
 use tch::{Device, Kind, Tensor};
-use vqkit_torch::{TokenGrid, autocast};
+use vqkit_torch::{TokenGrid, autocast, memory};
 
 use self::drawing::{Candidate, Task};
 use self::window::Windows;
@@ -44,7 +44,8 @@ pub struct Sampled {
 ///
 /// # Errors
 /// [`PriorError::Config`] for a value of `sampling` that is not allowed, guidance of a prior without null condition, or a
-/// larger grid of a prior that does not read in raster order; otherwise as [`Prior::start`].
+/// larger grid of a prior that does not read in raster order; [`PriorError::Logits`] when the prior gives no numbers; otherwise as
+/// [`Prior::start`].
 pub fn sample(
     prior: &dyn Prior,
     condition: &Condition,
@@ -53,11 +54,11 @@ pub fn sample(
     first_sample: u64,
     given: Option<&Given>,
 ) -> Result<TokenGrid, PriorError> {
-    let scored = sampling.best_of > 1;
-    Ok(run(prior, condition, batch, sampling, first_sample, given, scored)?.tokens)
+    let batch = Batch { batch, first_sample, given, scored: sampling.best_of > 1, is_stopped: &|| false };
+    Ok(run(prior, condition, sampling, &batch)?.tokens)
 }
 
-/// As [`sample`], and says how likely each grid is.
+/// As [`sample`], and says how likely each grid is. `is_stopped` is asked before every token, and stops the work.
 ///
 /// ```
 /// use tch::{Device, nn};
@@ -66,14 +67,14 @@ pub fn sample(
 /// let vs = nn::VarStore::new(Device::Cpu);
 /// let prior = GatedPixelCnnConfig::new(8, 2).build(&vs.root(), &PriorSpec::new(vec![32], [4, 4]))?;
 /// let sampling = Sampling { best_of: 3, size: Some([4, 7]), ..Sampling::default() };
-/// let sampled = sample_scored(&prior, &Condition::none(), 2, &sampling, 0, None)?;
+/// let sampled = sample_scored(&prior, &Condition::none(), 2, &sampling, 0, None, &|| false)?;
 /// assert_eq!(sampled.tokens.indices.size(), [2, 1, 4, 7]);
 /// assert!(sampled.log_likelihood.max().double_value(&[]) < 0.0);
 /// # Ok::<(), vqkit_priors::PriorError>(())
 /// ```
 ///
 /// # Errors
-/// As [`sample`].
+/// As [`sample`]; [`PriorError::Stopped`] when `is_stopped` said so.
 pub fn sample_scored(
     prior: &dyn Prior,
     condition: &Condition,
@@ -81,25 +82,29 @@ pub fn sample_scored(
     sampling: &Sampling,
     first_sample: u64,
     given: Option<&Given>,
+    is_stopped: &dyn Fn() -> bool,
 ) -> Result<Sampled, PriorError> {
-    run(prior, condition, batch, sampling, first_sample, given, true)
+    run(prior, condition, sampling, &Batch { batch, first_sample, given, scored: true, is_stopped })
 }
 
-fn run(
-    prior: &dyn Prior,
-    condition: &Condition,
+/// Which grids are drawn at once.
+struct Batch<'b> {
     batch: i64,
-    sampling: &Sampling,
     first_sample: u64,
-    given: Option<&Given>,
+    given: Option<&'b Given>,
     scored: bool,
-) -> Result<Sampled, PriorError> {
+    is_stopped: &'b dyn Fn() -> bool,
+}
+
+fn run(prior: &dyn Prior, condition: &Condition, sampling: &Sampling, batch: &Batch) -> Result<Sampled, PriorError> {
+    let Batch { batch, first_sample, given, scored, is_stopped } = *batch;
     sampling.validate()?;
     if batch < 1 {
         return Err(PriorError::config("batch", format!("must be at least 1, got {batch}")));
     }
     let _guard = tch::no_grad_guard();
     let windows = Windows::new(prior, sampling.size)?;
+    check_memory(prior, &windows, batch)?;
     let guided = sampling.guides(windows.positions());
     let grid = GridSpec { sizes: prior.spec().sizes.clone(), grid: windows.grid() };
     let places = prior.places().filter(|places| !places.is_sorted());
@@ -115,6 +120,7 @@ fn run(
         guided,
         first_sample,
         scored,
+        is_stopped,
     };
     // A draw is fp32, but for weights that were prepared otherwise.
     let Candidate { tokens, log_likelihood } = autocast::disabled(prior.device(), || best(&task))?;
@@ -122,6 +128,17 @@ fn run(
         tokens: in_raster(&tokens.narrow(1, 0, batch), grid, places)?,
         log_likelihood: log_likelihood.narrow(0, 0, batch),
     })
+}
+
+/// What a batch takes at least, whatever the prior: tokens and noise of every position, and logits, probabilities and their sums of one.
+fn check_memory(prior: &dyn Prior, windows: &Windows, batch: i64) -> Result<(), PriorError> {
+    const OF_TOKEN: u64 = 16;
+    const OF_CODE: u64 = 16;
+    let positions = windows.positions().unsigned_abs();
+    let codes = prior.spec().sizes.iter().max().map_or(0, |size| size.unsigned_abs());
+    let of_row = positions.saturating_mul(OF_TOKEN).saturating_add(codes.saturating_mul(OF_CODE));
+    let what = format!("drawing {batch} grids of {positions} tokens at once");
+    Ok(memory::check(&what, of_row.saturating_mul(batch.unsigned_abs()))?)
 }
 
 /// Of every row, the likeliest of its candidates.

@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::window::Windows;
 use crate::{Condition, Prior, PriorError};
 
+/// The greatest scale of guidance: ten thousand times what anybody uses, and far from where f32 ends.
+const MOST_CFG_SCALE: f64 = 1e5;
+/// The longest side of a grid, in tokens: what is counted of it stays far from where numbers end.
+const MOST_SIDE: i64 = 1 << 16;
+
 /// How tokens are drawn from logits. What acts on them acts in the order guidance, `no_repeat_ngram`, temperature, `top_k`,
 /// `top_p`, `min_p`.
 ///
@@ -171,6 +176,8 @@ impl Sampling {
         let finite = |value: f64| (0.0..f64::INFINITY).contains(&value);
         check(finite(*temperature), "temperature", format!("must be 0 (greedy) or positive, got {temperature}"))?;
         check(finite(*cfg_scale), "cfg_scale", format!("must be 0 or positive, got {cfg_scale}"))?;
+        let beyond = format!("must be at most {MOST_CFG_SCALE}: beyond, logits are rounded away; got {cfg_scale}");
+        check(*cfg_scale <= MOST_CFG_SCALE, "cfg_scale", beyond)?;
         if let CfgSchedule::First(count) = cfg_schedule {
             check(*count >= 0, "cfg_schedule", format!("first must be at least 0, got {count}"))?;
         }
@@ -187,7 +194,12 @@ impl Sampling {
             check((0.0..=1.0).contains(p), "min_p", format!("must lie in [0, 1], got {p}"))?;
         }
         if let Some(size) = size {
-            check(size.iter().all(|side| *side >= 1), "size", format!("must be at least 1 x 1, got {size:?}"))?;
+            let allowed = size.iter().all(|side| (1..=MOST_SIDE).contains(side));
+            check(
+                allowed,
+                "size",
+                format!("must be at least 1 x 1 and at most {MOST_SIDE} x {MOST_SIDE}, got {size:?}"),
+            )?;
         }
         Ok(())
     }
@@ -205,8 +217,28 @@ impl Sampling {
         Ok(())
     }
 
-    /// Whether any of `length` tokens is guided.
+    /// Whether any of `length` tokens is guided: every schedule but one reaches its scale at the last of them.
     pub(crate) fn guides(&self, length: i64) -> bool {
-        (0..length).any(|position| self.cfg_schedule.scale(self.cfg_scale, position, length) != 1.0)
+        let starts = !matches!(self.cfg_schedule, CfgSchedule::First(count) if count < 1);
+        length > 0 && self.cfg_scale != 1.0 && starts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guidance_is_where_a_scale_is_not_one() {
+        use CfgSchedule::{Constant, Cosine, First, Linear};
+        for cfg_schedule in [Constant, Linear, Cosine, First(0), First(1), First(9)] {
+            for cfg_scale in [0.0, 1.0, 1.0 + f64::EPSILON, 3.0] {
+                let sampling = Sampling { cfg_scale, cfg_schedule, ..Sampling::default() };
+                for length in [0, 1, 2, 7] {
+                    let any = (0..length).any(|at| cfg_schedule.scale(cfg_scale, at, length) != 1.0);
+                    assert_eq!(sampling.guides(length), any, "{sampling:?} {length}");
+                }
+            }
+        }
     }
 }
