@@ -1,12 +1,15 @@
 //! What is kept of a set of pictures: moments of its features, and some of the features.
 
+mod npz;
+
 use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
-use vqkit_metrics::{Gaussian, InceptionScore};
+use vqkit_metrics::{Gaussian, InceptionScore, check_moments};
 use vqkit_torch::weights;
 
+use self::npz::Archive;
 use super::{
     extractor::{Extractor, Features},
     pictures::{Origin, PictureSet},
@@ -100,37 +103,58 @@ impl Statistics {
     /// Reads what [`write`](Self::write) wrote.
     ///
     /// # Errors
-    /// When it cannot be read, or is no such file.
+    /// When it cannot be read, is no such file, or holds what no pictures have.
     pub fn read(path: &Path) -> Result<Self> {
         let refuse = |reason: String| PipelineError::artifact(path, reason);
         let metadata = weights::metadata(path)?;
         let text = metadata.get(HEADER).ok_or_else(|| refuse("holds no statistics of pictures".into()))?;
         let header: Header = serde_json::from_str(text).map_err(|error| refuse(error.to_string()))?;
         let mut tensors = weights::read(path)?;
-        let mut take = |name: &str| tensors.remove(name).ok_or_else(|| refuse(format!("`{name}` is missing")));
-        let (mean, covariance, kept) = (take("mean")?, take("covariance")?, take("features")?);
+        let mut take = |name: &str, kind: Kind| {
+            let tensor = tensors.remove(name).ok_or_else(|| refuse(format!("`{name}` is missing")))?;
+            match tensor.kind() {
+                found if found == kind => Ok(tensor),
+                found => Err(refuse(format!("`{name}` must be {kind:?}, found {found:?}"))),
+            }
+        };
+        let (mean, covariance) = (take("mean", Kind::Double)?, take("covariance", Kind::Double)?);
+        let kept = take("features", Kind::Float)?;
         let pictures = Some(header.origin.pictures);
-        Ok(Self { header: Some(header), mean, covariance, kept: Some(kept), pictures })
+        Self { header: Some(header), mean, covariance, kept: Some(kept), pictures }.sound(path)
     }
 
     /// Reads the `.npz` that pytorch-fid saves: `mu` and `sigma`, and not a word of where they come from.
     ///
     /// # Errors
-    /// When it cannot be read, or is no such file.
+    /// When it cannot be read, is no such file, or holds what no pictures have.
     pub fn read_npz(path: &Path) -> Result<Self> {
         let refuse = |reason: String| PipelineError::artifact(path, reason);
-        let arrays = Tensor::read_npz(path).map_err(|error| refuse(format!("is no archive of arrays: {error}")))?;
-        let mut arrays: BTreeMap<String, Tensor> = arrays.into_iter().collect();
-        let mut take = |name: &str| {
-            let array = arrays.remove(name).ok_or_else(|| refuse(format!("has no `{name}`, as pytorch-fid saves it")));
-            array.map(|array| array.to_kind(Kind::Double))
-        };
-        let (mean, covariance) = (take("mu")?, take("sigma")?);
-        match (mean.size().as_slice(), covariance.size().as_slice()) {
-            (&[width], &[height, length]) if [height, length] == [width; 2] => {
-                Ok(Self { header: None, mean, covariance, kept: None, pictures: None })
-            }
-            (mu, sigma) => Err(refuse(format!("`mu` of shape {mu:?} does not go with `sigma` of shape {sigma:?}"))),
+        let mut archive = Archive::open(path)?;
+        let (mean, covariance) = (archive.array("mu")?, archive.array("sigma")?);
+        if covariance.size() != [mean.size(), mean.size()].concat() {
+            let (mu, sigma) = (mean.size(), covariance.size());
+            return Err(refuse(format!("`mu` of shape {mu:?} does not go with `sigma` of shape {sigma:?}")));
+        }
+        Self { header: None, mean, covariance, kept: None, pictures: None }.sound(path)
+    }
+
+    /// As they are, if figures can be taken of them: what a file holds may be anything.
+    fn sound(self, path: &Path) -> Result<Self> {
+        let refuse = |reason: String| PipelineError::artifact(path, reason);
+        check_moments(&self.mean, &self.covariance).map_err(|error| refuse(error.to_string()))?;
+        let Some(kept) = &self.kept else { return Ok(self) };
+        let (shape, width) = (kept.size(), self.mean.size()[0]);
+        if shape.len() != 2 || shape[0] < 1 || shape[1] != width {
+            return Err(refuse(format!("`features` must have shape [N, {width}], found {shape:?}")));
+        }
+        if !self.pictures.is_some_and(|pictures| pictures >= 2 && pictures as i64 >= shape[0]) {
+            let reason =
+                format!("its header claims {:?} pictures, of which it has {} features", self.pictures, shape[0]);
+            return Err(refuse(reason));
+        }
+        match kept.isfinite().all().f_int64_value(&[])? {
+            0 => Err(refuse("`features` hold numbers that are not finite".into())),
+            _ => Ok(self),
         }
     }
 
@@ -196,14 +220,17 @@ impl Gathered {
         self.gaussian.count() as usize
     }
 
-    /// The Fréchet distance between what was added here and there; `None` where there are too few pictures for a covariance.
+    /// The Fréchet distance between what was added here and there; `None` where there are too few pictures for a covariance, or
+    /// features that are not finite, which have none.
     pub fn frechet_distance(&self, other: &Self) -> Option<f64> {
-        (self.count().min(other.count()) > 1).then(|| self.gaussian.frechet_distance(&other.gaussian))
+        let are_enough = self.count().min(other.count()) > 1;
+        are_enough.then(|| self.gaussian.frechet_distance(&other.gaussian).ok()).flatten()
     }
 
-    /// The Inception Score of what was added.
+    /// The Inception Score of what was added; `None` where it is not finite.
     pub fn score(&self) -> Option<Spread> {
-        self.score.as_ref().map(|score| Spread { mean: score.mean(), std: score.std() })
+        let score = self.score.as_ref().map(|score| Spread { mean: score.mean(), std: score.std() });
+        score.filter(|score| score.mean.is_finite() && score.std.is_finite())
     }
 
     /// The statistics.
