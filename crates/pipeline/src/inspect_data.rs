@@ -86,15 +86,15 @@ impl DataPlan {
         let read = move |index: usize| {
             let place = index * total / count.max(1);
             let encoding = source.encoded(place).ok().flatten().map(|bytes| Encoding::of(&bytes));
-            (source.get(place), encoding)
+            source.hold(place).map(|sample| Looks::of(&sample, encoding))
         };
         let mut sizes = Vec::new();
-        for (sample, encoding) in read_ahead(count, default_workers(), 16, read) {
+        for looks in read_ahead(count, default_workers(), 16, read) {
             interrupt.check()?;
-            match sample {
-                Ok(sample) => {
-                    sizes.push([sample.image.width(), sample.image.height()]);
-                    self.add(&sample, encoding, view.class_names());
+            match looks {
+                Ok(looks) => {
+                    sizes.push(looks.size);
+                    self.add(looks, view.class_names());
                 }
                 Err(error) => self.bad.push(Bad { name: String::new(), reason: error.to_string() }),
             }
@@ -107,16 +107,38 @@ impl DataPlan {
         Ok(())
     }
 
-    fn add(&mut self, sample: &Sample, encoding: Option<Encoding>, classes: &[String]) {
-        if let Some(class) = sample.class {
+    fn add(&mut self, looks: Looks, classes: &[String]) {
+        if let Some(class) = looks.class {
             let name = classes.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
             *self.of_class.entry(name).or_default() += 1;
         }
-        let encoding = encoding.map_or_else(|| "made, not read".into(), |encoding| encoding.to_string());
+        let encoding = looks.encoding.map_or_else(|| "made, not read".into(), |encoding| encoding.to_string());
         *self.of_encoding.entry(encoding).or_default() += 1;
-        self.gray += usize::from(!matches!(sample.image.pixels(), Pixels::Rgb8(_)));
+        self.gray += usize::from(looks.is_gray);
+        self.mean += looks.mean;
+    }
+}
+
+/// What is counted of an image, which itself is gone.
+struct Looks {
+    size: [u32; 2],
+    class: Option<u32>,
+    encoding: Option<Encoding>,
+    is_gray: bool,
+    /// Of its values.
+    mean: f64,
+}
+
+impl Looks {
+    fn of(sample: &Sample, encoding: Option<Encoding>) -> Self {
         let values = sample.image.to_rgb8();
-        self.mean += values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64;
+        Self {
+            size: [sample.image.width(), sample.image.height()],
+            class: sample.class,
+            encoding,
+            is_gray: !matches!(sample.image.pixels(), Pixels::Rgb8(_)),
+            mean: values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64,
+        }
     }
 }
 

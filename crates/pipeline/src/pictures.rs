@@ -4,7 +4,7 @@ use std::{io::Cursor, path::Path};
 
 use image::{ImageFormat, Rgb, RgbImage};
 use tch::{Device, Kind, Tensor};
-use vqkit_data::Pixels;
+use vqkit_data::{PictureReader, Pixels};
 
 use crate::{
     error::{PipelineError, Result},
@@ -40,13 +40,13 @@ impl Picture {
         (0..rgb.size()[0]).map(|index| Self::from_hwc(&rgb.get(index), width as u32, height as u32)).collect()
     }
 
-    /// Reads a PNG file.
+    /// Reads a picture's file.
     ///
     /// # Errors
-    /// When it cannot be read, or is no picture.
-    pub fn read(path: &Path) -> Result<Self> {
-        let picture = image::open(path).map_err(|error| PipelineError::artifact(path, error.to_string()))?;
-        Ok(Self(picture.to_rgb8()))
+    /// When it cannot be read, is no picture, or one that takes more memory than `reader` gives.
+    pub fn read(path: &Path, reader: &PictureReader) -> Result<Self> {
+        let picture = reader.read(path)?;
+        Ok(Self::from_rgb(picture.to_rgb8(), picture.width(), picture.height()))
     }
 
     /// `[1, 3, H, W]` in `[-1, 1]`.

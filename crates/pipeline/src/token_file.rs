@@ -14,6 +14,8 @@ use crate::{
 
 /// The one entry of the header's metadata; JSON, so that the file is the same byte for byte each time.
 const HEADER: &str = "vqkit";
+/// The most codes that indices, of 32 bits at most, tell apart.
+const MOST_CODES: i64 = 1 << 32;
 /// The tensor with the labels.
 pub(crate) const CLASS: &str = "class";
 /// The tensor with the ids of captions, and the one with their number.
@@ -58,7 +60,23 @@ impl TokenHeader {
     /// The header in a file's metadata; else what is wrong with it.
     pub(crate) fn of(metadata: &HashMap<String, String>) -> Result<Self, String> {
         let text = metadata.get(HEADER).ok_or("not a token file: its header names no tokenizer")?;
-        serde_json::from_str(text).map_err(|error| error.to_string())
+        let header: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        header.check()?;
+        Ok(header)
+    }
+
+    /// That there are levels, and codebooks whose codes indices can name.
+    fn check(&self) -> Result<(), String> {
+        if self.sizes.is_empty() {
+            return Err("its header names no level of tokens".into());
+        }
+        let is_possible = |sizes: &[i64]| !sizes.is_empty() && sizes.iter().all(|size| (1..=MOST_CODES).contains(size));
+        match self.grids().into_iter().find(|(_, sizes)| !is_possible(sizes)) {
+            None => Ok(()),
+            Some((name, sizes)) => Err(format!(
+                "its header claims codebooks of {sizes:?} codes for `{name}`: there must be at least one, of 1 to {MOST_CODES} codes"
+            )),
+        }
     }
 
     /// Every tensor of indices, by name, with the sizes of its codebooks: the levels, then what they are conditioned on.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use tch::{Device, Tensor};
+use vqkit_data::PictureReader;
 
 use crate::{error::Result, perceptual, pictures::Picture, sample::Drawn};
 
@@ -28,10 +29,10 @@ impl Recognised {
         let Some(classes) = pictures.iter().map(number).collect::<Option<Vec<_>>>() else {
             return Ok(None);
         };
-        let judge = perceptual::judge(device)?;
+        let (judge, reader) = (perceptual::judge(device)?, PictureReader::default());
         let mut right = 0;
         for (pictures, classes) in pictures.chunks(BATCH).zip(classes.chunks(BATCH)) {
-            let images = pictures.iter().map(|drawn| Ok(Picture::read(&drawn.path)?.to_tensor()));
+            let images = pictures.iter().map(|drawn| Ok(Picture::read(&drawn.path, &reader)?.to_tensor()));
             let images = Tensor::f_cat(&images.collect::<Result<Vec<_>>>()?, 0)?.to_device(device);
             let said = Vec::<i64>::try_from(judge.classify(&judge.pooled(&images)?).argmax(-1, false))?;
             right += said.iter().zip(classes).filter(|(said, class)| **said == **class as i64).count();
@@ -60,7 +61,9 @@ mod tests {
         let draw = |(index, picture): (usize, Picture)| {
             let path = folder.path().join(format!("{index}.png"));
             picture.write(&path).unwrap();
-            let said = judge.classify(&judge.pooled(&Picture::read(&path).unwrap().to_tensor()).unwrap());
+            let said = judge.classify(
+                &judge.pooled(&Picture::read(&path, &PictureReader::default()).unwrap().to_tensor()).unwrap(),
+            );
             let said = said.argmax(-1, false).int64_value(&[0]) as usize;
             let class = known[if index < 4 { said } else { (said + 1) % known.len() }].clone();
             Drawn { path, class: Some(class) }

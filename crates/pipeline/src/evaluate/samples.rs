@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use tch::Tensor;
-use vqkit_data::{default_workers, read_ahead};
+use vqkit_data::{PictureReader, default_workers, read_ahead};
 
 use crate::{
     context::Context,
@@ -62,7 +62,8 @@ impl SamplesAsSet {
 /// Calls `each` with all pictures, `[B, 3, H, W]` in `[-1, 1]`, decoded ahead.
 fn for_each_batch(pictures: &[Drawn], context: &Context, mut each: impl FnMut(Tensor) -> Result<()>) -> Result<()> {
     let paths: Vec<_> = pictures.iter().map(|drawn| drawn.path.clone()).collect();
-    let read = move |index: usize| Picture::read(&paths[index]);
+    let reader = PictureReader::default();
+    let read = move |index: usize| Picture::read(&paths[index], &reader);
     let mut batch = Vec::with_capacity(BATCH);
     for (index, picture) in read_ahead(pictures.len(), default_workers(), AHEAD, read).enumerate() {
         context.interrupt.check()?;

@@ -8,7 +8,7 @@ mod vectors;
 
 use std::path::{Path, PathBuf};
 
-use vqkit_data::Dataset;
+use vqkit_data::{Dataset, PictureReader};
 use vqkit_priors::Given;
 
 use crate::{
@@ -89,7 +89,7 @@ pub fn run_stage(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Conte
     for name in ["grid", "sheet"] {
         let path = folder.join(format!("{name}.png"));
         if path.is_file() {
-            log.picture(0, name, &Picture::read(&path)?)?;
+            log.picture(0, name, &Picture::read(&path, &PictureReader::default())?)?;
         }
     }
     log.flush()?;

@@ -380,8 +380,8 @@ pub fn tokens(prompts: &[Prompt], sizes: &[Vec<i64>], device: Device) -> Result<
         return Err(PipelineError::Usage(message));
     }
     let of_level = |level: usize| -> Result<TokenGrid> {
-        let rows: Vec<Tensor> = prompts.iter().map(|prompt| prompt.template[level].tensor()).collect::<Result<_>>()?;
-        let grid = TokenGrid::new(Tensor::f_stack(&rows, 0)?.to_device(device), sizes[level].clone())?;
+        let indices = Rows::batch(prompts.iter().map(|prompt| &prompt.template[level]))?;
+        let grid = TokenGrid::new(indices.f_to_device(device)?, sizes[level].clone())?;
         grid.check_range()?;
         Ok(grid)
     };

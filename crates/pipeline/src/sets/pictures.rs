@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
-use vqkit_data::{DataConfig, DataError, Encoding, View, decode_as_libjpeg, default_workers, read_ahead};
+use vqkit_data::{DataConfig, DataError, Encoding, View, default_workers, read_ahead};
 
 use super::protocol::{Protocol, Shown, Values};
 use crate::{
@@ -15,8 +15,8 @@ use crate::{
     tokenize::source_at,
 };
 
-/// Pictures decoded ahead by each thread.
-const AHEAD: usize = 64;
+/// Pictures decoded ahead by each thread: they are whole, and so many more than the bound on decoding allows for.
+const AHEAD: usize = 2;
 
 /// A folder of pictures, or tar archives.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ impl PictureSet {
         let view = self.view.clone();
         let read = move |index: usize| {
             let bytes = encoded(&view, index)?;
-            let picture = decode_as_libjpeg(&bytes, view.key(index).unwrap_or_default())?;
+            let picture = view.reader().decode_as_libjpeg(&bytes, view.key(index).unwrap_or_default())?;
             let (hash, encoding) = (blake3::hash(&bytes), Encoding::of(&bytes));
             Ok::<_, DataError>(Read { shown: protocol.show(&picture)?, hash, encoding })
         };

@@ -2,8 +2,13 @@
 
 use std::path::PathBuf;
 
+use proptest::prelude::*;
+use tch::Kind;
+
 use super::*;
-use crate::token_file::{self, CLASS, Columns, TEXT, condition_name, level_name};
+use crate::token_file::{
+    self, CLASS, Columns, EMBEDDING, EMBEDDING_LENGTH, TEXT, TEXT_LENGTH, condition_name, level_name,
+};
 
 fn header(size: i64, tokenizer: &str) -> TokenHeader {
     let (tokenizer, data) = (tokenizer.into(), "d".into());
@@ -11,7 +16,7 @@ fn header(size: i64, tokenizer: &str) -> TokenHeader {
         tokenizer,
         data,
         sizes: vec![vec![size], vec![size, 7]],
-        classes: vec!["cat".into()],
+        classes: (0..64).map(|class| format!("class {class}")).collect(),
         template: None,
         condition_sizes: Vec::new(),
         text_vocabulary: None,
@@ -183,30 +188,189 @@ fn conditions_are_gathered_with_their_images() {
     assert!(error.contains("text.length"), "{error}");
 }
 
-#[test]
-#[ignore = "temporary"]
-fn gather_speed() {
+/// A file with captions and embeddings, of three images; the columns by name.
+fn conditioned(path: &Path) -> (TokenHeader, Columns) {
+    let header = TokenHeader { sizes: vec![vec![16]], text_vocabulary: Some(1000), ..header(16, "t") };
+    let arange = |shape: &[i64], most: i64| {
+        let count = shape.iter().product::<i64>();
+        Tensor::arange(count, (Kind::Int64, Device::Cpu)).remainder(most).view(shape)
+    };
+    let columns: Columns = vec![
+        (level_name(0), arange(&[3, 1, 2, 2], 16)),
+        (CLASS.into(), Tensor::from_slice(&[0i64, -1, 63])),
+        (TEXT.into(), arange(&[3, 1, 4], 1000)),
+        (TEXT_LENGTH.into(), Tensor::from_slice(&[0i64, 4, 1])),
+        (EMBEDDING.into(), arange(&[3, 2, 3], 99).to_kind(Kind::Float)),
+        (EMBEDDING_LENGTH.into(), Tensor::from_slice(&[2i64, 0, 1])),
+    ];
+    token_file::write(path, &header, &columns).unwrap();
+    (header, columns)
+}
+
+/// Why a file with other words for its header, and other columns, is refused.
+fn refusal(
+    change_header: impl FnOnce(&mut TokenHeader),
+    change_columns: impl FnOnce(&mut Columns),
+    rewrite: impl FnOnce(String) -> String,
+) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("a");
-    let header = TokenHeader { sizes: vec![vec![512]], ..header(512, "t") };
-    let n = 20_000i64;
-    let tokens = Tensor::arange(n * 64, (Kind::Int64, Device::Cpu)).remainder(512).view([n, 1, 8, 8]);
-    let columns: Columns =
-        vec![(level_name(0), tokens), (CLASS.into(), Tensor::zeros([n], (Kind::Int64, Device::Cpu)))];
+    let [file, changed] = paths(folder.path());
+    let (mut header, mut columns) = conditioned(&file);
+    change_header(&mut header);
+    change_columns(&mut columns);
     token_file::write(&file, &header, &columns).unwrap();
-    let start = std::time::Instant::now();
+    let bytes = std::fs::read(&file).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let words = rewrite(String::from_utf8(bytes[8..8 + length].to_vec()).unwrap());
+    std::fs::write(&changed, [&(words.len() as u64).to_le_bytes(), words.as_bytes(), &bytes[8 + length..]].concat())
+        .unwrap();
+    let message = TokenSet::open(&[&changed]).unwrap_err().to_string();
+    assert!(message.contains(changed.to_str().unwrap()) && !message.contains("frame #"), "{message}");
+    message
+}
+
+fn with(column: &str, tensor: Tensor) -> impl FnOnce(&mut Columns) {
+    move |columns| {
+        columns.iter_mut().filter(|(name, _)| name == column).for_each(|(_, old)| *old = tensor.shallow_clone())
+    }
+}
+
+#[test]
+fn headers_that_claim_other_codebooks_are_refused_with_the_claim() {
+    for (sizes, want) in [
+        (vec![vec![1_000_000_000_000]], "claims codebooks of [1000000000000] codes"),
+        (vec![vec![2_147_483_648]], "u16, which tells at most 65536 apart"),
+        (vec![vec![i64::MAX]], "claims codebooks of [9223372036854775807] codes"),
+        (vec![vec![0]], "claims codebooks of [0] codes"),
+        (vec![vec![-5]], "claims codebooks of [-5] codes"),
+        (vec![vec![]], "claims codebooks of [] codes"),
+        (vec![], "names no level"),
+        (vec![vec![16, 16]], "[B, Q=2, *S]"),
+        (vec![vec![16], vec![16]], "no tensor `level.1`"),
+        (vec![vec![7]], "lies outside codebook 0 of 7 codes"),
+    ] {
+        // The header is put into a file whose columns are sound.
+        let text = serde_json::to_string(&serde_json::to_string(&sizes).unwrap()).unwrap();
+        let message = refusal(|_| {}, |_| {}, |words| words.replace("[[16]]", text.trim_matches('"')));
+        assert!(message.contains(want), "{sizes:?}: {message}");
+    }
+    for vocabulary in [0, -3, i64::MAX] {
+        let message = refusal(
+            |_| {},
+            |_| {},
+            |words| words.replace(r#"\"text_vocabulary\":1000"#, &format!(r#"\"text_vocabulary\":{vocabulary}"#)),
+        );
+        assert!(message.contains(&format!("claims codebooks of [{vocabulary}] codes for `text`")), "{message}");
+    }
+}
+
+#[test]
+fn numbers_out_of_range_are_refused_with_the_image() {
+    let numbers = |numbers: &[i64; 3]| Tensor::from_slice(numbers);
+    for (column, values, want) in [
+        (CLASS, [0, 64, 0], "`class` of image 1 is 64; it must lie in -1..=63"),
+        (CLASS, [-2, 0, 0], "`class` of image 0 is -2"),
+        (TEXT_LENGTH, [0, 1, 5], "`text.length` of image 2 is 5; it must lie in 0..=4"),
+        (TEXT_LENGTH, [0, i64::MIN, 0], "`text.length` of image 1"),
+        (EMBEDDING_LENGTH, [3, 0, 0], "`embedding.length` of image 0 is 3; it must lie in 0..=2"),
+        (EMBEDDING_LENGTH, [0, 0, -1], "`embedding.length` of image 2 is -1"),
+    ] {
+        let message = refusal(|_| {}, with(column, numbers(&values)), |words| words);
+        assert!(message.contains(want), "{message}");
+    }
+    let names = |header: &mut TokenHeader| header.classes.truncate(5);
+    assert!(refusal(names, |_| {}, |words| words).contains("`class` of image 2 is 63; it must lie in -1..=4"));
+}
+
+#[test]
+fn shapes_that_do_not_go_together_are_refused() {
+    let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Int64, Device::Cpu));
+    let floats = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
+    for (column, tensor, want) in [
+        (level_name(0), zeros(&[2, 1, 2, 2]), "`level.0` and classes differ in length"),
+        (level_name(0), zeros(&[3, 1, 0, 2]), "`level.0`: tokens must be"),
+        (level_name(0), zeros(&[3, 1]), "`level.0`: tokens must be"),
+        (level_name(0), zeros(&[vec![3, 1], vec![1; 70]].concat()), "`level.0`: tokens must be"),
+        (TEXT.into(), zeros(&[3, 1, 2, 2]), "`text`: tokens must be"),
+        (TEXT_LENGTH.into(), zeros(&[2]), "`text.length` and classes differ in length"),
+        (EMBEDDING.into(), floats(&[3, 2, 0]), "embeddings must be f32 [3, L, D]"),
+        (EMBEDDING.into(), floats(&[2, 2, 3]), "embeddings must be f32 [3, L, D]"),
+        (CLASS.into(), zeros(&[0]), "holds no images"),
+    ] {
+        let message = refusal(|_| {}, with(&column, tensor), |words| words);
+        assert!(message.contains(want), "{column}: {message}");
+    }
+    let one_more =
+        |columns: &mut Columns| columns.push((EMBEDDING_LENGTH.replace("embedding", "level.7"), zeros(&[3])));
+    assert!(
+        refusal(|_| {}, one_more, |words| words).contains("holds `level.7.length`, of which its header says nothing")
+    );
+    // 2^62 images, of a tensor that has no bytes.
+    let shape = |words: String| words.replace(r#""shape":[3,1,2,2]"#, r#""shape":[4611686018427387904,1,2,0]"#);
+    assert!(!refusal(|_| {}, |_| {}, shape).is_empty());
+}
+
+#[test]
+fn a_file_that_is_cut_while_it_is_read_is_an_error_that_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let [file, other] = paths(folder.path());
+    write(&file, 1 << 18, "t", 8, 0);
     let set = TokenSet::open(&[&file]).unwrap();
-    println!("open {:?}", start.elapsed());
-    for rows in [64i64, 1024] {
-        let mut times: Vec<f64> = (0..200)
-            .map(|_| {
-                let places = Tensor::randint(n, [rows], (Kind::Int64, Device::Cpu));
-                let start = std::time::Instant::now();
-                std::hint::black_box(set.grid(0, &places, Device::Cpu).unwrap());
-                start.elapsed().as_secs_f64() * 1e6
-            })
-            .collect();
-        times.sort_by(f64::total_cmp);
-        println!("{rows} rows: median {:.1} us, least {:.1} us", times[100], times[0]);
+    let all = Tensor::arange(8, (Kind::Int64, Device::Cpu));
+    let whole = set.grid(1, &all, Device::Cpu).unwrap();
+    // A file that takes the name is another: the one that is open stays.
+    write(&other, 1 << 18, "u", 2, 0);
+    std::fs::rename(&other, &file).unwrap();
+    assert_eq!(set.grid(1, &all, Device::Cpu).unwrap().indices, whole.indices);
+
+    let set = TokenSet::open(&[&file]).unwrap();
+    let length = std::fs::metadata(&file).unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(length - 30).unwrap();
+    let error = set.grid(1, &Tensor::from_slice(&[0i64, 1]), Device::Cpu).unwrap_err().to_string();
+    let want = format!("was cut to {} of its {length} bytes while it was read", length - 30);
+    assert!(error.contains(&want) && error.contains(file.to_str().unwrap()), "{error}");
+}
+
+#[test]
+fn embeddings_that_are_no_numbers_are_refused_where_they_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let [file, _] = paths(folder.path());
+    let (header, columns) = conditioned(&file);
+    let _ = columns[4].1.get(1).get(0).get(0).fill_(f64::NAN);
+    token_file::write(&file, &header, &columns).unwrap();
+    let set = TokenSet::open(&[&file]).unwrap();
+    assert!(set.condition(&Tensor::from_slice(&[0i64, 2]), Device::Cpu).is_ok());
+    let error = set.condition(&Tensor::from_slice(&[0i64, 1]), Device::Cpu).unwrap_err().to_string();
+    assert!(error.contains("embeddings hold NaN"), "{error}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is changed or cut, a file is refused or all of it can be read.
+    #[test]
+    fn changed_bytes_do_no_harm(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, _] = paths(folder.path());
+        conditioned(&file);
+        let mut bytes = std::fs::read(&file).unwrap();
+        for (place, byte) in changes {
+            *place.get_mut(&mut bytes) = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        std::fs::write(&file, &bytes).unwrap();
+        let Ok(set) = TokenSet::open(&[&file]) else { return Ok(()) };
+        let all = Tensor::arange(set.len() as i64, (Kind::Int64, Device::Cpu));
+        for level in 0..set.shapes().len() {
+            set.grid(level, &all, Device::Cpu).unwrap().check_range().unwrap();
+        }
+        if let Err(error) = set.condition(&all, Device::Cpu) {
+            prop_assert!(error.to_string().contains("no finite number"), "{error}");
+        }
     }
 }

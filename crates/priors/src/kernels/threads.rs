@@ -112,7 +112,10 @@ mod tests {
     #[test]
     fn what_libtorch_refuses_on_any_thread_is_an_error_of_the_attempt() {
         let work = |_: usize| drop(tch::Tensor::zeros([-1i64], (tch::Kind::Float, tch::Device::Cpu)));
-        let tried = vqkit_torch::attempt("panels", || Ok::<_, vqkit_torch::TorchError>(share(8, &work)));
+        let tried = vqkit_torch::attempt("panels", || {
+            share(8, &work);
+            Ok::<_, vqkit_torch::TorchError>(())
+        });
         assert!(tried.unwrap_err().to_string().ends_with("(this was for panels)"));
     }
 }

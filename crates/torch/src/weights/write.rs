@@ -33,6 +33,8 @@ pub fn save(
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed = || TorchError::io("write", path);
     let mut file = builder().tempfile_in(folder).map_err(failed())?;
+    // While it is locked, nobody sweeps it away as what a dead process left.
+    let _ = file.as_file().try_lock();
     file.write_all(&header).map_err(failed())?;
     for entry in &entries {
         file.write_all(&bytes(entry.tensor)?).map_err(failed())?;
@@ -99,14 +101,14 @@ fn bytes(tensor: &Tensor) -> Result<Vec<u8>, TorchError> {
 fn builder() -> tempfile::Builder<'static, 'static> {
     use std::os::unix::fs::PermissionsExt;
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".weights-").permissions(std::fs::Permissions::from_mode(0o666));
+    builder.prefix(".writing-weights-").permissions(std::fs::Permissions::from_mode(0o666));
     builder
 }
 
 #[cfg(not(unix))]
 fn builder() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".weights-");
+    builder.prefix(".writing-weights-");
     builder
 }
 

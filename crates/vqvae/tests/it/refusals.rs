@@ -109,6 +109,7 @@ fn sizes() -> Vec<(TokenizerConfig, TokenizerConfig)> {
             channels,
             residual_blocks,
             residual_channels: channels,
+            embed_dim: 8,
             ..VqVae2Config::default()
         })
     };
