@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::cargo::{cargo, run, status};
 use crate::setup;
-use crate::terminal::{say, warn};
+use crate::terminal::{complain, say};
 use crate::venv::TESTS;
 
 /// Runs every check, on a libtorch set up with the defaults.
@@ -28,7 +28,7 @@ fn python(is_needed: bool) -> Result<Option<PathBuf>> {
         Ok(python) => Ok(Some(python)),
         Err(error) if is_needed => Err(error),
         Err(error) => {
-            warn!("warning: event files are not read with TensorBoard: {error:#}");
+            complain!("warning: event files are not read with TensorBoard: {error:#}");
             Ok(None)
         }
     }

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
-use crate::terminal::warn;
+use crate::terminal::complain;
 
 /// Workflows of vqkit. Each verb first provides what it needs: libtorch, a build, a virtual environment.
 #[derive(Debug, Parser)]
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     match run(Verb::parse()) {
         Ok(code) => code,
         Err(error) => {
-            warn!("error: {error:#}");
+            complain!("error: {error:#}");
             ExitCode::FAILURE
         }
     }

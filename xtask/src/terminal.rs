@@ -3,25 +3,28 @@
 use std::fmt::Arguments;
 use std::io::{self, Write};
 
-/// Writes a line on standard output.
-pub fn say(line: Arguments) {
+pub fn write_out(line: Arguments) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// Writes a line on standard error.
-pub fn warn(line: Arguments) {
+pub fn write_error(line: Arguments) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Hands what a program complained of on to the user.
+pub fn pass_on(complaint: &[u8]) {
+    let _ = io::stderr().write_all(complaint);
 }
 
 /// Writes a line on standard output, as `println!` does, and never panics.
 macro_rules! say {
-    () => { crate::terminal::say(format_args!("")) };
-    ($($line:tt)+) => { crate::terminal::say(format_args!($($line)+)) };
+    () => { $crate::terminal::write_out(format_args!("")) };
+    ($($line:tt)+) => { $crate::terminal::write_out(format_args!($($line)+)) };
 }
 
 /// Writes a line on standard error, as `eprintln!` does, and never panics.
-macro_rules! warn {
-    ($($line:tt)+) => { crate::terminal::warn(format_args!($($line)+)) };
+macro_rules! complain {
+    ($($line:tt)+) => { $crate::terminal::write_error(format_args!($($line)+)) };
 }
 
-pub(crate) use {say, warn};
+pub(crate) use {complain, say};

@@ -1,7 +1,7 @@
 //! Where the work runs: device, threads, arithmetic, and the wish to leave.
 
 use tch::{Device, Kind, Tensor};
-use vqkit_torch::{autocast, determinism, device, threads};
+use vqkit_torch::{autocast, determinism, device, memory, threads};
 
 use crate::{
     error::{PipelineError, Result},
@@ -9,6 +9,9 @@ use crate::{
     recipe::Precision,
     run::Call,
 };
+
+/// Bytes without which work is not begun: with less, libraries below libtorch end the process and not the call.
+const LEAST_MEMORY: u64 = 128 << 20;
 
 /// Where the work runs.
 #[derive(Debug, Clone)]
@@ -35,6 +38,7 @@ impl Context {
             threads::set(threads);
         }
         determinism::set(true)?;
+        memory::check("the least that any work takes", LEAST_MEMORY)?;
         Ok(Self { device, interrupt })
     }
 

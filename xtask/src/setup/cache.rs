@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::terminal::{say, warn};
+use crate::terminal::{complain, say};
 
 const PARTIAL: &str = "partial-";
 
@@ -73,7 +73,7 @@ pub struct Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.path) {
-            warn!("cannot remove {}: {error}", self.path.display());
+            complain!("cannot remove {}: {error}", self.path.display());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! uv or pip, used to fetch wheels and unpack them into a folder; no package is installed anywhere else.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::platform::Platform;
 use crate::cargo::display;
-use crate::terminal::say;
+use crate::terminal::{self, say};
 
 /// The Python whose wheel is taken; that only decides which of several wheels with the same libtorch it is.
 const PYTHON: &str = "3.11";
@@ -124,8 +124,7 @@ fn repeat(stream: impl Read) -> String {
     let mut lines = BufReader::new(stream);
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
-        // Where standard error is closed there is nobody left to read it.
-        let _ = std::io::stderr().write_all(&line);
+        terminal::pass_on(&line);
         all.append(&mut line);
     }
     String::from_utf8_lossy(&all).into_owned()

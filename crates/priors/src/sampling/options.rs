@@ -10,6 +10,9 @@ use crate::{Condition, Prior, PriorError};
 
 /// The greatest scale of guidance: ten thousand times what anybody uses, and far from where f32 ends.
 const MOST_CFG_SCALE: f64 = 1e5;
+
+/// Candidates of a sample, at most; more are a typing error.
+const MOST_CANDIDATES: i64 = 1 << 16;
 /// The longest side of a grid, in tokens: what is counted of it stays far from where numbers end.
 const MOST_SIDE: i64 = 1 << 16;
 
@@ -174,9 +177,9 @@ impl Sampling {
         let Self { temperature, top_k, top_p, min_p, cfg_scale, cfg_schedule, no_repeat_ngram, best_of, size, seed: _ } =
             self;
         let finite = |value: f64| (0.0..f64::INFINITY).contains(&value);
-        check(finite(*temperature), "temperature", format!("must be 0 (greedy) or positive, got {temperature}"))?;
-        check(finite(*cfg_scale), "cfg_scale", format!("must be 0 or positive, got {cfg_scale}"))?;
-        let beyond = format!("must be at most {MOST_CFG_SCALE}: beyond, logits are rounded away; got {cfg_scale}");
+        check(finite(*temperature), "temperature", format!("must be 0 (greedy) or positive, got {temperature:?}"))?;
+        check(finite(*cfg_scale), "cfg_scale", format!("must be 0 or positive, got {cfg_scale:?}"))?;
+        let beyond = format!("must be at most {MOST_CFG_SCALE}: beyond, logits are rounded away; got {cfg_scale:?}");
         check(*cfg_scale <= MOST_CFG_SCALE, "cfg_scale", beyond)?;
         if let CfgSchedule::First(count) = cfg_schedule {
             check(*count >= 0, "cfg_schedule", format!("first must be at least 0, got {count}"))?;
@@ -185,6 +188,8 @@ impl Sampling {
             let count = count.unwrap_or(1);
             check(count >= 1, field, format!("must be at least 1, got {count}"))?;
         }
+        let most = format!("must be at most {MOST_CANDIDATES}, got {best_of}");
+        check(*best_of <= MOST_CANDIDATES, "best_of", most)?;
         let same = "of a greedy sample all candidates are the same: use a temperature above 0";
         check(*best_of == 1 || *temperature > 0.0, "best_of", same.into())?;
         if let Some(p) = top_p {

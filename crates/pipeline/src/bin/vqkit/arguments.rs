@@ -11,7 +11,11 @@ use vqkit_priors::{CfgSchedule, SamplingWeights};
 
 /// Learned image tokenizers, and the priors that write pictures with them.
 #[derive(Debug, Parser)]
-#[command(name = "vqkit", version, after_help = "Exit codes: 0 done, 1 failed, 2 usage, 130 interrupted.")]
+#[command(
+    name = "vqkit",
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 70 a bug in vqkit, 130 interrupted."
+)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -206,7 +210,7 @@ pub struct How {
     /// Seed of the noise [default: the recipe's].
     #[arg(long, value_name = "SEED")]
     pub seed: Option<u64>,
-    /// The folder to write, which must not exist [default: samples-N inside the run].
+    /// The folder to write, which must not exist [default: samples-N inside the run, by the first number that is free].
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
