@@ -56,9 +56,6 @@ pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Resu
     Ok(Reconstructed { images: names.0.len(), psnr_db: error.psnr_db() })
 }
 
-/// Bytes of a name: a file system allows 255, with its ending.
-const LONGEST: usize = 200;
-
 /// Names of files that were taken, in lower case: some file systems do not tell the cases apart.
 #[derive(Debug, Default)]
 struct Names(HashSet<String>);
@@ -67,7 +64,7 @@ impl Names {
     /// A name of its own for a key: the key without its slashes; where that is taken, with `-2`, `-3` and so on.
     fn take(&mut self, key: &str) -> String {
         let plain = key.replace(['/', '\\', '\0'], "_");
-        let plain = &plain[..plain.floor_char_boundary(LONGEST)];
+        let plain = files::short_name(&plain);
         let numbered = (2..).map(|number| format!("{plain}-{number}"));
         let mut names = std::iter::once(plain.to_owned()).chain(numbered);
         // There is no end of numbers.
@@ -94,7 +91,7 @@ mod tests {
             let mut names = Names::default();
             let taken: HashSet<String> = keys.iter().map(|key| names.take(key).to_lowercase()).collect();
             prop_assert_eq!(taken.len(), keys.len());
-            prop_assert!(taken.iter().all(|name| name.len() <= LONGEST + 4 && !name.contains(['/', '\\'])));
+            prop_assert!(taken.iter().all(|name| name.len() <= 204 && !name.contains(['/', '\\'])));
         }
     }
 }

@@ -106,6 +106,13 @@ pub fn open_own(path: &Path, options: &mut OpenOptions) -> Result<File> {
     })
 }
 
+/// As much of a name as leaves room for more in front of it and behind: file systems allow 255 bytes.
+pub fn short_name(name: &str) -> &str {
+    const LONGEST: usize = 200;
+    let ends = name.char_indices().map(|(at, letter)| at + letter.len_utf8());
+    &name[..ends.take_while(|end| *end <= LONGEST).last().unwrap_or(0)]
+}
+
 /// Bytes of a JSON file, at most: some millions of samples.
 const LONGEST_JSON: u64 = 1 << 32;
 

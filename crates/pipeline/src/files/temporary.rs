@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use super::place::remove;
+use super::{place::remove, short_name};
 use crate::error::{PipelineError, Result};
 
 /// How the names of what is being written begin.
@@ -20,9 +20,6 @@ const PREFIX: &str = ".writing-";
 
 /// Stands in a folder that is being written, and tells it from one of the user's that has such a name.
 const MARK: &str = ".vqkit-is-writing";
-
-/// Bytes of a name that are taken over; file systems allow 255 in all.
-const LONGEST: usize = 200;
 
 /// Names that are tried for one place.
 const TRIES: usize = 1000;
@@ -112,7 +109,7 @@ fn take_name<T>(path: &Path, create: impl Fn(&Path) -> io::Result<T>) -> io::Res
 
 fn name(path: &Path, number: usize) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let name = &name[..name.floor_char_boundary(LONGEST)];
+    let name = short_name(&name);
     match number {
         1 => format!("{PREFIX}{name}"),
         number => format!("{PREFIX}{name}-{number}"),

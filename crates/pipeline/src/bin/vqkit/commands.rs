@@ -190,10 +190,8 @@ fn measure(path: &Path, inception: Option<&Path>, context: &Context) -> Result<C
 
 /// As JSON, or as people read it.
 fn print<T: serde::Serialize + std::fmt::Display>(value: &T, json: bool) -> Result<()> {
-    Ok(match json {
-        true => terminal::print(&format!("{}\n", serde_json::to_string_pretty(value)?))?,
-        false => terminal::print(&value.to_string())?,
-    })
+    let text = if json { format!("{}\n", serde_json::to_string_pretty(value)?) } else { value.to_string() };
+    Ok(terminal::print(&text)?)
 }
 
 fn print_path(path: &Path) -> Result<()> {

@@ -35,7 +35,9 @@ pub fn remember_panics() {
 }
 
 fn describe(info: &PanicHookInfo) -> String {
-    let what = info.payload_as_str().unwrap_or("a panic without words");
+    let payload = info.payload();
+    let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
+    let what = text.unwrap_or("a panic without words");
     let place = info.location().map_or_else(String::new, |place| format!(", at {place}"));
     let backtrace = match env::var_os(BACKTRACE) {
         Some(_) => format!("\n{}", Backtrace::force_capture()),
