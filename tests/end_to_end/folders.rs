@@ -2,15 +2,20 @@
 
 use std::{
     fs,
-    os::unix::{ffi::OsStringExt, fs::symlink},
+    os::unix::{
+        ffi::OsStringExt,
+        fs::{MetadataExt, symlink},
+    },
     path::{Path, PathBuf},
     process::Stdio,
+    thread,
+    time::Duration,
 };
 
 use serde_json::Value;
 
 use crate::{
-    processes::{interrupt, kill, start, wait_for},
+    processes::{interrupt, kill, send, start, wait_for},
     vqkit::{SMALL, fail, recipe, shared_run, stderr, succeed, text, vqkit},
 };
 
@@ -97,15 +102,17 @@ fn a_folder_of_the_users_that_sounds_like_ours_is_left_alone() {
 fn a_folder_made_meanwhile_stays_and_so_do_the_pictures() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let mut command = vqkit(&["sample", text(shared_run()), "-n", "60", "--batch-size", "1", "-o", text(&out)]);
+    let mut command = vqkit(&["sample", text(shared_run()), "-n", "400", "--batch-size", "1", "-o", text(&out)]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     wait_for(&folder.path().join(".writing-out"), &mut child);
+    send("STOP", &child);
     precious(&out);
+    send("CONT", &child);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("out-2"), "{}", stderr(&output));
     assert_eq!(names(folder.path()), ["out", "out-2"]);
-    assert!(is_untouched(&out) && folder.path().join("out-2/000059.png").is_file());
+    assert!(is_untouched(&out) && folder.path().join("out-2/000399.png").is_file());
 }
 
 /// A copy of a run that a test may change.
@@ -138,6 +145,10 @@ fn many_calls_at_once_lose_no_picture() {
     assert!(found.into_iter().eq(seeds));
 }
 
+fn inode(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().map(|found| found.ino())
+}
+
 #[test]
 fn what_the_dead_left_is_swept_and_what_the_living_write_is_not() {
     let folder = tempfile::tempdir().unwrap();
@@ -149,8 +160,13 @@ fn what_the_dead_left_is_swept_and_what_the_living_write_is_not() {
     let mut dead = start();
     wait_for(&run.join(".writing-samples/000000.png"), &mut dead);
     kill(dead);
+    let of_dead = inode(&run.join(".writing-samples"));
     let mut living = start();
-    wait_for(&run.join(".writing-samples/000001.png"), &mut living);
+    while inode(&run.join(".writing-samples")).is_none_or(|found| Some(found) == of_dead) {
+        assert!(living.try_wait().unwrap().is_none());
+        thread::sleep(Duration::from_millis(2));
+    }
+    wait_for(&run.join(".writing-samples/000000.png"), &mut living);
     succeed(&["sample", text(&run), "-n", "1"]);
     assert!(run.join(".writing-samples/000000.png").is_file(), "the living one goes on");
     interrupt(&living);

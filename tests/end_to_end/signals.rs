@@ -10,18 +10,11 @@ use std::{
 };
 
 use crate::{
-    processes::wait_for,
+    processes::{send, wait_for},
     vqkit::{SMALL, recipe, shared_run, succeed, text, train_small, vqkit},
 };
 
 const SIGNALS: [(&str, i32); 3] = [("INT", 2), ("TERM", 15), ("HUP", 1)];
-
-fn send(signal: &str, child: &Child) {
-    let mut kill = Command::new("kill");
-    // A process that ended meanwhile cannot be reached, and need not be.
-    kill.args([&format!("-{signal}"), &child.id().to_string()]).stderr(Stdio::null());
-    kill.status().expect("kill runs");
-}
 
 /// The end of a process that was asked to leave; it does not get the time that its work would take.
 fn ended(mut child: Child, what: &str) -> ExitStatus {
@@ -62,6 +55,14 @@ fn many_images(folder: &Path) -> String {
     text(&images).to_owned()
 }
 
+/// Waits until a call shows that it works: by what it writes, or else for a moment.
+fn wait_for_work(out: &Path, has_out: bool, child: &mut Child) {
+    match has_out {
+        true => wait_for(&out.with_file_name(".writing-out"), child),
+        false => thread::sleep(Duration::from_millis(900)),
+    }
+}
+
 #[test]
 fn any_verb_leaves_at_any_signal_with_130_and_nothing_half_made() {
     let folder = tempfile::tempdir().unwrap();
@@ -69,27 +70,37 @@ fn any_verb_leaves_at_any_signal_with_130_and_nothing_half_made() {
     let (run, images) = (text(&run), many_images(folder.path()));
     let picture = format!("{images}/00000.png");
     let long = ["-n", "100000", "--batch-size", "5000", "-o", "OUT"];
-    let calls: [&[&str]; 6] = [
+    let sets = ["--real", &images, "--fake", &images, "--features", "vgg-cifar10"];
+    // Those that write take far longer than a signal does; the others may be done before it comes.
+    let calls: [&[&str]; 7] = [
         &[&["sample", run], &long[..]].concat(),
         &[&["complete", run, &picture, "--keep", "top=0.5"], &long[..]].concat(),
-        &["tokenize", run, &images, "-o", "OUT"],
         &["reconstruct", run, &images, "-o", "OUT"],
-        &["evaluate", "--real", &images, "--fake", &images, "--features", "vgg-cifar10"],
+        &["tokenize", run, &images, "-o", "OUT"],
+        &[&["evaluate"], &sets[..]].concat(),
+        &["evaluate", run],
         &["inspect", &images],
     ];
     for (number, call) in calls.iter().enumerate() {
         for (turn, (signal, _)) in SIGNALS.iter().enumerate() {
             let home = folder.path().join(format!("{number}-{signal}"));
             fs::create_dir(&home).unwrap();
-            let out = home.join("out");
+            let (out, has_out) = (home.join("out"), call.contains(&"OUT"));
             let words: Vec<&str> = call.iter().map(|word| if *word == "OUT" { text(&out) } else { word }).collect();
-            let child = spawn(&words);
-            thread::sleep(Duration::from_millis(400 + 350 * turn as u64));
+            let mut child = spawn(&words);
+            wait_for_work(&out, has_out, &mut child);
+            thread::sleep(Duration::from_millis(40 * turn as u64));
             send(signal, &child);
             let status = ended(child, call[0]);
-            // What was quicker than the signal is whole.
-            assert!(matches!(status.code(), Some(130 | 0)), "{call:?} at {signal}: {status}");
-            assert_eq!(out.exists(), status.success() && words.contains(&"-o"), "{call:?} at {signal}: {status}");
+            let is_long = number < 3;
+            let wanted: &[i32] = if is_long { &[130] } else { &[130, 0] };
+            // Beside much other load it may not have begun; then the signal ends it as it ends any program.
+            let is_early = !has_out && status.signal().is_some();
+            assert!(
+                is_early || status.code().is_some_and(|code| wanted.contains(&code)),
+                "{call:?} at {signal}: {status}"
+            );
+            assert_eq!(out.exists(), has_out && status.success(), "{call:?} at {signal}: {status}");
             assert_eq!(leftovers(&home), Vec::<String>::new(), "{call:?} at {signal}");
         }
     }
@@ -97,30 +108,37 @@ fn any_verb_leaves_at_any_signal_with_130_and_nothing_half_made() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once_and_leaves_nothing_either() {
+fn a_second_signal_does_not_wait_for_the_step() {
     let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("out");
-    let words = ["sample", text(shared_run()), "-n", "100000", "--batch-size", "100", "-o", text(&out)];
-    let mut child = spawn(&words);
-    wait_for(&folder.path().join(".writing-out/000099.png"), &mut child);
+    let (recipe, run) = (recipe(folder.path(), SMALL), folder.path().join("run"));
+    // A step of a minute: the first signal waits for its end, the second does not.
+    let large = ["--set", "tokenizer.channels=256", "--set", "tokenizer.train.batch_size=1536"];
+    let call = [&["train", &recipe, "--run", text(&run), "--stage", "tokenizer"], &large[..]].concat();
+    let mut child = spawn(&call);
+    wait_for(&run.join("log.jsonl"), &mut child);
+    thread::sleep(Duration::from_millis(300));
     send("INT", &child);
+    thread::sleep(Duration::from_millis(1500));
+    assert!(child.try_wait().unwrap().is_none(), "a step is finished first");
     send("INT", &child);
-    assert_eq!(ended(child, "sample").code(), Some(130));
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert_eq!(ended(child, "train").code(), Some(130));
+    assert!(!run.join("tokenizer/last").exists());
+    assert_eq!(leftovers(&run.join("tokenizer")), Vec::<String>::new());
 }
 
 #[test]
 fn a_training_that_is_asked_to_leave_at_any_moment_goes_on_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let (recipe, run) = (recipe(folder.path(), SMALL), folder.path().join("run"));
-    for moment in 0..60u64 {
+    for moment in 0..40u64 {
         let (signal, number) = SIGNALS[moment as usize % 3];
+        let delay = moment * 37;
         let child = spawn(&["train", &recipe, "--run", text(&run), "--resume"]);
-        thread::sleep(Duration::from_millis(moment * 37 % 1500));
+        thread::sleep(Duration::from_millis(delay));
         send(signal, &child);
         let status = ended(child, "train");
         // Before the program itself runs, while the system loads libtorch, a signal ends it as it ends any program.
-        let is_early = status.signal() == Some(number) && !run.join("tokenizer").exists();
+        let is_early = status.signal() == Some(number) && delay < 300;
         assert!(is_early || matches!(status.code(), Some(130 | 0)), "at {moment}: {status}");
         if run.exists() {
             assert_eq!(leftovers(&run), Vec::<String>::new(), "at {moment}");
@@ -143,8 +161,11 @@ fn a_measurement_that_is_left_is_owed_and_taken_first_on_resume() {
     let long = ["--set", "data.source.held_out_count=8000", "--set", "tokenizer.train.evaluate_samples=8000"];
     let call = [&["train", &recipe, "--run", text(&run), "--stage", "tokenizer", "--resume"], &long[..]].concat();
     let mut child = spawn(&call);
-    wait_for(&run.join("tokenizer/checkpoint-0000015"), &mut child);
-    thread::sleep(Duration::from_millis(600));
+    // The figures of a step are logged before it is measured.
+    let is_at_20 = || fs::read_to_string(run.join("log.jsonl")).is_ok_and(|log| log.contains("\"step\":20,"));
+    while !is_at_20() && child.try_wait().unwrap().is_none() {
+        thread::sleep(Duration::from_millis(2));
+    }
     send("INT", &child);
     assert_eq!(ended(child, "train").code(), Some(130));
     let state = || fs::read_to_string(run.join("tokenizer/last/state.json")).unwrap();

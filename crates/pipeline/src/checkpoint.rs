@@ -32,7 +32,16 @@ impl Checkpoints {
         Ok(Self { folder: folder.to_owned(), keep })
     }
 
-    /// The checkpoint to continue from; none where none was written yet.
+    /// The checkpoint to continue from, and that the best one is sound, if there is one; none where none was written yet.
+    ///
+    /// # Errors
+    /// When `last` or `best` names one that is not there.
+    pub fn to_continue(&self) -> Result<Option<PathBuf>> {
+        self.target(BEST)?;
+        self.last()
+    }
+
+    /// The last checkpoint; none where none was written yet.
     ///
     /// # Errors
     /// When `last` names one that is not there.
@@ -71,6 +80,12 @@ impl Checkpoints {
         let path = self.folder.join(link);
         let target = match fs::read_link(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // A copy that followed links made a folder of it.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                let reason = "it must be a symbolic link to a checkpoint beside it: remove it, and link it (ln -s) to the checkpoint that \
+                              it is a copy of";
+                return Err(PipelineError::artifact(&path, reason));
+            }
             read => read.map_err(|source| PipelineError::io("read the link", &path, source))?,
         };
         let checkpoint = self.folder.join(&target);

@@ -27,10 +27,13 @@ use crate::{
 /// How long the program has to unwind by itself.
 const PATIENCE: Duration = Duration::from_millis(900);
 
+/// Signals that come so soon after the first are the same wish: a closing terminal sends several.
+const SAME: Duration = Duration::from_millis(400);
+
 /// How often the signals are looked at once there was one.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Becomes true at the first SIGINT, SIGTERM or SIGHUP. A second one, or one second without an end of unsheltered work, ends the program
+/// Becomes true at the first SIGINT, SIGTERM or SIGHUP. A second one that comes later, or one second without an end of unsheltered work, ends the program
 /// with code 130; what it was writing is removed first.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt(Arc<State>);
@@ -89,18 +92,26 @@ impl Interrupt {
             return;
         }
         self.0.is_set.store(true, Ordering::SeqCst);
-        let mut since = Instant::now();
+        let (first, mut since) = (Instant::now(), Instant::now());
         while !self.0.has_ended.load(Ordering::SeqCst) {
             if self.0.shelters.load(Ordering::SeqCst) > 0 {
                 since = Instant::now();
             }
-            if since.elapsed() > PATIENCE || signals.pending().next().is_some() {
+            let comes_again = signals.pending().count() > 0 && first.elapsed() > SAME;
+            if since.elapsed() > PATIENCE || comes_again {
                 files::abandon_all();
-                terminal::say("error: interrupted");
+                say_if_heard("error: interrupted");
                 low_level::exit(130);
             }
             thread::sleep(LOOK);
         }
+    }
+}
+
+/// Says a line, and waits for no reader that has stopped to read.
+fn say_if_heard(line: &'static str) {
+    if thread::Builder::new().spawn(move || terminal::say(line)).is_ok() {
+        thread::sleep(LOOK);
     }
 }
 

@@ -174,10 +174,21 @@ pub fn check_count(count: usize) -> Result<(), String> {
 /// as numbers in range, and in 8 bits.
 fn check_memory(sample: &Sample, [height, width]: [u32; 2], channels: usize) -> Result<()> {
     check_count(sample.count).map_err(|reason| wrong_flag("count", &reason))?;
-    let batch = sample.batch_size.min(sample.count) as u64;
-    let pixels = u64::from(height).saturating_mul(width.into());
-    let bytes = pixels.saturating_mul(8 * channels as u64 + 3).saturating_mul(batch);
-    Ok(memory::check(&format!("a batch of {batch} pictures of {width} x {height} pixels"), bytes)?)
+    let of_one = u64::from(height).saturating_mul(width.into()).saturating_mul(8 * channels as u64 + 3).max(1);
+    let Some(available) = memory::available() else { return Ok(()) };
+    let (batch, most) = (sample.batch_size.min(sample.count) as u64, available / of_one);
+    let of_one = memory::in_words(of_one);
+    match most {
+        0 => Err(wrong_flag(
+            "size",
+            &format!("a picture of {width} x {height} pixels takes {of_one} of memory, more than there is"),
+        )),
+        most if batch > most => {
+            let reason = format!("of {batch} pictures that take {of_one} each, at most {most} fit into memory at once");
+            Err(wrong_flag("batch_size", &reason))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What priors refuse of a call.

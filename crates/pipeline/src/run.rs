@@ -140,7 +140,7 @@ impl Run {
         let data = Some(DataRecord::of(data));
         let record = Record { version: env!("CARGO_PKG_VERSION").into(), call, data, stages: Vec::new() };
         let text = recipe.to_toml()?;
-        files::create(path, |folder| {
+        files::create_here(path, |folder| {
             files::write(&folder.join(RECIPE), text.as_bytes())?;
             files::write_json(&folder.join(RECORD), &record)
         })?;
@@ -181,8 +181,10 @@ impl Run {
     /// As [`Run::open`]; when another process works on it; when `recipe` or `data` is not the run's own; when a link in it leads out
     /// of it.
     pub fn resume(path: &Path, recipe: &Recipe, data: &Dataset, call: Call) -> Result<Self> {
-        let mut run = Self::open(path)?;
-        run.work = Some(Work::begin(path)?);
+        Self::open(path)?;
+        let work = Work::begin(path)?;
+        // Only now is it sure that nobody else writes it.
+        let mut run = Self { work: Some(work), ..Self::open(path)? };
         let (old, new) = (run.recipe()?.to_toml()?, recipe.to_toml()?);
         if let Some((was, is)) = old.lines().zip(new.lines()).find(|(was, is)| was != is) {
             let reason = format!("the run was begun with another recipe: `{was}` there, `{is}` now; use a new --run");

@@ -2,7 +2,7 @@
 
 use vqkit_data::Dataset;
 use vqkit_priors::PriorError;
-use vqkit_torch::{attempt, memory};
+use vqkit_torch::{attempt_in_memory, memory};
 
 use crate::{
     context::Context,
@@ -180,7 +180,7 @@ pub fn run(run: &mut Run, recipe: &Recipe, data: &Dataset, only: Option<&str>, c
             say(format_args!("{name:>10} done already"));
             continue;
         }
-        let output = attempt(format!("the stage {name}"), || stage.run(run, recipe, data, context));
+        let output = attempt_in_memory(format!("the stage {name}"), || stage.run(run, recipe, data, context));
         let output = output.map_err(|error| match run.home().and_then(|home| home.check()) {
             // Whatever else went wrong followed from that.
             Err(gone @ PipelineError::Artifact { .. }) => gone,

@@ -6,6 +6,11 @@ use std::{
     path::Path,
 };
 
+use rustix::{
+    fs::{FileType, fstat},
+    io::Errno,
+};
+
 use crate::error::{PipelineError, Result};
 
 /// Prints on standard output. A reader that went away ends this quietly.
@@ -39,7 +44,12 @@ pub fn is_watched() -> bool {
 
 /// Whether nobody reads any more: a pipe that was closed, a terminal that is gone.
 fn is_gone(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::BrokenPipe || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+    let is_device = || fstat(io::stdout()).is_ok_and(|found| FileType::from_raw_mode(found.st_mode).is_char_device());
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => true,
+        // Of a disk, the same error is one.
+        _ => error.raw_os_error() == Some(Errno::IO.raw_os_error()) && is_device(),
+    }
 }
 
 #[cfg(test)]

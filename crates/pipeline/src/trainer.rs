@@ -112,7 +112,7 @@ impl Trainer {
         let mut ema = averages.then(|| WeightEma::new(&network.vs, train.ema_decay, true)).transpose()?;
         let mut state = State::default();
         let mut counters = Tensors::new();
-        let logs = match checkpoints.last()? {
+        let logs = match checkpoints.to_continue()? {
             None => began,
             Some(path) => {
                 state = files::read_json(&path.join(STATE))?;

@@ -47,6 +47,24 @@ pub fn attempt<T, E: From<LibtorchError>>(
     }
 }
 
+/// As [`attempt`], where nothing but a lack of memory can make a call fail: any other refusal of libtorch is a bug, and goes on as a panic.
+///
+/// # Errors
+/// Those of the work; [`LibtorchError`] where a call of tch panicked for lack of memory.
+pub fn attempt_in_memory<T, E: From<LibtorchError>>(
+    what: impl Into<String>,
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    let _scope = Scope::enter(what.into());
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(result) => result,
+        Err(payload) => match refusal(&*payload).map(LibtorchError::new) {
+            Some(error) if error.is_out_of_memory() => Err(error.into()),
+            _ => resume_unwind(payload),
+        },
+    }
+}
+
 /// Whether this thread is inside [`attempt`].
 pub fn is_attempting() -> bool {
     MAKING.with_borrow(|making| !making.is_empty())
@@ -149,6 +167,15 @@ mod tests {
             assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&payload));
             assert!(!is_attempting());
         }
+    }
+
+    #[test]
+    fn only_a_lack_of_memory_comes_back_where_nothing_else_can_go_wrong() {
+        let huge = || Ok::<_, TorchError>(Tensor::zeros([1i64 << 50], CPU));
+        assert!(attempt_in_memory("it", huge).unwrap_err().to_string().contains("not enough memory for it"));
+        let wrong = || Ok::<_, TorchError>(Tensor::zeros([2, 3], CPU).matmul(&Tensor::zeros([2, 3], CPU)));
+        assert!(catch_unwind(|| attempt_in_memory("it", wrong)).is_err());
+        assert!(!is_attempting());
     }
 
     #[test]

@@ -11,12 +11,14 @@ const SPEAKER: &str = "libtorch: ";
 /// Where libtorch's text goes over to stack frames.
 const FRAMES: [&str; 3] = ["Exception raised from", "frame #", "C++ CapturedTraceback"];
 /// How libtorch, oneDNN and the standard library say that there is no memory.
-const NO_MEMORY: [&str; 6] = [
+const NO_MEMORY: [&str; 7] = [
     "can't allocate memory",
     "not enough memory",
     "out of memory",
     "std::bad_alloc",
     "could not create a memory object",
+    // oneDNN's compiled kernels lie in memory too.
+    "could not create a primitive",
     "CUBLAS_STATUS_ALLOC_FAILED",
 ];
 /// How libtorch says that a shape has more elements or bytes than there are numbers for.

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     LINK,
-    place::{check_free, move_without_replacing, swap},
+    place::{check_free, move_without_replacing},
     temporary::{Temporary, sweep_beside},
 };
 use crate::error::{PipelineError, Result};
@@ -19,10 +19,7 @@ use crate::error::{PipelineError, Result};
 /// As [`check_free`]; those of `fill`, after which nothing is left. When something came to stand at `path` meanwhile, it stays, and the
 /// error says where the finished folder lies.
 pub fn create(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    check_free(path)?;
-    let parent = parent(path);
-    fs::create_dir_all(parent).map_err(|source| PipelineError::io("create", parent, source))?;
-    sweep_beside(path);
+    prepare(path)?;
     let found = filled(path, fill)?.place_at(numbered(path))?;
     match found == path {
         true => Ok(()),
@@ -34,6 +31,15 @@ pub fn create(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()>
             Err(PipelineError::artifact(path, reason))
         }
     }
+}
+
+/// As [`create`], of a folder that is worth nothing elsewhere: when something came to stand at `path` meanwhile, nothing is left.
+///
+/// # Errors
+/// As [`create`].
+pub fn create_here(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    prepare(path)?;
+    filled(path, fill)?.place_at([path.to_owned()]).map(drop)
 }
 
 /// Fills a folder inside `parent` that is called `NAME-1`, or by the first number that is free when it is whole.
@@ -53,10 +59,10 @@ pub fn replace(path: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()
     let Filled(temporary) = filled(path, fill)?;
     let io = |source| PipelineError::io("replace", path, source);
     match fs::symlink_metadata(path) {
-        Err(_) => temporary.finish(|from| fs::rename(from, path)).map_err(io)?,
-        // Dropped, the temporary folder takes the old one with it.
-        Ok(_) => swap(temporary.path(), path).map_err(io)?,
+        Ok(_) => temporary.finish_in_place_of(path),
+        Err(_) => temporary.finish(|from| fs::rename(from, path)),
     }
+    .map_err(io)?;
     sync(parent(path)).map_err(io)
 }
 
@@ -79,6 +85,15 @@ pub fn make_inside(root: &Path, inside: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Looks at a place of the user's, makes its parents, and sweeps beside it.
+fn prepare(path: &Path) -> Result<()> {
+    check_free(path)?;
+    let parent = parent(path);
+    fs::create_dir_all(parent).map_err(|source| PipelineError::io("create", parent, source))?;
+    sweep_beside(path);
+    Ok(())
+}
+
 /// A folder that is whole, under its temporary name.
 struct Filled(Temporary);
 
@@ -94,19 +109,22 @@ impl Filled {
     /// Moves it to the first of some places that is free, and says which.
     fn place_at(self, places: impl IntoIterator<Item = PathBuf>) -> Result<PathBuf> {
         let from = self.0.path().to_owned();
-        let io = |source| PipelineError::io("move into place", &from, source);
-        for place in places {
-            match move_without_replacing(&from, &place) {
-                Err(error) if is_taken(&error) => {}
-                moved => {
-                    moved.map_err(io)?;
-                    self.0.finish(|_| Ok(())).map_err(io)?;
-                    sync(parent(&place)).map_err(io)?;
-                    return Ok(place);
+        let mut found = None;
+        let moved = self.0.finish(|from| {
+            for place in places {
+                match move_without_replacing(from, &place) {
+                    Err(error) if is_taken(&error) => {}
+                    moved => {
+                        found = Some(place);
+                        return moved;
+                    }
                 }
             }
-        }
-        Err(io(io::ErrorKind::AlreadyExists.into()))
+            Err(io::ErrorKind::AlreadyExists.into())
+        });
+        let place = moved.map(|()| found.unwrap_or_default());
+        let synced = place.and_then(|place| sync(parent(&place)).map(|()| place));
+        synced.map_err(|source| PipelineError::io("move into place", &from, source))
     }
 }
 

@@ -16,7 +16,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use self::{
-    folder::{create, create_numbered, make_inside, replace},
+    folder::{create, create_here, create_numbered, make_inside, replace},
     home::Home,
     place::check_free,
     temporary::{abandon_all, sweep},

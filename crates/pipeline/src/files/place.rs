@@ -1,8 +1,9 @@
 //! Places that files and folders take: whether one is free, and how it is taken without a look before.
 
 use std::{
+    ffi::OsString,
     fs, io,
-    path::{Component, Path},
+    path::{Component, Path, PathBuf},
 };
 
 use rustix::{
@@ -10,6 +11,7 @@ use rustix::{
     io::Errno,
 };
 
+use super::temporary::ASIDE;
 use crate::error::{PipelineError, Result};
 
 /// Whether a new file or folder may come to `path`.
@@ -19,6 +21,8 @@ use crate::error::{PipelineError, Result};
 pub fn check_free(path: &Path) -> Result<()> {
     let shown = path.display();
     let refuse = |reason: String| Err(PipelineError::Usage(reason));
+    // Without a slash at its end, behind which the system would follow a link.
+    let path: &Path = &path.components().collect::<PathBuf>();
     if !matches!(path.components().next_back(), Some(Component::Normal(_))) {
         return refuse(format!("{shown} does not end in the name of something new"));
     }
@@ -49,14 +53,20 @@ pub fn move_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
 /// Swaps a new folder with the one in whose place it comes; afterwards the old one lies at `from`.
 pub fn swap(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
-            let aside = from.with_extension("old");
-            fs::rename(to, &aside)?;
-            fs::rename(from, to)?;
-            fs::rename(&aside, from)
-        }
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => swap_by_renames(from, to),
         swapped => Ok(swapped?),
     }
+}
+
+/// As [`swap`], where the file system cannot do it in one move: a process that is killed in between leaves the old folder under a name by
+/// which [`sweep`](super::sweep) finds it and puts it back.
+fn swap_by_renames(from: &Path, to: &Path) -> io::Result<()> {
+    let mut name = OsString::from(ASIDE);
+    name.push(to.file_name().unwrap_or_default());
+    let aside = to.with_file_name(name);
+    fs::rename(to, &aside)?;
+    fs::rename(from, to)?;
+    fs::rename(&aside, from)
 }
 
 /// Removes a file, a link or a whole folder; links are not followed.
@@ -84,6 +94,7 @@ mod tests {
         for (path, part) in [
             (at("there"), "exists already"),
             (at("dangling"), "leads nowhere"),
+            (at("dangling/"), "leads nowhere"),
             (at("new/.."), "name of something new"),
             (at("there/.."), "name of something new"),
             ("/".into(), "name of something new"),
@@ -92,6 +103,22 @@ mod tests {
         ] {
             let message = check_free(&path).unwrap_err().to_string();
             assert!(message.contains(part), "{}: {message}", path.display());
+        }
+    }
+
+    #[test]
+    fn folders_are_swapped_in_one_move_and_in_three() {
+        for swap in [swap, swap_by_renames] {
+            let folder = tempfile::tempdir().unwrap();
+            let [new, old] = ["new", "old"].map(|name| folder.path().join(name));
+            for path in [&new, &old] {
+                fs::create_dir(path).unwrap();
+                fs::write(path.join("is"), path.to_str().unwrap()).unwrap();
+            }
+            swap(&new, &old).unwrap();
+            assert_eq!(fs::read_to_string(old.join("is")).unwrap(), new.to_str().unwrap());
+            assert_eq!(fs::read_to_string(new.join("is")).unwrap(), old.to_str().unwrap());
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
         }
     }
 

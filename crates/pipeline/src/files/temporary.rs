@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use super::{place::remove, short_name};
+use super::{
+    place::{remove, swap},
+    short_name,
+};
 use crate::error::{PipelineError, Result};
 
 /// How the names of what is being written begin.
@@ -21,8 +24,14 @@ const PREFIX: &str = ".writing-";
 /// Stands in a folder that is being written, and tells it from one of the user's that has such a name.
 const MARK: &str = ".vqkit-is-writing";
 
+/// How the name of a folder begins that is set aside until another has taken its place.
+pub const ASIDE: &str = ".replaced-";
+
 /// Names that are tried for one place.
 const TRIES: usize = 1000;
+
+/// Names beside a place of the user's that are swept.
+const SWEPT: usize = 20;
 
 /// Everything that this process is writing at the moment.
 static IN_WORK: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -36,35 +45,39 @@ fn in_work() -> MutexGuard<'static, BTreeSet<PathBuf>> {
 pub struct Temporary {
     path: PathBuf,
     /// Holds the lock by which others see that this process lives.
-    _lock: Option<File>,
+    lock: Option<File>,
     is_finished: bool,
 }
 
 impl Temporary {
     /// A new file beside `path`.
     pub fn file(path: &Path) -> io::Result<(Self, File)> {
-        let (beside, file) = take_name(path, |beside| File::create_new(beside).and_then(locked))?;
-        Ok((Self::new(beside, Some(file.try_clone()?)), file))
+        let temporary = Self::new(path, |beside| File::create_new(beside).and_then(locked).map(Some))?;
+        let file = temporary.lock.as_ref().map(File::try_clone);
+        let file = file.unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))?;
+        Ok((temporary, file))
     }
 
     /// A new link to `target` beside `path`.
     pub fn link(path: &Path, target: &str) -> io::Result<Self> {
-        let (beside, ()) = take_name(path, |beside| std::os::unix::fs::symlink(target, beside))?;
-        Ok(Self::new(beside, None))
+        Self::new(path, |beside| std::os::unix::fs::symlink(target, beside).map(|()| None))
     }
 
     /// A new folder beside `path`.
     pub fn folder(path: &Path) -> io::Result<Self> {
-        let create = |beside: &Path| fs::create_dir(beside).and_then(|()| File::open(beside)).and_then(locked);
-        let (beside, lock) = take_name(path, create)?;
-        let folder = Self::new(beside, Some(lock));
+        let lock = |beside: &Path| File::open(beside).and_then(locked).map(Some).map_err(as_taken);
+        let folder = Self::new(path, |beside| fs::create_dir(beside).and_then(|()| lock(beside)))?;
         File::create_new(folder.path.join(MARK))?;
         Ok(folder)
     }
 
-    fn new(path: PathBuf, lock: Option<File>) -> Self {
-        in_work().insert(path.clone());
-        Self { path, _lock: lock, is_finished: false }
+    /// What `create` makes under the first name that is free.
+    fn new(path: &Path, create: impl Fn(&Path) -> io::Result<Option<File>>) -> io::Result<Self> {
+        // Nothing comes to be that is not in the list.
+        let mut list = in_work();
+        let (path, lock) = take_name(path, create)?;
+        list.insert(path.clone());
+        Ok(Self { path, lock, is_finished: false })
     }
 
     /// Where it is written.
@@ -79,9 +92,20 @@ impl Temporary {
 
     /// Moves it into its place, as `place` does from the path that it is given.
     pub fn finish(mut self, place: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+        // Either it is in the list and not moved yet, or moved and no longer in the list: never is a finished one abandoned.
+        let mut list = in_work();
         place(&self.path)?;
+        list.remove(&self.path);
         self.is_finished = true;
         Ok(())
+    }
+
+    /// Puts it into the place of a folder, which goes away.
+    pub fn finish_in_place_of(self, old: &Path) -> io::Result<()> {
+        let path = self.path.clone();
+        self.finish(|from| swap(from, old))?;
+        // The old one has the name now, so that nobody else has taken it.
+        remove(&path)
     }
 }
 
@@ -90,8 +114,16 @@ impl Drop for Temporary {
         if !self.is_finished {
             // Where that fails too, the next process sweeps it away.
             let _ = remove(&self.path);
+            in_work().remove(&self.path);
         }
-        in_work().remove(&self.path);
+    }
+}
+
+/// What a process that sweeps took away between two steps of creating it was as good as taken.
+fn as_taken(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => io::ErrorKind::AlreadyExists.into(),
+        _ => error,
     }
 }
 
@@ -126,17 +158,23 @@ fn locked(file: File) -> io::Result<File> {
     }
 }
 
-/// Removes what processes that are gone left in a folder of vqkit's own.
+/// Removes what processes that are gone left in a folder of vqkit's own, and puts back what they had set aside.
 ///
 /// # Errors
 /// When something cannot be removed.
 pub fn sweep(folder: &Path) -> Result<()> {
     let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
-    for entry in entries.flatten().filter(|entry| entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes())) {
+    for entry in entries.flatten() {
         let path = entry.path();
-        let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
-        if is_link || is_dead(&path) {
-            remove(&path).map_err(|source| PipelineError::io("remove", &path, source))?;
+        let swept = match entry.file_name().to_str() {
+            Some(name) if name.starts_with(PREFIX) => sweep_one(&path),
+            Some(name) if name.starts_with(ASIDE) => put_back(&path, &folder.join(&name[ASIDE.len()..])),
+            _ => Ok(()),
+        };
+        match swept {
+            // Another process was quicker.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            swept => swept.map_err(|source| PipelineError::io("remove", &path, source))?,
         }
     }
     Ok(())
@@ -144,20 +182,33 @@ pub fn sweep(folder: &Path) -> Result<()> {
 
 /// Removes what processes that are gone left while they wrote the folder `path`; nothing that lacks their mark.
 pub fn sweep_beside(path: &Path) {
-    for number in 1.. {
-        let beside = path.with_file_name(name(path, number));
-        if fs::symlink_metadata(&beside).is_err() {
-            return;
-        }
-        if fs::symlink_metadata(beside.join(MARK)).is_ok() && is_dead(&beside) {
-            let _ = remove(&beside);
-        }
+    let names = (1..=SWEPT).map(|number| path.with_file_name(name(path, number)));
+    for beside in names.filter(|beside| fs::symlink_metadata(beside.join(MARK)).is_ok()) {
+        // What stays costs room and nothing else.
+        let _ = sweep_one(&beside);
     }
 }
 
-/// Whether the process that wrote here is gone: its lock went with it.
-fn is_dead(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+/// Removes what is written at `path`, unless its process lives: its lock went with it. A link has none, and only whoever works on a run
+/// makes any.
+fn sweep_one(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.is_symlink() {
+        return remove(path);
+    }
+    let file = File::open(path)?;
+    match file.try_lock() {
+        // Held to the end, so that a process that has just made it sees that it is taken away.
+        Ok(()) => remove(path),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Ends what a process began that had set a folder aside to put another in its place.
+fn put_back(aside: &Path, place: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(aside, place),
+        _ => remove(aside),
+    }
 }
 
 /// Removes everything that this process is writing: for the moment at which it ends with no time to unwind.
@@ -183,6 +234,8 @@ pub fn abandon_all() {
             _ => Err(()),
         });
     }
+    // Whoever finishes something now waits for the end.
+    std::mem::forget(list);
 }
 
 #[cfg(test)]
@@ -215,6 +268,43 @@ mod tests {
         sweep(folder.path()).unwrap();
         assert!(living.path().is_dir());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "the living one and the file");
+    }
+
+    #[test]
+    fn what_was_set_aside_comes_back_where_nothing_took_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in [".replaced-checkpoint-1", ".replaced-checkpoint-2", "checkpoint-2"] {
+            fs::create_dir(at(name)).unwrap();
+            fs::write(at(name).join("of"), name).unwrap();
+        }
+        sweep(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(fs::read_to_string(at("checkpoint-1/of")).unwrap(), ".replaced-checkpoint-1");
+        assert_eq!(fs::read_to_string(at("checkpoint-2/of")).unwrap(), "checkpoint-2");
+    }
+
+    #[test]
+    fn many_that_sweep_and_write_at_once_do_not_meet() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        std::thread::scope(|scope| {
+            for worker in 0..4 {
+                let path = &path;
+                scope.spawn(move || {
+                    for turn in 0..60 {
+                        sweep(path.parent().unwrap()).unwrap();
+                        sweep_beside(path);
+                        let temporary = Temporary::folder(path).unwrap();
+                        fs::write(temporary.path().join("x"), "x").unwrap();
+                        let place = path.with_file_name(format!("{worker}-{turn}"));
+                        temporary.finish(|from| fs::rename(from, &place)).unwrap();
+                        assert!(place.join("x").is_file());
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4 * 60);
     }
 
     #[test]

@@ -93,6 +93,7 @@ impl Cache {
         }
         let io = |source| PipelineError::io("write", &path, source);
         fs::create_dir_all(&self.folder).map_err(io)?;
+        files::sweep(&self.folder)?;
         files::write_with(&path, |target| {
             let found = download::download(file, target).map_err(|failure| match failure {
                 download::Failure::Network(reason) => self.refusal(file, reason),

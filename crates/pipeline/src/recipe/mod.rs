@@ -9,13 +9,14 @@ mod tokenizer;
 mod train;
 
 use std::{
-    io,
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Document, Section};
-use vqkit_data::{DataConfig, DataError};
+use vqkit_data::DataConfig;
 use vqkit_priors::PriorConfig;
 
 pub use self::{
@@ -30,7 +31,6 @@ pub use self::{
 use crate::{
     domain::Domain,
     error::{PipelineError, Result},
-    files,
 };
 
 /// Bytes of a recipe, at most.
@@ -110,12 +110,17 @@ impl Recipe {
     /// For a file that cannot be read, a key that is unknown, missing or ill-typed, and a value that makes no sense;
     /// each message names file, line and key.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
-        let text = files::read_text(path, LONGEST).map_err(|error| match error {
-            PipelineError::Data(DataError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                PipelineError::Usage(format!("there is no recipe {}", path.display()))
-            }
-            error => error,
+        let read = |file: File| {
+            let mut text = String::new();
+            file.take(LONGEST + 1).read_to_string(&mut text).map(|_| text)
+        };
+        let text = File::open(path).and_then(read).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => PipelineError::Usage(format!("there is no recipe {}", path.display())),
+            _ => PipelineError::io("read", path, source),
         })?;
+        if text.len() as u64 > LONGEST {
+            return Err(PipelineError::artifact(path, format!("is longer than the {LONGEST} bytes of any recipe")));
+        }
         Self::parse(&path.display().to_string(), &text, overrides)
     }
 

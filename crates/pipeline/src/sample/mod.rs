@@ -81,7 +81,7 @@ impl Request {
 /// Draws the pictures that the recipe asks for into the run's `samples/`.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn run_stage(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
     run.begin(STAGE)?;
     let Written { folder, .. } = write(run, recipe, &Request::of_recipe(recipe), Some(data), &Target::Stage, context)?;
@@ -115,7 +115,8 @@ impl Target {
         match self {
             Self::Stage => files::replace(&run.folder(STAGE), fill).map(|()| run.folder(STAGE)),
             Self::Numbered => {
-                files::sweep(run.path())?;
+                // What stays costs room and nothing else.
+                let _ = files::sweep(run.path());
                 files::create_numbered(run.path(), STAGE, fill)
             }
             Self::New(path) => files::create(path, fill).map(|()| path.clone()),

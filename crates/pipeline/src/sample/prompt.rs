@@ -28,6 +28,9 @@ use crate::{
     train_prior,
 };
 
+/// Classes that a message names, at most.
+const NAMED: usize = 50;
+
 /// What a call asks for; what it leaves out, held-out samples give, or the null condition.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
@@ -247,7 +250,8 @@ impl Prompter<'_> {
         let by_name = self.classes.iter().find(|name| *name == asked);
         let by_number = || asked.parse().ok().and_then(|number: usize| self.classes.get(number));
         by_name.or_else(by_number).cloned().ok_or_else(|| {
-            let names = self.classes.join(", ");
+            let more = if self.classes.len() > NAMED { ", …" } else { "" };
+            let names = self.classes.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ") + more;
             PipelineError::Usage(format!("--class: there is no class `{asked}`; the run knows {names}"))
         })
     }

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use super::{extractor::Extractor, pictures::PictureSet, protocol::Protocol, statistics::Statistics};
 use crate::{
     error::{PipelineError, Result},
-    pretrained,
+    files, pretrained,
     terminal::say,
 };
 
@@ -41,7 +41,7 @@ pub fn statistics(
         }
     }
     let statistics = gather()?;
-    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+    let folder = path.parent().map_or(Ok(()), |folder| fs::create_dir_all(folder).map(|()| drop(files::sweep(folder))));
     let written =
         folder.map_err(|source| PipelineError::io("write", &path, source)).and_then(|()| statistics.write(&path));
     if let Err(error) = written {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use tch::Tensor;
 
+use super::read::check_plain;
 use super::{read, read_torch};
 use crate::TorchError;
 
@@ -34,6 +35,7 @@ const HEADER: usize = 8;
 /// [`TorchError::File`] when it is neither; those of [`read`] and [`read_torch`].
 pub fn read_any(path: &Path) -> Result<BTreeMap<String, Tensor>, TorchError> {
     let failed = || TorchError::io("read", path);
+    check_plain(path)?;
     let mut start = Vec::new();
     File::open(path).map_err(failed())?.take(START).read_to_end(&mut start).map_err(failed())?;
     match &start[..] {

@@ -102,10 +102,19 @@ pub fn check_header(path: &Path, header: &[u8], data: usize) -> Result<(), Torch
     Ok(())
 }
 
+/// Refuses folders, devices and pipes, on which reading may never end.
+pub(super) fn check_plain(path: &Path) -> Result<(), TorchError> {
+    match std::fs::metadata(path).map_err(TorchError::io("read", path))?.is_file() {
+        true => Ok(()),
+        false => Err(TorchError::file(path, "is not a plain file")),
+    }
+}
+
 /// Opens a file and reads as far as the header goes, after comparing the length that it claims with that of the file, which is
 /// given too.
 fn start(path: &Path) -> Result<(Vec<u8>, File, u64), TorchError> {
     let failed = || TorchError::io("read", path);
+    check_plain(path)?;
     let mut file = File::open(path).map_err(failed())?;
     let size = file.metadata().map_err(failed())?.len();
     let mut bytes = vec![0; PREFIX];

@@ -40,9 +40,10 @@ pub(super) fn check(file: &File, mark: u64, end: u64) -> Result<(), String> {
     }
 }
 
-/// The most zeros that an archive of `end` bytes ends with: it was filled up to a record, which may be any power of two.
+/// The most zeros that an archive of `end` bytes ends with: it was filled up to a record, of which it has a whole number.
 fn allowed(end: u64) -> u64 {
-    let record = 1u64.checked_shl(end.trailing_zeros()).unwrap_or(MAX_RECORD).min(MAX_RECORD);
+    let records = (1..=MAX_RECORD / BLOCK).rev().map(|blocks| blocks * BLOCK);
+    let record = records.into_iter().find(|record| end.is_multiple_of(*record)).unwrap_or(0);
     USUAL.max(record + 2 * BLOCK)
 }
 

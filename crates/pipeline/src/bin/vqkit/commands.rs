@@ -1,6 +1,9 @@
 //! What each verb does.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Result, anyhow};
 use vqkit_pipeline::{
@@ -11,7 +14,7 @@ use vqkit_pipeline::{
     stages, terminal, tokenize,
 };
 use vqkit_priors::Sampling;
-use vqkit_torch::attempt;
+use vqkit_torch::attempt_in_memory;
 
 use crate::arguments::{Arguments, Evaluate, How, Images, Inspect, Sample, Train, Verb};
 
@@ -19,7 +22,7 @@ use crate::arguments::{Arguments, Evaluate, How, Images, Inspect, Sample, Train,
 pub fn run(arguments: Arguments, interrupt: Interrupt) -> Result<()> {
     let context = Context::new(&arguments.device, arguments.threads, interrupt)?;
     // Memory may run out anywhere; pieces of the work say better than this what for.
-    attempt("this call", || verb(arguments.verb, &context))
+    attempt_in_memory("the work", || verb(arguments.verb, &context))
 }
 
 fn verb(verb: Verb, context: &Context) -> Result<()> {
@@ -37,7 +40,7 @@ fn verb(verb: Verb, context: &Context) -> Result<()> {
 fn train(verb: Train, context: &Context) -> Result<()> {
     let recipe = Recipe::read(&verb.recipe, &verb.overrides)?;
     let path = verb.run.unwrap_or_else(|| Path::new("runs").join(&recipe.head.name));
-    let goes_on = verb.resume && path.exists();
+    let goes_on = verb.resume && fs::symlink_metadata(&path).is_ok();
     let recipe = vqkit_pipeline::resolve(recipe, goes_on.then_some(path.as_path()))?;
     let call = context.call(recipe.head.precision, recipe.head.seed);
     stages::check(&recipe, verb.stage.as_deref(), context)?;

@@ -39,10 +39,8 @@ fn describe(info: &PanicHookInfo) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
     let what = text.unwrap_or("a panic without words");
     let place = info.location().map_or_else(String::new, |place| format!(", at {place}"));
-    let backtrace = match env::var_os(BACKTRACE) {
-        Some(_) => format!("\n{}", Backtrace::force_capture()),
-        None => String::new(),
-    };
+    let wants_more = env::var_os(BACKTRACE).is_some_and(|value| !value.is_empty());
+    let backtrace = if wants_more { format!("\n{}", Backtrace::force_capture()) } else { String::new() };
     format!("{what}{place}{backtrace}")
 }
 

@@ -31,7 +31,11 @@ pub(super) struct Archive<'p> {
 
 impl<'p> Archive<'p> {
     pub fn open(path: &'p Path) -> Result<Self> {
-        let file = File::open(path).map_err(|source| PipelineError::io("read", path, source))?;
+        let io = |source| PipelineError::io("read", path, source);
+        if !std::fs::metadata(path).map_err(io)?.is_file() {
+            return Err(refuse(path, "is not a plain file".into()));
+        }
+        let file = File::open(path).map_err(io)?;
         let zip = ZipArchive::new(BufReader::new(file));
         let zip = zip.map_err(|error| refuse(path, format!("is no archive of arrays: {error}")))?;
         Ok(Self { zip, path })
