@@ -20,7 +20,7 @@ thread_local! {
 /// "the tokens of 64 pictures".
 ///
 /// tch's plain methods panic where libtorch refuses; exactly such a panic comes back as an error, and any other goes on. A
-/// [`LibtorchError`] that is made on this thread meanwhile names `what` too. A panic hook asks [`catches`] whether to keep silent.
+/// [`LibtorchError`] that is made on this thread meanwhile names `what` too.
 ///
 /// ```
 /// use tch::{Device, Kind, Tensor};
@@ -37,14 +37,7 @@ pub fn attempt<T, E: From<LibtorchError>>(
     what: impl Into<String>,
     work: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
-    let _scope = Scope::enter(what.into());
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result,
-        Err(payload) => match refusal(&*payload) {
-            Some(text) => Err(LibtorchError::new(text).into()),
-            None => resume_unwind(payload),
-        },
-    }
+    tried(what.into(), work, |_| true)
 }
 
 /// As [`attempt`], where nothing but a lack of memory can make a call fail: any other refusal of libtorch is a bug, and goes on as a panic.
@@ -55,25 +48,23 @@ pub fn attempt_in_memory<T, E: From<LibtorchError>>(
     what: impl Into<String>,
     work: impl FnOnce() -> Result<T, E>,
 ) -> Result<T, E> {
-    let _scope = Scope::enter(what.into());
+    tried(what.into(), work, LibtorchError::is_out_of_memory)
+}
+
+/// Runs work and brings back the refusals of libtorch that are `expected`.
+fn tried<T, E: From<LibtorchError>>(
+    what: String,
+    work: impl FnOnce() -> Result<T, E>,
+    expected: impl Fn(&LibtorchError) -> bool,
+) -> Result<T, E> {
+    let _scope = Scope::enter(what);
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result,
-        Err(payload) => match refusal(&*payload).map(LibtorchError::new) {
-            Some(error) if error.is_out_of_memory() => Err(error.into()),
-            _ => resume_unwind(payload),
+        Err(payload) => match refusal(&*payload).map(LibtorchError::new).filter(expected) {
+            Some(error) => Err(error.into()),
+            None => resume_unwind(payload),
         },
     }
-}
-
-/// Whether this thread is inside [`attempt`].
-pub fn is_attempting() -> bool {
-    MAKING.with_borrow(|making| !making.is_empty())
-}
-
-/// Whether a panic of this thread with such a payload comes back as an error from an [`attempt`] around it, so that a panic hook
-/// has nothing to say of it.
-pub fn catches(payload: &(dyn Any + Send)) -> bool {
-    is_attempting() && refusal(payload).is_some()
 }
 
 /// What this thread is attempting to make.
@@ -157,7 +148,7 @@ mod tests {
         assert_eq!(panicked, tried(|| Ok(a.f_matmul(&b)?)));
         let want = "libtorch: mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3) (this was for a product)";
         assert_eq!(panicked, want);
-        assert!(!is_attempting());
+        assert_eq!(making(), None);
     }
 
     #[test]
@@ -165,7 +156,7 @@ mod tests {
         for payload in ["Torch(\"x\")", "a bug"] {
             let caught = catch_unwind(|| attempt("a", || -> Result<(), TorchError> { std::panic::panic_any(payload) }));
             assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&payload));
-            assert!(!is_attempting());
+            assert_eq!(making(), None);
         }
     }
 
@@ -175,16 +166,7 @@ mod tests {
         assert!(attempt_in_memory("it", huge).unwrap_err().to_string().contains("not enough memory for it"));
         let wrong = || Ok::<_, TorchError>(Tensor::zeros([2, 3], CPU).matmul(&Tensor::zeros([2, 3], CPU)));
         assert!(catch_unwind(|| attempt_in_memory("it", wrong)).is_err());
-        assert!(!is_attempting());
-    }
-
-    #[test]
-    fn a_hook_knows_what_will_be_caught() {
-        let message = |inner: TchError| -> Box<dyn Any + Send> { Box::new(format!("{UNWRAPPED}{inner:?}")) };
-        let refused = message(TchError::Torch("no".into()));
-        assert!(!catches(&*refused), "outside");
-        let inside = attempt("a", || Ok::<_, TorchError>((catches(&*refused), catches(&"index out of bounds"))));
-        assert_eq!(inside.unwrap(), (true, false));
+        assert_eq!(making(), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub mod threads;
 mod tokens;
 pub mod weights;
 
-pub use attempt::{attempt, attempt_in_memory, catches, continued, is_attempting, making};
+pub use attempt::{attempt, attempt_in_memory, continued, making};
 pub use error::TorchError;
 pub use libtorch_error::{BACKTRACE, LibtorchError};
 pub use tokens::{TokenError, TokenGrid, Tokens};

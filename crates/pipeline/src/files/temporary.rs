@@ -112,9 +112,10 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if !self.is_finished {
+            let mut list = in_work();
             // Where that fails too, the next process sweeps it away.
             let _ = remove(&self.path);
-            in_work().remove(&self.path);
+            list.remove(&self.path);
         }
     }
 }
@@ -213,7 +214,7 @@ fn put_back(aside: &Path, place: &Path) -> io::Result<()> {
 
 /// Removes everything that this process is writing: for the moment at which it ends with no time to unwind.
 ///
-/// It waits for no other thread, which may hold the list and be stuck.
+/// It waits two seconds at most for another thread, which may hold the list and be stuck.
 pub fn abandon_all() {
     let look = |_| {
         let found = match IN_WORK.try_lock() {
@@ -226,7 +227,7 @@ pub fn abandon_all() {
             None
         })
     };
-    let Some(list) = (0..20).find_map(look) else { return };
+    let Some(list) = (0..400).find_map(look) else { return };
     for path in list.iter() {
         // Another thread may still add files to a folder while its entries are removed.
         let _ = (0..100).try_for_each(|_| match remove(path) {
