@@ -145,31 +145,39 @@ fn within(megabytes: u64, words: &[&str]) -> Output {
 }
 
 #[test]
-fn too_little_memory_is_said_and_nothing_aborts() {
+fn with_too_little_memory_nothing_is_begun() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let run = text(shared_run());
-    let images = format!("{run}/samples");
     let starts = |megabytes: &u64| within(*megabytes, &["--version"]).status.success();
     // Below, the system cannot load the libraries.
     let least = (200..4000).step_by(20).find(starts).expect("4 GB are enough");
-    let calls: [&[&str]; 2] = [
-        &["sample", run, "-n", "300", "--batch-size", "300", "-o", text(&out)],
-        &["evaluate", "--real", &images, "--fake", &images, "--features", "vgg-cifar10"],
-    ];
-    for call in calls {
-        let mut answers = Vec::new();
-        for more in [0, 60, 130, 160, 200, 300, 800, 1600] {
-            let output = within(least + more, call);
-            let said = stderr(&output);
-            assert!(matches!(output.status.code(), Some(0 | 1)), "{call:?} with {more}: {}\n{said}", output.status);
-            assert!(INSIDES.iter().all(|sign| !said.contains(sign)), "{call:?} with {more}: {said}");
-            assert_eq!(out.exists(), output.status.success() && call.contains(&"-o"), "{call:?} with {more}");
-            let _ = fs::remove_dir_all(&out);
-            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{call:?} with {more}");
-            answers.push(output.status.success());
-        }
-        assert!(answers.contains(&true) && answers.contains(&false), "{call:?}: {answers:?}");
+    let call = ["sample", text(shared_run()), "-n", "9", "-o", text(&out)];
+    for more in [0, 60, 120, 200] {
+        let output = within(least + more, &call);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{more}: {}\n{said}", output.status);
+        assert!(said.contains("the least that any work takes"), "{more}: {said}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{more}");
+    }
+    assert!(within(least + 2000, &call).status.success());
+}
+
+#[test]
+fn memory_that_runs_out_is_said_in_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe(folder.path(), SMALL);
+    // Too much for what reads the images, and for what the network makes of them.
+    for (batch_size, channels) in [(40_000, 8), (12_000, 64)] {
+        let run = folder.path().join("run");
+        let batch = format!("tokenizer.train.batch_size={batch_size}");
+        let width = format!("tokenizer.channels={channels}");
+        let call = ["train", &recipe, "--run", text(&run), "--stage", "tokenizer", "--set", &batch, "--set", &width];
+        let output = within(3000, &call);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{batch_size}: {}\n{said}", output.status);
+        assert!(said.contains("not enough memory for"), "{batch_size}: {said}");
+        assert!(INSIDES.iter().all(|sign| !said.contains(sign)), "{batch_size}: {said}");
+        fs::remove_dir_all(&run).unwrap();
     }
 }
 

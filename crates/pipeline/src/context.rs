@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Bytes without which work is not begun: with less, libraries below libtorch end the process and not the call.
-const LEAST_MEMORY: u64 = 128 << 20;
+const LEAST_MEMORY: u64 = 256 << 20;
 
 /// Where the work runs.
 #[derive(Debug, Clone)]
