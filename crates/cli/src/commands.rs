@@ -19,7 +19,7 @@ use vqkit::{
     recipe::Recipe,
     report::{Compared, Comparison},
     run::{Call, Context, Interrupt, Run, files, is_interruption},
-    sample::{self, Asked, Keep, Prompts, Side, Target},
+    sample::{self, Asked, Generator, Keep, Prompts, Side, Target},
     tokens::encode_folder,
     torch::attempt_in_memory,
 };
@@ -103,7 +103,7 @@ fn draw(run: &Path, image: Option<PathBuf>, how: How, context: &Context) -> Resu
     let run = Run::open(run)?;
     let own = run.recipe()?.sample;
     let wanted = sample_as_asked(&how, own);
-    wanted.validate_keys().map_err(|(key, reason)| sample::generator::wrong_option(key, &reason))?;
+    wanted.validate_keys().map_err(|(key, reason)| sample::networks::wrong_option(key, &reason))?;
     let keep = keep(image, how.keep, how.mask)?;
     let asked = Asked {
         class: how.class,
@@ -134,14 +134,14 @@ fn keep(image: Option<PathBuf>, side: Option<Side>, mask: Option<PathBuf>) -> Re
 }
 
 fn write_samples(run: &Run, request: &sample::Request, out: Option<PathBuf>, context: &Context) -> Result<()> {
-    let recipe = run.recipe()?;
     let target = match out {
         Some(out) => Target::New(free(&out)?),
         None => Target::Numbered,
     };
     // Some calls do without the data, which may be elsewhere by now.
-    let data = stages::open_data(&recipe);
-    let written = sample::generate::write(run, &recipe, request, data.as_ref().ok(), &target, context)?;
+    let mut generator = Generator::open(run, context)?;
+    let data = stages::open_data(generator.recipe());
+    let written = sample::folder::write(&mut generator, run, request, data.as_ref().ok(), &target)?;
     if let Some(checked) = &written.checked {
         terminal::print(&format!("the checker on these pictures:\n{checked}"))?;
     }

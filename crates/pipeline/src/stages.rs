@@ -5,7 +5,7 @@ use vqkit_models::{Facts, Tokenizers, build, perceptual};
 use vqkit_priors::PriorError;
 use vqkit_recipe::{Domain, InvalidRequest, Recipe, Sample, stage_names};
 use vqkit_run::{Context, Output, Run, RunError};
-use vqkit_sample::{generate, generator};
+use vqkit_sample::{folder, networks};
 use vqkit_tokens::{TokensError, encode};
 use vqkit_torch::{attempt_in_memory, memory};
 use vqkit_train::{classifier, prior, tokenizer};
@@ -66,7 +66,7 @@ impl Stage {
             Self::Tokenizer(domain) => Ok(tokenizer::train(run, recipe, *domain, data, context)?),
             Self::Tokens => Ok(encode::encode(run, recipe, data, context)?),
             Self::Prior(level) => Ok(prior::train(run, recipe, *level, data, context)?),
-            Self::Samples => Ok(generate::run_stage(run, recipe, data, context)?),
+            Self::Samples => Ok(folder::run_stage(run, data, context)?),
             Self::Report => report_stage::run_stage(run, recipe, data, context),
         }
     }
@@ -108,9 +108,9 @@ pub fn check(recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<(
         let fits = prior.network.check_sampling(sampling, *weights, &spec);
         fits.map_err(|error| wrong_key(&format!("sample, for prior.{level}"), error))
     })?;
-    generator::check_count(recipe.sample.count)
+    networks::check_count(recipe.sample.count)
         .map_err(|reason| InvalidRequest::key("sample.count", format!("{reason}")))?;
-    recipe.sample.size.map_or(Ok(()), |size| Ok(generator::larger_grid(size, recipe, &tokenizers.images).map(drop)?))
+    recipe.sample.size.map_or(Ok(()), |size| Ok(networks::larger_grid(size, recipe, &tokenizers.images).map(drop)?))
 }
 
 /// Whether there is memory for the values of a training batch, of the images or templates that it is made of.

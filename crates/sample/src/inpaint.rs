@@ -12,7 +12,7 @@ use vqkit_run::Context;
 use vqkit_tokens::Rows;
 use vqkit_torch::TokenGrid;
 
-use crate::{error::Result, generator::Painter};
+use crate::{error::Result, networks::Networks};
 
 /// A picture, and what of it is kept.
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ impl Keep {
     ///
     /// # Errors
     /// When a picture cannot be read, the mask has another size, or no token is kept.
-    pub fn of_image(&self, recipe: &Recipe, painter: &Painter, context: &Context) -> Result<Kept> {
+    pub fn of_image(&self, recipe: &Recipe, networks: &Networks, context: &Context) -> Result<Kept> {
         let picture = read(&self.image, "image", recipe)?;
         let transform = Transform::new(&recipe.data);
         let (size, channels) = (transform.size() as i64, transform.channels() as i64);
@@ -78,7 +78,7 @@ impl Keep {
         };
         let values = Tensor::from_slice(&transform.image(&picture).map_err(refuse)?).view([1, channels, size, size]);
         let kind = context.kind(recipe.head.precision);
-        let levels = grids::grids(painter.tokenizer(), &values.to_device(context.device), kind, context)?;
+        let levels = grids::grids(networks.tokenizer(), &values.to_device(context.device), kind, context)?;
         let kept = self.side.pixels(recipe, &picture)?;
         let mask = |grid: &TokenGrid| {
             let [height, width] = [0, 1].map(|axis| grid.spatial()[axis]);
@@ -152,8 +152,8 @@ impl Kept {
     ///
     /// # Errors
     /// When these are not tokens of such levels.
-    pub fn given(&self, batch: usize, painter: &Painter) -> Result<Vec<Given>> {
-        let sizes = painter.tokenizer().sizes();
+    pub fn given(&self, batch: usize, networks: &Networks) -> Result<Vec<Given>> {
+        let sizes = networks.tokenizer().sizes();
         if self.tokens.len() != sizes.len() || self.mask.len() != sizes.len() {
             let message = format!("what was kept has other levels than the run's {}", sizes.len());
             return Err(InvalidRequest::Mismatch(message).into());
@@ -161,7 +161,7 @@ impl Kept {
         let of_level = |((tokens, mask), sizes): ((&Rows, &Rows), Vec<i64>)| -> Result<Given> {
             let repeated = |tensor: Tensor| {
                 let shape = [&[batch as i64], tensor.size().as_slice()].concat();
-                tensor.unsqueeze(0).expand(shape, false).contiguous().to_device(painter.device())
+                tensor.unsqueeze(0).expand(shape, false).contiguous().to_device(networks.device())
             };
             let mask = repeated(mask.tensor()?.squeeze_dim(0)).to_kind(Kind::Bool);
             Ok(Given::new(TokenGrid::new(repeated(tokens.tensor()?), sizes)?, mask)?)

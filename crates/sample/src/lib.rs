@@ -4,9 +4,10 @@
 pub mod contact_sheet;
 pub mod embeddings;
 mod error;
-pub mod generate;
-pub mod generator;
+pub mod folder;
+mod generator;
 mod inpaint;
+pub mod networks;
 mod prompt;
 pub mod record;
 mod request;
@@ -16,8 +17,9 @@ mod task;
 
 pub use embeddings::Vectors;
 pub use error::{Result, SampleError};
-pub use generate::{Target, Written};
-pub use generator::{Painted, Painter};
+pub use folder::{Target, Written};
+pub use generator::{GeneratedImage, Generator};
+pub use networks::{Generated, Networks};
 pub use inpaint::{Keep, Kept, Side};
 pub use prompt::{Asked, Prompt, Seen};
 pub use record::{Drawn, Record, SampleRecord};

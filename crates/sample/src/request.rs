@@ -35,4 +35,16 @@ impl Request {
         let prompts = Prompts::Asked { asked: Asked::default(), each: recipe.sample.each };
         Self { sample: recipe.sample.clone(), prompts, keep: None }
     }
+
+    /// `count` images of a class, by name or number, with the defaults of `[sample]`.
+    pub fn of_class(class: &str, count: usize) -> Self {
+        let asked = Asked { class: Some(class.to_owned()), ..Asked::default() };
+        Self::of_prompt(asked, count)
+    }
+
+    /// `count` images of a prompt, with the defaults of `[sample]`.
+    pub fn of_prompt(asked: Asked, count: usize) -> Self {
+        let sample = Sample { count, ..Sample::default() };
+        Self { sample, prompts: Prompts::Asked { asked, each: 1 }, keep: None }
+    }
 }

@@ -12,23 +12,39 @@ use vqkit_torch::{TokenGrid, Tokens};
 use vqkit_vqvae::Tokenizer;
 
 use crate::{
-    embeddings, embeddings::Vectors, error::Result, generator::Painter, prompt::Asked, prompt::Prompt, prompt::Seen,
+    embeddings, embeddings::Vectors, error::Result, networks::Networks, prompt::Asked, prompt::Prompt, prompt::Seen,
 };
 
 /// Classes that a message names, at most.
 const NAMED: usize = 50;
 
-/// From prompts to what priors take.
-pub struct Prompter<'p> {
-    pub run: &'p Run,
-    pub recipe: &'p Recipe,
-    pub conditioner: &'p Conditioner<'p>,
+/// From what is asked for to prompts, and from prompts to what priors take.
+#[derive(Debug)]
+pub struct Prompter {
+    /// The run, open to be read.
+    pub run: Run,
+    /// Its recipe.
+    pub recipe: Recipe,
+    /// What makes conditions.
+    pub conditioner: Conditioner,
     /// Names of the classes.
-    pub classes: &'p [String],
-    pub context: &'p Context,
+    pub classes: Vec<String>,
+    /// Where the work is done.
+    pub context: Context,
 }
 
-impl Prompter<'_> {
+impl Prompter {
+    /// That of a run whose stage `tokens` is done.
+    ///
+    /// # Errors
+    /// When that stage is not done, or its files cannot be read.
+    pub fn of_run(run: &Run, context: &Context) -> Result<Self> {
+        let (run, recipe) = (Run::open(run.path())?, run.recipe()?);
+        let conditioner = Conditioner::of_run(&run, &recipe, Split::HeldOut, context)?;
+        let classes = run_tokens::header(&run)?.classes;
+        Ok(Self { run, recipe, conditioner, classes, context: context.clone() })
+    }
+
     /// `count` prompts, for pictures of this height and width.
     ///
     /// # Errors
@@ -77,8 +93,8 @@ impl Prompter<'_> {
     ///
     /// # Errors
     /// When a prompt does not fit the run.
-    pub fn condition(&self, prompts: &[Prompt], painter: &Painter) -> Result<Condition> {
-        let (recipe, device) = (self.recipe, self.context.device);
+    pub fn condition(&self, prompts: &[Prompt], painter: &Networks) -> Result<Condition> {
+        let (recipe, device) = (&self.recipe, self.context.device);
         let mut condition = Condition::none();
         let classes: Option<Vec<&String>> = prompts.iter().map(|prompt| prompt.class.as_ref()).collect();
         if let (true, Some(classes)) = (recipe.condition.class, classes) {
@@ -95,7 +111,7 @@ impl Prompter<'_> {
         }
         let vectors: Option<Vec<&Vectors>> = prompts.iter().map(|prompt| prompt.embedding.as_ref()).collect();
         if let Some(vectors) = vectors {
-            let numbers = embeddings::read(&vectors, self.conditioner)?;
+            let numbers = embeddings::read(&vectors, &self.conditioner)?;
             condition = self.conditioner.with_vectors(condition, &numbers)?;
         }
         if recipe.condition.template.is_some() {
@@ -126,7 +142,7 @@ impl Prompter<'_> {
     ///
     /// # Errors
     /// [`InvalidRequest`] that says what the run takes.
-    pub fn check(&self, asked: &Asked, painter: &Painter) -> Result<()> {
+    pub fn check(&self, asked: &Asked, painter: &Networks) -> Result<()> {
         self.check_kinds(asked)?;
         let condition = &self.recipe.condition;
         let leaves_out = asked.asks()
@@ -232,7 +248,7 @@ impl Prompter<'_> {
             return Ok(all);
         }
         let rows = |split: Split| -> Result<Vec<Vec<i64>>> {
-            let tokens = run_tokens::read_tokens(self.run, split)?;
+            let tokens = run_tokens::read_tokens(&self.run, split)?;
             let texts = tokens.texts(&places_between(0, tokens.len()), Device::Cpu)?;
             Ok(texts.map(|texts| Vec::try_from(texts.contiguous())).transpose()?.unwrap_or_default())
         };

@@ -18,9 +18,9 @@ pub const TEXT_TOKENIZER: &str = "text.json";
 
 /// Everything that a run's conditions are made with.
 #[derive(Debug)]
-pub struct Conditioner<'r> {
-    recipe: &'r Recipe,
-    context: &'r Context,
+pub struct Conditioner {
+    recipe: Recipe,
+    context: Context,
     text: Option<TextTokenizer>,
     template: Option<Tokenizer>,
     split: Split,
@@ -30,17 +30,17 @@ pub struct Conditioner<'r> {
     coordinates: Option<([i64; 2], i64)>,
 }
 
-impl<'r> Conditioner<'r> {
+impl Conditioner {
     /// That of a run whose tokenizers are trained; `text`: the tokenizer of captions, where the recipe conditions on them.
     ///
     /// # Errors
     /// When a tokenizer or an embedding cannot be read.
     pub fn new(
         run: &Run,
-        recipe: &'r Recipe,
+        recipe: &Recipe,
         text: Option<TextTokenizer>,
         split: Split,
-        context: &'r Context,
+        context: &Context,
     ) -> Result<Self> {
         let condition = &recipe.condition;
         let template = condition.template.as_ref().map(|_| load::tokenizer(run, recipe, Domain::Templates, context));
@@ -53,8 +53,8 @@ impl<'r> Conditioner<'r> {
             }
         };
         Ok(Self {
-            recipe,
-            context,
+            recipe: recipe.clone(),
+            context: context.clone(),
             text,
             template: template.transpose()?,
             split,
@@ -67,7 +67,7 @@ impl<'r> Conditioner<'r> {
     ///
     /// # Errors
     /// As [`Conditioner::new`].
-    pub fn of_run(run: &Run, recipe: &'r Recipe, split: Split, context: &'r Context) -> Result<Self> {
+    pub fn of_run(run: &Run, recipe: &Recipe, split: Split, context: &Context) -> Result<Self> {
         let text = match &recipe.condition.text {
             None => None,
             Some(config) => {
@@ -122,7 +122,7 @@ impl<'r> Conditioner<'r> {
         if self.template.is_some() {
             condition = with_grids(
                 condition,
-                self.template_tokens(&batch_tensors::of_batch(Domain::Templates, batch, self.context)?)?,
+                self.template_tokens(&batch_tensors::of_batch(Domain::Templates, batch, &self.context)?)?,
             );
         }
         Ok((with_grids(condition, self.coordinates(&batch.parts)?), num_cut))
@@ -136,7 +136,7 @@ impl<'r> Conditioner<'r> {
         let kind = self.context.kind(self.recipe.head.precision);
         self.template
             .as_ref()
-            .map_or(Ok(Tokens::new()), |tokenizer| Ok(grids::grids(tokenizer, templates, kind, self.context)?))
+            .map_or(Ok(Tokens::new()), |tokenizer| Ok(grids::grids(tokenizer, templates, kind, &self.context)?))
     }
 
     /// The vectors of the split's samples.
@@ -149,7 +149,7 @@ impl<'r> Conditioner<'r> {
         }
         let missing = || InvalidRequest::option("embedding", self.recipe.condition.in_words());
         let config = self.recipe.condition.embedding.as_ref().ok_or_else(missing)?;
-        let opened = open_embeddings(self.recipe, config, self.split)?;
+        let opened = open_embeddings(&self.recipe, config, self.split)?;
         Ok(self.embeddings.get_or_init(|| opened))
     }
 

@@ -68,27 +68,27 @@ pub struct Encoded {
 }
 
 /// What turns images into token files.
-pub struct Encoder<'r> {
+pub struct Encoder {
     tokenizer: Tokenizer,
     /// Of the tokenizer, and of that of the templates.
     fingerprints: (String, Option<String>),
-    recipe: &'r Recipe,
-    context: &'r Context,
+    recipe: Recipe,
+    context: Context,
 }
 
-impl<'r> Encoder<'r> {
+impl Encoder {
     /// That of a run whose tokenizers are trained.
     ///
     /// # Errors
     /// When one is not.
-    pub fn of_run(run: &Run, recipe: &'r Recipe, context: &'r Context) -> Result<Self> {
+    pub fn of_run(run: &Run, recipe: &Recipe, context: &Context) -> Result<Self> {
         let fingerprint = |domain: Domain| Ok::<_, TokensError>(run.require(domain.stage())?.fingerprint.clone());
         let template = recipe.condition.template.as_ref().map(|_| fingerprint(Domain::Templates)).transpose()?;
         Ok(Self {
             tokenizer: load::tokenizer(run, recipe, Domain::Images, context)?,
             fingerprints: (fingerprint(Domain::Images)?, template),
-            recipe,
-            context,
+            recipe: recipe.clone(),
+            context: context.clone(),
         })
     }
 
@@ -107,7 +107,7 @@ impl<'r> Encoder<'r> {
         let progress = self.context.progress(stage_names::TOKENS, "images", view.len() as u64);
         let (mut paths, mut part, mut images, mut num_cut) = (Vec::new(), Part::default(), 0, 0);
         let home = Home::open(folder)?;
-        for batch in loaders::once(self.recipe, view, view.len(), self.context)? {
+        for batch in loaders::once(&self.recipe, view, view.len(), &self.context)? {
             let batch = batch?;
             home.check()?;
             num_cut += part.add(self.columns(&batch, conditioner)?, batch.keys.len());
@@ -145,7 +145,7 @@ impl<'r> Encoder<'r> {
     fn columns(&self, batch: &Batch, conditioner: Option<&Conditioner>) -> Result<(Columns, usize)> {
         let images = self.context.images(batch)?;
         let grids =
-            grids::grids(&self.tokenizer, &images, self.context.kind(self.recipe.head.precision), self.context)?;
+            grids::grids(&self.tokenizer, &images, self.context.kind(self.recipe.head.precision), &self.context)?;
         let of_level = |(level, grid): (usize, TokenGrid)| (level_name(level), kept(&grid.indices));
         let mut columns: Columns = grids.into_iter().enumerate().map(of_level).collect();
         columns.push((CLASS.into(), Tensor::from_slice(&batch.classes)));

@@ -13,18 +13,18 @@ use vqkit_vqvae::Tokenizer;
 use crate::{error::Result, error::TrainError};
 
 /// The training batches of the prior of one level, without end.
-pub struct PriorBatches<'r> {
-    recipe: &'r Recipe,
+pub struct PriorBatches {
+    recipe: Recipe,
     level: usize,
-    context: &'r Context,
-    source: Source<'r>,
+    context: Context,
+    source: Source,
 }
 
-enum Source<'r> {
+enum Source {
     /// Token files, in an order that follows from the place in the data.
     Files(TokenSet),
     /// Images, and what turns them and their conditions into tokens.
-    Images { tokenizer: Box<Tokenizer>, conditioner: Box<Conditioner<'r>>, loader: Option<Loader> },
+    Images { tokenizer: Box<Tokenizer>, conditioner: Box<Conditioner>, loader: Option<Loader> },
 }
 
 /// A batch whose tokens are not read yet, so that each of its parts can be read by itself.
@@ -35,12 +35,12 @@ pub enum Drawn {
     Samples(Box<Batch>),
 }
 
-impl<'r> PriorBatches<'r> {
+impl PriorBatches {
     /// Opens the token files or loads the tokenizer, as the recipe says; images are not read before [`start`](Self::start).
     ///
     /// # Errors
     /// When the stages before are not done, or their files do not fit.
-    pub fn open(run: &Run, recipe: &'r Recipe, level: usize, context: &'r Context) -> Result<Self> {
+    pub fn open(run: &Run, recipe: &Recipe, level: usize, context: &Context) -> Result<Self> {
         let source = match recipe.priors[level].tokens {
             TokenSource::Files => Source::Files(run_tokens::read_tokens(run, Split::Train)?),
             TokenSource::Encode => {
@@ -49,7 +49,7 @@ impl<'r> PriorBatches<'r> {
                 Source::Images { tokenizer, conditioner, loader: None }
             }
         };
-        Ok(Self { recipe, level, context, source })
+        Ok(Self { recipe: recipe.clone(), level, context: context.clone(), source })
     }
 
     /// Goes to the place where `samples` were consumed.
@@ -59,7 +59,7 @@ impl<'r> PriorBatches<'r> {
     pub fn start(&mut self, data: &Dataset, samples: u64) -> Result<()> {
         if let Source::Images { loader, .. } = &mut self.source {
             let batch_size = self.recipe.priors[self.level].train.batch_size;
-            *loader = Some(loaders::training(self.recipe, data, batch_size, samples)?);
+            *loader = Some(loaders::training(&self.recipe, data, batch_size, samples)?);
         }
         Ok(())
     }
@@ -98,13 +98,13 @@ impl<'r> PriorBatches<'r> {
         match (drawn, &self.source) {
             (Drawn::Samples(batch), Source::Images { tokenizer, conditioner, .. }) => {
                 let kind = self.context.kind(self.recipe.head.precision);
-                let mut levels = grids::grids(tokenizer, &self.context.images(batch)?, kind, self.context)?;
+                let mut levels = grids::grids(tokenizer, &self.context.images(batch)?, kind, &self.context)?;
                 levels.truncate(self.level + 1);
                 let (condition, _) = conditioner.of_batch(batch)?;
                 Ok(level_order::conditioned_on_coarser(condition, levels))
             }
             (Drawn::Places(places), Source::Files(tokens)) => {
-                Ok(level_order::batch(tokens, self.recipe, self.level, places, self.context.device)?)
+                Ok(level_order::batch(tokens, &self.recipe, self.level, places, self.context.device)?)
             }
             _ => unreachable!("a batch is read by what drew it"),
         }

@@ -1,0 +1,183 @@
+//! Stage `samples`, and folders of samples: images as PNGs, overviews, and the record of how they were drawn.
+
+use std::path::{Path, PathBuf};
+
+use vqkit_data::{Dataset, PictureReader};
+use vqkit_recipe::stage_names;
+use vqkit_run::{Context, Output, Picture, Run, RunError, StageLog, files};
+
+use crate::{
+    contact_sheet,
+    error::Result,
+    generator::{GeneratedImage, Generator},
+    record::SampleRecord,
+    request::Request,
+    shape_check::{Checked, Checker},
+    task::Task,
+};
+
+/// Cells of `grid.png`, at most.
+const CELLS: usize = 100;
+
+/// Draws the pictures that the recipe asks for into the run's `samples/`.
+///
+/// # Errors
+/// As [`write()`].
+pub fn run_stage(run: &mut Run, data: &Dataset, context: &Context) -> Result<Output> {
+    run.begin(stage_names::SAMPLES)?;
+    let mut generator = Generator::open(run, context)?;
+    let request = Request::of_recipe(generator.recipe());
+    let Written { folder, .. } = write(&mut generator, run, &request, Some(data), &Target::Stage)?;
+    let mut log = StageLog::open(run.path(), stage_names::SAMPLES)?;
+    for name in ["grid", "sheet"] {
+        let path = folder.join(format!("{name}.png"));
+        if path.is_file() {
+            log.picture(0, name, &Picture::read(&path, &PictureReader::default())?)?;
+        }
+    }
+    log.flush()?;
+    let path = folder.join("samples.json");
+    let bytes = std::fs::read(&path).map_err(|source| RunError::io("read", &path, source))?;
+    Ok(Output { path: stage_names::SAMPLES.into(), fingerprint: blake3::hash(&bytes).to_hex().to_string() })
+}
+
+/// Where pictures are to lie.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// In the run's `samples/`, in place of those that lie there.
+    Stage,
+    /// In `samples-N` inside the run, by the first number that is free when all are drawn.
+    Numbered,
+    /// In a new folder.
+    New(PathBuf),
+}
+
+impl Target {
+    /// The folder, which appears when `fill` has filled it.
+    fn fill(&self, run: &Run, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        match self {
+            Self::Stage => {
+                files::replace(&run.folder(stage_names::SAMPLES), fill).map(|()| run.folder(stage_names::SAMPLES))
+            }
+            Self::Numbered => {
+                // What stays costs room and nothing else.
+                let _ = files::sweep(run.path());
+                files::create_numbered(run.path(), stage_names::SAMPLES, fill)
+            }
+            Self::New(path) => files::create(path, fill).map(|()| path.clone()),
+        }
+    }
+}
+
+/// What was drawn, and where it lies.
+#[derive(Debug)]
+pub struct Written {
+    /// The folder.
+    pub folder: PathBuf,
+    /// What the checker found, where the data are the built-in shapes.
+    pub checked: Option<Checked>,
+}
+
+/// Draws images into a folder that appears when all are drawn.
+///
+/// # Errors
+/// As [`Generator::generate`]; when files cannot be written.
+pub fn write(
+    generator: &mut Generator,
+    run: &Run,
+    request: &Request,
+    data: Option<&Dataset>,
+    target: &Target,
+) -> Result<Written> {
+    let task = generator.begin(request, data)?;
+    let mut checked = None;
+    let folder = target.fill(run, |folder| {
+        let mut drawing = Drawing { checker: Checker::of(&task.prompter.recipe), ..Drawing::default() };
+        task.draw(|image| drawing.keep(&task, folder, image))?;
+        checked = drawing.checker.and_then(Checker::finish);
+        Picture::grid(&drawing.grid, square(drawing.grid.len()))
+            .enlarged(enlargement(&drawing.grid))
+            .write(&folder.join("grid.png"))?;
+        if let Some(sheet) = contact_sheet::draw(&task.seen, &drawing.rows, &task.prompter.recipe)? {
+            sheet.write(&folder.join("sheet.png"))?;
+        }
+        let record = task.record(drawing.records, checked)?;
+        Ok(files::write_json(&folder.join("samples.json"), &record)?)
+    })?;
+    Ok(Written { folder, checked })
+}
+
+/// What is kept of the images that were written.
+#[derive(Default)]
+struct Drawing {
+    /// The cells of `grid.png`.
+    grid: Vec<Picture>,
+    /// The images of every prompt of `sheet.png`.
+    rows: Vec<Vec<Picture>>,
+    records: Vec<SampleRecord>,
+    checker: Option<Checker>,
+}
+
+impl Drawing {
+    /// Writes an image, and notes all that is to be known of it.
+    fn keep(&mut self, task: &Task, folder: &Path, image: GeneratedImage) -> Result<()> {
+        let GeneratedImage { picture, prompt, sample, log_likelihood } = image;
+        let index = sample as usize;
+        let file = format!("{index:06}.png");
+        picture.write(&folder.join(&file))?;
+        if let Some(checker) = &mut self.checker {
+            checker.add(&picture, &prompt, task.seen(index).template.as_ref())?;
+        }
+        self.records.push(SampleRecord { file, sample, prompt, log_likelihood });
+        let row = index / task.each;
+        if row < contact_sheet::ROWS {
+            self.rows.resize(self.rows.len().max(row + 1), Vec::new());
+            self.rows[row].push(picture.clone());
+        }
+        if is_cell(index, task.request.sample.count) {
+            self.grid.push(picture);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a picture is in `grid.png`: all are, or one of every `count / CELLS`, each time the one after, so that classes
+/// that come in turn are all there.
+fn is_cell(index: usize, count: usize) -> bool {
+    if count <= CELLS {
+        return true;
+    }
+    let stride = count / CELLS;
+    let (cell, place) = (index / stride, index % stride);
+    cell < CELLS && place == cell % stride
+}
+
+/// Columns of a grid of so many cells that is about square.
+fn square(cells: usize) -> usize {
+    (cells as f64).sqrt().ceil() as usize
+}
+
+/// Small pictures are drawn larger in the grid, so that people see them.
+fn enlargement(grid: &[Picture]) -> u32 {
+    let longest = grid.first().map_or(1, |picture| picture.size().0.max(picture.size().1));
+    (128 / longest.max(1)).clamp(1, 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grid_shows_at_most_a_hundred_pictures_of_all_classes() {
+        for (count, cells) in
+            [(1, 1), (9, 9), (100, 100), (101, 100), (199, 100), (250, 100), (2000, 100), (10_000, 100)]
+        {
+            let shown: Vec<usize> = (0..count).filter(|index| is_cell(*index, count)).collect();
+            assert_eq!(shown.len(), cells, "{count}");
+            let mut classes: Vec<usize> = shown.iter().map(|index| index % 10).collect();
+            classes.sort_unstable();
+            classes.dedup();
+            assert_eq!(classes.len(), count.min(10), "{count}");
+        }
+    }
+}
