@@ -42,7 +42,7 @@ enum Verb {
     Evaluate(forward::Arguments),
     Quantizers(quantizers::Options),
     Bench(bench::Options),
-    /// Check the house rules: layers of crates, versions, module headers, sizes of files.
+    /// Check the house rules: layers of crates, circles of imports, versions, module headers, sizes of files and crates.
     #[command(after_help = "Example:\n  cargo xtask tidy")]
     Tidy,
     /// What `.ci/run` calls: the versions in use, set-up for the CPU, and every test with the locked dependencies.

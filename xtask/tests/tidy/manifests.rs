@@ -23,6 +23,18 @@ pub fn manifest(member: &Path) -> Table {
     read(&path).parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// The name of a member's folder, by which the rules know it.
+pub fn folder_name(member: &Path) -> String {
+    member.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The names in a manifest's tables `section`, those for one system only included.
+pub fn dependencies(manifest: &Table, section: &str) -> Vec<String> {
+    let systems = manifest.get("target").and_then(Value::as_table).into_iter().flat_map(Table::values);
+    let tables = systems.filter_map(|system| system.get(section)).chain(manifest.get(section));
+    tables.filter_map(Value::as_table).flat_map(Table::keys).cloned().collect()
+}
+
 /// The dependencies of a manifest, of all kinds, that do not take their version from the workspace.
 fn own_versions(manifest: &Table) -> Vec<String> {
     let sections = ["dependencies", "dev-dependencies", "build-dependencies"];
