@@ -1,12 +1,14 @@
 //! Libraries: they know of no command line and no terminal, and each can be read in a sitting.
 
+use std::path::Path;
+
 use crate::exemptions::{Broken, judge};
 use crate::expect_none;
 use crate::files::{read, sources};
-use crate::manifests::{dependencies, folder_name, manifest, members};
+use crate::manifests::{dependencies, folder_name, is_tool, manifest, members};
 
-/// The programs; all other crates are libraries.
-const PROGRAMS: &[&str] = &["cli", "xtask"];
+/// The one program that is built; beside it only workflows are programs, and all other crates are libraries.
+const PROGRAM: &str = "cli";
 
 /// What belongs to programs alone: flags, bars, signals, errors that only a reader understands.
 const OF_PROGRAMS: &[&str] = &["anyhow", "clap", "indicatif", "signal-hook"];
@@ -20,9 +22,6 @@ const LONGEST: usize = 3000;
 /// The crates that may be longer: each is one subject with many members.
 const LONG: &[&str] = &["data", "priors", "quantizer", "torch"];
 
-/// A table of verbs, and no part of what is built.
-const WORKFLOWS: &str = "xtask";
-
 /// The crates that are longer still.
 const TOO_LONG: &[&str] = &["pipeline"];
 
@@ -30,12 +29,12 @@ const TOO_LONG: &[&str] = &["pipeline"];
 fn of_programs(manifest: &toml::Table) -> Vec<String> {
     let names = ["dependencies", "build-dependencies"].iter().flat_map(|section| dependencies(manifest, section));
     let found = names.filter(|name| OF_PROGRAMS.contains(&name.as_str()));
-    found.map(|name| format!("depends on {name}, which only {} may", PROGRAMS.join(" and "))).collect()
+    found.map(|name| format!("depends on {name}, which only {PROGRAM} may")).collect()
 }
 
 #[test]
 fn libraries_know_no_command_line() {
-    let libraries = members().into_iter().filter(|member| !PROGRAMS.contains(&folder_name(member).as_str()));
+    let libraries = members().into_iter().filter(|member| folder_name(member) != PROGRAM && !is_tool(member));
     let broken: Broken = libraries.map(|member| (folder_name(&member), of_programs(&manifest(&member)))).collect();
     expect_none(&judge(&broken, WITH_A_COMMAND_LINE));
 }
@@ -43,12 +42,12 @@ fn libraries_know_no_command_line() {
 #[test]
 fn no_crate_is_long() {
     let files = sources(&[".rs"]);
-    let lines = |member: &std::path::Path| -> usize {
+    let lines = |member: &Path| -> usize {
         let own = files.iter().filter(|path| path.starts_with(member.join("src")));
         own.map(|path| read(path).lines().count()).sum()
     };
-    let may_be_long = |name: &str| LONG.contains(&name) || name == WORKFLOWS;
-    let crates = members().into_iter().filter(|member| !may_be_long(&folder_name(member)));
+    let may_be_long = |member: &Path| LONG.contains(&folder_name(member).as_str()) || is_tool(member);
+    let crates = members().into_iter().filter(|member| !may_be_long(member));
     let broken: Broken = crates.map(|member| (folder_name(&member), too_long(lines(&member)))).collect();
     expect_none(&judge(&broken, TOO_LONG));
 }

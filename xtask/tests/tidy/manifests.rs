@@ -8,13 +8,21 @@ use toml::{Table, Value};
 use crate::expect_none;
 use crate::files::{read, root, short};
 
+/// The members that are workflows, and no part of what is built.
+const TOOLS: &[&str] = &["xtask", "xtask/book"];
+
 /// The folders of the workspace's members.
 pub fn members() -> Vec<PathBuf> {
     let crates = fs::read_dir(root().join("crates")).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut members: Vec<_> =
-        crates.chain([root().join("xtask")]).filter(|path| path.join("Cargo.toml").is_file()).collect();
+    let tools = TOOLS.iter().map(|tool| root().join(tool));
+    let mut members: Vec<_> = crates.chain(tools).filter(|path| path.join("Cargo.toml").is_file()).collect();
     members.sort();
     members
+}
+
+/// Whether the member in this folder is a workflow.
+pub fn is_tool(member: &Path) -> bool {
+    TOOLS.iter().any(|tool| member == root().join(tool))
 }
 
 /// The manifest in the folder `member`.
