@@ -5,12 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use vqkit_pipeline::{Context, Interrupt, Recipe, stages};
+use vqkit::{pipeline::stages, recipe::Recipe, run::Context};
 
 #[test]
 fn every_recipe_can_be_built_and_reads_back_as_it_was_resolved() {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
-    let context = Context::new("cpu", None, Interrupt::default()).unwrap();
+    let context = Context::silent("cpu").unwrap();
     let mut recipes = 0;
     for path in [configs.join("published"), configs].iter().flat_map(|folder| files_of(folder)) {
         let recipe = Recipe::read(&path, &[]).unwrap_or_else(|error| panic!("{error}"));

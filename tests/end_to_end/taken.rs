@@ -53,7 +53,7 @@ fn a_run_with_anothers_tokenizer_needs_the_other_no_more() {
     succeed(&["evaluate", text(&second)]);
     succeed(&["train", &recipe, "--run", text(&second), "--resume"]);
     let third = folder.path().join("third");
-    let again = vqkit_pipeline::Recipe::read(&second.join("recipe.toml"), &[]).unwrap();
+    let again = vqkit::recipe::Recipe::read(&second.join("recipe.toml"), &[]).unwrap();
     assert_eq!(again.to_toml().unwrap(), resolved);
     assert!(fail(&["train", &recipe, "--run", text(&third)], &[2]).contains("tokenizer.from: there is no"));
     assert!(!third.exists());

@@ -4,19 +4,14 @@ use std::{collections::HashSet, path::Path};
 
 use tch::no_grad;
 use vqkit_metrics::PixelError;
+use vqkit_models::load;
 use vqkit_quantizer::Mode;
+use vqkit_recipe::Domain;
+use vqkit_run::{Context, Picture, Run, files};
+use vqkit_tokens::{encode_folder, loaders};
 use vqkit_torch::attempt;
 
-use crate::{
-    batches,
-    context::Context,
-    domain::Domain,
-    error::{PipelineError, Result},
-    files, load,
-    pictures::Picture,
-    run::Run,
-    tokenize,
-};
+use crate::{error::PipelineError, error::Result};
 
 /// What was written.
 #[derive(Debug)]
@@ -34,11 +29,11 @@ pub struct Reconstructed {
 pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Result<Reconstructed> {
     let run = Run::open(model)?;
     let recipe = run.recipe()?;
-    let view = tokenize::open_images(&recipe, images)?;
+    let view = encode_folder::open_images(&recipe, images)?;
     let tokenizer = load::tokenizer(&run, &recipe, Domain::Images, context)?;
     let (mut error, mut names) = (PixelError::default(), Names::default());
     files::create(out, |folder| {
-        for batch in batches::once(&recipe, &view, view.len(), context)? {
+        for batch in loaders::once(&recipe, &view, view.len(), context)? {
             let batch = batch?;
             let originals = context.images(&batch)?;
             let what = format!("the reconstructions of images of shape {:?}", originals.size());
@@ -51,7 +46,7 @@ pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Resu
                 Picture::grid(&[original, reconstruction], 2).write(&folder.join(format!("{name}.png")))?;
             }
         }
-        Ok(())
+        Ok::<_, PipelineError>(())
     })?;
     Ok(Reconstructed { images: names.0.len(), psnr_db: error.psnr_db() })
 }

@@ -1,22 +1,16 @@
 //! The stages of an experiment, in order; each is skipped where it is done, and goes on where it was cut off.
 
 use vqkit_data::Dataset;
+use vqkit_models::{Facts, Tokenizers, build, perceptual};
 use vqkit_priors::PriorError;
+use vqkit_recipe::{Domain, InvalidRequest, Recipe, Sample, stage_names};
+use vqkit_run::{Context, Output, Run, RunError};
+use vqkit_sample::{generate, generator};
+use vqkit_tokens::{TokensError, encode};
 use vqkit_torch::{attempt_in_memory, memory};
+use vqkit_train::{classifier, prior, tokenizer};
 
-use crate::{
-    context::Context,
-    domain::Domain,
-    encode,
-    error::{PipelineError, Result},
-    evaluate, painter, perceptual,
-    prior_spec::{Facts, Tokenizers},
-    recipe::{Recipe, Sample},
-    run::{Output, Run},
-    sample,
-    terminal::say,
-    train_features, train_prior, train_tokenizer,
-};
+use crate::{error::PipelineError, error::Result, report_stage};
 
 /// One stage of an experiment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,12 +46,12 @@ impl Stage {
     /// The name in `run.json`, which is also the folder inside the run.
     pub fn name(&self, recipe: &Recipe) -> String {
         match self {
-            Self::Features => train_features::STAGE.into(),
+            Self::Features => stage_names::FEATURES.into(),
             Self::Tokenizer(domain) => domain.stage().into(),
-            Self::Tokens => encode::STAGE.into(),
-            Self::Prior(level) => train_prior::stages(recipe)[*level].clone(),
-            Self::Samples => sample::STAGE.into(),
-            Self::Report => evaluate::STAGE.into(),
+            Self::Tokens => stage_names::TOKENS.into(),
+            Self::Prior(level) => stage_names::stages(recipe)[*level].clone(),
+            Self::Samples => stage_names::SAMPLES.into(),
+            Self::Report => stage_names::REPORT.into(),
         }
     }
 
@@ -68,12 +62,12 @@ impl Stage {
 
     fn run(&self, run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
         match self {
-            Self::Features => train_features::train(run, recipe, data, context),
-            Self::Tokenizer(domain) => train_tokenizer::train(run, recipe, *domain, data, context),
-            Self::Tokens => encode::encode(run, recipe, data, context),
-            Self::Prior(level) => train_prior::train(run, recipe, *level, data, context),
-            Self::Samples => sample::run_stage(run, recipe, data, context),
-            Self::Report => evaluate::run_stage(run, recipe, data, context),
+            Self::Features => Ok(classifier::train(run, recipe, data, context)?),
+            Self::Tokenizer(domain) => Ok(tokenizer::train(run, recipe, *domain, data, context)?),
+            Self::Tokens => Ok(encode::encode(run, recipe, data, context)?),
+            Self::Prior(level) => Ok(prior::train(run, recipe, *level, data, context)?),
+            Self::Samples => Ok(generate::run_stage(run, recipe, data, context)?),
+            Self::Report => report_stage::run_stage(run, recipe, data, context),
         }
     }
 }
@@ -87,10 +81,11 @@ pub fn check(recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<(
     let stages = Stage::of(recipe);
     if let Some(only) = only.filter(|only| !stages.iter().any(|stage| stage.belongs_to(recipe, only))) {
         let names: Vec<String> = stages.iter().map(|stage| stage.name(recipe)).collect();
-        return Err(PipelineError::Usage(format!(
-            "--stage: there is no stage `{only}`; there are {}",
-            names.join(", ")
-        )));
+        return Err(InvalidRequest::option(
+            "stage",
+            format!("there is no stage `{only}`; there are {}", names.join(", ")),
+        )
+        .into());
     }
     check_batches(recipe)?;
     let domains = recipe.domains();
@@ -103,7 +98,7 @@ pub fn check(recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<(
     let found = recipe.priors.len();
     if found != 0 && found != levels {
         let reason = format!("the tokenizer has {levels} levels of tokens, the recipe {found} [[prior]]");
-        return Err(PipelineError::Usage(reason));
+        return Err(InvalidRequest::key("prior", reason).into());
     }
     let (facts, _) = Facts::of_recipe(recipe);
     recipe.priors.iter().enumerate().try_for_each(|(level, prior)| {
@@ -113,9 +108,9 @@ pub fn check(recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<(
         let fits = prior.network.check_sampling(sampling, *weights, &spec);
         fits.map_err(|error| wrong_key(&format!("sample, for prior.{level}"), error))
     })?;
-    painter::check_count(recipe.sample.count)
-        .map_err(|reason| PipelineError::Usage(format!("sample.count: {reason}")))?;
-    recipe.sample.size.map_or(Ok(()), |size| painter::larger_grid(size, recipe, &tokenizers.images).map(drop))
+    generator::check_count(recipe.sample.count)
+        .map_err(|reason| InvalidRequest::key("sample.count", format!("{reason}")))?;
+    recipe.sample.size.map_or(Ok(()), |size| Ok(generator::larger_grid(size, recipe, &tokenizers.images).map(drop)?))
 }
 
 /// Whether there is memory for the values of a training batch, of the images or templates that it is made of.
@@ -140,19 +135,19 @@ fn check_batches(recipe: &Recipe) -> Result<()> {
 
 fn check_tokenizer(recipe: &Recipe, domain: Domain, context: &Context) -> Result<()> {
     let config = recipe.tokenizer(domain)?;
-    train_tokenizer::build(recipe, domain, context)?;
+    build::build(recipe, domain, context)?;
     if config.taken.is_some() {
         return Ok(());
     }
-    train_tokenizer::build_adversary(recipe, domain, context)?;
+    build::build_adversary(recipe, domain, context)?;
     let shape = domain.shape(&recipe.data);
-    config.loss.perceptual.as_ref().map_or(Ok(()), |config| perceptual::check(config, shape))
+    config.loss.perceptual.as_ref().map_or(Ok(()), |config| Ok(perceptual::check(config, shape)?))
 }
 
 /// What a prior says of a key is the recipe's fault.
 fn wrong_key(section: &str, error: PriorError) -> PipelineError {
     match error {
-        PriorError::Config { field, reason } => PipelineError::Usage(format!("{section}: `{field}` {reason}")),
+        PriorError::Config { field, reason } => InvalidRequest::key(section, format!("`{field}` {reason}")).into(),
         other => other.into(),
     }
 }
@@ -160,11 +155,11 @@ fn wrong_key(section: &str, error: PriorError) -> PipelineError {
 /// Whether the files with weights that a new run begins with are there.
 ///
 /// # Errors
-/// [`PipelineError::Usage`] that names the key and the first that is not.
+/// [`InvalidRequest`] that names the key and the first that is not.
 pub fn check_files(recipe: &Recipe) -> Result<()> {
     match recipe.files().into_iter().find(|(_, path)| !path.exists()) {
         None => Ok(()),
-        Some((key, path)) => Err(PipelineError::Usage(format!("{key}: there is no {}", path.display()))),
+        Some((key, path)) => Err(InvalidRequest::key(key, format!("there is no {}", path.display())).into()),
     }
 }
 
@@ -177,13 +172,13 @@ pub fn run(run: &mut Run, recipe: &Recipe, data: &Dataset, only: Option<&str>, c
     for stage in Stage::of(recipe).into_iter().filter(wanted) {
         let name = stage.name(recipe);
         if run.output(&name).is_some() {
-            say(format_args!("{name:>10} done already"));
+            context.note(&name, "done already");
             continue;
         }
         let output = attempt_in_memory(format!("the stage {name}"), || stage.run(run, recipe, data, context));
         let output = output.map_err(|error| match run.home().and_then(|home| home.check()) {
             // Whatever else went wrong followed from that.
-            Err(gone @ PipelineError::Artifact { .. }) => gone,
+            Err(gone @ RunError::Artifact { .. }) => gone.into(),
             _ => error,
         })?;
         run.finish(&name, output)?;
@@ -201,24 +196,22 @@ pub fn open_data(recipe: &Recipe) -> Result<Dataset> {
         ..recipe.data.clone()
     };
     let data = config.open()?;
-    let needs = [("condition.class = true", recipe.condition.class), ("[features]", recipe.features.is_some())];
+    let needs = [("condition.class", recipe.condition.class), ("features", recipe.features.is_some())];
     if let (Some((who, _)), 0) = (needs.into_iter().find(|(_, needs)| *needs), data.train.num_classes()) {
-        return Err(PipelineError::Usage(format!("{who} needs classes, and the data has none")));
+        return Err(InvalidRequest::key(who, "needs classes, and the data has none").into());
     }
     if recipe.tokenizer.is_some() && data.held_out.is_empty() {
-        let message = "nothing is held out: give the source a `held_out` of its own, or set data.held_out = 0.05";
-        return Err(PipelineError::Usage(message.into()));
+        return Err(TokensError::NoValidation.into());
     }
     if recipe.condition.text.is_some() && !data.train.has_captions() {
-        return Err(PipelineError::Usage("condition.text needs captions, and the data has none".into()));
+        return Err(InvalidRequest::key("condition.text", "needs captions, and the data has none").into());
     }
     let found = data.train.num_classes();
     match recipe.condition.num_classes.filter(|wanted| *wanted != found) {
         None => Ok(data),
         Some(wanted) => {
-            let message =
-                format!("condition.num_classes is {wanted}, the data has {found} classes; correct it or leave it out");
-            Err(PipelineError::Usage(message))
+            let message = format!("is {wanted}, the data has {found} classes; correct it or leave it out");
+            Err(InvalidRequest::key("condition.num_classes", message).into())
         }
     }
 }

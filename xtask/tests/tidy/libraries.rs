@@ -14,7 +14,7 @@ const PROGRAM: &str = "cli";
 const OF_PROGRAMS: &[&str] = &["anyhow", "clap", "indicatif", "signal-hook"];
 
 /// The libraries that use such things still.
-const WITH_A_COMMAND_LINE: &[&str] = &["pipeline"];
+const WITH_A_COMMAND_LINE: &[&str] = &[];
 
 /// Lines of `src` that a crate may have, the tests in it included.
 const LONGEST: usize = 3000;
@@ -23,7 +23,7 @@ const LONGEST: usize = 3000;
 const LONG: &[&str] = &["data", "priors", "quantizer", "torch"];
 
 /// The crates that are longer still.
-const TOO_LONG: &[&str] = &["pipeline"];
+const TOO_LONG: &[&str] = &[];
 
 /// What a manifest, of a library, names that belongs to programs; its tests may have it.
 fn of_programs(manifest: &toml::Table) -> Vec<String> {

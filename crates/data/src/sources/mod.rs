@@ -1,5 +1,6 @@
 //! Where samples come from: one file and one line here for each kind of source.
 
+mod at_path;
 mod catalogue;
 mod files;
 mod folder;

@@ -1,0 +1,56 @@
+//! Memory from the system; where there is none left, the program says so and ends, where Rust would abort.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+};
+
+use signal_hook::low_level;
+use vqkit::run::files::abandon_all;
+
+use crate::terminal;
+
+/// The system's allocator.
+pub struct Allocator;
+
+thread_local! {
+    static FAILS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Ends the program. What is said and removed here may need memory itself: the second time, nothing is.
+fn fail(layout: Layout) -> ! {
+    if !FAILS.replace(true) {
+        terminal::say(format_args!("error: not enough memory for {} more bytes", layout.size()));
+        abandon_all();
+    }
+    low_level::exit(1)
+}
+
+fn checked(pointer: *mut u8, layout: Layout) -> *mut u8 {
+    if pointer.is_null() && layout.size() > 0 { fail(layout) } else { pointer }
+}
+
+// SAFETY: every call goes to the system's allocator as it is; what is added runs only where that gave nothing, and does not return.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
+        checked(unsafe { System.alloc(layout) }, layout)
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as above.
+        checked(unsafe { System.alloc_zeroed(layout) }, layout)
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: as above, for `GlobalAlloc::realloc`.
+        let moved = unsafe { System.realloc(pointer, layout, size) };
+        let wanted = Layout::from_size_align(size, layout.align()).unwrap_or(layout);
+        checked(moved, wanted)
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above, for `GlobalAlloc::dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}

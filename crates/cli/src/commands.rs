@@ -1,0 +1,229 @@
+//! What each verb does.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Result, anyhow};
+use vqkit::{
+    fidelity::{self, Request},
+    models::inherit,
+    pipeline::{
+        inspect,
+        reconstruct::{self, Reconstructed},
+        report_stage, stages,
+    },
+    priors::Sampling,
+    recipe::Recipe,
+    report::{Compared, Comparison},
+    run::{Call, Context, Interrupt, Run, files, is_interruption},
+    sample::{self, Asked, Keep, Prompts, Side, Target},
+    tokens::encode_folder,
+    torch::attempt_in_memory,
+};
+
+use crate::{
+    arguments::{Arguments, Evaluate, How, Images, Inspect, Sample, Train, Verb},
+    bars::Bars,
+    terminal,
+    usage::Usage,
+};
+
+/// Runs the verb.
+pub fn run(arguments: Arguments, interrupt: Interrupt) -> Result<()> {
+    let context = Context::new(&arguments.device, arguments.threads, interrupt, Arc::new(Bars::default()))?;
+    // Memory may run out anywhere; pieces of the work say better than this what for.
+    attempt_in_memory("the work", || verb(arguments.verb, &context))
+}
+
+fn verb(verb: Verb, context: &Context) -> Result<()> {
+    match verb {
+        Verb::Train(verb) => train(verb, context),
+        Verb::Sample(verb) => sample(verb, context),
+        Verb::Complete(verb) => draw(&verb.run, Some(verb.image), verb.how, context),
+        Verb::Tokenize(verb) => tokenize(&verb, context),
+        Verb::Reconstruct(verb) => reconstruct(&verb, context),
+        Verb::Evaluate(verb) => evaluate(verb, context),
+        Verb::Inspect(verb) => inspect(verb, context),
+    }
+}
+
+fn train(verb: Train, context: &Context) -> Result<()> {
+    let recipe = Recipe::read(&verb.recipe, &verb.overrides)?;
+    let path = verb.run.unwrap_or_else(|| Path::new("runs").join(&recipe.head.name));
+    let goes_on = verb.resume && fs::symlink_metadata(&path).is_ok();
+    let recipe = inherit::resolve(recipe, goes_on.then_some(path.as_path()))?;
+    let call = Call::of_process(context, recipe.head.precision, recipe.head.seed);
+    stages::check(&recipe, verb.stage.as_deref(), context)?;
+    let data = stages::open_data(&recipe)?;
+    let mut run = match goes_on {
+        true => Run::resume(&path, &recipe, &data, call)?,
+        false => {
+            stages::check_files(&recipe)?;
+            Run::create(&path, &recipe, &data, call)?
+        }
+    };
+    let Call { device, threads, .. } = &run.record().call;
+    terminal::say(format_args!("run {} on {device}, {threads} threads", path.display()));
+    stages::run(&mut run, &recipe, &data, verb.stage.as_deref(), context).map_err(|error| {
+        match is_interruption(&error) {
+            true => anyhow!(error).context("continue with --resume"),
+            false => error.into(),
+        }
+    })?;
+    print_path(&path)
+}
+
+fn tokenize(verb: &Images, context: &Context) -> Result<()> {
+    let images = encode_folder::write(&verb.model, &verb.images, &free(&verb.out)?, context)?;
+    Ok(terminal::print(&format!("{images} images in {}\n", verb.out.display()))?)
+}
+
+fn reconstruct(verb: &Images, context: &Context) -> Result<()> {
+    let made = reconstruct::write(&verb.model, &verb.images, &free(&verb.out)?, context)?;
+    let Reconstructed { images, psnr_db } = made;
+    Ok(terminal::print(&format!("{images} images, {psnr_db:.2} dB, in {}\n", verb.out.display()))?)
+}
+
+fn sample(verb: Sample, context: &Context) -> Result<()> {
+    match verb.again {
+        None => draw(&verb.run, verb.image, verb.how, context),
+        Some(record) => {
+            let run = Run::open(&verb.run)?;
+            let request = sample::Record::read(&record)?.again(&run, &run.recipe()?)?;
+            write_samples(&run, &request, verb.how.out, context)
+        }
+    }
+}
+
+/// Draws what a call asks for.
+fn draw(run: &Path, image: Option<PathBuf>, how: How, context: &Context) -> Result<()> {
+    let run = Run::open(run)?;
+    let own = run.recipe()?.sample;
+    let wanted = sample_as_asked(&how, own);
+    wanted.validate_keys().map_err(|(key, reason)| sample::generator::wrong_option(key, &reason))?;
+    let keep = keep(image, how.keep, how.mask)?;
+    let asked = Asked {
+        class: how.class,
+        text: how.text,
+        embedding: how.embedding,
+        template: how.template,
+        template_of: how.template_of,
+        unconditional: how.unconditional,
+    };
+    let prompts = Prompts::Asked { asked, each: wanted.each };
+    write_samples(&run, &sample::Request { sample: wanted, prompts, keep }, how.out, context)
+}
+
+/// What is kept of a picture, where there is one.
+fn keep(image: Option<PathBuf>, side: Option<Side>, mask: Option<PathBuf>) -> Result<Option<Keep>, Usage> {
+    match (image, side.or(mask.map(Side::Mask))) {
+        (None, None) => Ok(None),
+        (Some(image), Some(side)) => Ok(Some(Keep { image, side })),
+        (Some(_), None) => {
+            let message = "what is kept of the picture? give --keep, such as top=0.5, or --mask";
+            Err(Usage(message.into()))
+        }
+        (None, Some(_)) => {
+            let message = "--keep and --mask are parts of a picture: name it with --image, or use `vqkit complete`";
+            Err(Usage(message.into()))
+        }
+    }
+}
+
+fn write_samples(run: &Run, request: &sample::Request, out: Option<PathBuf>, context: &Context) -> Result<()> {
+    let recipe = run.recipe()?;
+    let target = match out {
+        Some(out) => Target::New(free(&out)?),
+        None => Target::Numbered,
+    };
+    // Some calls do without the data, which may be elsewhere by now.
+    let data = stages::open_data(&recipe);
+    let written = sample::generate::write(run, &recipe, request, data.as_ref().ok(), &target, context)?;
+    if let Some(checked) = &written.checked {
+        terminal::print(&format!("the checker on these pictures:\n{checked}"))?;
+    }
+    print_path(&written.folder.join("grid.png"))
+}
+
+/// The recipe's `[sample]` with what the call says otherwise.
+fn sample_as_asked(how: &How, of_recipe: vqkit::recipe::Sample) -> vqkit::recipe::Sample {
+    let own = of_recipe.sampling;
+    vqkit::recipe::Sample {
+        count: how.count.unwrap_or(of_recipe.count),
+        each: how.each.unwrap_or(of_recipe.each),
+        batch_size: how.batch_size.unwrap_or(of_recipe.batch_size),
+        weights: how.weights.unwrap_or(of_recipe.weights),
+        size: how.size.or(of_recipe.size),
+        sampling: Sampling {
+            temperature: how.temperature.unwrap_or(own.temperature),
+            top_k: how.top_k.or(own.top_k),
+            top_p: how.top_p.or(own.top_p),
+            min_p: how.min_p.or(own.min_p),
+            cfg_scale: how.cfg.unwrap_or(own.cfg_scale),
+            cfg_schedule: how.cfg_schedule.unwrap_or(own.cfg_schedule),
+            no_repeat_ngram: how.no_repeat_ngram.or(own.no_repeat_ngram),
+            best_of: how.best_of.unwrap_or(own.best_of),
+            size: own.size,
+            seed: how.seed.unwrap_or(own.seed),
+        },
+    }
+}
+
+fn evaluate(verb: Evaluate, context: &Context) -> Result<()> {
+    if let (Some(real), Some(fake)) = (verb.real, verb.fake) {
+        let request = Request {
+            real,
+            fake,
+            features: verb.features,
+            weights: verb.weights,
+            protocol: verb.protocol,
+            batch_size: verb.batch_size as usize,
+            save_statistics: verb.save_statistics,
+        };
+        return print(&fidelity::compare::compare(&request, context)?, verb.json);
+    }
+    let out = verb.out.as_deref().map(free).transpose()?;
+    let compared =
+        verb.runs.iter().map(|run| measure(run, verb.weights.as_deref(), context)).collect::<Result<Vec<_>>>()?;
+    match compared.as_slice() {
+        [only] if out.is_none() => print(&only.metrics, verb.json),
+        _ => {
+            let comparison = Comparison::new(compared);
+            out.map_or(Ok(()), |out| report_stage::write_comparison(&comparison, &out))?;
+            print(&comparison, verb.json)
+        }
+    }
+}
+
+/// Measures a run, and writes its report anew.
+fn measure(path: &Path, inception: Option<&Path>, context: &Context) -> Result<Compared> {
+    let run = Run::open(path)?;
+    let recipe = run.recipe()?;
+    let data = stages::open_data(&recipe)?;
+    Ok(report_stage::refresh(&run, &recipe, &data, inception, context)?)
+}
+
+/// As JSON, or as people read it.
+fn print<T: serde::Serialize + std::fmt::Display>(value: &T, json: bool) -> Result<()> {
+    let text = if json { format!("{}\n", serde_json::to_string_pretty(value)?) } else { value.to_string() };
+    Ok(terminal::print(&text)?)
+}
+
+fn print_path(path: &Path) -> Result<()> {
+    Ok(terminal::print(&format!("{}\n", path.display()))?)
+}
+
+fn inspect(verb: Inspect, context: &Context) -> Result<()> {
+    let out = verb.out.as_deref().map(free).transpose()?;
+    let found = inspect::inspect(&verb.path, out.as_deref(), context)?;
+    print(&found, verb.json)
+}
+
+/// A new folder's path, if nothing stands there.
+fn free(path: &Path) -> Result<PathBuf> {
+    files::check_free(path).map_err(|error| Usage(format!("--out: {error}")))?;
+    Ok(path.to_owned())
+}

@@ -1,0 +1,74 @@
+//! The `vqkit` binary: train, sample, measure and look into runs.
+
+mod allocator;
+mod arguments;
+mod bars;
+mod commands;
+mod early;
+mod ending;
+mod signals;
+mod terminal;
+mod usage;
+
+use std::{
+    env,
+    os::unix::process::CommandExt,
+    process::{Command, ExitCode},
+};
+
+use clap::Parser;
+
+use crate::{allocator::Allocator, arguments::Arguments};
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
+
+/// What OpenMP and glibc's allocator read before `main`.
+///
+/// OpenMP's threads wait for the next loop by spinning for some tens of microseconds, which is longer than a network takes from
+/// one operation to the next, and then sleep. The allocator keeps the memory of tensors that are gone for the next ones, which a
+/// step asks for again and again, and does not have the system clear every page anew; 32 MiB is the largest threshold that
+/// every glibc takes.
+const SETTINGS: [(&str, &str); 4] = [
+    ("OMP_WAIT_POLICY", "passive"),
+    ("GOMP_SPINCOUNT", "10000"),
+    ("MALLOC_MMAP_THRESHOLD_", "33554432"),
+    ("MALLOC_TRIM_THRESHOLD_", "8589934592"),
+];
+
+fn main() -> ExitCode {
+    early::hold_signals();
+    start_anew_with_settings();
+    ending::remember_panics();
+    let interrupt = match signals::listen() {
+        Ok(interrupt) => interrupt,
+        Err(error) => return ending::of_error(&anyhow::anyhow!("cannot listen to Ctrl-C: {error}")),
+    };
+    early::release_signals();
+    match Arguments::try_parse() {
+        Err(error) => ending::of_wrong_call(&error),
+        Ok(arguments) => {
+            let work = interrupt.clone();
+            let ended = ending::caught(|| commands::run(arguments, work));
+            interrupt.end();
+            ending::of(ended)
+        }
+    }
+}
+
+/// Starts the program anew with [`SETTINGS`] in its environment, unless the user chose one of them.
+///
+/// By default OpenMP's threads spin for milliseconds and take the cores from the threads that decode images: on a busy machine
+/// a training step took thirty times as long. Sleeping at once costs a third of the speed where cores are free. The variables
+/// are read before `main`, so they cannot be set from here for this process.
+fn start_anew_with_settings() {
+    if SETTINGS.iter().any(|(name, _)| env::var_os(name).is_some()) {
+        return;
+    }
+    if let Ok(program) = env::current_exe() {
+        let error = Command::new(program).args(env::args_os().skip(1)).envs(SETTINGS).exec();
+        terminal::say(format_args!(
+            "warning: training may be slower than it could be: the program cannot start itself anew: {error}"
+        ));
+    }
+}

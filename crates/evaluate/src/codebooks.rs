@@ -1,0 +1,231 @@
+//! The codebooks of a trained tokenizer: their health, and pictures of them.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+use tch::Tensor;
+use vqkit_fidelity::{Counted, Place, codebook::atlas::atlas, codebook::usage};
+use vqkit_models::load;
+use vqkit_quantizer::{CodeDistances, CodebookHealth, CodebookView, Quantizer};
+use vqkit_recipe::{Domain, stage_names};
+use vqkit_run::{Context, Picture, Run, checkpoint_weights, files};
+use vqkit_vqvae::Tokenizer;
+
+use crate::{codebook_chart, error::EvaluateError, error::Result};
+use vqkit_tokens::{LevelUsage, Split, TokenSet, split};
+
+/// The health of every codebook of a tokenizer.
+#[derive(Debug, Serialize)]
+pub struct Codebooks {
+    /// What the use of codes was counted over.
+    pub counted: Counted,
+    /// Every codebook of every level, coarse first.
+    pub codebooks: Vec<CodebookOf>,
+}
+
+/// One codebook and where it belongs.
+#[derive(Debug, Serialize)]
+pub struct CodebookOf {
+    /// The level, coarse first.
+    pub level: usize,
+    /// The codebook of that level.
+    pub codebook: usize,
+    /// How it is.
+    pub health: CodebookHealth,
+}
+
+/// A trained tokenizer that is looked at.
+pub struct Subject {
+    tokenizer: Tokenizer,
+    counted: Counted,
+    /// Of every level and codebook, `[K]`.
+    counts: Option<Vec<Vec<Tensor>>>,
+    context: Context,
+}
+
+impl Subject {
+    /// The tokenizer that a run uses, or none where that stage is not done.
+    ///
+    /// # Errors
+    /// When its weights cannot be read.
+    pub fn of_run(run: &Run, context: &Context) -> Result<Option<Self>> {
+        let Some(output) = run.output(Domain::Images.stage()) else { return Ok(None) };
+        Self::of(run, &run.path().join(&output.path), context).map(Some)
+    }
+
+    /// The tokenizer of a checkpoint that lies in its run, or none where it does not.
+    ///
+    /// # Errors
+    /// When its weights cannot be read.
+    pub fn of_checkpoint(path: &Path, context: &Context) -> Result<Option<Self>> {
+        let Some(run) = run_around(path) else { return Ok(None) };
+        Self::of(&Run::open(&run)?, path, context).map(Some)
+    }
+
+    fn of(run: &Run, checkpoint: &Path, context: &Context) -> Result<Self> {
+        let tokenizer = load::tokenizer_at(checkpoint, &run.recipe()?, context)?;
+        let (counted, usage) = usage(run, checkpoint, &tokenizer)?;
+        let of_level = |level: &vqkit_quantizer::Usage| -> Vec<Tensor> {
+            level.codebooks().iter().map(|codebook| codebook.counts().shallow_clone()).collect()
+        };
+        let counts = usage.map(|usage| usage.levels().iter().map(of_level).collect());
+        Ok(Self { tokenizer, counted, counts, context: context.clone() })
+    }
+
+    /// Its codebooks.
+    ///
+    /// # Errors
+    /// When a quantizer does not fit its counts.
+    pub fn codebooks(&self) -> Result<Codebooks> {
+        let mut codebooks = Vec::new();
+        for (level, quantizer) in self.tokenizer.quantizers().iter().enumerate() {
+            let views = tables(quantizer.as_ref());
+            for (codebook, size) in quantizer.sizes().into_iter().enumerate() {
+                let counts = self.counts_of(Place { level, codebook });
+                let health = match views.get(codebook) {
+                    Some(view) => {
+                        let counts = counts.map(|counts| counts.to_device(view.codes.device()));
+                        CodebookHealth::of(view, counts.as_ref())?
+                    }
+                    None => CodebookHealth::of_use(size, quantizer.code_dim(), counts),
+                };
+                codebooks.push(CodebookOf { level, codebook, health });
+            }
+        }
+        Ok(Codebooks { counted: self.counted, codebooks })
+    }
+
+    /// Writes `use-L.png`, `map-L.png` and `atlas-L.png` of every level `L` into the new folder `out`; `-L.Q` where a level
+    /// has several codebooks. There is no `use` where that is unknown, and no `map` of codes that a rule gives.
+    ///
+    /// # Errors
+    /// When something cannot be drawn or written.
+    pub fn draw(&self, out: &Path) -> Result<()> {
+        Ok(files::create(out, |folder| {
+            for (name, picture) in self.pictures()? {
+                picture.write(&folder.join(format!("{name}.png")))?;
+            }
+            Ok::<_, EvaluateError>(())
+        })?)
+    }
+
+    /// The pictures that [`draw`](Self::draw) writes, by name.
+    ///
+    /// # Errors
+    /// When something cannot be drawn.
+    pub fn pictures(&self) -> Result<Vec<(String, Picture)>> {
+        let mut pictures = Vec::new();
+        for (level, quantizer) in self.tokenizer.quantizers().iter().enumerate() {
+            let (views, number) = (tables(quantizer.as_ref()), quantizer.sizes().len());
+            for codebook in 0..number {
+                let place = Place { level, codebook };
+                let (name, file) = (usage::name(place, number), usage::file(place, number));
+                let counts = self.counts_of(place);
+                if let Some(counts) = counts {
+                    pictures.push((format!("use-{file}"), codebook_chart::usage(&name, counts)?));
+                }
+                if let Some(view) = views.get(codebook) {
+                    pictures.push((format!("map-{file}"), codebook_chart::map(&name, &view.codes, counts)?));
+                }
+                let atlas = atlas(&self.tokenizer, place, self.counts.as_deref(), &self.context)?;
+                pictures.push((format!("atlas-{file}"), atlas));
+            }
+        }
+        Ok(pictures)
+    }
+
+    fn counts_of(&self, place: Place) -> Option<&Tensor> {
+        self.counts.as_ref().map(|counts| &counts[place.level][place.codebook])
+    }
+}
+
+/// The codebooks of a quantizer that keeps tables; none where they would have to be made.
+fn tables(quantizer: &dyn Quantizer) -> Vec<CodebookView> {
+    if quantizer.has_tables() { quantizer.codebooks() } else { Vec::new() }
+}
+
+/// The run in which a checkpoint of its stage `tokenizer` lies.
+fn run_around(checkpoint: &Path) -> Option<PathBuf> {
+    let path = checkpoint.canonicalize().ok()?;
+    let stage = path.parent()?;
+    let run = stage.parent()?;
+    (stage.ends_with(Domain::Images.stage()) && run.join("run.json").is_file()).then(|| run.to_owned())
+}
+
+impl fmt::Display for Codebooks {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        match self.counted {
+            Counted::Tokens => writeln!(out, "use of codes, counted over the tokens of the training images:")?,
+            Counted::Epoch => writeln!(out, "use of codes, counted over the checkpoint's last epoch up to its step:")?,
+            Counted::Nothing => {
+                writeln!(out, "use of codes unknown: no tokens yet, and nothing counted in the checkpoint")?;
+            }
+        }
+        for CodebookOf { level, codebook, health } in &self.codebooks {
+            let beside = self.codebooks.iter().filter(|other| other.level == *level).count();
+            let name = usage::name(Place { level: *level, codebook: *codebook }, beside);
+            write_health(out, &name, health)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_health(out: &mut fmt::Formatter, name: &str, health: &CodebookHealth) -> fmt::Result {
+    let CodebookHealth { size, dim, used, ages, distances } = health;
+    writeln!(out, "  {name}: {size} codes of width {dim}")?;
+    if let Some(used) = used {
+        let (share, codes, perplexity, tokens) = (used.share * 100.0, used.codes, used.perplexity, used.tokens);
+        writeln!(out, "    {codes} used ({share:.1} %), perplexity {perplexity:.1}, over {tokens} tokens")?;
+    }
+    if let Some(ages) = ages {
+        let (median, decile, oldest) = (ages.median, ages.ninth_decile, ages.oldest);
+        writeln!(
+            out,
+            "    not used for, in updates: half at most {median}, nine tenths at most {decile}, the oldest {oldest}"
+        )?;
+    }
+    if let Some(CodeDistances { measured, smallest, median, largest, duplicates, .. }) = distances {
+        let of = if measured == size { String::new() } else { format!(" (of {measured} codes)") };
+        writeln!(
+            out,
+            "    to the nearest other code{of}: least {}, median {}, most {}",
+            short(*smallest),
+            short(*median),
+            short(*largest)
+        )?;
+        writeln!(out, "    duplicates of another code{of}: {duplicates}")?;
+    }
+    Ok(())
+}
+
+/// Four digits after the point, and for what they would lose, its order.
+fn short(value: f64) -> String {
+    if value == 0.0 || value >= 0.01 { format!("{value:.4}") } else { format!("{value:.1e}") }
+}
+
+/// How often every code was used: by the run's token files, if this checkpoint made them, or in the checkpoint's epoch.
+fn usage(run: &Run, checkpoint: &Path, tokenizer: &Tokenizer) -> Result<(Counted, Option<LevelUsage>)> {
+    let (sizes, cpu) = (tokenizer.sizes(), tch::Device::Cpu);
+    if run.output(stage_names::TOKENS).is_some() {
+        let fingerprint = checkpoint_weights::fingerprint(checkpoint)?;
+        let mut usage = LevelUsage::new(&sizes, cpu);
+        let mut is_own = false;
+        for path in split::files_of(&run.folder(stage_names::TOKENS), Split::Train) {
+            let tokens = TokenSet::open(&[path])?;
+            is_own = tokens.header.tokenizer == fingerprint;
+            if !is_own {
+                break;
+            }
+            usage.count(&tokens)?;
+        }
+        if is_own {
+            return Ok((Counted::Tokens, Some(usage)));
+        }
+    }
+    let usage = LevelUsage::restore(&sizes, cpu, &checkpoint_weights::counters_of(checkpoint)?);
+    let counted = usage.levels().iter().flat_map(|level| level.codebooks()).any(|codebook| codebook.tokens() > 0);
+    Ok(if counted { (Counted::Epoch, Some(usage)) } else { (Counted::Nothing, None) })
+}

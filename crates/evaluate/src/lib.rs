@@ -1,0 +1,25 @@
+//! The measures of a run.
+#![doc = include_str!("../README.md")]
+
+mod class_accuracy;
+pub mod codebook_chart;
+mod codebooks;
+mod error;
+mod metrics;
+pub mod priors;
+pub mod protocol;
+pub mod reconstruction;
+mod run;
+mod samples;
+mod similarity;
+mod text;
+
+pub use class_accuracy::Recognised;
+pub use codebooks::{CodebookOf, Codebooks, Subject};
+pub use error::{EvaluateError, Result};
+pub use metrics::{LevelMetrics, Metrics, Rate, TemplateMetrics};
+pub use protocol::Protocol;
+pub use reconstruction::{MAGNIFIED, Reconstructed};
+pub use run::measure;
+pub use samples::SamplesAsSet;
+pub use similarity::{Compared, Similarity};

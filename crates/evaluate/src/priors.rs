@@ -1,0 +1,42 @@
+//! The tokens of every level: their use, and what a prior makes of them.
+
+use std::f64::consts::LN_2;
+use vqkit_models::load;
+use vqkit_recipe::Recipe;
+use vqkit_run::{Context, Run};
+use vqkit_tokens::{LevelUsage, Split, bits, run_tokens};
+
+use crate::{error::Result, metrics::LevelMetrics};
+
+/// The figures of every level, coarse first.
+///
+/// # Errors
+/// When the run has no tokens, or a prior is missing.
+pub fn of_run(run: &Run, recipe: &Recipe, context: &Context) -> Result<Vec<LevelMetrics>> {
+    let tokens = run_tokens::read_tokens(run, Split::HeldOut)?;
+    let usage = LevelUsage::of(&tokens)?;
+    let priors = load::priors(run, recipe, tokens.header.facts(), context)?;
+    let mut levels = Vec::new();
+    for (level, usage) in usage.levels().iter().enumerate() {
+        let bits = match priors.get(level) {
+            None => None,
+            Some(prior) => {
+                let prior = prior.as_ref();
+                Some(bits::bits_per_token(prior, recipe, level, &tokens, tokens.len(), context)?)
+            }
+        };
+        let shape = &tokens.shapes()[level];
+        levels.push(LevelMetrics {
+            positions: shape[1..].iter().product(),
+            codebooks: shape[0],
+            codes: tokens.header.sizes[level][0],
+            usage: usage.usage(),
+            perplexity: usage.perplexity(),
+            unigram_bits_per_token: usage.entropy() / LN_2,
+            prior_nats_per_token: bits.map(|bits| bits * LN_2),
+            prior_bits_per_token: bits,
+            prior_bits_per_dim: bits.map(|bits| bits::bits_per_dim(bits, shape, recipe)),
+        });
+    }
+    Ok(levels)
+}

@@ -1,0 +1,123 @@
+//! How the figures were taken, and what to mind before comparing them.
+
+use serde::Serialize;
+use vqkit_data::{Crop, Dataset, Filter};
+use vqkit_fidelity::{set_metrics, statistics};
+use vqkit_models::perceptual;
+use vqkit_priors::Sampling;
+use vqkit_recipe::{Domain, Recipe, stage_names};
+use vqkit_run::{Call, Context, Run};
+use vqkit_sample::record;
+
+use crate::{error::Result, samples::SamplesAsSet};
+
+/// The name of what is done here; another way of measuring will have another.
+const NAME: &str = "vqkit-held-out-1";
+
+/// How the figures were taken.
+#[derive(Debug, Clone, Serialize)]
+pub struct Protocol {
+    /// `vqkit-held-out-1`: all held-out images, in order, not mirrored; both sides of a comparison in RGB rounded to 8 bits.
+    pub name: &'static str,
+    /// Which part of the data.
+    pub split: &'static str,
+    /// Held-out images, all of which were used.
+    pub held_out_images: usize,
+    /// Fingerprint of the held-out data.
+    pub data: String,
+    /// Width and height of the images.
+    pub image_size: u32,
+    /// Which square is cut out of an image; while measuring always the middle.
+    pub crop: Crop,
+    /// The short side before the square is cut out.
+    pub short_side: u32,
+    /// Filter of the resize, antialiased.
+    pub resize: Filter,
+    /// Values of either side of a comparison.
+    pub value_range: &'static str,
+    /// Arithmetic of tokenizer and priors: `fp32` or `bf16`; networks that judge are fp32, distances fp64.
+    pub precision: String,
+    /// Where it was computed.
+    pub device: String,
+    /// Threads of libtorch within an operation.
+    pub threads: i32,
+    /// Versions of vqkit and libtorch.
+    pub versions: [String; 2],
+    /// Fingerprint of the tokenizer's weights.
+    pub tokenizer: String,
+    /// Fingerprints of the priors' weights, coarse first.
+    pub priors: Vec<String>,
+    /// BLAKE3 of the judge's weights.
+    pub vgg_cifar10: String,
+    /// BLAKE3 of Inception's weights, where they were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inception: Option<String>,
+    /// How samples were drawn, seed included; where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<Sampling>,
+    /// The most features of a set that are kept for neighbours and kernels.
+    pub kept_features: usize,
+}
+
+impl Protocol {
+    /// Of a run as it is measured now.
+    ///
+    /// # Errors
+    /// When the run has no tokenizer, or its samples cannot be read.
+    pub fn of(
+        run: &Run,
+        recipe: &Recipe,
+        data: &Dataset,
+        inception: Option<String>,
+        context: &Context,
+    ) -> Result<Self> {
+        let call = Call::of_process(context, recipe.head.precision, recipe.head.seed);
+        let stages = stage_names::stages(recipe);
+        let priors = stages.iter().filter_map(|stage| Some(run.output(stage)?.fingerprint.clone()));
+        Ok(Self {
+            name: NAME,
+            split: "held_out",
+            held_out_images: data.held_out.len(),
+            data: data.held_out.fingerprint(),
+            image_size: recipe.data.image_size,
+            crop: Crop::Center,
+            short_side: recipe.data.short_side.unwrap_or(recipe.data.image_size),
+            resize: recipe.data.resize,
+            value_range: "8 bits, 0 to 255",
+            precision: call.precision,
+            device: call.device,
+            threads: call.threads,
+            versions: [env!("CARGO_PKG_VERSION").into(), call.libtorch],
+            tokenizer: run.require(Domain::Images.stage())?.fingerprint.clone(),
+            priors: priors.collect(),
+            vgg_cifar10: perceptual::judge_fingerprint(),
+            inception,
+            sampling: record::settings(run)?,
+            kept_features: statistics::KEPT,
+        })
+    }
+}
+
+/// What a reader should know before comparing the figures with others.
+pub fn warnings(held_out: usize, has_reconstruction_fid: bool, samples: Option<&SamplesAsSet>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let few = |what: &str, count: usize| {
+        let many = set_metrics::MANY;
+        format!(
+            "{count} {what} are few for a Fréchet distance, which is too large by a share that falls with their number: \
+                 published figures take {many} to 50000"
+        )
+    };
+    if held_out < set_metrics::MANY && (has_reconstruction_fid || samples.is_some()) {
+        warnings.push(few("held-out images", held_out));
+    }
+    if let Some(samples) = samples.filter(|set| set.samples < set_metrics::MANY) {
+        warnings.push(few("samples", samples.samples));
+    }
+    if has_reconstruction_fid && samples.is_some() {
+        let reason = "reconstruction_fid (rFID) says what the tokenizer loses, fid (gFID) how samples differ from images: they are not \
+                      comparable with each other";
+        warnings.push(reason.into());
+    }
+    warnings
+}

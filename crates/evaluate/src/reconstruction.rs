@@ -1,0 +1,90 @@
+//! What becomes of held-out pictures.
+
+use tch::{Kind, Tensor, no_grad};
+use vqkit_data::Dataset;
+use vqkit_fidelity::{Extractor, ReconstructionError};
+use vqkit_models::{load, perceptual};
+use vqkit_quantizer::Mode;
+use vqkit_recipe::{Domain, Recipe, Shape};
+use vqkit_run::{Context, Picture, Run, batch_tensors};
+use vqkit_sample::{Checked, Checker};
+use vqkit_tokens::{TokensError, loaders};
+
+use crate::{error::Result, similarity::Compared, similarity::Similarity};
+
+/// Pictures shown at most.
+const SHOWN: i64 = 8;
+/// How many times what differs is shown.
+pub const MAGNIFIED: f64 = 4.0;
+
+/// What became of held-out pictures.
+pub struct Reconstructed {
+    /// How far all are from what they should be.
+    pub error: ReconstructionError,
+    /// How alike they are, one by one.
+    pub similarity: Similarity,
+    /// Some of them, above their reconstructions and what these miss.
+    pub picture: Picture,
+    /// What the checker of the built-in shapes found in reconstructions of images.
+    pub checked: Option<Checked>,
+}
+
+/// Looks at all held-out pictures of a domain; `inception` looks too, where it is given.
+///
+/// # Errors
+/// When the tokenizer is not trained, nothing is held out, or a picture cannot be read.
+pub fn of_run(
+    run: &Run,
+    recipe: &Recipe,
+    domain: Domain,
+    data: &Dataset,
+    inception: Option<Extractor>,
+    context: &Context,
+) -> Result<Reconstructed> {
+    let tokenizer = load::tokenizer(run, recipe, domain, context)?;
+    let (kind, shape) = (context.kind(recipe.head.precision), domain.shape(&recipe.data));
+    let total = data.held_out.len();
+    let mut error = ReconstructionError::new(shape, total, context.device)?;
+    if let Some(inception) = inception.filter(|_| shape.channels == 3 && !shape.labels) {
+        error.compare_by(inception, total);
+    }
+    let perceptual = recipe.tokenizer(domain)?.loss.perceptual.as_ref();
+    let mut similarity = Compared::new(shape, perceptual::lpips_at_hand(perceptual, context.device)?);
+    let mut picture = None;
+    let mut checker = Checker::of(recipe).filter(|_| domain == Domain::Images);
+    for batch in loaders::held_out(recipe, data, total, context)? {
+        let batch = batch?;
+        let images = batch_tensors::of_batch(domain, &batch, context)?;
+        let output = no_grad(|| context.autocast(kind, || tokenizer.forward(&images, Mode::Eval)))?;
+        error.add(&output.images, &images)?;
+        similarity.add(&output.images, &images)?;
+        picture.get_or_insert_with(|| with_difference(shape, &images, &output.images));
+        if let Some(checker) = &mut checker {
+            checker.add_batch(&batch_tensors::pictures(shape, &output.images), &batch, data.held_out.class_names())?;
+        }
+    }
+    let picture = picture.ok_or(TokensError::NoValidation)?;
+    let checked = checker.and_then(Checker::finish);
+    Ok(Reconstructed { error, similarity: similarity.finish(), picture, checked })
+}
+
+/// The first pictures of a batch, their reconstructions, and below them what differs: grey where nothing does, four times as far
+/// from it as it is; of label maps white where the label is another.
+fn with_difference(shape: Shape, images: &Tensor, reconstructions: &Tensor) -> Picture {
+    let shown = SHOWN.min(images.size()[0]);
+    let [images, reconstructions] =
+        [images, reconstructions].map(|tensor| tensor.narrow(0, 0, shown).to_kind(Kind::Float));
+    let difference = match shape.labels {
+        false => (reconstructions.clamp(-1.0, 1.0) - &images) * (MAGNIFIED * 0.5),
+        true => {
+            let labels = |tensor: &Tensor| tensor.argmax(1, true);
+            labels(&reconstructions).ne_tensor(&labels(&images)).to_kind(Kind::Float) * 2.0 - 1.0
+        }
+    };
+    let rows = [
+        batch_tensors::pictures(shape, &images),
+        batch_tensors::pictures(shape, &reconstructions),
+        Picture::from_batch(&difference),
+    ];
+    Picture::grid(&rows.concat(), shown as usize)
+}

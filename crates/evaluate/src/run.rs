@@ -1,0 +1,64 @@
+//! Stage `report`: what tokenizer and priors are worth on held-out data.
+
+use std::path::Path;
+
+use vqkit_data::Dataset;
+use vqkit_fidelity::{Extractor, Features};
+use vqkit_metrics::PixelError;
+use vqkit_recipe::{Domain, Recipe};
+use vqkit_run::{Context, Picture, Run};
+use vqkit_sample::record;
+
+use crate::{
+    class_accuracy::Recognised, error::Result, metrics::Metrics, metrics::Rate, metrics::TemplateMetrics, priors,
+    protocol, protocol::Protocol, reconstruction, samples::SamplesAsSet,
+};
+
+/// The figures of a run; originals above their reconstructions, and what these miss.
+///
+/// # Errors
+/// As [`refresh`].
+pub fn measure(
+    run: &Run,
+    recipe: &Recipe,
+    data: &Dataset,
+    inception: Option<&Path>,
+    context: &Context,
+) -> Result<(Metrics, Picture)> {
+    // First, since it needs the priors, and what is missing should not be found out at the end.
+    let levels = priors::of_run(run, recipe, context)?;
+    let load = |path| Extractor::load(Features::Inception, Some(path), context);
+    let inception = inception.map(load).transpose()?;
+    let weights = inception.as_ref().map(|inception| inception.weights().to_owned());
+    let seen = reconstruction::of_run(run, recipe, Domain::Images, data, inception, context)?;
+    let template = match &recipe.template {
+        Some(_) => {
+            let seen = reconstruction::of_run(run, recipe, Domain::Templates, data, None, context)?;
+            Some(TemplateMetrics::of(&seen.error))
+        }
+        None => None,
+    };
+    let mse = seen.error.pixels().map_or(f64::NAN, PixelError::mse);
+    let drawn = record::drawn(run)?;
+    let of_trained_size = recipe.sample.size.is_none_or(|size| size == [recipe.data.image_size; 2]);
+    let pairs = if of_trained_size { seen.error.sets() } else { &[] };
+    let samples_as_set = SamplesAsSet::of(&drawn, pairs, context)?;
+    let reconstruction_fid = seen.error.by(Features::Inception).and_then(|pair| pair.distance());
+    let metrics = Metrics {
+        protocol: Protocol::of(run, recipe, data, weights, context)?,
+        reconstruction_mse: mse,
+        reconstruction_psnr_db: seen.error.fidelity(),
+        reconstruction_fd_vgg_cifar10: seen.error.fd_vgg_cifar10(),
+        reconstruction_similarity: seen.similarity,
+        samples_recognised: Recognised::of(&drawn, context.device)?,
+        reconstructions_checked: seen.checked,
+        samples_checked: record::checked(run)?,
+        template,
+        rate: Rate::of(&levels, f64::from(recipe.data.image_size).powi(2), mse),
+        levels,
+        warnings: protocol::warnings(data.held_out.len(), reconstruction_fid.is_some(), samples_as_set.as_ref()),
+        reconstruction_fid,
+        samples_as_set,
+    };
+    Ok((metrics, seen.picture))
+}

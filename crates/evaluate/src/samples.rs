@@ -1,0 +1,76 @@
+//! How far the pictures that a run drew are, as a set, from held-out images.
+
+use serde::Serialize;
+use tch::Tensor;
+use vqkit_data::{PictureReader, default_workers, read_ahead};
+use vqkit_fidelity::{Figures, Gathered, Pair, set_metrics};
+use vqkit_run::{Context, Picture};
+use vqkit_sample::Drawn;
+
+use crate::error::Result;
+
+/// Pictures looked at at a time.
+const BATCH: usize = 100;
+
+/// Pictures decoded ahead by each thread.
+const AHEAD: usize = 64;
+
+/// Pictures on each side below which no figures are given: the estimates are too large for few pictures, the more the fewer
+/// they are (Chong & Forsyth 2020), and with fewer than the features are wide they say little else.
+const LEAST: usize = 1000;
+
+/// The figures, and the counts without which they say nothing: compare only figures whose counts are the same.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SamplesAsSet {
+    /// Pictures that were drawn.
+    pub samples: usize,
+    /// Held-out images, all there are.
+    pub held_out_images: usize,
+    /// By name; `fid` among them is the gFID.
+    pub figures: Figures,
+}
+
+impl SamplesAsSet {
+    /// Pictures against the held-out images that networks saw; `None` with fewer than 1,000 on either side, or no network.
+    ///
+    /// # Errors
+    /// When a picture cannot be read, or a network cannot take it.
+    pub fn of(pictures: &[Drawn], held_out: &[Pair], context: &Context) -> Result<Option<Self>> {
+        let held_out_images = held_out.first().map_or(0, |pair| pair.images.count());
+        if pictures.len() < LEAST || held_out_images < LEAST {
+            return Ok(None);
+        }
+        let mut gathered: Vec<Gathered> =
+            held_out.iter().map(|pair| Gathered::new(pair.extractor.width(), pictures.len())).collect();
+        for_each_batch(pictures, context, |images| {
+            let images = images.to_device(context.device);
+            Ok(gathered
+                .iter_mut()
+                .zip(held_out)
+                .try_for_each(|(gathered, pair)| gathered.add(&pair.extractor, &images))?)
+        })?;
+        let mut figures = Figures::new();
+        for (fake, pair) in gathered.iter().zip(held_out) {
+            let (real, kind) = (pair.images.finish(None), pair.extractor.kind());
+            figures.extend(set_metrics::between(&real, &fake.finish(None), fake.score(), kind)?);
+        }
+        Ok(Some(Self { samples: pictures.len(), held_out_images, figures }))
+    }
+}
+
+/// Calls `each` with all pictures, `[B, 3, H, W]` in `[-1, 1]`, decoded ahead.
+fn for_each_batch(pictures: &[Drawn], context: &Context, mut each: impl FnMut(Tensor) -> Result<()>) -> Result<()> {
+    let paths: Vec<_> = pictures.iter().map(|drawn| drawn.path.clone()).collect();
+    let reader = PictureReader::default();
+    let read = move |index: usize| Picture::read(&paths[index], &reader);
+    let mut batch = Vec::with_capacity(BATCH);
+    for (index, picture) in read_ahead(pictures.len(), default_workers(), AHEAD, read).enumerate() {
+        context.interrupt.check()?;
+        batch.push(picture?.to_tensor());
+        if batch.len() == BATCH || index + 1 == pictures.len() {
+            each(Tensor::f_cat(&batch, 0)?)?;
+            batch.clear();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! What can be wrong with a comparison of two sets of images.
+
+use std::path::PathBuf;
+
+/// The result of everything in this crate.
+pub type Result<T, E = FidelityError> = std::result::Result<T, E>;
+
+/// Errors of this crate; each message names the file, key or value and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FidelityError {
+    /// A metric came out as NaN or infinite.
+    #[error("`{name}` is not finite: the features of a set are beyond all numbers")]
+    NotFinite {
+        /// The metric.
+        name: String,
+    },
+    /// Reading a set of images stopped before its end.
+    #[error("{}: reading ended early", .0.display())]
+    EndedEarly(PathBuf),
+    /// What was asked for cannot be done.
+    #[error("{0}")]
+    Invalid(#[from] vqkit_recipe::InvalidRequest),
+    /// The recipe is wrong.
+    #[error("{0}")]
+    Recipe(#[from] vqkit_recipe::RecipeError),
+    /// The run folder, or where the work is done.
+    #[error("{0}")]
+    Run(#[from] vqkit_run::RunError),
+    /// A network cannot be built or loaded.
+    #[error("{0}")]
+    Model(#[from] vqkit_models::ModelError),
+    /// Token files, or what becomes tokens.
+    #[error("{0}")]
+    TokenFiles(#[from] vqkit_tokens::TokensError),
+    /// From the data crate.
+    #[error("{0}")]
+    Data(#[from] vqkit_data::DataError),
+    /// From the torch crate.
+    #[error("{0}")]
+    Weights(#[from] vqkit_torch::TorchError),
+    /// From the quantizer crate.
+    #[error("{0}")]
+    Quantize(#[from] vqkit_quantizer::QuantizeError),
+    /// From the tokenizer crate.
+    #[error("{0}")]
+    Tokenizer(#[from] vqkit_vqvae::TokenizerError),
+    /// From the losses crate.
+    #[error("{0}")]
+    Loss(#[from] vqkit_losses::LossError),
+    /// From the metrics crate.
+    #[error("{0}")]
+    Metrics(#[from] vqkit_metrics::MetricsError),
+    /// A grid of tokens that does not fit.
+    #[error("{0}")]
+    Tokens(#[from] vqkit_torch::TokenError),
+    /// libtorch refused.
+    #[error("{0}")]
+    Torch(#[from] vqkit_torch::LibtorchError),
+}
+
+impl From<tch::TchError> for FidelityError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(error.into())
+    }
+}

@@ -1,0 +1,157 @@
+//! Networks by whose features sets of pictures are compared.
+
+use std::{fmt, fs, path::Path, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Tensor};
+use vqkit_losses::FrozenVgg;
+use vqkit_metrics::FidInception;
+use vqkit_models::{download, perceptual};
+use vqkit_recipe::InvalidRequest;
+use vqkit_run::{Context, RunError};
+use vqkit_torch::weights;
+
+use crate::error::Result;
+
+/// The known file with the weights of [`Features::Inception`].
+const INCEPTION: &str = "fid-inception";
+
+/// Which network looks at pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Features {
+    /// InceptionV3 with the weights of FID, 2048 features.
+    Inception,
+    /// The small classifier of CIFAR-10 that comes with vqkit.
+    VggCifar10,
+}
+
+impl Features {
+    /// What figures by these features are called: the plain names belong to Inception alone.
+    pub fn figure(self, name: &str) -> String {
+        match (self, name) {
+            (Self::Inception, "frechet_distance") => "fid".into(),
+            (Self::Inception, name) => name.into(),
+            (Self::VggCifar10, "frechet_distance") => "fd_vgg_cifar10".into(),
+            (Self::VggCifar10, name) => format!("{name}_vgg_cifar10"),
+        }
+    }
+}
+
+impl FromStr for Features {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "inception" => Ok(Self::Inception),
+            "vgg-cifar10" => Ok(Self::VggCifar10),
+            _ => Err("there are inception and vgg-cifar10".into()),
+        }
+    }
+}
+
+impl fmt::Display for Features {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        out.write_str(match self {
+            Self::Inception => "inception",
+            Self::VggCifar10 => "vgg-cifar10",
+        })
+    }
+}
+
+/// A network whose features tell how far sets of pictures are apart.
+#[derive(Debug)]
+pub struct Extractor {
+    network: Network,
+    weights: String,
+}
+
+#[derive(Debug)]
+enum Network {
+    Inception(FidInception),
+    Judge(FrozenVgg),
+}
+
+impl Extractor {
+    /// The network of this kind; the weights of Inception from `weights`, else fetched by name.
+    ///
+    /// # Errors
+    /// [`InvalidRequest`] where weights are given to a network that comes with its own, or are not there; when they cannot
+    /// be had, or are not those of such a network.
+    pub fn load(features: Features, weights: Option<&Path>, context: &Context) -> Result<Self> {
+        let device = context.device;
+        match (features, weights) {
+            (Features::Inception, Some(path)) if !path.exists() => {
+                Err(InvalidRequest::option("weights", format!("there are no weights at {}", path.display())).into())
+            }
+            (Features::Inception, Some(path)) => Self::inception(path, device),
+            (Features::Inception, None) => {
+                Self::inception(&download::fetch(download::find(INCEPTION)?, &context.observer)?, device)
+            }
+            (Features::VggCifar10, Some(path)) => {
+                let reason = format!(
+                    "vgg-cifar10 comes with its own weights; leave out {}, or compare by inception",
+                    path.display()
+                );
+                Err(InvalidRequest::option("weights", reason).into())
+            }
+            (Features::VggCifar10, None) => Self::embedded(device),
+        }
+    }
+
+    /// The network that comes with vqkit, `vgg-cifar10`.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn embedded(device: Device) -> Result<Self> {
+        let network = Network::Judge(perceptual::judge(device)?);
+        Ok(Self { network, weights: perceptual::judge_fingerprint() })
+    }
+
+    fn inception(path: &Path, device: Device) -> Result<Self> {
+        let network = FidInception::from_tensors(&weights::read_any(path)?, device)
+            .map_err(|error| RunError::artifact(path, error.to_string()))?;
+        let bytes = fs::read(path).map_err(|source| RunError::io("read", path, source))?;
+        Ok(Self { network: Network::Inception(network), weights: blake3::hash(&bytes).to_hex().to_string() })
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> Features {
+        match self.network {
+            Network::Inception(_) => Features::Inception,
+            Network::Judge(_) => Features::VggCifar10,
+        }
+    }
+
+    /// BLAKE3 of the weights' file.
+    pub fn weights(&self) -> &str {
+        &self.weights
+    }
+
+    /// Width of the features.
+    pub fn width(&self) -> i64 {
+        match &self.network {
+            Network::Inception(_) => FidInception::WIDTH,
+            Network::Judge(judge) => judge.width(),
+        }
+    }
+
+    /// `[B, 3, H, W]` in `[-1, 1]` to `[B, width]`, f32.
+    ///
+    /// # Errors
+    /// When the network cannot take such pictures.
+    pub fn features(&self, images: &Tensor) -> Result<Tensor> {
+        match &self.network {
+            Network::Inception(network) => Ok(network.features(images)?),
+            Network::Judge(judge) => Ok(judge.pooled(images)?),
+        }
+    }
+
+    /// The probabilities of the network's classes, of features `[B, width]`; `None` where its weights have no classifier.
+    pub fn probabilities(&self, features: &Tensor) -> Option<Tensor> {
+        match &self.network {
+            Network::Inception(network) => network.probabilities(features),
+            Network::Judge(judge) => Some(judge.classify(features).softmax(-1, tch::Kind::Float)),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! A folder or archive of pictures, batch by batch.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
+use vqkit_data::{DataConfig, DataError, Encoding, SourceConfig, View, default_workers, read_ahead};
+
+use crate::{error::FidelityError, error::Result, protocol::Protocol, protocol::Shown, protocol::Values};
+
+/// Pictures decoded ahead by each thread: they are whole, and so many more than the bound on decoding allows for.
+const AHEAD: usize = 2;
+
+/// A folder of pictures, or tar archives.
+#[derive(Debug)]
+pub struct PictureSet {
+    path: PathBuf,
+    view: View,
+}
+
+/// What a set of pictures is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// How many pictures were used: all.
+    pub pictures: usize,
+    /// BLAKE3 over all files, in the order of their names.
+    pub fingerprint: String,
+    /// How the files hold their pixels.
+    pub encodings: BTreeSet<Encoding>,
+}
+
+/// One decoded picture.
+struct Read {
+    shown: Shown,
+    hash: blake3::Hash,
+    encoding: Encoding,
+}
+
+impl PictureSet {
+    /// Opens a folder or archives; decodes nothing.
+    ///
+    /// # Errors
+    /// When there is nothing of the kind.
+    pub fn open(path: &Path) -> Result<Self> {
+        let view = DataConfig::new(1, SourceConfig::at_path(path)?).open()?.train;
+        Ok(Self { path: path.to_owned(), view })
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many pictures there are.
+    pub fn len(&self) -> usize {
+        self.view.len()
+    }
+
+    /// BLAKE3 over names and sizes: what tells sets apart without reading them.
+    pub fn listing(&self) -> String {
+        self.view.fingerprint()
+    }
+
+    /// What the set is, by reading every file and decoding none.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn origin(&self) -> Result<Origin> {
+        let view = self.view.clone();
+        let read = move |index: usize| {
+            let bytes = encoded(&view, index)?;
+            Ok((blake3::hash(&bytes), Encoding::of(&bytes)))
+        };
+        let files: Vec<(blake3::Hash, Encoding)> =
+            read_ahead(self.len(), default_workers(), AHEAD, read).collect::<Result<_, DataError>>()?;
+        Ok(self.origin_of(files))
+    }
+
+    fn origin_of(&self, files: Vec<(blake3::Hash, Encoding)>) -> Origin {
+        let mut hasher = blake3::Hasher::new();
+        files.iter().for_each(|(hash, _)| {
+            hasher.update(hash.as_bytes());
+        });
+        Origin {
+            path: self.path.clone(),
+            pictures: self.len(),
+            fingerprint: hasher.finalize().to_hex().to_string(),
+            encodings: files.into_iter().map(|(_, encoding)| encoding).collect(),
+        }
+    }
+
+    /// Calls `each` with batches `[B, 3, H, W]` of at most `size` pictures as large as each other, decoded ahead, in the order of
+    /// the set; and says what the set is.
+    ///
+    /// # Errors
+    /// When a picture cannot be read; those of `each`.
+    pub fn for_each_batch(
+        &self,
+        protocol: Protocol,
+        size: usize,
+        mut each: impl FnMut(&Tensor) -> Result<()>,
+    ) -> Result<Origin> {
+        let view = self.view.clone();
+        let read = move |index: usize| {
+            let bytes = encoded(&view, index)?;
+            let picture = view.reader().decode_as_libjpeg(&bytes, view.key(index).unwrap_or_default())?;
+            let (hash, encoding) = (blake3::hash(&bytes), Encoding::of(&bytes));
+            Ok::<_, DataError>(Read { shown: protocol.show(&picture)?, hash, encoding })
+        };
+        let (mut batch, mut files): (Vec<Shown>, _) = (Vec::new(), Vec::with_capacity(self.len()));
+        for read in read_ahead(self.len(), default_workers(), AHEAD, read) {
+            let Read { shown, hash, encoding } = read?;
+            files.push((hash, encoding));
+            if batch.len() == size || batch.last().is_some_and(|last| last.size != shown.size) {
+                each(&tensor(&batch))?;
+                batch.clear();
+            }
+            batch.push(shown);
+        }
+        if files.len() != self.len() {
+            return Err(FidelityError::EndedEarly(self.path.clone()));
+        }
+        each(&tensor(&batch))?;
+        Ok(self.origin_of(files))
+    }
+
+    /// Whether every picture has the name of one of the other set.
+    pub fn is_named_after(&self, other: &Self) -> bool {
+        let stems = |set: &Self| -> BTreeSet<String> {
+            let keys = (0..set.len()).filter_map(|index| set.view.key(index));
+            keys.map(|key| key.rsplit_once('.').map_or(key, |(stem, _)| stem).to_owned()).collect()
+        };
+        stems(self).is_subset(&stems(other))
+    }
+}
+
+fn encoded(view: &View, index: usize) -> Result<Vec<u8>, DataError> {
+    Ok(view.encoded(index)?.unwrap_or_default())
+}
+
+/// Pictures of one size as `[B, 3, H, W]` in the network's range.
+fn tensor(batch: &[Shown]) -> Tensor {
+    let [height, width] = batch.first().map_or([0; 2], |shown| shown.size.map(i64::from));
+    let (mut bytes, mut numbers) = (Vec::new(), Vec::new());
+    for shown in batch {
+        match &shown.values {
+            Values::Bytes(values) => bytes.extend_from_slice(values),
+            Values::Numbers(values) => numbers.extend_from_slice(values),
+        }
+    }
+    match numbers.is_empty() {
+        false => Tensor::from_slice(&numbers).view([-1, 3, height, width]),
+        true => {
+            let pixels = Tensor::from_slice(&bytes).view([-1, height, width, 3]).permute([0, 3, 1, 2]);
+            pixels.to_kind(Kind::Float) / 127.5 - 1.0
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! How far apart two sets of images are, and how codebooks are used.
+#![doc = include_str!("../README.md")]
+
+pub mod cache;
+pub mod codebook;
+pub mod compare;
+mod error;
+mod extractor;
+mod image_set;
+mod protocol;
+mod reconstruction;
+pub mod set_metrics;
+mod side;
+pub mod statistics;
+pub mod warnings;
+
+pub use codebook::usage::{Counted, Place};
+pub use compare::{Request, SetMetrics, SetsProtocol};
+pub use error::{FidelityError, Result};
+pub use extractor::{Extractor, Features};
+pub use image_set::{Origin, PictureSet};
+pub use protocol::{Protocol, Shown, Values};
+pub use reconstruction::{Pair, ReconstructionError};
+pub use set_metrics::Figures;
+pub use side::Side;
+pub use statistics::{Gathered, Header, Spread, Statistics};

@@ -1,0 +1,77 @@
+//! What can be wrong when a network is built, loaded or fetched.
+
+use std::path::PathBuf;
+
+/// The result of everything in this crate.
+pub type Result<T, E = ModelError> = std::result::Result<T, E>;
+
+/// Errors of this crate; each message names the file, key or value and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// Weights that are known by name and cannot be had.
+    #[error("cannot fetch {name}: {reason}; fetch {url} (SHA-256 {sha256}) by other means and put it at {}", path.display())]
+    Fetch {
+        /// The name.
+        name: String,
+        /// What failed.
+        reason: String,
+        /// Where the file is published.
+        url: String,
+        /// Its checksum.
+        sha256: String,
+        /// Where it belongs.
+        path: PathBuf,
+    },
+    /// A file that is not the one published.
+    #[error("{}: SHA-256 {found} was found, {wanted} is published: {remedy}", path.display())]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// The checksum published.
+        wanted: String,
+        /// The checksum found.
+        found: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// What was asked for cannot be done.
+    #[error("{0}")]
+    Invalid(#[from] vqkit_recipe::InvalidRequest),
+    /// The recipe is wrong.
+    #[error("{0}")]
+    Recipe(#[from] vqkit_recipe::RecipeError),
+    /// The run folder, or where the work is done.
+    #[error("{0}")]
+    Run(#[from] vqkit_run::RunError),
+    /// From the data crate.
+    #[error("{0}")]
+    Data(#[from] vqkit_data::DataError),
+    /// From the torch crate.
+    #[error("{0}")]
+    Weights(#[from] vqkit_torch::TorchError),
+    /// From the quantizer crate.
+    #[error("{0}")]
+    Quantize(#[from] vqkit_quantizer::QuantizeError),
+    /// From the tokenizer crate.
+    #[error("{0}")]
+    Tokenizer(#[from] vqkit_vqvae::TokenizerError),
+    /// From the losses crate.
+    #[error("{0}")]
+    Loss(#[from] vqkit_losses::LossError),
+    /// From the priors crate.
+    #[error("{0}")]
+    Prior(#[from] vqkit_priors::PriorError),
+    /// A grid of tokens that does not fit.
+    #[error("{0}")]
+    Tokens(#[from] vqkit_torch::TokenError),
+    /// libtorch refused.
+    #[error("{0}")]
+    Torch(#[from] vqkit_torch::LibtorchError),
+}
+
+impl From<tch::TchError> for ModelError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(error.into())
+    }
+}

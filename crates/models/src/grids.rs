@@ -1,0 +1,20 @@
+//! Tokens of images.
+
+use tch::{Kind, Tensor, no_grad};
+use vqkit_quantizer::Mode;
+use vqkit_run::Context;
+use vqkit_torch::{Tokens, attempt};
+use vqkit_vqvae::Tokenizer;
+
+use crate::{error::ModelError, error::Result};
+
+/// The tokens of images `[B, C, H, W]`, level by level, coarse first; outside of any graph, and the tokenizer stays as it is.
+///
+/// # Errors
+/// When the tokenizer cannot take the images.
+pub fn grids(tokenizer: &Tokenizer, images: &Tensor, kind: Kind, context: &Context) -> Result<Tokens> {
+    let levels = attempt(format!("the tokens of images of shape {:?}", images.size()), || {
+        Ok::<_, ModelError>(no_grad(|| context.autocast(kind, || tokenizer.encode(images, Mode::Eval)))?)
+    })?;
+    Ok(levels.into_iter().map(|level| level.grid).collect())
+}

@@ -1,0 +1,91 @@
+//! `tokenizer.from`: a run that uses the trained tokenizer of another, and keeps a copy of it.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use vqkit_recipe::{Domain, InvalidRequest, Recipe, Shape, TakenTokenizer, Tokenizer};
+use vqkit_run::{Context, Output, Run, RunError, checkpoint_weights};
+
+use crate::{error::ModelError, error::Result};
+
+/// What `origin.json` says of a tokenizer that was copied.
+#[derive(Debug, Serialize)]
+struct Origin<'t> {
+    /// The run, as the recipe named it.
+    from: &'t Path,
+    /// The checkpoint inside that run.
+    checkpoint: &'t str,
+    /// Fingerprint of its weights.
+    fingerprint: &'t str,
+}
+
+/// Puts into a recipe what the runs at its `tokenizer.from` and `template.from` say of their tokenizers; other recipes stay as they
+/// are. `resumed`: the run that goes on, which has its copies and needs the others no more.
+///
+/// # Errors
+/// [`InvalidRequest`] where such a run is not there, has no trained tokenizer, or one for other pictures.
+pub fn resolve(mut recipe: Recipe, resumed: Option<&Path>) -> Result<Recipe> {
+    if let Some(from) = recipe.tokenizer_from.take() {
+        recipe.tokenizer = Some(find_section(&recipe, Domain::Images, from, resumed)?);
+    }
+    if let Some(from) = recipe.template_from.take() {
+        recipe.template = Some(find_section(&recipe, Domain::Templates, from, resumed)?);
+    }
+    Ok(recipe)
+}
+
+/// What the run `from` says of its tokenizer of a domain.
+fn find_section(recipe: &Recipe, domain: Domain, from: PathBuf, resumed: Option<&Path>) -> Result<Tokenizer> {
+    if let Some(run) = resumed {
+        let own = Run::open(run)?.recipe()?.tokenizer(domain)?.clone();
+        if own.taken.as_ref().is_some_and(|taken| taken.from == from) {
+            return Ok(own);
+        }
+    }
+    let usage = |reason: String| ModelError::from(InvalidRequest::key(format!("{}.from", domain.stage()), reason));
+    let shown = from.display();
+    if !from.exists() {
+        return Err(usage(format!("there is no {shown}; give a run with a trained tokenizer")));
+    }
+    let run = Run::open(&from).map_err(|error| usage(error.to_string()))?;
+    let output = run.require(domain.stage()).map_err(|error| usage(error.to_string()))?;
+    let theirs = run.recipe().map_err(|error| usage(error.to_string()))?;
+    let pictures = |recipe: &Recipe| {
+        let Shape { size, channels, .. } = domain.shape(&recipe.data);
+        format!("pictures of {size} x {size} pixels and {channels} channels")
+    };
+    if pictures(&theirs) != pictures(recipe) {
+        let (theirs, ours) = (pictures(&theirs), pictures(recipe));
+        return Err(usage(format!("the tokenizer of {shown} takes {theirs}, this recipe gives {ours}")));
+    }
+    let taken = TakenTokenizer { from: from.clone(), fingerprint: output.fingerprint.clone() };
+    let tokenizer = theirs.tokenizer(domain).map_err(|error| usage(format!("{shown}: {error}")))?.clone();
+    Ok(Tokenizer { taken: Some(taken), ..tokenizer })
+}
+
+/// Copies the tokenizer that the recipe takes into the run.
+///
+/// # Errors
+/// When the other run is gone, or trained further since the recipe was resolved; when a file cannot be written.
+pub fn copy(run: &mut Run, domain: Domain, taken: &TakenTokenizer, context: &Context) -> Result<Output> {
+    let stage = domain.stage();
+    run.begin(stage)?;
+    let (checkpoint, inside) = find(taken, stage)?;
+    let origin = Origin { from: &taken.from, checkpoint: &inside, fingerprint: &taken.fingerprint };
+    let fingerprint = checkpoint_weights::fingerprint(&checkpoint)?;
+    if fingerprint != taken.fingerprint {
+        let reason =
+            "its weights are not those that the recipe's `from` found: the run was trained anew since; use a new --run";
+        return Err(RunError::artifact(&checkpoint, reason).into());
+    }
+    let copied = checkpoint_weights::copy_for_use(&checkpoint, &run.make_folder(stage)?, &origin)?;
+    context.note(stage, format_args!("inherited from {}", taken.from.display()));
+    Ok(Output { path: run.relative(&copied), fingerprint })
+}
+
+/// The other run's checkpoint: where it is, and its path inside that run.
+fn find(taken: &TakenTokenizer, stage: &str) -> Result<(PathBuf, String)> {
+    let run = Run::open(&taken.from)?;
+    let inside = run.require(stage)?.path.clone();
+    Ok((taken.from.join(&inside), inside))
+}

@@ -1,0 +1,18 @@
+//! From a recipe or a run to networks.
+#![doc = include_str!("../README.md")]
+
+pub mod build;
+pub mod classifier;
+pub mod download;
+mod error;
+pub mod grids;
+pub mod inherit;
+pub mod load;
+pub mod perceptual;
+mod prior_spec;
+
+pub use download::Cache;
+
+pub use download::KnownFile;
+pub use error::{ModelError, Result};
+pub use prior_spec::{Facts, Tokenizers};

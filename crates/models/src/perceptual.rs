@@ -1,0 +1,159 @@
+//! Networks that judge pictures: those that come with vqkit, a run's own, and LPIPS.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use safetensors::SafeTensors;
+use tch::{Device, Tensor, nn::VarStore};
+use vqkit_losses::{FrozenVgg, Lpips, Perceptual, lpips_state};
+use vqkit_recipe::{InvalidRequest, LpipsConfig, PerceptualConfig, Shape, VggConfig, stage_names};
+use vqkit_run::{Context, Run, RunError};
+use vqkit_torch::weights;
+
+use crate::{download, error::ModelError, error::Result};
+
+/// What recipes call the perceptual network that comes with vqkit.
+const SHIPPED: &str = "cifar10";
+
+/// The known files of which LPIPS is made.
+const LPIPS_FILES: [&str; 2] = ["vgg16", "lpips-vgg"];
+
+/// The perceptual network of small recipes: `configs/features-cifar10.toml`.
+const FEATURES_CIFAR10: &[u8] = include_bytes!("../../../assets/features-cifar10.safetensors");
+
+/// The judge, which no loss uses: `configs/judge-cifar10.toml`.
+const JUDGE_CIFAR10: &[u8] = include_bytes!("../../../assets/judge-cifar10.safetensors");
+
+/// Whether the network that a recipe asks for takes its images; one that is not trained yet, or lies in a file, says so later.
+///
+/// # Errors
+/// [`InvalidRequest`] where the images are too small.
+pub fn check(config: &PerceptualConfig, shape: Shape) -> Result<()> {
+    let least = match config {
+        PerceptualConfig::Lpips(_) => Lpips::LEAST_SIZE,
+        PerceptualConfig::Vgg(config) if config.weights == SHIPPED => shipped(Device::Cpu)?.least_size(),
+        PerceptualConfig::Vgg(_) => 1,
+    };
+    match i64::from(shape.size) < least {
+        false => Ok(()),
+        true => Err(InvalidRequest::key(
+            format!("{}.loss.perceptual", shape.domain.stage()),
+            format!("needs pictures of at least {least} pixels, {}", shape.size_in_words()),
+        )
+        .into()),
+    }
+}
+
+/// The network that a recipe asks for; `None`, with a warning, where its weights cannot be had and it may do without.
+///
+/// # Errors
+/// When the weights cannot be had, or are not those of such a network.
+pub fn load(config: &PerceptualConfig, run: &Run, context: &Context) -> Result<Option<Box<dyn Perceptual>>> {
+    match config {
+        PerceptualConfig::Vgg(config) => Ok(Some(Box::new(vgg(config, run, context.device)?))),
+        PerceptualConfig::Lpips(config) => match lpips(config, context) {
+            Ok(network) => Ok(Some(Box::new(network))),
+            Err(error @ ModelError::Fetch { .. }) if config.optional => {
+                context.warn(format_args!("training goes on without the perceptual loss: {error}"));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// The judge of `fd_vgg_cifar10`.
+///
+/// # Errors
+/// When libtorch refuses.
+pub fn judge(device: Device) -> Result<FrozenVgg> {
+    embedded("judge-cifar10.safetensors", JUDGE_CIFAR10, device)
+}
+
+/// Whether the judge looks at pictures of this shape: those in colour that reach its last stage.
+///
+/// # Errors
+/// When libtorch refuses.
+pub fn judge_takes(shape: Shape, device: Device) -> Result<bool> {
+    let judge = judge(device)?;
+    let in_colour = !shape.labels && judge.in_channels() == shape.channels as i64;
+    Ok(in_colour && i64::from(shape.size) >= judge.least_size())
+}
+
+/// LPIPS with the weights that a recipe's loss names, else with those that were fetched before; `None` where they are not there.
+///
+/// # Errors
+/// When weights are there and are not those of LPIPS.
+pub fn lpips_at_hand(config: Option<&PerceptualConfig>, device: Device) -> Result<Option<Lpips>> {
+    let files = match config {
+        Some(PerceptualConfig::Lpips(config)) if !config.weights.is_empty() => config.weights.clone(),
+        _ => {
+            let cache = download::Cache::user()?;
+            LPIPS_FILES.iter().map(|name| Ok(cache.path(download::find(name)?))).collect::<Result<_>>()?
+        }
+    };
+    match files.iter().all(|file| file.is_file()) {
+        true => lpips_of(&files, device).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// BLAKE3 of the judge's weights.
+pub fn judge_fingerprint() -> String {
+    blake3::hash(JUDGE_CIFAR10).to_hex().to_string()
+}
+
+/// The classes that the judge knows, in the order of its logits.
+///
+/// # Errors
+/// When its header cannot be read.
+pub fn judged_classes() -> Result<Vec<String>> {
+    let refuse = |reason: String| RunError::artifact(Path::new("judge-cifar10.safetensors"), reason);
+    let (_, header) = SafeTensors::read_metadata(JUDGE_CIFAR10).map_err(|error| refuse(error.to_string()))?;
+    let classes = header.metadata().as_ref().and_then(|metadata| metadata.get("classes"));
+    let classes = classes.ok_or_else(|| refuse("says nothing of its classes".into()))?;
+    Ok(classes.split(',').map(str::to_owned).collect())
+}
+
+fn vgg(config: &VggConfig, run: &Run, device: Device) -> Result<FrozenVgg> {
+    match config.weights.as_str() {
+        SHIPPED => shipped(device),
+        "run" => {
+            let output = run.require(stage_names::FEATURES)?;
+            Ok(FrozenVgg::from_tensors(&weights::read(&run.path().join(&output.path))?, device)?)
+        }
+        path => Ok(FrozenVgg::from_tensors(&weights::read(Path::new(path))?, device)?),
+    }
+}
+
+fn shipped(device: Device) -> Result<FrozenVgg> {
+    embedded("features-cifar10.safetensors", FEATURES_CIFAR10, device)
+}
+
+fn embedded(name: &str, bytes: &[u8], device: Device) -> Result<FrozenVgg> {
+    Ok(FrozenVgg::from_tensors(&weights::parse(Path::new(name), bytes)?, device)?)
+}
+
+fn lpips(config: &LpipsConfig, context: &Context) -> Result<Lpips> {
+    let files: Vec<PathBuf> = match config.weights.is_empty() {
+        true => {
+            let fetched = LPIPS_FILES.map(|name| download::fetch(download::find(name)?, &context.observer));
+            fetched.into_iter().collect::<Result<_>>()?
+        }
+        false => config.weights.clone(),
+    };
+    lpips_of(&files, context.device)
+}
+
+fn lpips_of(files: &[PathBuf], device: Device) -> Result<Lpips> {
+    let mut state: BTreeMap<String, Tensor> = BTreeMap::new();
+    for file in files {
+        state.extend(weights::read_any(file)?);
+    }
+    let mut vs = VarStore::new(device);
+    let network = Lpips::new(&vs.root());
+    weights::assign(&lpips_state(state)?, &mut vs)?;
+    Ok(network)
+}

@@ -1,0 +1,96 @@
+//! What the priors of a recipe are built for.
+
+use vqkit_priors::{GridSpec, PriorSpec};
+use vqkit_recipe::{Domain, Recipe};
+use vqkit_run::Context;
+use vqkit_vqvae::Tokenizer;
+
+use crate::{build, error::ModelError, error::Result};
+
+/// What the data says of conditions, beside the recipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// Number of classes.
+    pub classes: u32,
+    /// Number of ids that captions are made of.
+    pub text_vocabulary: i64,
+}
+
+/// The tokenizers of a recipe; only their shapes count here.
+#[derive(Debug)]
+pub struct Tokenizers {
+    /// That of the images.
+    pub images: Tokenizer,
+    /// That of the templates, where there are templates.
+    pub templates: Option<Tokenizer>,
+}
+
+impl Facts {
+    /// As far as a recipe says them itself, and what it does not say.
+    pub fn of_recipe(recipe: &Recipe) -> (Self, Vec<&'static str>) {
+        let mut unsaid = Vec::new();
+        let named = || recipe.data.class_names.as_ref().map(|names| names.len() as u32);
+        let classes = recipe.condition.num_classes.or_else(named);
+        if recipe.condition.class && classes.is_none() {
+            unsaid.push(
+                "the recipe does not say how many classes there are, and the data was not asked: counted with 1; give \
+                 condition.num_classes",
+            );
+        }
+        let text = recipe.condition.text.as_ref();
+        if text.is_some() {
+            unsaid.push("the ids of captions are counted as condition.text.vocabulary; the data may give fewer");
+        }
+        let text_vocabulary = text.map_or(1, |text| text.vocabulary as i64 + 2);
+        (Self { classes: classes.unwrap_or(1), text_vocabulary }, unsaid)
+    }
+}
+
+impl Tokenizers {
+    /// Builds them with random weights.
+    ///
+    /// # Errors
+    /// When one cannot be built for what it sees.
+    pub fn build(recipe: &Recipe, context: &Context) -> Result<Self> {
+        let templates = recipe.domains().contains(&Domain::Templates);
+        let build = |domain| Ok::<_, ModelError>(build::build(recipe, domain, context)?.1);
+        Ok(Self { images: build(Domain::Images)?, templates: templates.then(|| build(Domain::Templates)).transpose()? })
+    }
+
+    /// What the prior of a level is built for: its own grid, and as its condition the class, the text, the embedding, the grids of
+    /// the template, coordinates, and the coarser grids, in this order.
+    ///
+    /// # Errors
+    /// When the pictures' size does not fit a tokenizer.
+    pub fn prior_spec(&self, recipe: &Recipe, level: usize, facts: Facts) -> Result<PriorSpec> {
+        let condition = &recipe.condition;
+        let grids = grids(&self.images, recipe.data.image_size)?;
+        let GridSpec { sizes, grid } = grids[level].clone();
+        let mut spec = PriorSpec::new(sizes, grid);
+        if condition.class {
+            spec = spec.with_classes(facts.classes.into());
+        }
+        if let Some(text) = &condition.text {
+            spec = spec.with_text(text.length as i64, facts.text_vocabulary);
+        }
+        if let Some(embedding) = &condition.embedding {
+            spec = spec.with_embedding(embedding.length, embedding.dim);
+        }
+        let templates = self.templates.as_ref().map(|tokenizer| grids_of(tokenizer, Domain::Templates, recipe));
+        let coordinates = condition.coordinates.map(|levels| GridSpec { sizes: vec![levels], grid: grids[0].grid });
+        let coarser = grids.into_iter().take(level);
+        let all = templates.transpose()?.into_iter().flatten().chain(coordinates).chain(coarser);
+        Ok(all.fold(spec, PriorSpec::with_condition_grid))
+    }
+}
+
+fn grids_of(tokenizer: &Tokenizer, domain: Domain, recipe: &Recipe) -> Result<Vec<GridSpec>> {
+    grids(tokenizer, domain.shape(&recipe.data).size)
+}
+
+/// The grid of every level, coarse first.
+fn grids(tokenizer: &Tokenizer, size: u32) -> Result<Vec<GridSpec>> {
+    let shapes = tokenizer.grid_shapes(size.into())?;
+    let of_level = |(shape, sizes): (Vec<i64>, Vec<i64>)| GridSpec { sizes, grid: [shape[0], shape[1]] };
+    Ok(shapes.into_iter().zip(tokenizer.sizes()).map(of_level).collect())
+}

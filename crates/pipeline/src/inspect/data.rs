@@ -1,0 +1,181 @@
+//! `vqkit inspect IMAGES`: what a folder or archive of images holds, and whether it can be read.
+
+use std::{collections::BTreeMap, fmt, path::Path};
+
+use serde::Serialize;
+use vqkit_data::{
+    BadFile, DataConfig, Encoding, OnBad, Pixels, Sample, SourceConfig, View, default_workers, read_ahead,
+};
+use vqkit_run::Interrupt;
+
+use crate::error::Result;
+
+/// Images that are decoded at most, evenly over all.
+const LOOKED_AT: usize = 500;
+
+/// What a data source holds.
+#[derive(Debug, Serialize)]
+pub struct DataPlan {
+    /// Images.
+    pub images: usize,
+    /// How many classes there are; 0 where there are no labels.
+    pub num_classes: u32,
+    /// Their names, where they have names.
+    pub classes: Vec<String>,
+    /// Whether any image has a caption.
+    pub has_captions: bool,
+    /// BLAKE3 over names, sizes and labels.
+    pub fingerprint: String,
+    /// How many images were decoded for what follows, evenly over all.
+    pub looked_at: usize,
+    /// Images of every class among them.
+    pub of_class: BTreeMap<String, usize>,
+    /// Images in every format among them.
+    pub of_encoding: BTreeMap<String, usize>,
+    /// Grey images among them.
+    pub gray: usize,
+    /// The smallest, the middle and the largest width and height among them, by their area.
+    pub sizes: Vec<[u32; 2]>,
+    /// Mean of their values, 0 to 255.
+    pub mean: f64,
+    /// Those that cannot be read, and items that were passed over when the source was opened.
+    pub bad: Vec<Bad>,
+}
+
+/// An item that cannot be used.
+#[derive(Debug, Serialize)]
+pub struct Bad {
+    /// Its name.
+    pub name: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl From<&BadFile> for Bad {
+    fn from(bad: &BadFile) -> Self {
+        Self { name: bad.key.clone(), reason: bad.reason.clone() }
+    }
+}
+
+impl DataPlan {
+    /// Lists a folder of images or tar archives, and decodes some.
+    ///
+    /// # Errors
+    /// When there is nothing of the kind, or the user leaves.
+    pub fn read(path: &Path, interrupt: &Interrupt) -> Result<Self> {
+        let config =
+            DataConfig { on_bad: OnBad::Skip, max_bad: 0.999, ..DataConfig::new(1, SourceConfig::at_path(path)?) };
+        let view = config.open()?.train;
+        let mut plan = Self {
+            images: view.len(),
+            num_classes: view.num_classes(),
+            classes: view.class_names().to_vec(),
+            has_captions: view.has_captions(),
+            fingerprint: view.fingerprint(),
+            looked_at: 0,
+            of_class: BTreeMap::new(),
+            of_encoding: BTreeMap::new(),
+            gray: 0,
+            sizes: Vec::new(),
+            mean: 0.0,
+            bad: view.rejected().iter().map(Bad::from).collect(),
+        };
+        plan.look(&view, interrupt)?;
+        Ok(plan)
+    }
+
+    fn look(&mut self, view: &View, interrupt: &Interrupt) -> Result<()> {
+        let (total, count) = (view.len(), view.len().min(LOOKED_AT));
+        let source = view.clone();
+        let read = move |index: usize| {
+            let place = index * total / count.max(1);
+            let encoding = source.encoded(place).ok().flatten().map(|bytes| Encoding::of(&bytes));
+            source.hold(place).map(|sample| Looks::of(&sample, encoding))
+        };
+        let mut sizes = Vec::new();
+        for looks in read_ahead(count, default_workers(), 16, read) {
+            interrupt.check()?;
+            match looks {
+                Ok(looks) => {
+                    sizes.push(looks.size);
+                    self.add(looks, view.class_names());
+                }
+                Err(error) => self.bad.push(Bad { name: String::new(), reason: error.to_string() }),
+            }
+        }
+        sizes.sort_by_key(|[width, height]| u64::from(*width) * u64::from(*height));
+        let places = [0, sizes.len() / 2, sizes.len().saturating_sub(1)];
+        self.sizes = places.into_iter().filter_map(|place| sizes.get(place).copied()).collect();
+        self.looked_at = sizes.len();
+        self.mean /= sizes.len().max(1) as f64;
+        Ok(())
+    }
+
+    fn add(&mut self, looks: Looks, classes: &[String]) {
+        if let Some(class) = looks.class {
+            let name = classes.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
+            *self.of_class.entry(name).or_default() += 1;
+        }
+        let encoding = looks.encoding.map_or_else(|| "made, not read".into(), |encoding| encoding.to_string());
+        *self.of_encoding.entry(encoding).or_default() += 1;
+        self.gray += usize::from(looks.is_gray);
+        self.mean += looks.mean;
+    }
+}
+
+/// What is counted of an image, which itself is gone.
+struct Looks {
+    size: [u32; 2],
+    class: Option<u32>,
+    encoding: Option<Encoding>,
+    is_gray: bool,
+    /// Of its values.
+    mean: f64,
+}
+
+impl Looks {
+    fn of(sample: &Sample, encoding: Option<Encoding>) -> Self {
+        let values = sample.image.to_rgb8();
+        Self {
+            size: [sample.image.width(), sample.image.height()],
+            class: sample.class,
+            encoding,
+            is_gray: !matches!(sample.image.pixels(), Pixels::Rgb8(_)),
+            mean: values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64,
+        }
+    }
+}
+
+impl fmt::Display for DataPlan {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        let captions = if self.has_captions { "with captions" } else { "without captions" };
+        writeln!(
+            out,
+            "{} images, {} classes, {captions}, fingerprint {}",
+            self.images, self.num_classes, self.fingerprint
+        )?;
+        let counts = |of: &BTreeMap<String, usize>| {
+            of.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+        };
+        writeln!(out, "of {} decoded:", self.looked_at)?;
+        if let [smallest, middle, largest] = self.sizes[..] {
+            let [smallest, middle, largest] =
+                [smallest, middle, largest].map(|[width, height]| format!("{width}x{height}"));
+            writeln!(out, "    sizes {smallest} to {largest}, the middle one {middle}")?;
+        }
+        writeln!(
+            out,
+            "    formats: {}; {} in grey; mean value {:.1}",
+            counts(&self.of_encoding),
+            self.gray,
+            self.mean
+        )?;
+        if !self.of_class.is_empty() {
+            writeln!(out, "    of each class: {}", counts(&self.of_class))?;
+        }
+        writeln!(out, "{} items cannot be used", self.bad.len())?;
+        let named =
+            |bad: &Bad| if bad.name.is_empty() { bad.reason.clone() } else { format!("{}: {}", bad.name, bad.reason) };
+        self.bad.iter().take(20).try_for_each(|bad| writeln!(out, "    {}", named(bad)))
+    }
+}

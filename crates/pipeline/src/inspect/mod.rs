@@ -1,0 +1,235 @@
+//! `vqkit inspect`: what a run, a checkpoint or a token file holds, and what a recipe would build.
+
+mod data;
+mod prior;
+mod recipe;
+
+use std::{f64::consts::LN_2, fmt, path::Path};
+
+use serde::Serialize;
+use vqkit_evaluate::{Codebooks, Subject};
+use vqkit_models::Tokenizers;
+use vqkit_quantizer::Usage;
+use vqkit_recipe::{Domain, InvalidRequest, Recipe, stage_names};
+use vqkit_run::{Context, Run, RunError, StageRecord, is_interruption};
+use vqkit_tokens::{LevelUsage, Split, TokenHeader, TokenSet, split};
+use vqkit_torch::weights;
+
+use crate::{error::PipelineError, error::Result};
+
+pub use self::{
+    data::{Bad, DataPlan},
+    prior::{Bytes, PriorPlan},
+    recipe::{RecipePlan, TokenizerPlan},
+};
+
+/// What was found at a path.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Found {
+    /// A run folder.
+    Run {
+        /// Name of its recipe.
+        name: String,
+        /// Version of vqkit that began it.
+        version: String,
+        /// Where it was computed.
+        device: String,
+        /// Its stages, in order.
+        stages: Vec<StageRecord>,
+        /// Its tokenizers, trained or not: of the images, and of the templates.
+        tokenizers: Vec<TokenizerPlan>,
+        /// Its trained priors.
+        priors: Vec<PriorPlan>,
+        /// The codebooks of its tokenizer, once that is trained.
+        #[serde(flatten)]
+        codebooks: Option<Codebooks>,
+    },
+    /// A recipe.
+    Recipe(RecipePlan),
+    /// A folder or archive of images.
+    Data(DataPlan),
+    /// A checkpoint folder or a weights file.
+    Weights {
+        /// Every tensor: name, kind and shape.
+        tensors: Vec<(String, String, Vec<i64>)>,
+        /// Numbers in all of them.
+        numbers: usize,
+        /// The codebooks, where it is a tokenizer's checkpoint inside its run.
+        #[serde(flatten)]
+        codebooks: Option<Codebooks>,
+    },
+    /// A token file.
+    Tokens {
+        /// What it says of itself.
+        header: TokenHeader,
+        /// Images.
+        images: usize,
+        /// Shape of every level's grid, `[Q, *S]`.
+        grids: Vec<Vec<i64>>,
+        /// Share of codes in use, level by level.
+        usage: Vec<f64>,
+        /// Perplexity of the codes, level by level.
+        perplexity: Vec<f64>,
+        /// Bits of an image's tokens: all codes alike, and each as rare as it is.
+        bits_per_image: [f64; 2],
+    },
+}
+
+/// Looks at a path, and writes pictures of its codebooks into the new folder `out`, if told so.
+///
+/// # Errors
+/// When it is none of a run, a checkpoint, a weights file, a token file and a recipe; when pictures are wanted where there is no
+/// trained tokenizer.
+pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Found> {
+    if Run::find(path)? {
+        return inspect_run(path, out, context);
+    }
+    let model = path.join("model.safetensors");
+    if model.is_file() {
+        let subject = Subject::of_checkpoint(path, context)?;
+        return inspect_weights(&model, look(subject, out, || Err(no_codebook(path)))?);
+    }
+    if !path.exists() {
+        return Err(InvalidRequest::option("path", format!("there is nothing at {}", path.display())).into());
+    }
+    if out.is_some() {
+        return Err(no_codebook(path));
+    }
+    if path.is_dir() {
+        return DataPlan::read(path, &context.interrupt).map(Found::Data).map_err(|error| match error {
+            error if is_interruption(&error) => error,
+            error => {
+                let reason =
+                    format!("neither a run (no run.json) nor a checkpoint (no model.safetensors) nor images: {error}");
+                RunError::artifact(path, reason).into()
+            }
+        });
+    }
+    if path.extension().is_some_and(|extension| extension == "tar") {
+        return DataPlan::read(path, &context.interrupt).map(Found::Data);
+    }
+    if path.extension().is_some_and(|extension| extension == "toml") {
+        return RecipePlan::read(path, context).map(Found::Recipe);
+    }
+    match weights::metadata(path)?.contains_key("vqkit") {
+        true => inspect_tokens(path),
+        false => inspect_weights(path, None),
+    }
+}
+
+/// The codebooks of `subject`, and their pictures in `out`; `missing` says what is wrong where pictures are wanted of none.
+fn look(
+    subject: Option<Subject>,
+    out: Option<&Path>,
+    missing: impl FnOnce() -> Result<()>,
+) -> Result<Option<Codebooks>> {
+    match (subject, out) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => missing().map(|()| None),
+        (Some(subject), out) => {
+            out.map_or(Ok(()), |out| subject.draw(out))?;
+            Ok(subject.codebooks().map(Some)?)
+        }
+    }
+}
+
+fn no_codebook(path: &Path) -> PipelineError {
+    let path = path.display();
+    InvalidRequest::option("out", format!("{path} shows no codebook to draw; name a run with a trained tokenizer, or a checkpoint in its folder tokenizer/"
+    )).into()
+}
+
+fn inspect_run(path: &Path, out: Option<&Path>, context: &Context) -> Result<Found> {
+    let run = Run::open(path)?;
+    let codebooks =
+        look(Subject::of_run(&run, context)?, out, || Ok(run.require(Domain::Images.stage()).map(drop)?))?;
+    let record = run.record().clone();
+    let recipe = run.recipe()?;
+    let priors = trained_priors(&run, &recipe, context)?;
+    let plan = |domain: Domain| TokenizerPlan::of(&recipe, domain, context);
+    let tokenizers = recipe.domains().into_iter().map(plan).collect::<Result<_>>()?;
+    let (name, version, device) = (recipe.head.name, record.version, record.call.device);
+    Ok(Found::Run { name, version, device, stages: record.stages, tokenizers, priors, codebooks })
+}
+
+fn trained_priors(run: &Run, recipe: &Recipe, context: &Context) -> Result<Vec<PriorPlan>> {
+    let stages = stage_names::stages(recipe).into_iter().enumerate();
+    let trained: Vec<usize> = stages.filter(|(_, stage)| run.output(stage).is_some()).map(|(level, _)| level).collect();
+    let files = split::files_of(&run.folder(stage_names::TOKENS), Split::Train);
+    let (Some(file), false) = (files.first(), trained.is_empty()) else { return Ok(Vec::new()) };
+    let facts = TokenHeader::read(file)?.facts();
+    let tokenizers = Tokenizers::build(recipe, context)?;
+    trained.into_iter().map(|level| prior::of_level(recipe, &tokenizers, level, facts)).collect()
+}
+
+fn inspect_weights(path: &Path, codebooks: Option<Codebooks>) -> Result<Found> {
+    let tensors = weights::read(path)?;
+    let numbers = tensors.values().map(tch::Tensor::numel).sum();
+    let describe = |(name, value): (String, tch::Tensor)| (name, format!("{:?}", value.kind()), value.size());
+    Ok(Found::Weights { tensors: tensors.into_iter().map(describe).collect(), numbers, codebooks })
+}
+
+fn inspect_tokens(path: &Path) -> Result<Found> {
+    let tokens = TokenSet::open(&[path])?;
+    let usage = LevelUsage::of(&tokens)?;
+    let tokens_of = |level: usize| tokens.shapes()[level].iter().product::<i64>() as f64;
+    let fixed = |(level, sizes): (usize, &Vec<i64>)| {
+        let bits: f64 = sizes.iter().map(|size| (*size as f64).log2()).sum();
+        tokens_of(level) / sizes.len() as f64 * bits
+    };
+    let unigram = |(level, usage): (usize, &Usage)| usage.entropy() / LN_2 * tokens_of(level);
+    let bits_per_image =
+        [tokens.header.sizes.iter().enumerate().map(fixed).sum(), usage.levels().iter().enumerate().map(unigram).sum()];
+    Ok(Found::Tokens {
+        bits_per_image,
+        images: tokens.len(),
+        grids: tokens.shapes().to_vec(),
+        usage: usage.levels().iter().map(|level| level.usage()).collect(),
+        perplexity: usage.levels().iter().map(|level| level.perplexity()).collect(),
+        header: tokens.header,
+    })
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Run { name, version, device, stages, tokenizers, priors, codebooks } => {
+                writeln!(out, "run `{name}`, vqkit {version}, on {device}")?;
+                for stage in stages {
+                    let done = stage.done.as_ref().map_or("begun", |output| output.path.as_str());
+                    writeln!(out, "  {:<16} {done}", stage.name)?;
+                }
+                tokenizers.iter().try_for_each(|tokenizer| write!(out, "tokenizer: {tokenizer}"))?;
+                priors.iter().try_for_each(|prior| prior.fmt(out))?;
+                codebooks.as_ref().map_or(Ok(()), |codebooks| codebooks.fmt(out))
+            }
+            Self::Weights { tensors, numbers, codebooks } => {
+                for (name, kind, shape) in tensors {
+                    writeln!(out, "{name:<48} {kind:<8} {shape:?}")?;
+                }
+                writeln!(out, "{} tensors, {numbers} numbers", tensors.len())?;
+                codebooks.as_ref().map_or(Ok(()), |codebooks| codebooks.fmt(out))
+            }
+            Self::Recipe(plan) => plan.fmt(out),
+            Self::Data(plan) => plan.fmt(out),
+            Self::Tokens { header, images, grids, usage, perplexity, bits_per_image } => {
+                writeln!(out, "{images} images, {} classes, tokenizer {}", header.classes.len(), header.tokenizer)?;
+                for (level, grid) in grids.iter().enumerate() {
+                    let (codes, usage) = (&header.sizes[level], usage[level] * 100.0);
+                    let perplexity = perplexity[level];
+                    writeln!(
+                        out,
+                        "  level {level}: grid {grid:?}, codes {codes:?}, {usage:.1} % in use, perplexity {perplexity:.1}"
+                    )?;
+                }
+                let [fixed, unigram] = bits_per_image;
+                writeln!(out, "  {fixed:.0} bits an image, {unigram:.0} with each code as rare as it is")?;
+                for sizes in &header.condition_sizes {
+                    writeln!(out, "  conditioned on a grid of codes {sizes:?}")?;
+                }
+                header.text_vocabulary.map_or(Ok(()), |ids| writeln!(out, "  conditioned on captions of {ids} ids"))
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! `vqkit inspect RECIPE.toml`: what a recipe would build. No prior is built for it, and no data is read.
+
+use std::{fmt, path::Path};
+
+use serde::Serialize;
+use vqkit_models::{Facts, Tokenizers, build, inherit};
+use vqkit_recipe::{Domain, Recipe};
+use vqkit_run::Context;
+
+use crate::{error::Result, inspect::prior, inspect::prior::PriorPlan, inspect::prior::count, stages};
+
+/// What a recipe would build.
+#[derive(Debug, Serialize)]
+pub struct RecipePlan {
+    /// The name in the recipe.
+    pub name: String,
+    /// Its stages, in order.
+    pub stages: Vec<String>,
+    /// Its tokenizer, if it has one.
+    pub tokenizer: Option<TokenizerPlan>,
+    /// That of its templates, if it has one.
+    pub template: Option<TokenizerPlan>,
+    /// Its priors, coarse first.
+    pub priors: Vec<PriorPlan>,
+    /// What the figures take for granted.
+    pub notes: Vec<String>,
+}
+
+/// The tokenizer.
+#[derive(Debug, Serialize)]
+pub struct TokenizerPlan {
+    /// The `type` of its network.
+    pub network: &'static str,
+    /// Trainable numbers, the discriminator's not among them.
+    pub parameters: i64,
+    /// Height and width of every level's grid, coarse first.
+    pub grids: Vec<Vec<i64>>,
+    /// Codes of every codebook, level by level.
+    pub sizes: Vec<Vec<i64>>,
+    /// Bits of an image's tokens, all codes alike.
+    pub bits_per_image: f64,
+    /// Of the same, over the pixels.
+    pub bits_per_pixel: f64,
+    /// Bits of the image's values at 8 bits each, over those of its tokens.
+    pub compression: f64,
+}
+
+impl RecipePlan {
+    /// Reads a recipe and works out what it would build.
+    ///
+    /// # Errors
+    /// When the recipe is wrong, or cannot be built.
+    pub fn read(path: &Path, context: &Context) -> Result<Self> {
+        let recipe = inherit::resolve(Recipe::read(path, &[])?, None)?;
+        stages::check(&recipe, None, context)?;
+        let stages = stages::Stage::of(&recipe).iter().map(|stage| stage.name(&recipe)).collect();
+        let mut plan = Self {
+            name: recipe.head.name.clone(),
+            stages,
+            tokenizer: None,
+            template: None,
+            priors: Vec::new(),
+            notes: Vec::new(),
+        };
+        let domains = recipe.domains();
+        let of =
+            |domain: Domain| domains.contains(&domain).then(|| TokenizerPlan::of(&recipe, domain, context)).transpose();
+        (plan.tokenizer, plan.template) = (of(Domain::Images)?, of(Domain::Templates)?);
+        if plan.tokenizer.is_none() || recipe.priors.is_empty() {
+            return Ok(plan);
+        }
+        let tokenizers = Tokenizers::build(&recipe, context)?;
+        let (facts, unsaid) = Facts::of_recipe(&recipe);
+        for level in 0..recipe.priors.len() {
+            plan.priors.push(prior::of_level(&recipe, &tokenizers, level, facts)?);
+        }
+        plan.notes = unsaid.into_iter().map(str::to_owned).collect();
+        Ok(plan)
+    }
+}
+
+impl TokenizerPlan {
+    /// The tokenizer of a domain, with weights that mean nothing.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub fn of(recipe: &Recipe, domain: Domain, context: &Context) -> Result<Self> {
+        let (vs, tokenizer) = build::build(recipe, domain, context)?;
+        let shape = domain.shape(&recipe.data);
+        let (grids, sizes) = (tokenizer.grid_shapes(shape.size.into())?, tokenizer.sizes());
+        let bits_of = |(grid, sizes): (&Vec<i64>, &Vec<i64>)| {
+            grid.iter().product::<i64>() as f64 * sizes.iter().map(|size| (*size as f64).log2()).sum::<f64>()
+        };
+        let bits_per_image: f64 = grids.iter().zip(&sizes).map(bits_of).sum();
+        let pixels = f64::from(shape.size).powi(2);
+        Ok(Self {
+            bits_per_pixel: bits_per_image / pixels,
+            compression: pixels * 8.0 * shape.values() as f64 / bits_per_image,
+            bits_per_image,
+            network: recipe.tokenizer(domain)?.network.type_name(),
+            parameters: vs.trainable_variables().iter().map(|variable| variable.numel() as i64).sum(),
+            grids,
+            sizes,
+        })
+    }
+}
+
+impl fmt::Display for RecipePlan {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        writeln!(out, "recipe `{}`: {}", self.name, self.stages.join(", "))?;
+        for (name, plan) in [("tokenizer", &self.tokenizer), ("template", &self.template)] {
+            plan.as_ref().map_or(Ok(()), |plan| write!(out, "{name}: {plan}"))?;
+        }
+        self.priors.iter().try_for_each(|prior| prior.fmt(out))?;
+        self.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))
+    }
+}
+
+impl fmt::Display for TokenizerPlan {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        let Self { network, parameters, grids, sizes, bits_per_image, bits_per_pixel, compression } = self;
+        writeln!(out, "{network}, {} parameters", count(*parameters))?;
+        for (level, (grid, sizes)) in grids.iter().zip(sizes).enumerate() {
+            writeln!(out, "    level {level}: grid {grid:?}, codes {sizes:?}")?;
+        }
+        writeln!(
+            out,
+            "    {bits_per_image:.0} bits an image, {bits_per_pixel:.4} per pixel: 1 to {compression:.1} of its 8-bit values"
+        )
+    }
+}

@@ -1,0 +1,259 @@
+//! `[tokenizer.loss]` and `[template.loss]`: what a tokenizer is trained for, beside the quantizer's own terms.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use vqkit_config::{ConfigError, Section};
+use vqkit_losses::{AdversarialConfig, LossError, Reconstruction};
+
+use crate::{modality::Shape, train::OptimizerKind, train::Train};
+
+/// `[tokenizer.loss]`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Loss {
+    /// The pixel term.
+    pub pixels: Pixels,
+    /// The perceptual term, if any.
+    pub perceptual: Option<PerceptualConfig>,
+    /// The discriminator, if any.
+    pub adversarial: Option<Adversarial>,
+}
+
+/// The keys of `[tokenizer.loss]` itself.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pixels {
+    /// The pixel term: of label maps `cross-entropy`, of all else `l2` (the default) or `l1`.
+    pub reconstruction: Reconstruction,
+    /// Its weight. Default 1.
+    pub reconstruction_weight: f64,
+}
+
+impl Default for Pixels {
+    fn default() -> Self {
+        Self { reconstruction: Reconstruction::default(), reconstruction_weight: 1.0 }
+    }
+}
+
+impl Pixels {
+    fn of(shape: Shape) -> Self {
+        let reconstruction = if shape.labels { Reconstruction::CrossEntropy } else { Reconstruction::default() };
+        Self { reconstruction, ..Self::default() }
+    }
+
+    fn from_section(section: &mut Section, shape: Shape) -> Result<Self, ConfigError> {
+        let default = Self::of(shape);
+        let reconstruction = section.take_value("reconstruction")?.unwrap_or(default.reconstruction);
+        if (reconstruction == Reconstruction::CrossEntropy) != shape.labels {
+            let reason = "cross-entropy is the loss of label maps, and theirs alone; pictures have l2 and l1";
+            return Err(section.error_at("reconstruction", reason));
+        }
+        Ok(Self { reconstruction, ..section.read()? })
+    }
+}
+
+vqkit_config::tagged! {
+    /// `[tokenizer.loss.perceptual]`: the network whose features are compared.
+    pub enum PerceptualConfig {
+        /// A small classifier of our own.
+        "vgg" => Vgg(VggConfig),
+        /// LPIPS on VGG16.
+        "lpips" => Lpips(LpipsConfig),
+    }
+}
+
+/// `type = "vgg"`: a small classifier, as the stage `features` trains it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VggConfig {
+    /// Weight of the term. Default 1.
+    #[serde(default = "one")]
+    pub weight: f64,
+    /// `"cifar10"` for the network that comes with vqkit, `"run"` for that of this run's `[features]`, else a file. Default
+    /// `"cifar10"`.
+    #[serde(default = "VggConfig::default_weights")]
+    pub weights: String,
+}
+
+/// `type = "lpips"`: LPIPS v0.1 on VGG16.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LpipsConfig {
+    /// Weight of the term. Default 1.
+    #[serde(default = "one")]
+    pub weight: f64,
+    /// Files of weights, which together hold trunk and heads: lpips' own state, or torchvision's VGG16 and lpips' heads; as
+    /// safetensors or PyTorch's own. Default none: both are fetched, once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<PathBuf>,
+    /// Whether training goes on without the term where the weights are not there and cannot be fetched; every start, also
+    /// with `--resume`, tries anew. Default false.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl VggConfig {
+    fn default_weights() -> String {
+        "cifar10".into()
+    }
+}
+
+impl PerceptualConfig {
+    /// Weight of the term.
+    pub fn weight(&self) -> f64 {
+        match self {
+            Self::Vgg(VggConfig { weight, .. }) | Self::Lpips(LpipsConfig { weight, .. }) => *weight,
+        }
+    }
+
+    /// Files that hold its weights.
+    pub(super) fn files(&self) -> Vec<&Path> {
+        match self {
+            Self::Vgg(VggConfig { weights, .. }) if weights == "cifar10" || weights == "run" => Vec::new(),
+            Self::Vgg(VggConfig { weights, .. }) => vec![Path::new(weights)],
+            Self::Lpips(LpipsConfig { weights, .. }) => weights.iter().map(PathBuf::as_path).collect(),
+        }
+    }
+
+    /// Whether there is such a network, and it takes these images; else the key and what is wrong with it.
+    fn check(&self, shape: Shape, trains_features: bool) -> Result<(), (&'static str, String)> {
+        let weights = match self {
+            Self::Vgg(VggConfig { weights, .. }) => Some(weights.as_str()),
+            Self::Lpips(_) => None,
+        };
+        match weights {
+            Some("run") if !trains_features => {
+                Err(("weights", "\"run\" is the network of [features], and there is none".into()))
+            }
+            Some("cifar10") if shape.channels != 3 => {
+                let found = shape.channels_in_words();
+                Err(("type", format!("the network takes pictures of 3 channels, {found}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `[tokenizer.loss.adversarial]` with `[tokenizer.loss.adversarial.train]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Adversarial {
+    /// The discriminator and the rules of the game.
+    pub game: AdversarialConfig,
+    /// How the discriminator is trained.
+    pub train: OpponentTrain,
+}
+
+/// How a discriminator is trained, where it differs from the tokenizer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpponentTrain {
+    /// What moves the weights. Default AdamW.
+    pub optimizer: OptimizerKind,
+    /// Learning rate, before the schedule's factor. Default: the tokenizer's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learning_rate: Option<f64>,
+    /// AdamW's decay rates of the two moments. Default `[0.5, 0.9]`, as taming's.
+    pub betas: (f64, f64),
+}
+
+impl Default for OpponentTrain {
+    fn default() -> Self {
+        Self { optimizer: OptimizerKind::default(), learning_rate: None, betas: (0.5, 0.9) }
+    }
+}
+
+impl OpponentTrain {
+    /// The discriminator's training beside a tokenizer's.
+    pub fn beside(&self, tokenizer: &Train) -> Train {
+        Train {
+            optimizer: self.optimizer,
+            learning_rate: self.learning_rate.unwrap_or(tokenizer.learning_rate),
+            betas: self.betas,
+            weight_decay: 0.0,
+            ..tokenizer.clone()
+        }
+    }
+}
+
+impl Loss {
+    /// The loss of a section that is not there.
+    pub(super) fn of(shape: Shape) -> Self {
+        Self { pixels: Pixels::of(shape), ..Self::default() }
+    }
+
+    /// `shape`: of what the tokenizer sees; `trains_features`: whether the recipe has `[features]`.
+    pub(super) fn from_section(mut section: Section, shape: Shape, trains_features: bool) -> Result<Self, ConfigError> {
+        let perceptual_section = section.take("perceptual")?;
+        let adversarial = section.take("adversarial")?;
+        let adversarial = adversarial.map(|section| Adversarial::from_section(section, shape)).transpose()?;
+        let pixels = Pixels::from_section(&mut section, shape)?;
+        check_weight(&section, "reconstruction_weight", pixels.reconstruction_weight)?;
+        let perceptual: Option<PerceptualConfig> = perceptual_section.as_ref().map(Section::read).transpose()?;
+        if let (Some(perceptual), Some(section)) = (&perceptual, &perceptual_section) {
+            check_weight(section, "weight", perceptual.weight())?;
+            perceptual.check(shape, trains_features).map_err(|(key, reason)| section.error_at(key, &reason))?;
+        }
+        match shape.labels && (perceptual.is_some() || adversarial.is_some()) {
+            true => {
+                Err(section
+                    .error("label maps are trained by cross entropy alone; leave out perceptual and adversarial"))
+            }
+            false => Ok(Self { pixels, perceptual, adversarial }),
+        }
+    }
+
+    pub(super) fn to_table(&self) -> Result<toml::Table, toml::ser::Error> {
+        let mut table = toml::Table::try_from(self.pixels)?;
+        if let Some(perceptual) = &self.perceptual {
+            table.insert("perceptual".into(), toml::Value::try_from(perceptual)?);
+        }
+        if let Some(Adversarial { game, train }) = &self.adversarial {
+            let mut adversarial = toml::Table::try_from(game)?;
+            adversarial.insert("train".into(), toml::Value::try_from(train)?);
+            table.insert("adversarial".into(), adversarial.into());
+        }
+        Ok(table)
+    }
+}
+
+impl Adversarial {
+    fn from_section(mut section: Section, shape: Shape) -> Result<Self, ConfigError> {
+        let train_section = section.take("train")?;
+        let game: AdversarialConfig = section.read()?;
+        let refuse = |error: LossError, below: &str| match &error {
+            LossError::Config { field, reason } => section.error_at(&format!("{below}{field}"), reason),
+            _ => section.error(&error.to_string()),
+        };
+        game.discriminator.validate().map_err(|error| refuse(error, "discriminator."))?;
+        game.validate().map_err(|error| refuse(error, ""))?;
+        let (n_layers, least) = (game.discriminator.n_layers, game.discriminator.least_size());
+        if i64::from(shape.size) < least {
+            let found = shape.size_in_words();
+            let reason = format!("{n_layers} needs pictures of at least {least} pixels, {found}");
+            return Err(section.error_at("discriminator.n_layers", &reason));
+        }
+        let train: OpponentTrain =
+            train_section.as_ref().map_or_else(|| Ok(OpponentTrain::default()), Section::read)?;
+        let share = |value: f64| (0.0..1.0).contains(&value);
+        if let Some(section) = &train_section {
+            if let Some(rate) = train.learning_rate.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {
+                return Err(section.error_at("learning_rate", &format!("must be a positive number, found {rate}")));
+            }
+            if !share(train.betas.0) || !share(train.betas.1) {
+                return Err(section.error_at("betas", &format!("must be in [0, 1), found {:?}", train.betas)));
+            }
+        }
+        Ok(Self { game, train })
+    }
+}
+
+fn check_weight(section: &Section, key: &str, weight: f64) -> Result<(), ConfigError> {
+    match weight.is_finite() && weight >= 0.0 {
+        true => Ok(()),
+        false => Err(section.error_at(key, &format!("must be 0 or more, found {weight}"))),
+    }
+}

@@ -1,0 +1,75 @@
+//! The two things that a recipe may have tokenizers of: its images, and the templates that they are conditioned on.
+
+use vqkit_data::{DataConfig, TemplateKind};
+
+/// What a tokenizer sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Domain {
+    /// The images: `[tokenizer]`.
+    Images,
+    /// The templates: `[template]`.
+    Templates,
+}
+
+/// What a tokenizer sees, in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Whose it is.
+    pub domain: Domain,
+    /// Width and height in pixels.
+    pub size: u32,
+    /// Channels; of label maps, the labels.
+    pub channels: usize,
+    /// Whether these are label maps, seen one-hot.
+    pub labels: bool,
+}
+
+impl Domain {
+    /// Its section in a recipe, which is also its stage and folder in a run.
+    pub fn stage(self) -> &'static str {
+        match self {
+            Self::Images => "tokenizer",
+            Self::Templates => "template",
+        }
+    }
+
+    /// In numbers; templates that the data does not have are as images.
+    pub fn shape(self, data: &DataConfig) -> Shape {
+        match (self, data.template_kind()) {
+            (Self::Templates, Some(kind)) => {
+                let (channels, labels) = match &kind {
+                    TemplateKind::Labels(map) => (map.count as usize, true),
+                    kind => (kind.channels(), false),
+                };
+                Shape { domain: self, size: data.template_size(), channels, labels }
+            }
+            _ => {
+                let (size, channels) = (data.image_size, data.color.channels());
+                Shape { domain: self, size, channels, labels: false }
+            }
+        }
+    }
+}
+
+impl Shape {
+    /// The size as a message says it, by the key that it comes from.
+    pub fn size_in_words(self) -> String {
+        match self.domain {
+            Domain::Images => format!("data.image_size is {}", self.size),
+            Domain::Templates => format!("the templates of condition.template have {}", self.size),
+        }
+    }
+
+    /// The channels as a message says them, by the key that they come from.
+    pub fn channels_in_words(self) -> String {
+        match self.domain {
+            Domain::Images => format!("those of data.color have {}", self.channels),
+            Domain::Templates => format!("the templates of condition.template have {}", self.channels),
+        }
+    }
+
+    /// Values of a pixel as files hold them: a label map has one.
+    pub fn values(self) -> usize {
+        if self.labels { 1 } else { self.channels }
+    }
+}

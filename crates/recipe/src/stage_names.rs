@@ -1,0 +1,27 @@
+//! The names of the stages, which are also their folders inside a run.
+
+use crate::recipe::Recipe;
+
+/// Trains a classifier for its features.
+pub const FEATURES: &str = "features";
+
+/// Encodes every image.
+pub const TOKENS: &str = "tokens";
+
+/// Draws images.
+pub const SAMPLES: &str = "samples";
+
+/// Measures, and writes the report.
+pub const REPORT: &str = "report";
+
+/// The stage of every level's prior, coarse first: `prior/0` where there is one, `prior/0-top` and `prior/1-bottom`
+/// where there are two.
+pub fn stages(recipe: &Recipe) -> Vec<String> {
+    let name = |level: usize| match (recipe.priors.len(), level) {
+        (1, _) => "prior/0".to_owned(),
+        (_, 0) => "prior/0-top".to_owned(),
+        (count, level) if level + 1 == count => format!("prior/{level}-bottom"),
+        (_, level) => format!("prior/{level}"),
+    };
+    (0..recipe.priors.len()).map(name).collect()
+}

@@ -1,0 +1,108 @@
+//! `[tokenizer]` and `[template]`: network, quantizer, losses and training.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use vqkit_config::{ConfigError, Section};
+use vqkit_quantizer::{QuantizeError, QuantizerConfig};
+use vqkit_vqvae::{TokenizerConfig, TokenizerError};
+
+use crate::{loss::Loss, modality::Shape, pretrained::TakenTokenizer, train::Train};
+
+/// `[tokenizer]` with `[tokenizer.quantizer]`, `[tokenizer.loss]`, `[tokenizer.train]` and perhaps `[tokenizer.finetune]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tokenizer {
+    /// The network.
+    pub network: TokenizerConfig,
+    /// What turns its latents into indices.
+    pub quantizer: QuantizerConfig,
+    /// What it is trained for.
+    pub loss: Loss,
+    /// How it is trained.
+    pub train: Train,
+    /// Whose weights it begins with; random ones where there is none.
+    pub finetune: Option<Finetune>,
+    /// Whose it is; none where the run trains its own. All else is then what that run's recipe says.
+    pub taken: Option<TakenTokenizer>,
+}
+
+/// `[tokenizer.finetune]`: training goes on from the weights of another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finetune {
+    /// A run, a checkpoint of one, or a file of weights with the field's names (safetensors or PyTorch's own).
+    pub from: PathBuf,
+    /// What is trained. Default `"all"`.
+    #[serde(default)]
+    pub train: FinetunedPart,
+    /// The discriminator to begin with. Default `"fresh"`.
+    #[serde(default)]
+    pub discriminator: FreshOrRestored,
+}
+
+/// What fine-tuning trains.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FinetunedPart {
+    /// Everything.
+    #[default]
+    All,
+    /// The decoder; the tokens of an image stay what they are.
+    Decoder,
+}
+
+/// Where the weights of a discriminator come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FreshOrRestored {
+    /// They are random.
+    #[default]
+    Fresh,
+    /// They come with the tokenizer's.
+    Restored,
+}
+
+impl Tokenizer {
+    /// `shape`: of what it sees; `trains_features`: whether the recipe has `[features]`.
+    pub(super) fn from_section(mut section: Section, shape: Shape, trains_features: bool) -> Result<Self, ConfigError> {
+        let quantizer_section = section.require("quantizer")?;
+        let taken = section.take("taken")?.as_ref().map(Section::read::<TakenTokenizer>).transpose()?;
+        // The network of another run's [features] was there when that run needed it.
+        let has_features = trains_features || taken.is_some();
+        let loss = section.take("loss")?.map(|loss| Loss::from_section(loss, shape, has_features));
+        let loss = loss.transpose()?.unwrap_or_else(|| Loss::of(shape));
+        let train = Train::from_section(&section.require("train")?)?;
+        let finetune_section = section.take("finetune")?;
+        let finetune: Option<Finetune> = finetune_section.as_ref().map(Section::read).transpose()?;
+        let network: TokenizerConfig = section.read()?;
+        let quantizer: QuantizerConfig = quantizer_section.read()?;
+        network.validate().map_err(|error| match &error {
+            TokenizerError::Config { field, reason } => section.error_at(field, reason),
+            _ => section.error(&error.to_string()),
+        })?;
+        quantizer.validate().map_err(|error| match &error {
+            QuantizeError::Config { field, reason } => quantizer_section.error_at(field, reason),
+            _ => quantizer_section.error(&error.to_string()),
+        })?;
+        if let (Some(Finetune { discriminator: FreshOrRestored::Restored, .. }), Some(section), None) =
+            (&finetune, &finetune_section, &loss.adversarial)
+        {
+            return Err(section.error_at("discriminator", "there is none without [tokenizer.loss.adversarial]"));
+        }
+        Ok(Self { network, quantizer, loss, train, finetune, taken })
+    }
+
+    pub(super) fn to_table(&self) -> Result<toml::Table, toml::ser::Error> {
+        let mut table = toml::Table::try_from(&self.network)?;
+        table.insert("quantizer".into(), toml::Value::try_from(&self.quantizer)?);
+        table.insert("loss".into(), self.loss.to_table()?.into());
+        table.insert("train".into(), toml::Value::try_from(&self.train)?);
+        if let Some(finetune) = &self.finetune {
+            table.insert("finetune".into(), toml::Value::try_from(finetune)?);
+        }
+        if let Some(taken) = &self.taken {
+            table.insert("taken".into(), toml::Value::try_from(taken)?);
+        }
+        Ok(table)
+    }
+}

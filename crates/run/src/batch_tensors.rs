@@ -1,0 +1,48 @@
+//! Batches as tensors: what encoders take, and what of it people look at.
+
+use tch::{Kind, Tensor};
+use vqkit_data::{Batch, TemplateKind};
+use vqkit_recipe::{Domain, InvalidRequest, Shape};
+
+use crate::{device::Context, error::Result, image_grid::Picture};
+
+/// What the encoder of a modality takes of a batch.
+///
+/// # Shapes
+/// `[B, C, H, W]` in `[-1, 1]`; label maps one-hot.
+///
+/// # Errors
+/// When the batch has no templates, or the device refuses.
+pub fn of_batch(domain: Domain, batch: &Batch, context: &Context) -> Result<Tensor> {
+    match (domain, &batch.templates) {
+        (Domain::Images, _) => context.pixels(&batch.images, batch.shape),
+        (Domain::Templates, Some(templates)) => {
+            Ok(encoder_input(context.pixels(&templates.values, templates.shape)?, &templates.kind))
+        }
+        (Domain::Templates, None) => Err(InvalidRequest::key("condition.template", "the data has no templates").into()),
+    }
+}
+
+/// Pictures for people of what an encoder takes or a decoder gives.
+///
+/// # Shapes
+/// `[B, C, H, W]` in `[-1, 1]`; of label maps one-hot or logits.
+pub fn pictures(shape: Shape, values: &Tensor) -> Vec<Picture> {
+    match shape.labels {
+        false => Picture::from_batch(values),
+        true => Picture::from_labels(&values.argmax(1, false)),
+    }
+}
+
+/// Templates as they stand in a batch, `[B, C', H, W]`, as an encoder takes them: label maps one-hot.
+pub fn encoder_input(values: Tensor, kind: &TemplateKind) -> Tensor {
+    match kind {
+        TemplateKind::Labels(map) => values
+            .squeeze_dim(1)
+            .to_kind(Kind::Int64)
+            .one_hot(map.count.into())
+            .permute([0, 3, 1, 2])
+            .to_kind(Kind::Float),
+        _ => values,
+    }
+}

@@ -1,0 +1,126 @@
+//! The files of a checkpoint, and which of its weights later stages use.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use tch::{Tensor, nn::VarStore};
+use vqkit_torch::{attempt, weights};
+
+use crate::{checkpoint::Checkpoints, error::Result, error::RunError, files};
+
+/// Tensors by name.
+pub type Tensors = BTreeMap<String, Tensor>;
+
+/// The network.
+pub const MODEL: &str = "model.safetensors";
+
+/// Its averaged weights.
+pub const EMA: &str = "ema.safetensors";
+
+/// The optimizer's state, counters of loops, and the random state.
+pub const OPTIMIZER: &str = "optimizer.safetensors";
+
+/// The discriminator.
+pub const DISCRIMINATOR: &str = "discriminator.safetensors";
+
+/// The state of the discriminator's optimizer.
+pub const DISCRIMINATOR_OPTIMIZER: &str = "discriminator-optimizer.safetensors";
+
+/// Where training stands.
+pub const STATE: &str = "state.json";
+
+/// What differs from one machine to another.
+pub const CLOCK: &str = "clock.json";
+
+/// Whose weights these are, where they were copied.
+pub const ORIGIN: &str = "origin.json";
+
+/// The random state, among the tensors of [`OPTIMIZER`].
+pub const RNG: &str = "rng";
+
+/// What the names of counters begin with, among the tensors of [`OPTIMIZER`].
+pub const COUNTER: &str = "counter.";
+
+/// `state.json`: where training stands. The same for the same recipe, whatever the machine's pace.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct State {
+    /// Steps done.
+    pub step: u64,
+    /// Samples consumed: the position in the data.
+    pub samples: u64,
+    /// Updates of the averaged weights.
+    pub ema_updates: i64,
+    /// The best figure so far on held-out data.
+    pub best: Option<f64>,
+    /// Whether the user left while this step was measured on held-out data.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owes_measurement: bool,
+}
+
+/// The file of a checkpoint with its weights for use: the averaged ones where there are any.
+pub fn weights_for_use(checkpoint: &Path) -> PathBuf {
+    let averaged = checkpoint.join(EMA);
+    if averaged.is_file() { averaged } else { checkpoint.join(MODEL) }
+}
+
+/// Makes a checkpoint in a stage's folder `to`, which is there, out of the weights for use of another run's and their `state.json`;
+/// `origin.json` says whose they are.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn copy_for_use(from: &Path, to: &Path, origin: &impl Serialize) -> Result<PathBuf> {
+    let checkpoints = Checkpoints::open(to, 1)?;
+    let weights = weights_for_use(from);
+    let bytes = std::fs::read(&weights).map_err(|source| RunError::io("read", &weights, source))?;
+    let state: State = files::read_json(&from.join(STATE))?;
+    checkpoints.write(state.step, false, |folder| {
+        files::write(&folder.join(MODEL), &bytes)?;
+        files::write_json(&folder.join(STATE), &state)?;
+        files::write_json(&folder.join(ORIGIN), origin)
+    })?;
+    checkpoints.last()?.ok_or_else(|| RunError::artifact(to, "no checkpoint was written"))
+}
+
+/// Loads the weights that a checkpoint holds for use.
+///
+/// # Errors
+/// When they do not fit the variables, or are not finite.
+pub fn load_for_use(checkpoint: &Path, vs: &mut VarStore) -> Result<()> {
+    let path = weights_for_use(checkpoint);
+    attempt(format!("the weights of {}", path.display()), || {
+        let tensors = weights::read(&path)?;
+        weights::check_finite(&path, &tensors)?;
+        Ok(weights::assign_from(&path, &tensors, vs)?)
+    })
+}
+
+/// blake3 of the weights that a checkpoint holds for use.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn fingerprint(checkpoint: &Path) -> Result<String> {
+    let path = weights_for_use(checkpoint);
+    let bytes = std::fs::read(&path).map_err(|source| RunError::io("read", &path, source))?;
+    Ok(blake3::hash(&bytes).to_hex().to_string())
+}
+
+/// The counters that a loop kept, as a checkpoint holds them; none where it is weights alone.
+///
+/// # Errors
+/// When the file that holds them cannot be read.
+pub fn counters_of(checkpoint: &Path) -> Result<Tensors> {
+    let path = checkpoint.join(OPTIMIZER);
+    if !path.is_file() {
+        return Ok(Tensors::new());
+    }
+    Ok(split_counters(weights::read(&path)?).0)
+}
+
+/// Counters, under the names that the loop gave them, and everything else.
+pub fn split_counters(saved: Tensors) -> (Tensors, Tensors) {
+    let (counters, rest): (Tensors, Tensors) = saved.into_iter().partition(|(name, _)| name.starts_with(COUNTER));
+    (counters.into_iter().map(|(name, value)| (name[COUNTER.len()..].to_owned(), value)).collect(), rest)
+}

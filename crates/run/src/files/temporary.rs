@@ -1,0 +1,333 @@
+//! What is being written: it has a name of its own beside its place, a lock while its process lives, and goes away unless it is
+//! finished.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File, TryLockError},
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError, TryLockError as TryLock},
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    error::Result,
+    error::RunError,
+    files::names::{ASIDE, short_name},
+    files::place::remove,
+    files::place::swap,
+};
+
+/// How the names of what is being written begin.
+const PREFIX: &str = ".writing-";
+
+/// Stands in a folder that is being written, and tells it from one of the user's that has such a name.
+const MARK: &str = ".vqkit-is-writing";
+
+/// Names that are tried for one place.
+const TRIES: usize = 1000;
+
+/// Names beside a place of the user's that are swept.
+const SWEPT: usize = 20;
+
+/// Everything that this process is writing at the moment.
+static IN_WORK: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn in_work() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    IN_WORK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A file, link or folder that is being written. Dropped before it is finished, it is removed.
+#[derive(Debug)]
+pub struct Temporary {
+    path: PathBuf,
+    /// Holds the lock by which others see that this process lives.
+    lock: Option<File>,
+    is_finished: bool,
+}
+
+impl Temporary {
+    /// A new file beside `path`.
+    pub fn file(path: &Path) -> io::Result<(Self, File)> {
+        let temporary = Self::new(path, |beside| File::create_new(beside).and_then(locked).map(Some))?;
+        let file = temporary.lock.as_ref().map(File::try_clone);
+        let file = file.unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()))?;
+        Ok((temporary, file))
+    }
+
+    /// A new link to `target` beside `path`.
+    pub fn link(path: &Path, target: &str) -> io::Result<Self> {
+        Self::new(path, |beside| std::os::unix::fs::symlink(target, beside).map(|()| None))
+    }
+
+    /// A new folder beside `path`.
+    pub fn folder(path: &Path) -> io::Result<Self> {
+        let lock = |beside: &Path| File::open(beside).and_then(locked).map(Some).map_err(as_taken);
+        let folder = Self::new(path, |beside| fs::create_dir(beside).and_then(|()| lock(beside)))?;
+        File::create_new(folder.path.join(MARK))?;
+        Ok(folder)
+    }
+
+    /// What `create` makes under the first name that is free.
+    fn new(path: &Path, create: impl Fn(&Path) -> io::Result<Option<File>>) -> io::Result<Self> {
+        // Nothing comes to be that is not in the list.
+        let mut list = in_work();
+        let (path, lock) = take_name(path, create)?;
+        list.insert(path.clone());
+        Ok(Self { path, lock, is_finished: false })
+    }
+
+    /// Where it is written.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the mark off a folder, which is whole now.
+    pub fn unmark(&self) -> io::Result<()> {
+        fs::remove_file(self.path.join(MARK))
+    }
+
+    /// Moves it into its place, as `place` does from the path that it is given.
+    pub fn finish(mut self, place: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+        // Either it is in the list and not moved yet, or moved and no longer in the list: never is a finished one abandoned.
+        let mut list = in_work();
+        place(&self.path)?;
+        list.remove(&self.path);
+        self.is_finished = true;
+        Ok(())
+    }
+
+    /// Puts it into the place of a folder, which goes away.
+    pub fn finish_in_place_of(self, old: &Path) -> io::Result<()> {
+        let path = self.path.clone();
+        self.finish(|from| swap(from, old))?;
+        // The old one has the name now, so that nobody else has taken it.
+        remove(&path)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            let mut list = in_work();
+            // Where that fails too, the next process sweeps it away.
+            let _ = remove(&self.path);
+            list.remove(&self.path);
+        }
+    }
+}
+
+/// What a process that sweeps took away between two steps of creating it was as good as taken.
+fn as_taken(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => io::ErrorKind::AlreadyExists.into(),
+        _ => error,
+    }
+}
+
+/// The first free of `.writing-NAME`, `.writing-NAME-2` and so on beside `path`, taken by creating it.
+fn take_name<T>(path: &Path, create: impl Fn(&Path) -> io::Result<T>) -> io::Result<(PathBuf, T)> {
+    for number in 1..=TRIES {
+        let beside = path.with_file_name(name(path, number));
+        match create(&beside) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            created => return created.map(|created| (beside, created)),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{TRIES} names beside it are taken; remove {PREFIX}*")))
+}
+
+fn name(path: &Path, number: usize) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = short_name(&name);
+    match number {
+        1 => format!("{PREFIX}{name}"),
+        number => format!("{PREFIX}{name}-{number}"),
+    }
+}
+
+/// Locks what was just created. A process that sweeps may have come first: then the name is as good as taken.
+fn locked(file: File) -> io::Result<File> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::AlreadyExists.into()),
+        // File systems without locks have no sweepers either.
+        Ok(()) | Err(TryLockError::Error(_)) if file.metadata()?.nlink() > 0 => Ok(file),
+        _ => Err(io::ErrorKind::AlreadyExists.into()),
+    }
+}
+
+/// Removes what processes that are gone left in a folder of vqkit's own, and puts back what they had set aside.
+///
+/// # Errors
+/// When something cannot be removed.
+pub fn sweep(folder: &Path) -> Result<()> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let swept = match entry.file_name().to_str() {
+            Some(name) if name.starts_with(PREFIX) => sweep_one(&path),
+            Some(name) if name.starts_with(ASIDE) => put_back(&path, &folder.join(&name[ASIDE.len()..])),
+            _ => Ok(()),
+        };
+        match swept {
+            // Another process was quicker.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            swept => swept.map_err(|source| RunError::io("remove", &path, source))?,
+        }
+    }
+    Ok(())
+}
+
+/// Removes what processes that are gone left while they wrote the folder `path`; nothing that lacks their mark.
+pub fn sweep_beside(path: &Path) {
+    let names = (1..=SWEPT).map(|number| path.with_file_name(name(path, number)));
+    for beside in names.filter(|beside| fs::symlink_metadata(beside.join(MARK)).is_ok()) {
+        // What stays costs room and nothing else.
+        let _ = sweep_one(&beside);
+    }
+}
+
+/// Removes what is written at `path`, unless its process lives: its lock went with it. A link has none, and only whoever works on a run
+/// makes any.
+fn sweep_one(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.is_symlink() {
+        return remove(path);
+    }
+    let file = File::open(path)?;
+    match file.try_lock() {
+        // Held to the end, so that a process that has just made it sees that it is taken away.
+        Ok(()) => remove(path),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Ends what a process began that had set a folder aside to put another in its place.
+fn put_back(aside: &Path, place: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(aside, place),
+        _ => remove(aside),
+    }
+}
+
+/// Removes everything that this process is writing: for the moment at which it ends with no time to unwind.
+///
+/// It waits two seconds at most for another thread, which may hold the list and be stuck.
+pub fn abandon_all() {
+    let look = |_| {
+        let found = match IN_WORK.try_lock() {
+            Err(TryLock::WouldBlock) => None,
+            Err(TryLock::Poisoned(list)) => Some(list.into_inner()),
+            Ok(list) => Some(list),
+        };
+        found.or_else(|| {
+            thread::sleep(Duration::from_millis(5));
+            None
+        })
+    };
+    let Some(list) = (0..400).find_map(look) else { return };
+    for path in list.iter() {
+        // Another thread may still add files to a folder while its entries are removed.
+        let _ = (0..100).try_for_each(|_| match remove(path) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+            _ => Err(()),
+        });
+    }
+    // Whoever finishes something now waits for the end.
+    std::mem::forget(list);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_finished_goes_away_and_names_are_unique() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let first = Temporary::folder(&path).unwrap();
+        let second = Temporary::folder(&path).unwrap();
+        assert_ne!(first.path(), second.path());
+        fs::write(first.path().join("picture"), "half").unwrap();
+        drop((first, second));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_the_dead_are_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let living = Temporary::folder(&path).unwrap();
+        let dead = folder.path().join(".writing-other");
+        fs::create_dir(&dead).unwrap();
+        fs::write(dead.join("picture"), "half").unwrap();
+        fs::write(folder.path().join(".writing-state.json"), "half").unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.path().join(".writing-last")).unwrap();
+        fs::write(folder.path().join("state.json"), "whole").unwrap();
+        sweep(folder.path()).unwrap();
+        assert!(living.path().is_dir());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "the living one and the file");
+    }
+
+    #[test]
+    fn what_was_set_aside_comes_back_where_nothing_took_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in [".replaced-checkpoint-1", ".replaced-checkpoint-2", "checkpoint-2"] {
+            fs::create_dir(at(name)).unwrap();
+            fs::write(at(name).join("of"), name).unwrap();
+        }
+        sweep(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(fs::read_to_string(at("checkpoint-1/of")).unwrap(), ".replaced-checkpoint-1");
+        assert_eq!(fs::read_to_string(at("checkpoint-2/of")).unwrap(), "checkpoint-2");
+    }
+
+    #[test]
+    fn many_that_sweep_and_write_at_once_do_not_meet() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        std::thread::scope(|scope| {
+            for worker in 0..4 {
+                let path = &path;
+                scope.spawn(move || {
+                    for turn in 0..60 {
+                        sweep(path.parent().unwrap()).unwrap();
+                        sweep_beside(path);
+                        let temporary = Temporary::folder(path).unwrap();
+                        fs::write(temporary.path().join("x"), "x").unwrap();
+                        let place = path.with_file_name(format!("{worker}-{turn}"));
+                        temporary.finish(|from| fs::rename(from, &place)).unwrap();
+                        assert!(place.join("x").is_file());
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4 * 60);
+    }
+
+    #[test]
+    fn beside_a_users_path_only_what_has_the_mark_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let [own, dead] = ["", "-2"].map(|number| folder.path().join(format!(".writing-out{number}")));
+        fs::create_dir(&own).unwrap();
+        fs::write(own.join("mine"), "precious").unwrap();
+        fs::create_dir(&dead).unwrap();
+        fs::write(dead.join(MARK), "").unwrap();
+        sweep_beside(&path);
+        assert!(own.join("mine").is_file());
+        assert!(!dead.exists());
+    }
+
+    #[test]
+    fn a_name_that_fills_the_file_system_is_cut() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["x".repeat(255), "ü".repeat(127)] {
+            let (temporary, _) = Temporary::file(&folder.path().join(&name)).unwrap();
+            temporary.finish(|from| fs::rename(from, folder.path().join(&name))).unwrap();
+            assert!(folder.path().join(&name).is_file());
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What an experiment leaves on disk, and where it computes.
+#![doc = include_str!("../README.md")]
+
+pub mod batch_tensors;
+pub mod chart;
+mod checkpoint;
+pub mod checkpoint_weights;
+mod device;
+mod error;
+mod events;
+pub mod files;
+mod image_grid;
+mod interrupt;
+pub mod log;
+mod observer;
+mod run;
+
+pub use chart::{Canvas, FONT};
+pub use checkpoint::Checkpoints;
+pub use checkpoint_weights::{
+    CLOCK, COUNTER, DISCRIMINATOR, DISCRIMINATOR_OPTIMIZER, EMA, MODEL, OPTIMIZER, RNG, STATE, State, Tensors,
+};
+pub use device::Context;
+pub use error::{Result, RunError, causes, is_interruption};
+pub use events::EventLog;
+pub use files::Home;
+pub use image_grid::Picture;
+pub use interrupt::{Interrupt, Shelter};
+pub use log::{LogOffsets, StageLog};
+pub use observer::{Event, Observer, Progress, Silent};
+pub use run::{Call, DataRecord, Output, Part, Record, Run, StageRecord};

@@ -1,0 +1,325 @@
+//! The run folder: what an experiment writes, and how stages find each other's output.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+use tch::Kind;
+use vqkit_data::{Dataset, View};
+use vqkit_recipe::{Precision, Recipe};
+use vqkit_torch::{device, threads};
+
+use crate::{device::Context, error::Result, error::RunError, files, files::Home, log, log::LogOffsets};
+
+const RECIPE: &str = "recipe.toml";
+const RECORD: &str = "run.json";
+const LOCK: &str = ".lock";
+
+/// A run folder. See `docs/formats.md` for its layout.
+#[derive(Debug)]
+pub struct Run {
+    path: PathBuf,
+    record: Record,
+    /// The open folder, and the lock that is held while this process works on it.
+    work: Option<Work>,
+}
+
+#[derive(Debug)]
+struct Work {
+    home: Arc<Home>,
+    _lock: File,
+}
+
+/// `run.json`: on what and by what call the run was made, and which stages are done.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// Version of vqkit that began the run.
+    pub version: String,
+    /// The circumstances of the latest call.
+    pub call: Call,
+    /// The data that the run was begun with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataRecord>,
+    /// Every stage begun, in order.
+    pub stages: Vec<StageRecord>,
+}
+
+/// The data of a run, and how it is split.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataRecord {
+    /// The samples to train on.
+    pub train: Part,
+    /// The samples held out.
+    pub held_out: Part,
+}
+
+/// One part of the data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Samples.
+    pub samples: usize,
+    /// BLAKE3 over their names, sizes and labels, and which of the source's samples they are.
+    pub fingerprint: String,
+}
+
+impl DataRecord {
+    /// Of a data set.
+    pub fn of(data: &Dataset) -> Self {
+        let part = |view: &View| Part { samples: view.len(), fingerprint: view.fingerprint() };
+        Self { train: part(&data.train), held_out: part(&data.held_out) }
+    }
+
+    /// How the data `now` differs from these; none where it does not.
+    fn difference(&self, now: &Self) -> Option<String> {
+        let parts = [("to train on", &self.train, &now.train), ("held out", &self.held_out, &now.held_out)];
+        let (what, was, is) = parts.into_iter().find(|(_, was, is)| was != is)?;
+        Some(match was.samples == is.samples {
+            true => format!("names, sizes or labels of the {} samples {what} are others", is.samples),
+            false => format!("{} samples {what} then, {} now", was.samples, is.samples),
+        })
+    }
+}
+
+/// The circumstances of a call.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// The command line.
+    pub command: Vec<String>,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Threads of libtorch within an operation.
+    pub threads: i32,
+    /// The arithmetic used: `fp32` or `bf16`.
+    pub precision: String,
+    /// Version of libtorch.
+    pub libtorch: String,
+    /// The revision of the repository that the call was made in, if any.
+    pub git: Option<String>,
+    /// The recipe's seed.
+    pub seed: u64,
+}
+
+impl Call {
+    /// Those of this process, which computes in `precision` with a recipe's `seed`.
+    pub fn of_process(context: &Context, precision: Precision, seed: u64) -> Self {
+        Self {
+            command: std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect(),
+            device: device::name(context.device),
+            threads: threads::count(),
+            precision: if context.kind(precision) == Kind::Float { "fp32" } else { "bf16" }.into(),
+            libtorch: vqkit_torch::libtorch_version(),
+            git: revision(),
+            seed,
+        }
+    }
+}
+
+fn revision() -> Option<String> {
+    let output = std::process::Command::new("git").args(["rev-parse", "HEAD"]).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// What `run.json` says of a stage.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StageRecord {
+    /// Name, which is also the stage's folder inside the run: `tokenizer`, `tokens`, `prior/0`.
+    pub name: String,
+    /// Where the logs ended when the stage began.
+    pub began: LogOffsets,
+    /// What it made, once it is done.
+    pub done: Option<Output>,
+}
+
+/// What a stage made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Path inside the run.
+    pub path: String,
+    /// Fingerprint of its content.
+    pub fingerprint: String,
+}
+
+impl Run {
+    /// Makes a new run folder and takes its lock.
+    ///
+    /// # Errors
+    /// When something stands at `path` already, or it cannot be written.
+    pub fn create(path: &Path, recipe: &Recipe, data: &Dataset, call: Call) -> Result<Self> {
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(RunError::RunExists { path: path.to_owned() });
+        }
+        let data = Some(DataRecord::of(data));
+        let record = Record { version: env!("CARGO_PKG_VERSION").into(), call, data, stages: Vec::new() };
+        let text = recipe.to_toml()?;
+        files::create_here(path, |folder| {
+            files::write(&folder.join(RECIPE), text.as_bytes())?;
+            files::write_json(&folder.join(RECORD), &record)
+        })?;
+        let work = Some(Work::begin(path)?);
+        Ok(Self { path: path.to_owned(), record, work })
+    }
+
+    /// Opens a run folder to read it.
+    ///
+    /// # Errors
+    /// When there is none at `path`, or its `run.json` cannot be read.
+    pub fn open(path: &Path) -> Result<Self> {
+        match Self::find(path)? {
+            true => Ok(Self { path: path.to_owned(), record: files::read_json(&path.join(RECORD))?, work: None }),
+            false => {
+                let reason = format!("not a run folder: it holds no {RECORD}; a run is what `vqkit train` writes");
+                Err(RunError::artifact(path, reason))
+            }
+        }
+    }
+
+    /// Whether a run lies at `path`.
+    ///
+    /// # Errors
+    /// When the system does not let us look.
+    pub fn find(path: &Path) -> Result<bool> {
+        let record = path.join(RECORD);
+        match fs::metadata(&record) {
+            Ok(found) => Ok(found.is_file()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(false),
+            Err(source) => Err(RunError::io("look at", &record, source)),
+        }
+    }
+
+    /// Opens a run folder to go on with it: takes its lock, and notes the circumstances of this call.
+    ///
+    /// # Errors
+    /// As [`Run::open`]; when another process works on it; when `recipe` or `data` is not the run's own; when a link in it leads out
+    /// of it.
+    pub fn resume(path: &Path, recipe: &Recipe, data: &Dataset, call: Call) -> Result<Self> {
+        Self::open(path)?;
+        let work = Work::begin(path)?;
+        // Only now is it sure that nobody else writes it.
+        let mut run = Self { work: Some(work), ..Self::open(path)? };
+        let (old, new) = (run.recipe()?.to_toml()?, recipe.to_toml()?);
+        if let Some((was, is)) = old.lines().zip(new.lines()).find(|(was, is)| was != is) {
+            let reason = format!("the run was begun with another recipe: `{was}` there, `{is}` now; use a new --run");
+            return Err(RunError::artifact(path, reason));
+        }
+        let data = DataRecord::of(data);
+        if let Some(difference) = run.record.data.as_ref().and_then(|begun| begun.difference(&data)) {
+            let reason =
+                format!("the run was begun with other data: {difference}; bring the data back, or use a new --run");
+            return Err(RunError::artifact(path, reason));
+        }
+        files::sweep(path)?;
+        run.record.call = call;
+        run.record.data = Some(data);
+        run.save()?;
+        Ok(run)
+    }
+
+    /// The folder, to look at whether it is still there.
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub fn home(&self) -> Result<Arc<Home>> {
+        match &self.work {
+            Some(work) => Ok(Arc::clone(&work.home)),
+            None => Home::open(&self.path).map(Arc::new),
+        }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `run.json`.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The resolved recipe.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn recipe(&self) -> Result<Recipe> {
+        Ok(Recipe::read(&self.path.join(RECIPE), &[])?)
+    }
+
+    /// Makes the folder of a stage, where it is not there yet.
+    ///
+    /// # Errors
+    /// When the run is gone, or a link stands in the way.
+    pub fn make_folder(&self, stage: &str) -> Result<PathBuf> {
+        self.home()?.check()?;
+        files::make_inside(&self.path, Path::new(stage))
+    }
+
+    /// The folder of a stage.
+    pub fn folder(&self, stage: &str) -> PathBuf {
+        self.path.join(stage)
+    }
+
+    /// A path inside the run, as `run.json` writes it.
+    pub fn relative(&self, path: &Path) -> String {
+        path.strip_prefix(&self.path).unwrap_or(path).to_string_lossy().into_owned()
+    }
+
+    /// What a stage made, if it is done.
+    pub fn output(&self, stage: &str) -> Option<&Output> {
+        self.record.stages.iter().find(|record| record.name == stage)?.done.as_ref()
+    }
+
+    /// What a stage made.
+    ///
+    /// # Errors
+    /// When it is not done.
+    pub fn require(&self, stage: &str) -> Result<&Output> {
+        let missing = || RunError::StageNotDone { run: self.path.clone(), stage: stage.to_owned() };
+        self.output(stage).ok_or_else(missing)
+    }
+
+    /// Notes that a stage begins, and returns where the logs ended when it first did.
+    ///
+    /// # Errors
+    /// When `run.json` cannot be written.
+    pub fn begin(&mut self, stage: &str) -> Result<LogOffsets> {
+        if let Some(record) = self.record.stages.iter().find(|record| record.name == stage) {
+            return Ok(record.began);
+        }
+        let began = log::offsets(&self.path);
+        self.record.stages.push(StageRecord { name: stage.to_owned(), began, done: None });
+        self.save()?;
+        Ok(began)
+    }
+
+    /// Notes what a stage made.
+    ///
+    /// # Errors
+    /// When `run.json` cannot be written.
+    pub fn finish(&mut self, stage: &str, output: Output) -> Result<()> {
+        if let Some(record) = self.record.stages.iter_mut().find(|record| record.name == stage) {
+            record.done = Some(output);
+        }
+        self.save()
+    }
+
+    fn save(&self) -> Result<()> {
+        self.home()?.check()?;
+        files::write_json(&self.path.join(RECORD), &self.record)
+    }
+}
+
+impl Work {
+    fn begin(run: &Path) -> Result<Self> {
+        let home = Arc::new(Home::open(run)?);
+        let path = run.join(LOCK);
+        let lock = files::open_own(&path, OpenOptions::new().read(true).write(true).create(true).truncate(false))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { home, _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(RunError::artifact(run, "another process is working on this run")),
+            Err(TryLockError::Error(source)) => Err(RunError::io("lock", &path, source)),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What can be wrong when images are drawn.
+
+/// The result of everything in this crate.
+pub type Result<T, E = SampleError> = std::result::Result<T, E>;
+
+/// Errors of this crate; each message names the file, key or value and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SampleError {
+    /// What was asked for cannot be done.
+    #[error("{0}")]
+    Invalid(#[from] vqkit_recipe::InvalidRequest),
+    /// The recipe is wrong.
+    #[error("{0}")]
+    Recipe(#[from] vqkit_recipe::RecipeError),
+    /// The run folder, or where the work is done.
+    #[error("{0}")]
+    Run(#[from] vqkit_run::RunError),
+    /// A network cannot be built or loaded.
+    #[error("{0}")]
+    Model(#[from] vqkit_models::ModelError),
+    /// Token files, or what becomes tokens.
+    #[error("{0}")]
+    TokenFiles(#[from] vqkit_tokens::TokensError),
+    /// From the data crate.
+    #[error("{0}")]
+    Data(#[from] vqkit_data::DataError),
+    /// From the torch crate.
+    #[error("{0}")]
+    Weights(#[from] vqkit_torch::TorchError),
+    /// From the tokenizer crate.
+    #[error("{0}")]
+    Tokenizer(#[from] vqkit_vqvae::TokenizerError),
+    /// From the metrics crate.
+    #[error("{0}")]
+    Metrics(#[from] vqkit_metrics::MetricsError),
+    /// From the priors crate.
+    #[error("{0}")]
+    Prior(#[from] vqkit_priors::PriorError),
+    /// A grid of tokens that does not fit.
+    #[error("{0}")]
+    Tokens(#[from] vqkit_torch::TokenError),
+    /// libtorch refused.
+    #[error("{0}")]
+    Torch(#[from] vqkit_torch::LibtorchError),
+}
+
+impl From<tch::TchError> for SampleError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(error.into())
+    }
+}

@@ -1,0 +1,26 @@
+//! From a prompt to images.
+#![doc = include_str!("../README.md")]
+
+pub mod contact_sheet;
+pub mod embeddings;
+mod error;
+pub mod generate;
+pub mod generator;
+mod inpaint;
+mod prompt;
+pub mod record;
+mod request;
+pub mod resolve;
+mod shape_check;
+mod task;
+
+pub use embeddings::Vectors;
+pub use error::{Result, SampleError};
+pub use generate::{Target, Written};
+pub use generator::{Painted, Painter};
+pub use inpaint::{Keep, Kept, Side};
+pub use prompt::{Asked, Prompt, Seen};
+pub use record::{Drawn, Record, SampleRecord};
+pub use request::{Prompts, Request};
+pub use resolve::Prompter;
+pub use shape_check::{Checked, Checker, Share};

@@ -1,0 +1,135 @@
+//! `samples.json`: everything that the pictures are a function of, besides the run.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use vqkit_priors::{Sampling, SamplingWeights};
+use vqkit_recipe::{Domain, InvalidRequest, Recipe, Sample, stage_names};
+use vqkit_run::{Run, files};
+
+use crate::{error::Result, inpaint::Kept, prompt::Prompt, request::Prompts, request::Request, shape_check::Checked};
+
+/// `samples.json`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// With the size of the grid in tokens, where it is larger than the prior's own.
+    pub(crate) sampling: Sampling,
+    pub(crate) weights: SamplingWeights,
+    pub(crate) count: usize,
+    pub(crate) batch_size: usize,
+    /// Pictures in a row of the same prompt.
+    pub(crate) each: usize,
+    /// Height and width in pixels.
+    pub(crate) size: [u32; 2],
+    pub(crate) precision: String,
+    pub(crate) device: String,
+    pub(crate) threads: i32,
+    pub(crate) tokenizer: String,
+    pub(crate) priors: Vec<String>,
+    /// What was given of every picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kept: Option<Kept>,
+    /// What the checker of the built-in shapes found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) checked: Option<Checked>,
+    pub(crate) samples: Vec<SampleRecord>,
+}
+
+/// One picture of `samples.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SampleRecord {
+    pub file: String,
+    /// Its noise is a function of the seed and this number.
+    pub sample: u64,
+    #[serde(flatten)]
+    pub prompt: Prompt,
+    /// Of its tokens under the priors, in nats, all levels together: at temperature 1, without guidance and filters.
+    pub log_likelihood: f64,
+}
+
+/// A picture of the run's `samples/`.
+#[derive(Debug, Clone)]
+pub struct Drawn {
+    /// The PNG file.
+    pub path: PathBuf,
+    /// The class for which it was drawn.
+    pub class: Option<String>,
+}
+
+impl Record {
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// When it is not there, or is no such file.
+    pub fn read(path: &Path) -> Result<Self> {
+        match path.is_file() {
+            true => Ok(files::read_json(path)?),
+            false => Err(InvalidRequest::option("again", format!("there is no file {}", path.display())).into()),
+        }
+    }
+
+    /// The request that draws the same pictures once more.
+    ///
+    /// # Errors
+    /// [`InvalidRequest`] where they are those of another run.
+    pub fn again(self, run: &Run, recipe: &Recipe) -> Result<Request> {
+        let stages = stage_names::stages(recipe);
+        let is = |stage: &str, found: &String| run.output(stage).is_some_and(|output| output.fingerprint == *found);
+        let same_priors =
+            stages.len() == self.priors.len() && stages.iter().zip(&self.priors).all(|(stage, found)| is(stage, found));
+        if !is(Domain::Images.stage(), &self.tokenizer) || !same_priors {
+            return Err(InvalidRequest::option(
+                "again",
+                "these pictures were drawn with other weights than the run has",
+            )
+            .into());
+        }
+        if self.samples.is_empty() {
+            return Err(InvalidRequest::option("again", "there is no picture in this record").into());
+        }
+        let prompts: Vec<Prompt> = self.samples.into_iter().map(|sample| sample.prompt).collect();
+        let sample = Sample {
+            count: prompts.len(),
+            batch_size: self.batch_size.max(1),
+            each: 1,
+            weights: self.weights,
+            size: Some(self.size),
+            sampling: Sampling { size: None, ..self.sampling },
+        };
+        Ok(Request { sample, prompts: Prompts::Recorded(prompts, self.kept), keep: None })
+    }
+}
+
+/// The pictures of the run's `samples/`; none where none were drawn.
+///
+/// # Errors
+/// When `samples.json` is there and cannot be read.
+pub fn drawn(run: &Run) -> Result<Vec<Drawn>> {
+    let folder = run.folder(stage_names::SAMPLES);
+    let record = of_run(run)?;
+    let samples = record.into_iter().flat_map(|record| record.samples);
+    Ok(samples.map(|sample| Drawn { path: folder.join(sample.file), class: sample.prompt.class }).collect())
+}
+
+/// How the run's `samples/` were drawn.
+///
+/// # Errors
+/// When `samples.json` is there and cannot be read.
+pub fn settings(run: &Run) -> Result<Option<Sampling>> {
+    Ok(of_run(run)?.map(|record| record.sampling))
+}
+
+/// What the checker of the built-in shapes found in the run's `samples/`.
+///
+/// # Errors
+/// When `samples.json` is there and cannot be read.
+pub fn checked(run: &Run) -> Result<Option<Checked>> {
+    Ok(of_run(run)?.and_then(|record| record.checked))
+}
+
+fn of_run(run: &Run) -> Result<Option<Record>> {
+    Ok(run
+        .output(stage_names::SAMPLES)
+        .map(|_| files::read_json(&run.folder(stage_names::SAMPLES).join("samples.json")))
+        .transpose()?)
+}

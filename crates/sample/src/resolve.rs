@@ -1,0 +1,335 @@
+//! What single pictures are conditioned on: as the call asks, or as held-out samples have it.
+
+use std::collections::{HashMap, HashSet};
+
+use tch::{Device, Kind, Tensor};
+use vqkit_data::{DataError, Dataset, PictureReader, Sample, TemplateReader, View};
+use vqkit_priors::{Condition, Text};
+use vqkit_recipe::{Domain, InvalidRequest, Recipe};
+use vqkit_run::{Context, Picture, Run, batch_tensors};
+use vqkit_tokens::{Conditioner, Rows, Split, condition_encoder::with_grids, level_order::places_between, run_tokens};
+use vqkit_torch::{TokenGrid, Tokens};
+use vqkit_vqvae::Tokenizer;
+
+use crate::{
+    embeddings, embeddings::Vectors, error::Result, generator::Painter, prompt::Asked, prompt::Prompt, prompt::Seen,
+};
+
+/// Classes that a message names, at most.
+const NAMED: usize = 50;
+
+/// From prompts to what priors take.
+pub struct Prompter<'p> {
+    pub run: &'p Run,
+    pub recipe: &'p Recipe,
+    pub conditioner: &'p Conditioner<'p>,
+    /// Names of the classes.
+    pub classes: &'p [String],
+    pub context: &'p Context,
+}
+
+impl Prompter<'_> {
+    /// `count` prompts, for pictures of this height and width.
+    ///
+    /// # Errors
+    /// [`InvalidRequest`] where the run does not take what was asked, or what was not asked cannot be had.
+    pub fn prompts(&self, asked: &Asked, data: Option<&Dataset>, count: usize, size: [u32; 2]) -> Result<Vec<Seen>> {
+        let condition = &self.recipe.condition;
+        let class = asked.class.as_ref().map(|class| self.class(class)).transpose()?;
+        if let (Some(text), Some(tokenizer)) = (&asked.text, self.conditioner.text()) {
+            tokenizer.encode_prompt(text)?;
+        }
+        let vectors = match (&asked.embedding, &condition.embedding) {
+            (Some(path), Some(config)) => Vectors::of_file(path, config)?,
+            _ => Vec::new(),
+        };
+        let own = |index: usize| Prompt {
+            class: class.clone(),
+            text: asked.text.clone(),
+            embedding: vectors.get(index % vectors.len().max(1)).cloned(),
+            ..Prompt::default()
+        };
+        let words = condition.class || condition.text.is_some() || condition.embedding.is_some();
+        // Guidance moves away from a template only where there is nothing else.
+        let needs_template = condition.template.is_some() && (words || !asked.unconditional);
+        let lacks_template = needs_template && !asked.has_template();
+        let lacks_words = (condition.text.is_some() || condition.embedding.is_some()) && !asked.asks();
+        if lacks_template && size != [self.recipe.data.image_size; 2] {
+            let reason = "validation templates have the trained size; give a larger template yourself";
+            return Err(InvalidRequest::option("size", reason).into());
+        }
+        if lacks_template || lacks_words {
+            return self.of_held_out(asked.asks().then_some(&own), data, count);
+        }
+        let Seen { prompt: of_template, template, .. } =
+            self.seen(Prompt::default(), self.template_of_file(asked, size)?, None)?;
+        let seen = |index: usize| {
+            let mut prompt = Prompt { template: of_template.template.clone(), ..own(index) };
+            if condition.class && !asked.asks() {
+                prompt.class = self.classes.get(index % self.classes.len().max(1)).cloned();
+            }
+            Seen { prompt, template: template.as_ref().map(Tensor::shallow_clone), truth: None }
+        };
+        Ok((0..count).map(seen).collect())
+    }
+
+    /// What priors take of prompts, which all have the same kinds.
+    ///
+    /// # Errors
+    /// When a prompt does not fit the run.
+    pub fn condition(&self, prompts: &[Prompt], painter: &Painter) -> Result<Condition> {
+        let (recipe, device) = (self.recipe, self.context.device);
+        let mut condition = Condition::none();
+        let classes: Option<Vec<&String>> = prompts.iter().map(|prompt| prompt.class.as_ref()).collect();
+        if let (true, Some(classes)) = (recipe.condition.class, classes) {
+            let known: HashMap<&String, i64> = self.classes.iter().zip(0..).collect();
+            let numbers: Vec<i64> = classes.iter().map(|name| known.get(*name).copied().unwrap_or(-1)).collect();
+            condition = condition.with_class(Tensor::from_slice(&numbers).to_device(device));
+        }
+        let texts: Option<Vec<&String>> = prompts.iter().map(|prompt| prompt.text.as_ref()).collect();
+        if let (Some(tokenizer), Some(texts)) = (self.conditioner.text(), texts) {
+            let ids =
+                texts.into_iter().map(|text| Ok(tokenizer.encode_caption(text)?.0)).collect::<Result<Vec<_>>>()?;
+            let Text { ids, mask } = tokenizer.batch(&ids, device);
+            condition = condition.with_text(ids, mask);
+        }
+        let vectors: Option<Vec<&Vectors>> = prompts.iter().map(|prompt| prompt.embedding.as_ref()).collect();
+        if let Some(vectors) = vectors {
+            let numbers = embeddings::read(&vectors, self.conditioner)?;
+            condition = self.conditioner.with_vectors(condition, &numbers)?;
+        }
+        if recipe.condition.template.is_some() {
+            let sizes = self.conditioner.template().map(Tokenizer::sizes).unwrap_or_default();
+            let grids = match prompts.iter().all(|prompt| prompt.template.is_empty()) {
+                true => self.null_template(prompts.len())?,
+                false => tokens(prompts, &sizes, device)?,
+            };
+            condition = with_grids(condition, grids);
+        }
+        let size = painter.size();
+        Ok(with_grids(condition, self.conditioner.coordinates_of_whole(size, prompts.len())?))
+    }
+
+    /// Grids of the null token, which lies behind all codes.
+    fn null_template(&self, batch: usize) -> Result<Tokens> {
+        let Some(tokenizer) = self.conditioner.template() else { return Ok(Tokens::new()) };
+        let shapes = tokenizer.grid_shapes(Domain::Templates.shape(&self.recipe.data).size.into())?;
+        let null = |(shape, sizes): (Vec<i64>, Vec<i64>)| {
+            let shape = [&[batch as i64, sizes.len() as i64], shape.as_slice()].concat();
+            let null = sizes.iter().sum::<i64>();
+            TokenGrid { indices: Tensor::full(shape, null, (Kind::Int64, self.context.device)), sizes }
+        };
+        Ok(shapes.into_iter().zip(tokenizer.sizes()).map(null).collect())
+    }
+
+    /// Whether the run takes what is asked for.
+    ///
+    /// # Errors
+    /// [`InvalidRequest`] that says what the run takes.
+    pub fn check(&self, asked: &Asked, painter: &Painter) -> Result<()> {
+        self.check_kinds(asked)?;
+        let condition = &self.recipe.condition;
+        let leaves_out = asked.asks()
+            && (condition.class && asked.class.is_none()
+                || condition.text.is_some() && asked.text.is_none()
+                || condition.embedding.is_some() && asked.embedding.is_none());
+        if (leaves_out || asked.unconditional) && !painter.has_null() {
+            let words = condition.in_words();
+            return Err(InvalidRequest::Mismatch(format!(
+                "its priors were trained without dropout of their condition, so all of it has to be given: {words}"
+            ))
+            .into());
+        }
+        Ok(())
+    }
+
+    /// Those of a record, as it has them.
+    ///
+    /// # Errors
+    /// When a template cannot be decoded.
+    pub fn recorded(&self, prompts: Vec<Prompt>) -> Result<Vec<Seen>> {
+        let seen = |prompt: Prompt| {
+            let template = self.decoded(&prompt)?;
+            Ok(Seen { prompt, template, truth: None })
+        };
+        prompts.into_iter().map(seen).collect()
+    }
+
+    fn check_kinds(&self, asked: &Asked) -> Result<()> {
+        let condition = &self.recipe.condition;
+        for (option, is_asked, takes) in [
+            ("class", asked.class.is_some(), condition.class),
+            ("text", asked.text.is_some(), condition.text.is_some()),
+            ("embedding", asked.embedding.is_some(), condition.embedding.is_some()),
+            ("template", asked.has_template(), condition.template.is_some()),
+        ] {
+            if is_asked && !takes {
+                return Err(InvalidRequest::option(option, condition.in_words()).into());
+            }
+            if is_asked && asked.unconditional {
+                return Err(InvalidRequest::option(option, "excludes `unconditional`").into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The name of a class that is asked for by name or number.
+    fn class(&self, asked: &str) -> Result<String> {
+        let by_name = self.classes.iter().find(|name| *name == asked);
+        let by_number = || asked.parse().ok().and_then(|number: usize| self.classes.get(number));
+        Ok(by_name.or_else(by_number).cloned().ok_or_else(|| {
+            let more = if self.classes.len() > NAMED { ", …" } else { "" };
+            let names = self.classes.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ") + more;
+            InvalidRequest::option("class", format!("there is no class `{asked}`; the run knows {names}"))
+        })?)
+    }
+
+    /// The prompts of held-out samples in turn, captions that never occurred in training first; `asked`, where it is given, stands in
+    /// their place.
+    fn of_held_out(
+        &self,
+        asked: Option<&dyn Fn(usize) -> Prompt>,
+        data: Option<&Dataset>,
+        count: usize,
+    ) -> Result<Vec<Seen>> {
+        let held_out = held_out(data)?;
+        let places = self.places(held_out.len())?;
+        let mut prompts = Vec::with_capacity(count);
+        for place in places.iter().cycle().take(count.min(places.len())) {
+            let sample = held_out.get(*place)?;
+            let prompt = asked.map_or_else(|| self.prompt_of(&sample), |asked| Ok(asked(prompts.len())))?;
+            let template =
+                self.recipe.condition.template.as_ref().map(|_| self.template_of_sample(&sample)).transpose()?;
+            let truth = Tensor::from_slice(&held_out.transform().image(&sample.image)?);
+            let shape = Domain::Images.shape(&self.recipe.data);
+            let truth = batch_tensors::pictures(
+                shape,
+                &truth.view([1, shape.channels as i64, shape.size.into(), shape.size.into()]),
+            );
+            let prompt = Prompt { held_out: Some(sample.key), ..prompt };
+            prompts.push(self.seen(prompt, template, truth.into_iter().next())?);
+        }
+        Ok(prompts)
+    }
+
+    /// What the priors are told of a held-out sample, its template aside.
+    fn prompt_of(&self, sample: &Sample) -> Result<Prompt> {
+        let condition = &self.recipe.condition;
+        let name = |class: u32| self.classes.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
+        let vectors = || Vectors::of_sample(&sample.key, self.conditioner.embeddings()?);
+        Ok(Prompt {
+            class: sample.class.filter(|_| condition.class).map(name),
+            text: sample.caption.clone().filter(|_| condition.text.is_some()),
+            embedding: condition.embedding.as_ref().map(|_| vectors()).transpose()?,
+            ..Prompt::default()
+        })
+    }
+
+    /// Held-out samples in the order in which they are asked for: first those whose caption never occurred in training.
+    fn places(&self, held_out: usize) -> Result<Vec<usize>> {
+        let all = (0..held_out).collect();
+        if self.recipe.condition.text.is_none() {
+            return Ok(all);
+        }
+        let rows = |split: Split| -> Result<Vec<Vec<i64>>> {
+            let tokens = run_tokens::read_tokens(self.run, split)?;
+            let texts = tokens.texts(&places_between(0, tokens.len()), Device::Cpu)?;
+            Ok(texts.map(|texts| Vec::try_from(texts.contiguous())).transpose()?.unwrap_or_default())
+        };
+        let known: HashSet<Vec<i64>> = rows(Split::Train)?.into_iter().collect();
+        let (new, old): (Vec<_>, Vec<_>) =
+            rows(Split::HeldOut)?.into_iter().enumerate().partition(|(_, row)| !known.contains(row));
+        Ok(new.into_iter().chain(old).map(|(place, _)| place).filter(|place| *place < held_out).collect())
+    }
+
+    fn template_of_file(&self, asked: &Asked, size: [u32; 2]) -> Result<Option<Tensor>> {
+        let (path, option) = match (&asked.template, &asked.template_of) {
+            (Some(path), _) => (path, "template"),
+            (None, Some(path)) => (path, "template_of"),
+            (None, None) => return Ok(None),
+        };
+        let image_size = self.recipe.data.image_size;
+        let is_trained_size = size == [image_size; 2];
+        if option == "template_of" && !is_trained_size {
+            return Err(InvalidRequest::option("template_of", "with a larger size, give the template itself").into());
+        }
+        let reader = self.reader()?;
+        let usage = |error: DataError| InvalidRequest::option(option, error.to_string());
+        let name = path.display().to_string();
+        let files = PictureReader::new(&self.recipe.data);
+        let large = size.map(|side| side * reader.size() as u32 / image_size);
+        let values = match option {
+            "template_of" => reader.derive(&files.read(path).map_err(usage)?),
+            _ => {
+                let picture = files.read_template(path, reader.kind()).map_err(usage)?;
+                match is_trained_size {
+                    true => reader.read(&name, &picture),
+                    false => reader.read_large(&name, &picture, large),
+                }
+            }
+        };
+        Ok(Some(Tensor::from_slice(&values.map_err(usage)?).view([-1, large[0].into(), large[1].into()])))
+    }
+
+    fn reader(&self) -> Result<TemplateReader> {
+        let missing = || InvalidRequest::key("condition.template", "the recipe has no templates");
+        Ok(TemplateReader::new(&self.recipe.data).ok_or_else(missing)?)
+    }
+
+    /// The template of a held-out sample.
+    fn template_of_sample(&self, sample: &Sample) -> Result<Tensor> {
+        let reader = self.reader()?;
+        let values = match &sample.template {
+            Some(template) if !reader.derives() => reader.read_of_any_size(&sample.key, template)?,
+            _ => reader.derive(&sample.image)?,
+        };
+        let size = reader.size() as i64;
+        Ok(Tensor::from_slice(&values).view([-1, size, size]))
+    }
+
+    fn seen(&self, mut prompt: Prompt, template: Option<Tensor>, truth: Option<Picture>) -> Result<Seen> {
+        if let (Some(template), Some(kind)) = (&template, self.recipe.data.template_kind()) {
+            let values = batch_tensors::encoder_input(template.unsqueeze(0), &kind).to_device(self.context.device);
+            prompt.template = self.conditioner.template_tokens(&values)?.iter().map(Rows::of).collect();
+        }
+        Ok(Seen { prompt, template, truth })
+    }
+
+    /// What the tokenizer of the templates makes of the indices of a prompt.
+    fn decoded(&self, prompt: &Prompt) -> Result<Option<Tensor>> {
+        let (Some(tokenizer), false) = (self.conditioner.template(), prompt.template.is_empty()) else {
+            return Ok(None);
+        };
+        let tokens = tokens(std::slice::from_ref(prompt), &tokenizer.sizes(), self.context.device)?;
+        let values = tch::no_grad(|| tokenizer.decode(&tokens))?;
+        let labels = Domain::Templates.shape(&self.recipe.data).labels;
+        Ok(Some(if labels { values.argmax(1, false).get(0).unsqueeze(0) } else { values.get(0) }))
+    }
+}
+
+/// The indices of the templates of prompts, level by level; none where they have none.
+pub fn tokens(prompts: &[Prompt], sizes: &[Vec<i64>], device: Device) -> Result<Tokens> {
+    let levels = prompts.first().map_or(0, |prompt| prompt.template.len());
+    if levels != sizes.len() || prompts.iter().any(|prompt| prompt.template.len() != levels) {
+        let message = format!("the record has templates of other levels than the run's {}", sizes.len());
+        return Err(InvalidRequest::Mismatch(message).into());
+    }
+    let of_level = |level: usize| -> Result<TokenGrid> {
+        let indices = Rows::batch(prompts.iter().map(|prompt| &prompt.template[level]))?;
+        let grid = TokenGrid::new(indices.f_to_device(device)?, sizes[level].clone())?;
+        grid.check_range()?;
+        Ok(grid)
+    };
+    (0..levels).map(of_level).collect()
+}
+
+fn held_out(data: Option<&Dataset>) -> Result<&View> {
+    match data {
+        Some(data) if !data.held_out.is_empty() => Ok(&data.held_out),
+        _ => Err(InvalidRequest::Mismatch(
+            "what is not asked for is taken from held-out samples, and the run's data cannot be opened: put it where the recipe says, \
+             or give every condition"
+                .into(),
+        ).into()),
+    }
+}

@@ -1,0 +1,271 @@
+//! From what the data or a user says of a picture to what the priors take: class, token ids, vectors, indices of the template.
+
+use std::sync::OnceLock;
+
+use tch::Tensor;
+use vqkit_data::{Batch, EmbeddingFile, Part};
+use vqkit_models::{build, grids, load};
+use vqkit_priors::{Condition, Embedding, Text};
+use vqkit_recipe::{Domain, EmbeddingCondition, InvalidRequest, Recipe, stage_names};
+use vqkit_run::{Context, Run, batch_tensors};
+use vqkit_torch::{TokenGrid, Tokens};
+use vqkit_vqvae::Tokenizer;
+
+use crate::{error::Result, split::Split, text_tokenizer::TextTokenizer, text_tokenizer::mask};
+
+/// The file of the text tokenizer in the folder of the stage `tokens`.
+pub const TEXT_TOKENIZER: &str = "text.json";
+
+/// Everything that a run's conditions are made with.
+#[derive(Debug)]
+pub struct Conditioner<'r> {
+    recipe: &'r Recipe,
+    context: &'r Context,
+    text: Option<TextTokenizer>,
+    template: Option<Tokenizer>,
+    split: Split,
+    /// The vectors of the split's samples, once they are asked for.
+    embeddings: OnceLock<EmbeddingFile>,
+    /// The image's coarsest grid, over which coordinates are given, and their levels.
+    coordinates: Option<([i64; 2], i64)>,
+}
+
+impl<'r> Conditioner<'r> {
+    /// That of a run whose tokenizers are trained; `text`: the tokenizer of captions, where the recipe conditions on them.
+    ///
+    /// # Errors
+    /// When a tokenizer or an embedding cannot be read.
+    pub fn new(
+        run: &Run,
+        recipe: &'r Recipe,
+        text: Option<TextTokenizer>,
+        split: Split,
+        context: &'r Context,
+    ) -> Result<Self> {
+        let condition = &recipe.condition;
+        let template = condition.template.as_ref().map(|_| load::tokenizer(run, recipe, Domain::Templates, context));
+        let coordinates = match condition.coordinates {
+            None => None,
+            Some(levels) => {
+                let (_, images) = build::build(recipe, Domain::Images, context)?;
+                let shapes = images.grid_shapes(recipe.data.image_size.into())?;
+                Some(([shapes[0][0], shapes[0][1]], levels))
+            }
+        };
+        Ok(Self {
+            recipe,
+            context,
+            text,
+            template: template.transpose()?,
+            split,
+            embeddings: OnceLock::new(),
+            coordinates,
+        })
+    }
+
+    /// That of a run whose stage `tokens` is done.
+    ///
+    /// # Errors
+    /// As [`Conditioner::new`].
+    pub fn of_run(run: &Run, recipe: &'r Recipe, split: Split, context: &'r Context) -> Result<Self> {
+        let text = match &recipe.condition.text {
+            None => None,
+            Some(config) => {
+                let folder = run.path().join(&run.require(stage_names::TOKENS)?.path);
+                Some(TextTokenizer::read(&folder.join(TEXT_TOKENIZER), config.length)?)
+            }
+        };
+        Self::new(run, recipe, text, split, context)
+    }
+
+    /// The tokenizer of captions.
+    pub fn text(&self) -> Option<&TextTokenizer> {
+        self.text.as_ref()
+    }
+
+    /// The tokenizer of templates.
+    pub fn template(&self) -> Option<&Tokenizer> {
+        self.template.as_ref()
+    }
+
+    /// Sizes of the codebooks of the grids that it makes, in their order.
+    pub fn grid_sizes(&self) -> Vec<Vec<i64>> {
+        let template = self.template.iter().flat_map(Tokenizer::sizes);
+        template.chain(self.coordinates.map(|(_, levels)| vec![levels])).collect()
+    }
+
+    /// What the samples of a batch are conditioned on, their class too where the recipe says so; and how many captions were cut.
+    ///
+    /// # Errors
+    /// When a sample lacks what it needs.
+    pub fn of_batch(&self, batch: &Batch) -> Result<(Condition, usize)> {
+        let device = self.context.device;
+        let (mut condition, mut num_cut) = (Condition::none(), 0);
+        if self.recipe.condition.class {
+            condition = condition.with_class(Tensor::f_from_slice(&batch.classes)?.f_to_device(device)?);
+        }
+        if let Some(text) = &self.text {
+            let mut ids = Vec::with_capacity(batch.captions.len());
+            for (caption, key) in batch.captions.iter().zip(&batch.keys) {
+                let missing = || InvalidRequest::key("condition.text", format!("{key} has no caption"));
+                let (caption, is_cut) = text.encode_caption(caption.as_deref().ok_or_else(missing)?)?;
+                ids.push(caption);
+                num_cut += usize::from(is_cut);
+            }
+            let Text { ids, mask } = text.batch(&ids, device);
+            condition = condition.with_text(ids, mask);
+        }
+        if self.recipe.condition.embedding.is_some() {
+            let vectors = batch.keys.iter().map(|key| Ok(self.embeddings()?.get(key)?)).collect::<Result<Vec<_>>>()?;
+            condition = self.with_vectors(condition, &vectors)?;
+        }
+        if self.template.is_some() {
+            condition = with_grids(
+                condition,
+                self.template_tokens(&batch_tensors::of_batch(Domain::Templates, batch, self.context)?)?,
+            );
+        }
+        Ok((with_grids(condition, self.coordinates(&batch.parts)?), num_cut))
+    }
+
+    /// The indices of templates as an encoder takes them, level by level; none where the run has no templates.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot take them.
+    pub fn template_tokens(&self, templates: &Tensor) -> Result<Tokens> {
+        let kind = self.context.kind(self.recipe.head.precision);
+        self.template
+            .as_ref()
+            .map_or(Ok(Tokens::new()), |tokenizer| Ok(grids::grids(tokenizer, templates, kind, self.context)?))
+    }
+
+    /// The vectors of the split's samples.
+    ///
+    /// # Errors
+    /// When the files cannot be read or hold other vectors than the recipe says, or the run is told none.
+    pub fn embeddings(&self) -> Result<&EmbeddingFile> {
+        if let Some(opened) = self.embeddings.get() {
+            return Ok(opened);
+        }
+        let missing = || InvalidRequest::option("embedding", self.recipe.condition.in_words());
+        let config = self.recipe.condition.embedding.as_ref().ok_or_else(missing)?;
+        let opened = open_embeddings(self.recipe, config, self.split)?;
+        Ok(self.embeddings.get_or_init(|| opened))
+    }
+
+    /// A condition with vectors, `L * D` numbers of each picture; as it is where the run is told no vectors.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn with_vectors(&self, condition: Condition, vectors: &[Vec<f32>]) -> Result<Condition> {
+        match &self.recipe.condition.embedding {
+            Some(config) => Ok(condition.with_embedding(self.embedding(vectors, config)?)),
+            None => Ok(condition),
+        }
+    }
+
+    /// Coordinates of parts of pictures, of the trained size; none where the run is not told them.
+    fn coordinates(&self, parts: &[Part]) -> Result<Tokens> {
+        let Some((grid, levels)) = self.coordinates else { return Ok(Tokens::new()) };
+        let size = self.recipe.data.image_size;
+        let rows = parts.iter().map(|part| coordinates(part, grid, levels, size));
+        self.grid_of_coordinates(rows, grid, levels)
+    }
+
+    /// Coordinates of whole pictures of a height and width in pixels; none where the run is not told them.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn coordinates_of_whole(&self, [height, width]: [u32; 2], batch: usize) -> Result<Tokens> {
+        let Some((trained, levels)) = self.coordinates else { return Ok(Tokens::new()) };
+        let size = i64::from(self.recipe.data.image_size);
+        let grid = [trained[0] * i64::from(height) / size, trained[1] * i64::from(width) / size];
+        let whole = Part { top: 0.0, left: 0.0, height: 1.0, width: 1.0 };
+        let row = coordinates(&whole, grid, levels, height);
+        self.grid_of_coordinates((0..batch).map(|_| row.clone()), grid, levels)
+    }
+
+    fn grid_of_coordinates(
+        &self,
+        rows: impl ExactSizeIterator<Item = Vec<i64>>,
+        [height, width]: [i64; 2],
+        levels: i64,
+    ) -> Result<Tokens> {
+        let batch = rows.len() as i64;
+        let indices = Tensor::f_from_slice(&rows.flatten().collect::<Vec<_>>())?.f_view([batch, 1, height, width])?;
+        Ok(vec![TokenGrid::new(indices.to_device(self.context.device), vec![levels])?])
+    }
+
+    /// Vectors `[L, D]` of each sample as priors take them: the first of them where there are too many, padding in front.
+    fn embedding(&self, samples: &[Vec<f32>], config: &EmbeddingCondition) -> Result<Embedding> {
+        let width = config.length * config.dim;
+        let mut values = Vec::with_capacity(samples.len() * width as usize);
+        let mut lengths = Vec::with_capacity(samples.len());
+        for sample in samples {
+            let read = &sample[..sample.len().min(width as usize)];
+            values.extend(std::iter::repeat_n(0.0f32, width as usize - read.len()));
+            values.extend_from_slice(read);
+            lengths.push(read.len() as i64 / config.dim);
+        }
+        let device = self.context.device;
+        let values = Tensor::f_from_slice(&values)?.f_view([-1, config.length, config.dim])?.f_to_device(device)?;
+        Ok(Embedding { values, mask: Some(mask(&Tensor::from_slice(&lengths), config.length, device)) })
+    }
+}
+
+/// A condition with grids behind those that it has.
+pub fn with_grids(condition: Condition, grids: Tokens) -> Condition {
+    grids.into_iter().fold(condition, Condition::with_grid)
+}
+
+/// The coordinates of the places of a grid over a part of a picture, row by row, in `levels` steps.
+///
+/// taming-transformers' (`CoordStage`): of the pixels of the whole picture, numbered row by row, the share that precedes, as a mean
+/// over a token's pixels. So it says how far down a place lies, and hardly how far right.
+pub fn coordinates(part: &Part, [height, width]: [i64; 2], levels: i64, size: u32) -> Vec<i64> {
+    // Pixels of the whole picture's height, at the scale at which the model sees its part.
+    let whole = f64::from(size) / f64::from(part.height);
+    let at = |index: i64, length: i64, first: f32, share: f32| {
+        f64::from(first) + (index as f64 + 0.5) / length as f64 * f64::from(share)
+    };
+    let level = |row: i64, column: i64| {
+        let (down, right) = (at(row, height, part.top, part.height), at(column, width, part.left, part.width));
+        // A row of tokens is centred between pixels, half a pixel row below the first of its number.
+        let preceding = down + (right - 0.5) / whole;
+        ((preceding * levels as f64).round() as i64).clamp(0, levels - 1)
+    };
+    (0..height).flat_map(|row| (0..width).map(move |column| level(row, column))).collect()
+}
+
+fn open_embeddings(recipe: &Recipe, config: &EmbeddingCondition, split: Split) -> Result<EmbeddingFile> {
+    let files = match split {
+        Split::HeldOut if !config.held_out.is_empty() => &config.held_out,
+        _ => &config.train,
+    };
+    let paths: Vec<_> = files.iter().map(|file| recipe.data.root().join(file)).collect();
+    let file = EmbeddingFile::open(&paths)?;
+    match file.dim() as i64 == config.dim {
+        true => Ok(file),
+        false => {
+            let (path, found) = (paths[0].display(), file.dim());
+            let reason = format!("is {}, the vectors of {path} have {found}", config.dim);
+            Err(InvalidRequest::key("condition.embedding.dim", reason).into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coordinates_go_from_top_to_bottom_of_the_whole_picture() {
+        let whole = Part { top: 0.0, left: 0.0, height: 1.0, width: 1.0 };
+        let all = coordinates(&whole, [8, 8], 64, 64);
+        assert!(all.is_sorted_by_key(|level| level / 8), "{all:?}");
+        assert_eq!((all[0], all[63]), (4, 60));
+        let lower = Part { top: 0.5, left: 0.0, height: 0.5, width: 0.5 };
+        let rows = coordinates(&lower, [8, 8], 64, 64);
+        assert_eq!((rows[0], rows[63]), (34, 62));
+    }
+}

@@ -1,0 +1,43 @@
+//! `vqkit tokenize`: images to token files.
+
+use std::path::Path;
+
+use vqkit_data::{DataConfig, SourceConfig, View};
+use vqkit_recipe::Recipe;
+use vqkit_run::{Context, Run, files};
+
+use crate::{encode::Encoder, error::Result, error::TokensError, split::Split};
+
+/// Encodes every image with a run's tokenizer into `train-00000.safetensors` and on inside the new folder `out`; returns the number of
+/// images that it wrote.
+///
+/// # Errors
+/// When the model is not a run with a trained tokenizer, an image cannot be read, a file cannot be written, or the user leaves.
+pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Result<usize> {
+    let run = Run::open(model)?;
+    let recipe = run.recipe()?;
+    let view = open_images(&recipe, images)?;
+    let encoder = Encoder::of_run(&run, &recipe, context)?;
+    let mut written = 0;
+    files::create(out, |folder| {
+        written = encoder.write_view(folder, Split::Train, &view, None)?.images;
+        Ok::<_, TokensError>(())
+    })?;
+    Ok(written)
+}
+
+/// A folder of images or tar shards, seen as the recipe's data is: size, colour and resize are the recipe's.
+///
+/// # Errors
+/// When there is nothing to read at `images`.
+pub fn open_images(recipe: &Recipe, images: &Path) -> Result<View> {
+    let config = DataConfig {
+        source: SourceConfig::at_path(images)?,
+        held_out: None,
+        require_class: false,
+        class_names: None,
+        template: None,
+        ..recipe.data.clone()
+    };
+    Ok(config.open()?.train)
+}

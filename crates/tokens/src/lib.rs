@@ -1,0 +1,27 @@
+//! Images as indices on disk.
+#![doc = include_str!("../README.md")]
+
+pub mod bits;
+pub mod condition_encoder;
+pub mod encode;
+pub mod encode_folder;
+mod error;
+pub mod level_order;
+pub mod loaders;
+mod rows;
+pub mod run_tokens;
+pub mod split;
+pub mod text_tokenizer;
+pub mod token_file;
+mod token_set;
+mod usage;
+
+pub use condition_encoder::Conditioner;
+pub use encode::{Encoded, Encoder};
+pub use error::{Result, TokensError};
+pub use rows::Rows;
+pub use split::Split;
+pub use text_tokenizer::{Ids, TextTokenizer};
+pub use token_file::{Columns, TokenHeader};
+pub use token_set::TokenSet;
+pub use usage::LevelUsage;

@@ -1,0 +1,32 @@
+//! Training and validation images, and the names of their token files.
+
+use std::path::{Path, PathBuf};
+
+/// A part of the data that is written under its own name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    /// `train-00000.safetensors` and on.
+    Train,
+    /// `held-out-00000.safetensors` and on.
+    HeldOut,
+}
+
+impl Split {
+    /// What the names of its files begin with.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::HeldOut => "held-out",
+        }
+    }
+}
+
+/// The token files of a split, in order; none where nothing was held out.
+pub fn files_of(folder: &Path, split: Split) -> Vec<PathBuf> {
+    (0..).map(|index| folder.join(file_name(split, index))).take_while(|path| path.is_file()).collect()
+}
+
+/// The name of a token file of a split.
+pub fn file_name(split: Split, index: usize) -> String {
+    format!("{}-{index:05}.safetensors", split.prefix())
+}

@@ -1,0 +1,71 @@
+//! What can go wrong in training.
+
+/// The result of everything in this crate.
+pub type Result<T, E = TrainError> = std::result::Result<T, E>;
+
+/// Errors of this crate; each message names the file, key or value and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The numbers of training went wrong.
+    #[error("{stage}, step {step}: {reason}")]
+    Diverged {
+        /// The stage.
+        stage: String,
+        /// The step, counted from 1.
+        step: u64,
+        /// The cause and the remedy.
+        reason: String,
+    },
+    /// The images that a prior learns from were asked for before they were opened.
+    #[error("the training images of the prior were not started")]
+    NotStarted,
+    /// What was asked for cannot be done.
+    #[error("{0}")]
+    Invalid(#[from] vqkit_recipe::InvalidRequest),
+    /// The recipe is wrong.
+    #[error("{0}")]
+    Recipe(#[from] vqkit_recipe::RecipeError),
+    /// The run folder, or where the work is done.
+    #[error("{0}")]
+    Run(#[from] vqkit_run::RunError),
+    /// A network cannot be built or loaded.
+    #[error("{0}")]
+    Model(#[from] vqkit_models::ModelError),
+    /// Token files, or what becomes tokens.
+    #[error("{0}")]
+    TokenFiles(#[from] vqkit_tokens::TokensError),
+    /// A comparison of sets of images.
+    #[error("{0}")]
+    Fidelity(#[from] vqkit_fidelity::FidelityError),
+    /// From the data crate.
+    #[error("{0}")]
+    Data(#[from] vqkit_data::DataError),
+    /// From the torch crate.
+    #[error("{0}")]
+    Weights(#[from] vqkit_torch::TorchError),
+    /// From the quantizer crate.
+    #[error("{0}")]
+    Quantize(#[from] vqkit_quantizer::QuantizeError),
+    /// From the tokenizer crate.
+    #[error("{0}")]
+    Tokenizer(#[from] vqkit_vqvae::TokenizerError),
+    /// From the losses crate.
+    #[error("{0}")]
+    Loss(#[from] vqkit_losses::LossError),
+    /// From the priors crate.
+    #[error("{0}")]
+    Prior(#[from] vqkit_priors::PriorError),
+    /// A grid of tokens that does not fit.
+    #[error("{0}")]
+    Tokens(#[from] vqkit_torch::TokenError),
+    /// libtorch refused.
+    #[error("{0}")]
+    Torch(#[from] vqkit_torch::LibtorchError),
+}
+
+impl From<tch::TchError> for TrainError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(error.into())
+    }
+}

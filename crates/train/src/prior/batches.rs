@@ -1,0 +1,123 @@
+//! What a prior learns from: grids out of token files, or out of the frozen tokenizer as it looks at augmented images.
+
+use tch::Tensor;
+use vqkit_data::{Batch, Dataset, Loader};
+use vqkit_models::{grids, load};
+use vqkit_priors::Condition;
+use vqkit_recipe::{Domain, Recipe, TokenSource};
+use vqkit_run::{Context, Run};
+use vqkit_tokens::{Conditioner, Split, TokenSet, level_order, loaders, run_tokens};
+use vqkit_torch::TokenGrid;
+use vqkit_vqvae::Tokenizer;
+
+use crate::{error::Result, error::TrainError};
+
+/// The training batches of the prior of one level, without end.
+pub struct PriorBatches<'r> {
+    recipe: &'r Recipe,
+    level: usize,
+    context: &'r Context,
+    source: Source<'r>,
+}
+
+enum Source<'r> {
+    /// Token files, in an order that follows from the place in the data.
+    Files(TokenSet),
+    /// Images, and what turns them and their conditions into tokens.
+    Images { tokenizer: Box<Tokenizer>, conditioner: Box<Conditioner<'r>>, loader: Option<Loader> },
+}
+
+/// A batch whose tokens are not read yet, so that each of its parts can be read by itself.
+pub enum Drawn {
+    /// Places in the token files, `[B]`.
+    Places(Tensor),
+    /// Images, and what they are conditioned on.
+    Samples(Box<Batch>),
+}
+
+impl<'r> PriorBatches<'r> {
+    /// Opens the token files or loads the tokenizer, as the recipe says; images are not read before [`start`](Self::start).
+    ///
+    /// # Errors
+    /// When the stages before are not done, or their files do not fit.
+    pub fn open(run: &Run, recipe: &'r Recipe, level: usize, context: &'r Context) -> Result<Self> {
+        let source = match recipe.priors[level].tokens {
+            TokenSource::Files => Source::Files(run_tokens::read_tokens(run, Split::Train)?),
+            TokenSource::Encode => {
+                let tokenizer = Box::new(load::tokenizer(run, recipe, Domain::Images, context)?);
+                let conditioner = Box::new(Conditioner::of_run(run, recipe, Split::Train, context)?);
+                Source::Images { tokenizer, conditioner, loader: None }
+            }
+        };
+        Ok(Self { recipe, level, context, source })
+    }
+
+    /// Goes to the place where `samples` were consumed.
+    ///
+    /// # Errors
+    /// When the images cannot be read.
+    pub fn start(&mut self, data: &Dataset, samples: u64) -> Result<()> {
+        if let Source::Images { loader, .. } = &mut self.source {
+            let batch_size = self.recipe.priors[self.level].train.batch_size;
+            *loader = Some(loaders::training(self.recipe, data, batch_size, samples)?);
+        }
+        Ok(())
+    }
+
+    /// The next batch after `samples` were consumed, in as many parts of one size as the recipe says; and how many are consumed
+    /// then.
+    ///
+    /// # Errors
+    /// When an image cannot be read.
+    pub fn next(&mut self, samples: u64) -> Result<(Vec<Drawn>, u64)> {
+        let train = &self.recipe.priors[self.level].train;
+        let parts = train.micro_batches as i64;
+        match &mut self.source {
+            Source::Images { loader: Some(loader), .. } => {
+                let batch = loaders::next(loader)?;
+                let position = batch.position;
+                Ok((
+                    batch.split(parts as usize).into_iter().map(|part| Drawn::Samples(Box::new(part))).collect(),
+                    position,
+                ))
+            }
+            Source::Images { loader: None, .. } => Err(TrainError::NotStarted),
+            Source::Files(tokens) => {
+                let places = level_order::places(self.recipe.head.seed, samples, train.batch_size, tokens.len());
+                let parts = places.f_chunk(parts, 0)?.into_iter().map(Drawn::Places).collect();
+                Ok((parts, samples + train.batch_size as u64))
+            }
+        }
+    }
+
+    /// The grids to predict, and what they are predicted from.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn read(&self, drawn: &Drawn) -> Result<(TokenGrid, Condition)> {
+        match (drawn, &self.source) {
+            (Drawn::Samples(batch), Source::Images { tokenizer, conditioner, .. }) => {
+                let kind = self.context.kind(self.recipe.head.precision);
+                let mut levels = grids::grids(tokenizer, &self.context.images(batch)?, kind, self.context)?;
+                levels.truncate(self.level + 1);
+                let (condition, _) = conditioner.of_batch(batch)?;
+                Ok(level_order::conditioned_on_coarser(condition, levels))
+            }
+            (Drawn::Places(places), Source::Files(tokens)) => {
+                Ok(level_order::batch(tokens, self.recipe, self.level, places, self.context.device)?)
+            }
+            _ => unreachable!("a batch is read by what drew it"),
+        }
+    }
+
+    /// Lists the images that were left out as bad, if there are any, beside the output of `stage`.
+    ///
+    /// # Errors
+    /// When the list cannot be written.
+    pub fn report_bad(&self, run: &Run, stage: &str) -> Result<()> {
+        match &self.source {
+            Source::Images { loader: Some(loader), .. } => Ok(loaders::report_bad(run, stage, loader)?),
+            _ => Ok(()),
+        }
+    }
+}

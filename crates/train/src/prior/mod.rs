@@ -1,0 +1,84 @@
+//! Stages `prior/…`: an autoregressive model of each level's grids, mostly from token files, where no image is touched.
+
+pub mod batches;
+
+use std::f64::consts::LN_2;
+
+use tch::{Tensor, nn::VarStore};
+use vqkit_data::Dataset;
+use vqkit_models::{Facts, Tokenizers};
+use vqkit_priors::Prior;
+use vqkit_recipe::{Recipe, stage_names};
+use vqkit_run::{Context, Output, Run, checkpoint_weights};
+use vqkit_tokens::{Split, TokenSet, bits, run_tokens};
+
+use crate::{error::Result, prior::batches::PriorBatches, train_state::Player, trainer::Better, trainer::Trainer};
+
+/// Trains the prior of one level, or goes on where the run's last checkpoint stands.
+///
+/// # Errors
+/// When files cannot be read or written, the loss is not finite, or the user leaves.
+pub fn train(run: &mut Run, recipe: &Recipe, level: usize, data: &Dataset, context: &Context) -> Result<Output> {
+    let stage = stage_names::stages(recipe)[level].clone();
+    let config = &recipe.priors[level];
+    tch::manual_seed(recipe.head.seed as i64);
+    let mut batches = PriorBatches::open(run, recipe, level, context)?;
+    let held_out = run_tokens::read_tokens(run, Split::HeldOut)?;
+    let (vs, prior) = build(recipe, level, held_out.header.facts(), context)?;
+    let mut trainer = Trainer::begin(run, &stage, &config.train, Player::new(vs, &config.train)?, None, context)?;
+    batches.start(data, trainer.samples())?;
+    let kind = context.kind(recipe.head.precision);
+    trainer.settle(|trainer| {
+        Ok(Some((measure(trainer, prior.as_ref(), recipe, level, &held_out, context)?, Better::Lower)))
+    })?;
+
+    while !trainer.is_done() {
+        let (parts, position) = batches.next(trainer.samples())?;
+        let share = 1.0 / parts.len() as f64;
+        let losses = parts.iter().map(|part| -> Result<(Tensor, f64)> {
+            let (target, condition) = batches.read(part)?;
+            Ok((context.autocast(kind, || prior.loss(&target, &condition, true))?.total, share))
+        });
+        let loss = trainer.descend("cross_entropy", losses, position)?;
+        trainer.average()?;
+
+        if trainer.logs_now() {
+            let bits = loss.double_value(&[]) / LN_2;
+            trainer.log(vec![("bits_per_token".into(), bits)], &format!("{bits:.3} bits per token"))?;
+        }
+        let bits =
+            trainer.measure_if_due(|trainer| measure(trainer, prior.as_ref(), recipe, level, &held_out, context))?;
+        trainer.end_step(bits.map(|bits| (bits, Better::Lower)))?;
+    }
+    batches.report_bad(run, &stage)?;
+    let checkpoint = trainer.finish()?;
+    Ok(Output { path: run.relative(&checkpoint), fingerprint: checkpoint_weights::fingerprint(&checkpoint)? })
+}
+
+fn build(recipe: &Recipe, level: usize, facts: Facts, context: &Context) -> Result<(VarStore, Box<dyn Prior>)> {
+    let spec = Tokenizers::build(recipe, context)?.prior_spec(recipe, level, facts)?;
+    let vs = VarStore::new(context.device);
+    let prior = recipe.priors[level].network.build(&vs.root(), &spec)?;
+    Ok((vs, prior))
+}
+
+/// Held-out bits per token, with the averaged weights.
+fn measure(
+    trainer: &mut Trainer,
+    prior: &dyn Prior,
+    recipe: &Recipe,
+    level: usize,
+    held_out: &TokenSet,
+    context: &Context,
+) -> Result<f64> {
+    let wanted = recipe.priors[level].train.evaluate_samples;
+    let bits = trainer.with_average(|| Ok(bits::bits_per_token(prior, recipe, level, held_out, wanted, context)?))?;
+    let figures = [
+        ("held_out_nats_per_token", bits * LN_2),
+        ("held_out_bits_per_token", bits),
+        ("held_out_bits_per_dim", bits::bits_per_dim(bits, &held_out.shapes()[level], recipe)),
+    ];
+    let figures = figures.map(|(name, figure)| (name.to_owned(), figure)).to_vec();
+    trainer.log(figures, &format!("held-out {bits:.3} bits per token"))?;
+    Ok(bits)
+}

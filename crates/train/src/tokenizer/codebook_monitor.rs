@@ -1,0 +1,91 @@
+//! A watch on codebooks in training: a warning where one collapses, and how all of them are at the end of an epoch.
+
+use tch::Tensor;
+use vqkit_fidelity::{Place, codebook::collapse, codebook::collapse::COLLAPSED, codebook::usage};
+use vqkit_quantizer::{CodebookHealth, CodebookUsage, Quantizer, Usage};
+use vqkit_tokens::LevelUsage;
+use vqkit_vqvae::Tokenizer;
+
+use crate::{error::Result, trainer::Trainer};
+
+/// The codebooks of a tokenizer in training, and what tells why one collapses.
+#[derive(Debug)]
+pub struct Codebooks<'a> {
+    /// How they are trained.
+    pub config: &'a vqkit_recipe::Tokenizer,
+    /// Whose they are.
+    pub tokenizer: &'a Tokenizer,
+    /// Latents of the last batch, one level each.
+    pub latents: &'a [Tensor],
+}
+
+impl Codebooks<'_> {
+    /// Warns of every codebook that collapses in training, by its use in the epoch up to now, or on held-out images: a member
+    /// that draws codes in training may use many there, and few when it chooses.
+    ///
+    /// # Errors
+    /// When a quantizer does not fit its counts.
+    pub fn warn(&self, trainer: &Trainer, epoch: &LevelUsage, held_out: &LevelUsage) -> Result<()> {
+        let both = epoch.levels().iter().zip(held_out.levels());
+        for (level, (quantizer, (epoch, held_out))) in self.tokenizer.quantizers().iter().zip(both).enumerate() {
+            let healths = glance(quantizer.as_ref(), epoch)?;
+            let used = epoch.codebooks().iter().zip(held_out.codebooks());
+            for (codebook, (health, (epoch, held_out))) in healths.iter().zip(used).enumerate() {
+                let found = [(epoch, "in this epoch"), (held_out, "on held-out images")];
+                let Some((used, at)) = found.into_iter().find(|(used, _)| used.is_collapsed(COLLAPSED)) else {
+                    continue;
+                };
+                let name = usage::name(Place { level, codebook }, healths.len());
+                let latents = (healths.len() == 1).then(|| &self.latents[level]);
+                let cause = collapse::diagnosis(self.config, trainer.step(), health, latents)?;
+                let percent = used.usage() * 100.0;
+                trainer
+                    .note(&format!("warning: {name} collapses: {percent:.1} % of its codes were used {at}; {cause}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Logs use, perplexity, ages and duplicates of an epoch that ends.
+    ///
+    /// # Errors
+    /// When a quantizer does not fit its counts, or the log cannot be written.
+    pub fn log_epoch(&self, trainer: &mut Trainer, usage: &LevelUsage) -> Result<()> {
+        let mut figures = Vec::new();
+        for (level, (quantizer, usage)) in self.tokenizer.quantizers().iter().zip(usage.levels()).enumerate() {
+            figures.extend(epoch_figures(level, usage, &glance(quantizer.as_ref(), usage)?));
+        }
+        trainer.log(figures, &format!("codes in use {:.0} %", usage.levels()[0].usage() * 100.0))
+    }
+}
+
+/// The health of every codebook of a level, without making a table that the quantizer does not keep.
+fn glance(quantizer: &dyn Quantizer, usage: &Usage) -> Result<Vec<CodebookHealth>> {
+    let counts = usage.codebooks().iter().map(CodebookUsage::counts);
+    if !quantizer.has_tables() {
+        let of_use =
+            |counts: &Tensor| CodebookHealth::of_use(counts.numel() as i64, quantizer.code_dim(), Some(counts));
+        return Ok(counts.map(of_use).collect());
+    }
+    let views = quantizer.codebooks();
+    let glance = |(view, counts)| CodebookHealth::glance(view, Some(counts));
+    Ok(views.iter().zip(counts).map(glance).collect::<Result<_, _>>()?)
+}
+
+/// Of a whole epoch: use and perplexity as means over the codebooks of a level, the age of its oldest code, and the share of
+/// its codes that lie on the spot of another.
+fn epoch_figures(level: usize, usage: &Usage, healths: &[CodebookHealth]) -> Vec<(String, f64)> {
+    let mut figures = vec![
+        (format!("epoch_usage_{level}"), usage.usage()),
+        (format!("epoch_perplexity_{level}"), usage.perplexity()),
+    ];
+    let oldest = healths.iter().filter_map(|health| health.ages).map(|ages| ages.oldest).reduce(f64::max);
+    figures.extend(oldest.map(|oldest| (format!("oldest_code_{level}"), oldest)));
+    let measured = healths.iter().filter_map(|health| health.distances);
+    let (duplicates, codes) = measured
+        .fold((0, 0), |(duplicates, codes), distances| (duplicates + distances.duplicates, codes + distances.measured));
+    if codes > 0 {
+        figures.push((format!("duplicate_codes_{level}"), duplicates as f64 / codes as f64));
+    }
+    figures
+}

@@ -1,0 +1,105 @@
+//! A watch on the game: whether the discriminator still teaches anything.
+
+use tch::{Device, Kind, Tensor};
+use vqkit_run::Tensors;
+
+/// Decay per step of the running accuracies.
+const DECAY: f64 = 0.99;
+
+/// Above this on both sides, the discriminator has won.
+const WON: f64 = 0.98;
+
+/// Right on less than this beyond half of all patches, real and fake together, it is blind: it tosses a coin, or calls all of
+/// them the same.
+const BLIND: f64 = 0.02;
+
+/// Steps that the running accuracies need to say anything.
+const WARM: i64 = 300;
+
+/// Running shares of real and fake patches that a discriminator tells rightly.
+#[derive(Debug)]
+pub struct Watch {
+    /// `[real, fake, steps]`, f32.
+    state: Tensor,
+}
+
+impl Watch {
+    const NAME: &'static str = "watch";
+
+    /// Where `saved` left off, or from the beginning.
+    pub fn restore(device: Device, saved: &Tensors) -> Self {
+        let state = saved.get(Self::NAME).map(Tensor::copy);
+        Self { state: state.unwrap_or_else(|| Tensor::from_slice(&[0.5f32, 0.5, 0.0])).to_device(device) }
+    }
+
+    /// The state by name.
+    pub fn save(&self) -> Tensors {
+        [(Self::NAME.to_owned(), self.state.copy())].into()
+    }
+
+    /// Adds a step's logits.
+    pub fn add(&mut self, real_logits: &Tensor, fake_logits: &Tensor) {
+        let share = |right: Tensor| right.to_kind(Kind::Float).mean(Kind::Float);
+        let shares = Tensor::stack(&[share(real_logits.gt(0.0)), share(fake_logits.lt(0.0))], 0);
+        let (mut running, mut steps) = (self.state.narrow(0, 0, 2), self.state.narrow(0, 2, 1));
+        let _ = running.lerp_(&shares, 1.0 - DECAY);
+        steps += 1.0;
+    }
+
+    /// Running shares of real and of fake patches told rightly; waits for the device.
+    pub fn accuracies(&self) -> (f64, f64) {
+        (self.state.double_value(&[0]), self.state.double_value(&[1]))
+    }
+
+    /// What is wrong with the game, and what to do about it.
+    pub fn warning(&self) -> Option<String> {
+        let (real, fake) = self.accuracies();
+        let percent = format!("{:.0} % of real and {:.0} % of fake patches", real * 100.0, fake * 100.0);
+        match () {
+            () if self.state.int64_value(&[2]) < WARM => None,
+            () if real > WON && fake > WON => Some(format!(
+                "the discriminator tells {percent}: the generator learns little from one that always wins. Lower \
+                 adversarial.train.learning_rate, set adversarial.lecam_weight (0.001), or start it later"
+            )),
+            () if f64::midpoint(real, fake) < 0.5 + BLIND => Some(format!(
+                "the discriminator tells {percent}, no better than guessing: it teaches nothing. Raise \
+                 adversarial.train.learning_rate, lower lecam_weight or r1_weight, or give it more channels (ndf)"
+            )),
+            () => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(real: f32, fake: f32, steps: usize) -> Watch {
+        let mut watch = Watch::restore(Device::Cpu, &Tensors::new());
+        (0..steps).for_each(|_| watch.add(&Tensor::from_slice(&[real; 4]), &Tensor::from_slice(&[fake; 4])));
+        watch
+    }
+
+    #[test]
+    fn a_discriminator_that_always_wins_is_reported_once_that_is_sure() {
+        assert_eq!(after(2.0, -2.0, 50).warning(), None);
+        assert!(after(2.0, -2.0, 500).warning().unwrap().contains("100 % of real and 100 % of fake"));
+    }
+
+    #[test]
+    fn one_that_calls_everything_real_is_blind() {
+        assert!(after(2.0, 2.0, 500).warning().unwrap().contains("100 % of real and 0 % of fake"));
+    }
+
+    #[test]
+    fn guessing_is_reported_and_the_state_goes_on() {
+        let mut watch = after(1.0, 1.0, 0);
+        for step in 0..600 {
+            let sign = if step % 2 == 0 { 1.0f32 } else { -1.0 };
+            watch.add(&Tensor::from_slice(&[sign]), &Tensor::from_slice(&[sign]));
+        }
+        assert!(watch.warning().unwrap().contains("guessing"));
+        let restored = Watch::restore(Device::Cpu, &watch.save());
+        assert_eq!(restored.accuracies(), watch.accuracies());
+    }
+}

@@ -1,0 +1,111 @@
+//! Training that goes on from the weights of another.
+
+use std::path::{Path, PathBuf};
+
+use tch::{Tensor, nn::VarStore};
+use vqkit_recipe::{Domain, Finetune, FinetunedPart, FreshOrRestored, InvalidRequest};
+use vqkit_run::{DISCRIMINATOR, Run, RunError, Tensors, checkpoint_weights};
+use vqkit_torch::{
+    TorchError,
+    weights::{self, Mismatch},
+};
+
+use crate::error::Result;
+
+/// What taming's checkpoints put in front of the names of a discriminator.
+const THEIR_DISCRIMINATOR: &str = "loss.discriminator.";
+
+/// State of our quantizers and of LeCam that other implementations do not keep.
+const OURS_ALONE: [&str; 4] = ["age", "initted", "ema_real", "ema_fake"];
+
+/// Puts another tokenizer's weights into `tokenizer` and, where the recipe says so, its discriminator's into
+/// `discriminator`.
+///
+/// # Errors
+/// When there is no such file, or its weights do not fit.
+pub fn begin(
+    config: &Finetune,
+    domain: Domain,
+    tokenizer: &mut VarStore,
+    discriminator: Option<&mut VarStore>,
+) -> Result<()> {
+    let source = Source::open(&config.from, domain)?;
+    assign(&config.from, source.tokenizer, tokenizer)?;
+    if let (FreshOrRestored::Restored, Some(discriminator)) = (config.discriminator, discriminator) {
+        if source.discriminator.is_empty() {
+            return Err(RunError::artifact(&config.from, "holds no discriminator to restore").into());
+        }
+        assign(&config.from, source.discriminator, discriminator)?;
+    }
+    Ok(())
+}
+
+fn assign(from: &Path, state: Tensors, vs: &mut VarStore) -> Result<()> {
+    let state = completed(state, vs);
+    Mismatch::check(&from.display().to_string(), &weights::tensors(vs), &state).map_err(TorchError::from)?;
+    Ok(weights::assign(&state, vs)?)
+}
+
+/// Freezes what is not to be trained. `decoder`: what the names of the decoder's variables begin with.
+pub fn freeze(config: &Finetune, tokenizer: &VarStore, decoder: &[&str]) {
+    let decodes = |name: &str| decoder.iter().any(|part| name.starts_with(&format!("{part}.")));
+    let is_frozen = |name: &str| config.train == FinetunedPart::Decoder && !decodes(name);
+    for (_, variable) in weights::trainable(tokenizer).into_iter().filter(|(name, _)| is_frozen(name)) {
+        let _ = variable.set_requires_grad(false);
+    }
+}
+
+/// The weights of both players.
+struct Source {
+    tokenizer: Tensors,
+    discriminator: Tensors,
+}
+
+impl Source {
+    fn open(path: &Path, domain: Domain) -> Result<Self> {
+        if path.is_file() {
+            return Ok(Self::of_file(weights::read_any(path)?));
+        }
+        let checkpoint = checkpoint_of(path, domain)?;
+        let discriminator = checkpoint.join(DISCRIMINATOR);
+        Ok(Self {
+            tokenizer: weights::read(&checkpoint_weights::weights_for_use(&checkpoint))?,
+            discriminator: if discriminator.is_file() { weights::read(&discriminator)? } else { Tensors::new() },
+        })
+    }
+
+    /// `loss.` is what a taming checkpoint holds beside the tokenizer.
+    fn of_file(state: Tensors) -> Self {
+        let (losses, tokenizer): (Tensors, Tensors) =
+            state.into_iter().partition(|(name, _)| name.starts_with("loss."));
+        let strip = |(name, value): (String, Tensor)| Some((name.strip_prefix(THEIR_DISCRIMINATOR)?.to_owned(), value));
+        Self { tokenizer, discriminator: losses.into_iter().filter_map(strip).collect() }
+    }
+}
+
+/// `path` itself, if it is a checkpoint, or that of the run that it is.
+fn checkpoint_of(path: &Path, domain: Domain) -> Result<PathBuf> {
+    if checkpoint_weights::weights_for_use(path).is_file() {
+        return Ok(path.to_owned());
+    }
+    if !path.exists() {
+        let (path, name) = (path.display(), domain.stage());
+        let message = format!("there is no {path}; give a run, a checkpoint or a file of weights");
+        return Err(InvalidRequest::key(format!("{name}.finetune.from"), message).into());
+    }
+    let run = Run::open(path)?;
+    Ok(path.join(&run.require(domain.stage())?.path))
+}
+
+/// The state with just those of our own buffers that `vs` has: as they stand there where the state lacks them. A codebook
+/// that was loaded has begun.
+fn completed(mut state: Tensors, vs: &VarStore) -> Tensors {
+    let variables = weights::tensors(vs);
+    let is_ours = |name: &str| name.rsplit('.').next().is_some_and(|last| OURS_ALONE.contains(&last));
+    state.retain(|name, _| !is_ours(name) || variables.contains_key(name));
+    for (name, variable) in variables.into_iter().filter(|(name, _)| is_ours(name)) {
+        let begun = name.ends_with("initted");
+        state.entry(name).or_insert_with(|| if begun { variable.ones_like() } else { variable });
+    }
+    state
+}

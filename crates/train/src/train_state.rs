@@ -1,0 +1,123 @@
+//! A network in training, and what moves its weights.
+
+use std::collections::BTreeMap;
+
+use tch::{Kind, Tensor, nn::VarStore};
+use vqkit_recipe::Train;
+use vqkit_torch::{autograd, optim::clip_grad_norm, weights};
+
+use crate::{error::Result, optimizer::Optimizer};
+
+/// A network in training, and what moves its weights.
+#[derive(Debug)]
+pub struct Player {
+    /// The network's variables.
+    pub vs: VarStore,
+    optimizer: Optimizer,
+    trained: Vec<(String, Tensor)>,
+    learning_rate: f64,
+    clip_norm: f64,
+    /// Global norm of the latest gradients, before they were clipped.
+    gradient_norm: Option<Tensor>,
+}
+
+impl Player {
+    /// Takes a network's variables over; of the trainable ones, those move that want a gradient.
+    ///
+    /// # Errors
+    /// When a number of the recipe is out of its range.
+    pub fn new(vs: VarStore, train: &Train) -> Result<Self> {
+        let optimizer = Optimizer::new(&vs, train)?;
+        let trained = weights::trainable(&vs).into_iter().filter(|(_, value)| value.requires_grad()).collect();
+        let clip_norm = if train.clip_norm > 0.0 { train.clip_norm } else { f64::INFINITY };
+        Ok(Self { vs, optimizer, trained, learning_rate: train.learning_rate, clip_norm, gradient_norm: None })
+    }
+
+    /// Drops all gradients.
+    pub fn zero_grad(&mut self) {
+        self.optimizer.zero_grad();
+    }
+
+    /// Adds the gradients of outputs, each with its pull, to those of this network's weights, and to no others.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn backward(&self, outputs: &[(&Tensor, &Tensor)]) -> Result<()> {
+        let inputs: Vec<&Tensor> = self.trained.iter().map(|(_, value)| value).collect();
+        Ok(autograd::backward(outputs, &inputs)?)
+    }
+
+    /// Drops all gradients and gathers those of a batch, given as the losses of its parts, each with its share of the batch;
+    /// returns the loss of the whole, outside of any graph. Each part's graph is gone before the next part is asked for.
+    ///
+    /// # Errors
+    /// When libtorch refuses, and those of the parts.
+    pub fn gather(&mut self, parts: impl IntoIterator<Item = Result<(Tensor, f64)>>) -> Result<Tensor> {
+        self.zero_grad();
+        let mut whole = Tensor::zeros([0i64; 0], (Kind::Float, self.vs.device()));
+        for part in parts {
+            let (loss, share) = part?;
+            self.backward(&[(&loss, &loss.full_like(share))])?;
+            whole += loss.detach() * share;
+        }
+        Ok(whole)
+    }
+
+    /// Clips the gradients.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn clip(&mut self) -> Result<()> {
+        let values: Vec<Tensor> = self.trained.iter().map(|(_, value)| value.shallow_clone()).collect();
+        self.gradient_norm = Some(clip_grad_norm(&values, self.clip_norm)?);
+        Ok(())
+    }
+
+    /// Moves the weights, the learning rate being the recipe's times `factor`.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn step(&mut self, factor: f64) -> Result<()> {
+        self.optimizer.set_learning_rate(self.learning_rate * factor);
+        self.optimizer.step()
+    }
+
+    /// Global norm of the latest gradients, before they were clipped; waits for the device.
+    pub fn gradient_norm(&self) -> Option<f64> {
+        self.gradient_norm.as_ref().map(|norm| norm.double_value(&[]))
+    }
+
+    /// As [`gradient_norm`](Self::gradient_norm), once after every step.
+    pub fn take_gradient_norm(&mut self) -> Option<f64> {
+        self.gradient_norm.take().map(|norm| norm.double_value(&[]))
+    }
+
+    /// The first weight whose gradient is not finite.
+    pub fn broken_gradient(&self) -> Option<&str> {
+        let broken = |value: &Tensor| value.grad().defined() && !is_finite(&value.grad());
+        self.trained.iter().find(|(_, value)| broken(value)).map(|(name, _)| name.as_str())
+    }
+
+    /// The first variable with a value that is not finite.
+    pub fn broken_weight(&self) -> Option<String> {
+        weights::tensors(&self.vs).into_iter().find(|(_, value)| !is_finite(value)).map(|(name, _)| name)
+    }
+
+    /// The optimizer's state by name, sharing its memory.
+    pub fn moments(&self) -> BTreeMap<String, Tensor> {
+        self.optimizer.state()
+    }
+
+    /// Puts the optimizer's state back.
+    ///
+    /// # Errors
+    /// When a name, a shape or a kind differs.
+    pub fn load_moments(&mut self, state: BTreeMap<String, Tensor>) -> Result<()> {
+        self.optimizer.load_state(state)
+    }
+}
+
+/// Whether every value is finite; waits for the device.
+pub fn is_finite(tensor: &Tensor) -> bool {
+    tensor.isfinite().all().int64_value(&[]) != 0
+}

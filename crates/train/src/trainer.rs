@@ -1,0 +1,402 @@
+//! What every training loop shares: optimizer, averaged weights, checkpoints, logs, progress and the way back.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+use vqkit_recipe::Train;
+use vqkit_run::{
+    CLOCK, COUNTER, Checkpoints, Context, DISCRIMINATOR, DISCRIMINATOR_OPTIMIZER, EMA, Home, LogOffsets, MODEL,
+    OPTIMIZER, Picture, Progress, RNG, Run, RunError, STATE, Shelter, StageLog, State, Tensors, checkpoint_weights,
+    files, is_interruption, log,
+};
+use vqkit_torch::{ema::WeightEma, rng, weights};
+
+use crate::{error::Result, error::TrainError, train_state::Player, train_state::is_finite};
+
+/// Which way a figure on held-out data gets better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Better {
+    /// PSNR.
+    Higher,
+    /// Bits per token.
+    Lower,
+}
+
+/// A figure on held-out data, and which way it gets better.
+pub type Figure = (f64, Better);
+
+/// A network in training.
+pub struct Trainer {
+    stage: String,
+    run: PathBuf,
+    home: Arc<Home>,
+    train: Train,
+    network: Player,
+    discriminator: Option<Player>,
+    ema: Option<WeightEma>,
+    checkpoints: Checkpoints,
+    state: State,
+    counters: Tensors,
+    log: StageLog,
+    progress: Progress,
+    context: Context,
+    /// A step is finished before the program leaves.
+    _shelter: Shelter,
+}
+
+/// `clock.json`: what differs from one machine to another.
+#[derive(Debug, Serialize, Deserialize)]
+struct Clock {
+    logs: LogOffsets,
+}
+
+impl Trainer {
+    /// Takes the network over, and the discriminator that it plays against, if any; where the stage has a checkpoint,
+    /// restores both and cuts the logs back to it.
+    ///
+    /// # Errors
+    /// When the checkpoint does not fit the networks, or a file cannot be read or written.
+    pub fn begin(
+        run: &mut Run,
+        stage: &str,
+        train: &Train,
+        mut network: Player,
+        mut discriminator: Option<Player>,
+        context: &Context,
+    ) -> Result<Self> {
+        let began = run.begin(stage)?;
+        let checkpoints = Checkpoints::open(&run.make_folder(stage)?, train.keep)?;
+        let averages = train.ema_decay > 0.0;
+        let mut ema = averages.then(|| WeightEma::new(&network.vs, train.ema_decay, true)).transpose()?;
+        let mut state = State::default();
+        let mut counters = Tensors::new();
+        let logs = match checkpoints.to_continue()? {
+            None => began,
+            Some(path) => {
+                state = files::read_json(&path.join(STATE))?;
+                weights::load(&path.join(MODEL), &mut network.vs)?;
+                if let Some(ema) = &mut ema {
+                    ema.load(&weights::read(&path.join(EMA))?, state.ema_updates)?;
+                }
+                if let Some(discriminator) = &mut discriminator {
+                    weights::load(&path.join(DISCRIMINATOR), &mut discriminator.vs)?;
+                    discriminator.load_moments(weights::read(&path.join(DISCRIMINATOR_OPTIMIZER))?)?;
+                }
+                counters = restore_optimizer(&path.join(OPTIMIZER), &mut network, context)?;
+                files::read_json::<Clock>(&path.join(CLOCK))?.logs
+            }
+        };
+        log::cut(run.path(), logs)?;
+        let log = StageLog::open(run.path(), stage)?;
+        let progress = Progress::begin(&context.observer, stage, "steps", state.step, train.steps);
+        Ok(Self {
+            stage: stage.to_owned(),
+            run: run.path().to_owned(),
+            home: run.home()?,
+            train: train.clone(),
+            network,
+            discriminator,
+            ema,
+            checkpoints,
+            state,
+            counters,
+            log,
+            progress,
+            context: context.clone(),
+            _shelter: context.interrupt.shelter(),
+        })
+    }
+
+    /// Steps done.
+    pub fn step(&self) -> u64 {
+        self.state.step
+    }
+
+    /// Samples consumed.
+    pub fn samples(&self) -> u64 {
+        self.state.samples
+    }
+
+    /// Whether all steps are done.
+    pub fn is_done(&self) -> bool {
+        self.state.step >= self.train.steps
+    }
+
+    /// Whether this is the very beginning, when codebooks get their first values.
+    pub fn is_fresh(&self) -> bool {
+        self.state.step == 0
+    }
+
+    /// Counters that a loop keeps over many steps, as the checkpoint restored them.
+    pub fn counters(&self) -> &Tensors {
+        &self.counters
+    }
+
+    /// Counters that a loop keeps over many steps, saved with every checkpoint.
+    pub fn set_counters(&mut self, counters: Tensors) {
+        self.counters = counters;
+    }
+
+    /// Whether the step just done is one to log.
+    pub fn logs_now(&self) -> bool {
+        self.is_due(self.train.log_every)
+    }
+
+    /// What `measure` says of the step just done, where it is one to measure on held-out data. Where the user leaves meanwhile, the
+    /// measurement is owed: a resumed run takes it first ([`settle`](Self::settle)).
+    ///
+    /// # Errors
+    /// Those of `measure`.
+    pub fn measure_if_due<T>(&mut self, measure: impl FnOnce(&mut Self) -> Result<T>) -> Result<Option<T>> {
+        if !self.is_due(self.train.evaluate_every) {
+            return Ok(None);
+        }
+        match measure(self) {
+            Err(error) if is_interruption(&error) => {
+                self.state.owes_measurement = true;
+                Ok(None)
+            }
+            measured => measured.map(Some),
+        }
+    }
+
+    /// Takes the measurement that the checkpoint owes, if it owes one.
+    ///
+    /// # Errors
+    /// Those of `measure`; when the checkpoint cannot be written.
+    pub fn settle(&mut self, measure: impl FnOnce(&mut Self) -> Result<Option<Figure>>) -> Result<()> {
+        if !self.state.owes_measurement {
+            return Ok(());
+        }
+        let figure = measure(self)?;
+        self.state.owes_measurement = false;
+        let is_best = self.is_best(figure);
+        self.save(is_best)
+    }
+
+    fn is_due(&self, every: u64) -> bool {
+        self.state.step.is_multiple_of(every) || self.is_done()
+    }
+
+    /// The network and its opponent, to be given gradients.
+    pub fn players(&mut self) -> (&mut Player, Option<&mut Player>) {
+        (&mut self.network, self.discriminator.as_mut())
+    }
+
+    /// Looks at the terms of a step.
+    ///
+    /// # Errors
+    /// [`TrainError::Diverged`] that names the first that is NaN or infinite.
+    pub fn check_terms(&self, terms: &[(&str, &Tensor)]) -> Result<()> {
+        if !self.looks_now() {
+            return Ok(());
+        }
+        match terms.iter().find(|(_, term)| !is_finite(term)) {
+            None => Ok(()),
+            Some((name, _)) => Err(not_finite(&self.stage, self.state.step + 1, &format!("the loss `{name}`"))),
+        }
+    }
+
+    /// Moves the weights down their gradients, those of the discriminator too if it `plays`; `samples` is the position in
+    /// the data after this step.
+    ///
+    /// # Errors
+    /// [`TrainError::Diverged`] when a gradient is NaN or infinite, before anything moves; when libtorch refuses.
+    pub fn step_weights(&mut self, samples: u64, plays: bool) -> Result<()> {
+        let looks = self.looks_now();
+        let factor = self.train.schedule.factor(self.state.step, self.train.steps);
+        let (stage, step) = (&self.stage, self.state.step + 1);
+        let mut players: Vec<&mut Player> = vec![&mut self.network];
+        players.extend(self.discriminator.as_mut().filter(|_| plays));
+        for player in &mut players {
+            player.clip()?;
+            if looks && player.gradient_norm().is_some_and(|norm| !norm.is_finite()) {
+                let tensor = player.broken_gradient().unwrap_or("all weights together");
+                return Err(not_finite(stage, step, &format!("the gradient of `{tensor}`")));
+            }
+        }
+        for player in players {
+            player.step(factor)?;
+        }
+        self.state.step += 1;
+        self.state.samples = samples;
+        self.progress.advance(1);
+        Ok(())
+    }
+
+    /// One step down the gradient of a batch's loss, given as the losses of its parts, each with its share of the batch; returns
+    /// the loss of the whole. Its `name` appears if it is not finite.
+    ///
+    /// # Errors
+    /// As [`Trainer::check_terms`] and [`Trainer::step_weights`], and those of the parts.
+    pub fn descend(
+        &mut self,
+        name: &'static str,
+        parts: impl IntoIterator<Item = Result<(Tensor, f64)>>,
+        samples: u64,
+    ) -> Result<Tensor> {
+        let loss = self.network.gather(parts)?;
+        self.check_terms(&[(name, &loss)])?;
+        self.step_weights(samples, false)?;
+        Ok(loss)
+    }
+
+    /// Follows the weights with their average; call it when everything that moves in a step has moved.
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn average(&mut self) -> Result<()> {
+        if let Some(ema) = &mut self.ema {
+            ema.update(&self.network.vs)?;
+            self.state.ema_updates = ema.num_updates();
+        }
+        Ok(())
+    }
+
+    /// On a GPU only the steps that are logged wait for it.
+    fn looks_now(&self) -> bool {
+        !self.network.vs.device().is_cuda() || (self.state.step + 1).is_multiple_of(self.train.log_every)
+    }
+
+    /// Logs figures of the step just done, the first of them with the norm of its gradients, and shows `shown` beside the bar.
+    ///
+    /// # Errors
+    /// When a log cannot be written.
+    pub fn log(&mut self, mut figures: Vec<(String, f64)>, shown: &str) -> Result<()> {
+        self.progress.status(shown);
+        if self.logs_now() {
+            let opponent = self.discriminator.as_mut();
+            let norms = [("gradient_norm", Some(&mut self.network)), ("discriminator_gradient_norm", opponent)];
+            let norm =
+                |(name, player): (&str, Option<&mut Player>)| Some((name.to_owned(), player?.take_gradient_norm()?));
+            figures.extend(norms.into_iter().filter_map(norm));
+        }
+        Ok(self.log.figures(self.state.step, &figures)?)
+    }
+
+    /// Logs a picture.
+    ///
+    /// # Errors
+    /// When the log cannot be written.
+    pub fn log_picture(&mut self, name: &str, picture: &Picture) -> Result<()> {
+        Ok(self.log.picture(self.state.step, name, picture)?)
+    }
+
+    /// A line above the bar.
+    pub fn note(&self, line: &str) {
+        self.progress.note(line);
+    }
+
+    /// Runs `measure` with the averaged weights in place of the trained ones, where there are any.
+    ///
+    /// # Errors
+    /// When libtorch refuses, or `measure` fails.
+    pub fn with_average<T>(&mut self, measure: impl FnOnce() -> Result<T>) -> Result<T> {
+        let Some(ema) = &self.ema else { return measure() };
+        let trained =
+            weights::tensors(&self.network.vs).into_iter().map(|(name, value)| (name, value.copy())).collect();
+        ema.copy_to(&mut self.network.vs)?;
+        let measured = measure();
+        weights::assign(&trained, &mut self.network.vs)?;
+        measured
+    }
+
+    /// Ends a step: writes a checkpoint where one is due, where `figure` is the best so far, or where the user wants to
+    /// leave.
+    ///
+    /// # Errors
+    /// [`RunError::Interrupted`] after the checkpoint, when the user wants to leave; when it cannot be written.
+    pub fn end_step(&mut self, figure: Option<Figure>) -> Result<()> {
+        self.home.check()?;
+        let is_best = self.is_best(figure);
+        let leaves = self.context.interrupt.is_set() || self.state.owes_measurement;
+        if is_best || leaves || self.is_due(self.train.checkpoint_every) {
+            self.save(is_best)?;
+        }
+        if leaves && (!self.is_done() || self.state.owes_measurement) {
+            return Err(RunError::Interrupted.into());
+        }
+        Ok(())
+    }
+
+    /// Whether a figure is the best so far; from now on, others have to be better than it.
+    fn is_best(&mut self, figure: Option<Figure>) -> bool {
+        let Some((value, better)) = figure else { return false };
+        let is_best = self.state.best.is_none_or(|best| match better {
+            Better::Higher => value > best,
+            Better::Lower => value < best,
+        });
+        if is_best {
+            self.state.best = Some(value);
+        }
+        is_best
+    }
+
+    fn save(&mut self, is_best: bool) -> Result<()> {
+        for player in [Some(&self.network), self.discriminator.as_ref()].into_iter().flatten() {
+            if let Some(tensor) = player.broken_weight() {
+                return Err(not_finite(&self.stage, self.state.step, &format!("the weight `{tensor}`")));
+            }
+        }
+        self.log.flush()?;
+        let mut moving = self.network.moments();
+        moving.insert(RNG.into(), rng::state(self.network.vs.device())?);
+        moving.extend(self.counters.iter().map(|(name, value)| (format!("{COUNTER}{name}"), value.shallow_clone())));
+        let clock = Clock { logs: log::offsets(&self.run) };
+        let none = BTreeMap::new();
+        Ok(self.checkpoints.write(self.state.step, is_best, |folder| {
+            weights::save(&folder.join(MODEL), &weights::tensors(&self.network.vs), &none)?;
+            if let Some(discriminator) = &self.discriminator {
+                weights::save(&folder.join(DISCRIMINATOR), &weights::tensors(&discriminator.vs), &none)?;
+                weights::save(&folder.join(DISCRIMINATOR_OPTIMIZER), &discriminator.moments(), &none)?;
+            }
+            if let Some(ema) = &self.ema {
+                weights::save(&folder.join(EMA), &ema.tensors(), &none)?;
+            }
+            weights::save(&folder.join(OPTIMIZER), &moving, &none)?;
+            files::write_json(&folder.join(STATE), &self.state)?;
+            files::write_json(&folder.join(CLOCK), &clock)
+        })?)
+    }
+
+    /// Ends the stage: the line that stays, and the checkpoint that later stages use.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn finish(self) -> Result<PathBuf> {
+        let best = self.state.best.map_or(String::new(), |best| format!(", best held-out figure {best:.3}"));
+        self.progress.finish(&format!("{} steps done{best}", self.state.step));
+        let folder = self.run.join(&self.stage);
+        Ok(self.checkpoints.chosen()?.ok_or_else(|| RunError::artifact(&folder, "no checkpoint was written"))?)
+    }
+}
+
+fn not_finite(stage: &str, step: u64, what: &str) -> TrainError {
+    let reason = format!(
+        "{what} is not finite: lower learning_rate, warm it up longer, or use precision = \"fp32\"; the last checkpoint is \
+         sound"
+    );
+    TrainError::Diverged { stage: stage.to_owned(), step, reason }
+}
+
+/// Whether a stage has no checkpoint yet to go on from.
+///
+/// # Errors
+/// When its folder cannot be made, or the link to its last checkpoint leads nowhere.
+pub fn is_new(run: &Run, stage: &str, train: &Train) -> Result<bool> {
+    Ok(Checkpoints::open(&run.make_folder(stage)?, train.keep)?.last()?.is_none())
+}
+
+fn restore_optimizer(path: &Path, network: &mut Player, context: &Context) -> Result<Tensors> {
+    let mut moving = weights::read(path)?;
+    let state = moving.remove(RNG).ok_or_else(|| RunError::artifact(path, "holds no random state"))?;
+    rng::set_state(context.device, &state)?;
+    let (counters, moments) = checkpoint_weights::split_counters(moving);
+    network.load_moments(moments)?;
+    Ok(counters)
+}

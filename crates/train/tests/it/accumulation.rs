@@ -1,0 +1,78 @@
+//! A batch in parts: the same step, where no network sees more than one image at a time.
+
+use tch::{Kind, no_grad};
+use vqkit_train::Player;
+
+use crate::game::{Game, Named, difference, gradients, seeded, variables};
+
+/// Of the largest value: sums in fp32 in another order.
+const ROUNDING: f64 = 1e-5;
+
+/// Every code that a batch leaves out is revived.
+const EMA: [&str; 3] =
+    ["tokenizer.quantizer.type=ema", "tokenizer.quantizer.revive_after=1", "tokenizer.loss.adversarial.adaptive=false"];
+const LECAM: [&str; 2] = ["tokenizer.loss.adversarial.lecam_weight=0.5", "tokenizer.loss.adversarial.lecam_decay=0.5"];
+
+/// What a step leaves behind.
+struct Left {
+    gradients: [Named; 2],
+    terms: Vec<(String, f64)>,
+    variables: [Named; 2],
+}
+
+fn step(overrides: &[&str], micro_batches: usize) -> Left {
+    let mut game = Game::new(overrides);
+    let taken = game.take(micro_batches, 0);
+    seeded(11, || no_grad(|| game.tokenizer.update(&taken.reconstruction))).unwrap();
+    let (real, fake) = taken.logits.as_ref().unwrap();
+    game.adversary.update(real, fake);
+    let players = [&game.network, &game.opponent];
+    Left { gradients: players.map(gradients), terms: taken.terms.figures(), variables: players.map(variables) }
+}
+
+#[test]
+fn parts_of_a_batch_give_the_step_of_the_whole() {
+    let overrides = [EMA.as_slice(), &LECAM].concat();
+    let whole = step(&overrides, 1);
+    for parts in [2, 4] {
+        let split = step(&overrides, parts);
+        for player in 0..2 {
+            let apart = difference(&split.gradients[player], &whole.gradients[player]);
+            assert!(apart < ROUNDING, "{parts} parts, player {player}: gradients differ by {apart}");
+            for (name, want) in &whole.variables[player] {
+                let apart = (&split.variables[player][name] - want).abs().max().double_value(&[]);
+                assert!(apart < ROUNDING, "{parts} parts: `{name}` differs by {apart}");
+            }
+        }
+        for ((name, split), (_, whole)) in split.terms.iter().zip(&whole.terms) {
+            assert!((split - whole).abs() < ROUNDING, "{parts} parts: the term `{name}` is {split}, whole {whole}");
+        }
+    }
+}
+
+#[test]
+fn the_step_of_the_whole_moves_revives_and_averages() {
+    let before = Game::new(&[EMA.as_slice(), &LECAM].concat());
+    let after = step(&[EMA.as_slice(), &LECAM].concat(), 1);
+    let moved = |player: &Player, after: &Named, name: &str| {
+        let moved = (&player.vs.variables()[name] - &after[name]).abs().to_kind(Kind::Double);
+        moved.view([moved.size().first().copied().unwrap_or(1), -1]).amax([1].as_slice(), false).count_nonzero(0)
+    };
+    let codes = moved(&before.network, &after.variables[0], "quantize.embedding.weight");
+    assert_eq!(codes.int64_value(&[]), 16, "every code is revived, or moves toward its latents");
+    let ages = after.variables[0]["quantize.age"].sum(Kind::Double).double_value(&[]);
+    assert_eq!(ages, 0.0, "codes that were left out are young again");
+    for name in ["lecam.ema_real", "lecam.ema_fake"] {
+        assert_eq!(moved(&before.opponent, &after.variables[1], name).int64_value(&[]), 1, "{name}");
+    }
+}
+
+#[test]
+fn statistics_of_a_batch_and_the_adaptive_weight_are_each_parts_own() {
+    let batch_norm = [EMA.as_slice(), &["tokenizer.loss.adversarial.discriminator.norm=batch"]].concat();
+    for (overrides, player) in [(batch_norm.as_slice(), 1), (&EMA[..2], 0)] {
+        let (whole, split) = (step(overrides, 1), step(overrides, 2));
+        let apart = difference(&split.gradients[player], &whole.gradients[player]);
+        assert!(apart > 1e-3, "{overrides:?}: gradients differ by {apart} only");
+    }
+}

@@ -1,0 +1,156 @@
+//! A small VQGAN and its discriminator, with random weights, and images for them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
+use tch::{Device, Kind, Tensor, nn::VarStore};
+use vqkit_losses::{Adversary, Objective, SmallVgg, SmallVggConfig};
+use vqkit_recipe::{Domain, Recipe};
+use vqkit_train::{Player, Step, Taken};
+use vqkit_torch::weights;
+use vqkit_vqvae::Tokenizer;
+
+/// 24-pixel images, group normalisation in the autoencoder, two halvings in the discriminator.
+pub const RECIPE: &str = r#"
+name = "game"
+
+[data]
+image_size = 24
+[data.source]
+type = "shapes"
+count = 64
+held_out_count = 8
+
+[tokenizer]
+type = "vqgan"
+ch = 32
+ch_mult = [1, 1]
+num_res_blocks = 1
+attn_resolutions = []
+resolution = 24
+z_channels = 8
+embed_dim = 8
+[tokenizer.quantizer]
+type = "vq"
+codebook_size = 16
+kmeans_init = false
+revive_after = 0
+[tokenizer.loss]
+reconstruction = "l1"
+reconstruction_weight = 0.7
+[tokenizer.loss.adversarial]
+weight = 0.8
+[tokenizer.loss.adversarial.discriminator]
+ndf = 8
+n_layers = 2
+norm = "none"
+[tokenizer.train]
+steps = 60
+batch_size = 4
+learning_rate = 1e-3
+"#;
+
+/// Weight of the perceptual term.
+pub const PERCEPTUAL_WEIGHT: f64 = 0.3;
+
+/// Tensors by name.
+pub type Named = BTreeMap<String, Tensor>;
+
+/// libtorch's random numbers are drawn from one stream, which all tests share.
+static STREAM: Mutex<()> = Mutex::new(());
+
+/// Does `work` with the stream to itself, from its beginning.
+pub fn seeded<T>(seed: i64, work: impl FnOnce() -> T) -> T {
+    let _alone = STREAM.lock().unwrap_or_else(PoisonError::into_inner);
+    tch::manual_seed(seed);
+    work()
+}
+
+/// Both players and what they play for.
+pub struct Game {
+    pub tokenizer: Tokenizer,
+    pub network: Player,
+    pub adversary: Adversary,
+    pub opponent: Player,
+    pub objective: Objective,
+    pub images: Tensor,
+}
+
+impl Game {
+    /// The recipe's game with these overrides; the same weights and images every time.
+    pub fn new(overrides: &[&str]) -> Self {
+        seeded(3, || Self::draw(overrides))
+    }
+
+    fn draw(overrides: &[&str]) -> Self {
+        let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+        let recipe = Recipe::parse("game", RECIPE, &overrides).unwrap();
+        let config = recipe.tokenizer(Domain::Images).unwrap();
+        let (vs, opponent_vs) = (VarStore::new(Device::Cpu), VarStore::new(Device::Cpu));
+        let tokenizer = config.network.build(&vs.root(), 3, &config.quantizer).unwrap();
+        let adversarial = config.loss.adversarial.as_ref().unwrap();
+        let adversary = Adversary::new(&opponent_vs.root(), 3, &adversarial.game).unwrap();
+        enliven(&opponent_vs);
+        let judge_vs = VarStore::new(Device::Cpu);
+        let judge = SmallVggConfig { widths: vec![8, 12], convolutions: 1 };
+        let judge = SmallVgg::new(&judge_vs.root(), 3, 4, &judge).unwrap().freeze();
+        let images = Tensor::rand([4, 3, 24, 24], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
+        Self {
+            network: Player::new(vs, &config.train).unwrap(),
+            opponent: Player::new(opponent_vs, &adversarial.train.beside(&config.train)).unwrap(),
+            objective: Objective {
+                reconstruction: config.loss.pixels.reconstruction,
+                reconstruction_weight: config.loss.pixels.reconstruction_weight,
+                perceptual: Some((PERCEPTUAL_WEIGHT, Box::new(judge))),
+                kind: Kind::Float,
+            },
+            tokenizer,
+            adversary,
+            images,
+        }
+    }
+
+    /// Leaves both players the gradients of one step.
+    pub fn take(&mut self, micro_batches: usize, step: u64) -> Taken {
+        let Self { tokenizer, network, adversary, opponent, objective, images, .. } = self;
+        let taker = Step { kind: objective.kind, objective, decoder_alone: false, micro_batches };
+        taker.take((tokenizer, network), Some((adversary, opponent)), images, step).unwrap()
+    }
+}
+
+/// Larger weights than a discriminator starts with, and averages of LeCam that are not 0: every term has a gradient.
+fn enliven(vs: &VarStore) {
+    let value = |name: &str, tensor: &Tensor| match name {
+        "lecam.ema_real" => tensor.full_like(0.3),
+        "lecam.ema_fake" => tensor.full_like(-0.2),
+        _ if name.ends_with("weight") && tensor.dim() == 4 => tensor * 6.0,
+        _ => tensor.shallow_clone(),
+    };
+    tch::no_grad(|| {
+        for (name, tensor) in weights::tensors(vs) {
+            tensor.shallow_clone().copy_(&value(&name, &tensor));
+        }
+    });
+}
+
+/// Copies of the gradients of all variables that have one.
+pub fn gradients(player: &Player) -> Named {
+    let all = weights::trainable(&player.vs).into_iter().filter(|(_, value)| value.grad().defined());
+    all.map(|(name, value)| (name, value.grad().copy())).collect()
+}
+
+/// Copies of all variables.
+pub fn variables(player: &Player) -> Named {
+    weights::tensors(&player.vs).into_iter().map(|(name, value)| (name, value.detach().copy())).collect()
+}
+
+/// The largest difference between tensors of the same names, in units of the largest value of `want`.
+pub fn difference(got: &Named, want: &Named) -> f64 {
+    assert_eq!(got.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>());
+    let largest = |tensor: &Tensor| tensor.to_kind(Kind::Double).abs().max().double_value(&[]);
+    let scale = want.values().map(largest).fold(0.0, f64::max);
+    let apart = want.iter().map(|(name, want)| largest(&(&got[name] - want)));
+    apart.fold(0.0, f64::max) / scale
+}
