@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::book;
 use crate::cargo::{cargo, run, status};
 use crate::setup;
 use crate::terminal::{complain, say};
@@ -41,6 +42,7 @@ fn every_check(flags: &[&str], options: &setup::Options, needs_python: bool) -> 
     // Before the first build: set-up changes the flags, and with them every build so far is stale.
     setup::ensure_with(options)?;
     tidy(flags)?;
+    book::build(flags, None)?;
     run(cargo(&["clippy", "--workspace", "--all-targets"]).args(flags).args(["--", "-D", "warnings"]))?;
     run(cargo(&["doc", "--workspace", "--no-deps"]).args(flags).env("RUSTDOCFLAGS", "-D warnings"))?;
     let mut tests = cargo(&["test", "--workspace", "--exclude", "xtask"]);

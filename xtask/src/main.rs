@@ -1,6 +1,7 @@
 //! Workflows of vqkit: provisions libtorch, builds the `vqkit` binary and drives it. Links no libtorch itself.
 
 mod bench;
+mod book;
 mod cargo;
 mod check;
 mod demo;
@@ -23,7 +24,7 @@ use crate::terminal::complain;
 enum Verb {
     Setup(setup::Options),
     Demo(demo::Options),
-    /// Run every test there is, cheapest first: format, house rules, clippy, documentation, unit, doc and end-to-end tests.
+    /// Run every test there is, cheapest first: format, house rules, the book and its links, clippy, documentation, unit, doc and end-to-end tests.
     #[command(after_help = "Example:\n  cargo xtask test")]
     Test,
     /// Train the stages of a recipe that are missing (`vqkit train`).
@@ -42,7 +43,8 @@ enum Verb {
     Evaluate(forward::Arguments),
     Quantizers(quantizers::Options),
     Bench(bench::Options),
-    /// Check the house rules: layers of crates, versions, module headers, sizes of files.
+    Book(book::Options),
+    /// Check the house rules: layers of crates, circles of imports, versions, module headers, sizes of files and crates.
     #[command(after_help = "Example:\n  cargo xtask tidy")]
     Tidy,
     /// What `.ci/run` calls: the versions in use, set-up for the CPU, and every test with the locked dependencies.
@@ -70,6 +72,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Evaluate(arguments) => return forward::vqkit("evaluate", &arguments),
         Verb::Quantizers(options) => return quantizers::quantizers(&options),
         Verb::Bench(options) => bench::bench(&options)?,
+        Verb::Book(options) => book::book(&options)?,
         Verb::Tidy => check::tidy(&[])?,
         Verb::Ci => check::ci()?,
     }

@@ -13,7 +13,7 @@ use crate::cargo::{cargo, root, run, target_dir};
 use crate::setup;
 use crate::terminal::say;
 use pairs::Pair;
-use rounds::Round;
+use rounds::Outcome;
 
 /// Time vqkit: the criterion benches of all crates, or with --peers Python programs that do the same.
 #[derive(Debug, clap::Args)]
@@ -30,13 +30,6 @@ pub struct Options {
     threads: u32,
     /// The pairs to compare, or words that the names of criterion benches contain [default: all]
     names: Vec<String>,
-}
-
-/// What came of one pair.
-struct Outcome {
-    pair: &'static Pair,
-    /// The rounds, or why there are none.
-    rounds: Result<Vec<Round>, String>,
 }
 
 /// Runs what the options ask for.

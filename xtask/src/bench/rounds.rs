@@ -26,6 +26,13 @@ pub struct Round {
     pub ratio: f64,
 }
 
+/// What came of one pair.
+pub struct Outcome {
+    pub pair: &'static Pair,
+    /// The rounds, or why there are none.
+    pub rounds: Result<Vec<Round>, String>,
+}
+
 impl Round {
     /// The memory of our side over the peer's, where both report it: what the work took beyond what it works on, else the peak.
     pub fn memory_ratio(&self) -> Option<f64> {

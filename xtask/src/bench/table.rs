@@ -4,8 +4,7 @@ use std::thread::available_parallelism;
 
 use serde_json::{Value, json};
 
-use super::Outcome;
-use super::rounds::Round;
+use super::rounds::{Outcome, Round};
 
 /// The table, one pair to a line: the median ratio and its range, the ratio of memory, our memory beyond what is worked on,
 /// and how near we come to the bare product where our side measures it.

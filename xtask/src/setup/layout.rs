@@ -69,7 +69,7 @@ pub fn check_loads(lib: &Path) -> Result<()> {
 
 /// The packages with CUDA's libraries that the wheel in `site` asks for, as it asks for them.
 pub fn cuda_requirements(site: &Path) -> Result<Vec<String>> {
-    let path = site.join(format!("torch-{}.dist-info/METADATA", super::VERSION));
+    let path = site.join(format!("torch-{}.dist-info/METADATA", super::version::VERSION));
     let metadata = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let found = nvidia_requirements(&metadata);
     if found.is_empty() {

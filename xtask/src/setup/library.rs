@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::VERSION;
+use super::version::VERSION;
 
 /// Where `version.h` lies below `include`; the older place comes second.
 const VERSION_HEADERS: &[&str] = &["torch/headeronly/version.h", "torch/csrc/api/include/torch/version.h"];

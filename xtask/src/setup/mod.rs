@@ -11,6 +11,7 @@ mod library;
 mod platform;
 mod provision;
 mod settings;
+mod version;
 
 use std::path::{Path, PathBuf};
 
@@ -19,9 +20,7 @@ use anyhow::{Context, Result};
 use crate::cargo::root;
 use crate::terminal::say;
 use library::Library;
-
-/// The one version that `tch` 0.24 binds.
-const VERSION: &str = "2.11.0";
+use version::VERSION;
 
 /// Provide libtorch 2.11.0, and nothing else; a no-op where it is in place.
 ///

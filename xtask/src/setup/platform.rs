@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
-use super::VERSION;
+use super::version::VERSION;
 use crate::terminal::say;
 
 /// A platform that PyPI has a wheel for.

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::VERSION;
 use super::cache::{Cache, Partial, size};
 use super::installer::{Dependencies, Installer};
 use super::layout;
 use super::library::Library;
 use super::platform::{Platform, free_bytes};
+use super::version::VERSION;
 use crate::terminal::say;
 
 /// What `libtorch_cpu.so` of the CUDA build needs, in the versions that PyTorch 2.11.0 pins.

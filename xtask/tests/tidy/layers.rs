@@ -3,32 +3,61 @@
 use std::collections::BTreeMap;
 
 use crate::expect_none;
-use crate::manifests::{manifest, members};
+use crate::manifests::{dependencies, folder_name, is_tool, manifest, members};
+
+/// The libraries that know neither recipes nor runs.
+const LOWER: &[&str] = &["config", "data", "losses", "metrics", "priors", "quantizer", "torch", "vqvae"];
+
+/// The way from a recipe to trained networks.
+const NETWORKS: &[&str] = &["recipe", "run", "models"];
+
+/// A crate, and the groups of crates that it may use.
+type Row = (&'static str, &'static [&'static [&'static str]]);
 
 /// The layers, lowest first; a crate uses only what stands in its own row here, and that stands in a lower layer.
-const LAYERS: &[&[(&str, &[&str])]] = &[
+/// A crate need not exist to have a row.
+const LAYERS: &[&[Row]] = &[
     &[("config", &[])],
-    &[("torch", &["config"]), ("data", &["config"])],
-    &[("quantizer", &["config", "torch"]), ("losses", &["config", "torch"])],
-    &[("metrics", &["config", "torch", "losses"])],
-    &[("vqvae", &["config", "torch", "quantizer"]), ("priors", &["config", "torch"])],
-    &[("pipeline", &["config", "torch", "data", "quantizer", "losses", "metrics", "vqvae", "priors"])],
+    &[("torch", &[&["config"]]), ("data", &[&["config"]])],
+    &[("quantizer", &[&["config", "torch"]]), ("losses", &[&["config", "torch"]])],
+    &[("metrics", &[&["config", "torch", "losses"]])],
+    &[("vqvae", &[&["config", "torch", "quantizer"]]), ("priors", &[&["config", "torch"]])],
+    &[("recipe", &[&["config", "data", "losses", "priors", "quantizer", "torch", "vqvae"]])],
+    &[("run", &[&["config", "data", "recipe", "torch"]])],
+    &[("models", &[LOWER, &["recipe", "run"]])],
+    &[("tokens", &[LOWER, NETWORKS]), ("interop", &[LOWER, NETWORKS])],
+    &[("fidelity", &[LOWER, NETWORKS, &["tokens"]])],
+    &[("train", &[LOWER, NETWORKS, &["tokens", "fidelity"]]), ("sample", &[LOWER, NETWORKS, &["tokens"]])],
+    &[("evaluate", &[LOWER, NETWORKS, &["tokens", "fidelity", "sample"]])],
+    &[("report", &[&["recipe", "run", "fidelity", "evaluate"]])],
+    &[("pipeline", &[LOWER, NETWORKS, &["tokens", "interop", "fidelity", "train", "sample", "evaluate", "report"]])],
+    &[(
+        "vqkit",
+        &[LOWER, NETWORKS, &["tokens", "interop", "fidelity", "train", "sample", "evaluate", "report", "pipeline"]],
+    )],
+    &[("cli", &[&["pipeline", "vqkit"]])],
 ];
+
+/// The one library whose name has no part behind `vqkit`.
+const FACADE: &str = "vqkit";
 
 /// What tests share; any crate's tests may use it, and nothing else may.
 const TESTING: &str = "testing";
 
-/// The rows of all layers by crate.
-fn rules() -> BTreeMap<&'static str, &'static [&'static str]> {
-    LAYERS.iter().flat_map(|layer| layer.iter().copied()).collect()
+/// The program, whose tests look with any crate at what it wrote.
+const PROGRAM: &str = "cli";
+
+/// What each crate may use.
+fn rules() -> BTreeMap<&'static str, Vec<&'static str>> {
+    LAYERS.iter().flat_map(|layer| layer.iter()).map(|(user, used)| (*user, used.concat())).collect()
 }
 
 /// What is wrong with `user` depending on the crates `used`.
 fn violations(user: &str, used: &[String], for_tests: bool) -> Vec<String> {
     let rules = rules();
     let allowed = |name: &str| {
-        let by_rule = rules.get(user).is_some_and(|row| row.contains(&name));
-        by_rule || (for_tests && name == TESTING)
+        let by_rule = rules.get(user).is_some_and(|used| used.contains(&name));
+        by_rule || (for_tests && (name == TESTING || user == PROGRAM))
     };
     let forbidden = used.iter().filter(|name| !allowed(name));
     forbidden.map(|name| format!("{user} → {name}: not an arrow of LAYERS in xtask/tests/tidy/layers.rs")).collect()
@@ -36,8 +65,11 @@ fn violations(user: &str, used: &[String], for_tests: bool) -> Vec<String> {
 
 /// The crates of this workspace in a manifest's table of dependencies, by the names of their folders.
 fn workspace_crates(manifest: &toml::Table, section: &str) -> Vec<String> {
-    let names = manifest.get(section).and_then(toml::Value::as_table).into_iter().flat_map(toml::Table::keys);
-    names.filter_map(|name| name.strip_prefix("vqkit-")).map(str::to_owned).collect()
+    let of_workspace = |name: String| match name.strip_prefix("vqkit-") {
+        Some(folder) => Some(folder.to_owned()),
+        None => (name == FACADE).then_some(name),
+    };
+    dependencies(manifest, section).into_iter().filter_map(of_workspace).collect()
 }
 
 #[test]
@@ -45,7 +77,7 @@ fn crates_use_only_what_stands_below_them() {
     let mut found = Vec::new();
     for member in members() {
         let manifest = manifest(&member);
-        let user = member.file_name().unwrap_or_default().to_string_lossy();
+        let user = folder_name(&member);
         for (section, for_tests) in [("dependencies", false), ("build-dependencies", false), ("dev-dependencies", true)]
         {
             found.extend(violations(&user, &workspace_crates(&manifest, section), for_tests));
@@ -57,8 +89,8 @@ fn crates_use_only_what_stands_below_them() {
 #[test]
 fn every_crate_has_its_place() {
     let known = rules();
-    let names = members().into_iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
-    let homeless = names.filter(|name| !known.contains_key(name.as_str()) && name != TESTING && name != "xtask");
+    let names = members().into_iter().filter(|member| !is_tool(member)).map(|member| folder_name(&member));
+    let homeless = names.filter(|name| !known.contains_key(name.as_str()) && name != TESTING);
     expect_none(&homeless.map(|name| format!("{name}: has no row in LAYERS")).collect::<Vec<_>>());
 }
 
@@ -67,7 +99,7 @@ fn the_table_itself_points_down() {
     let mut below: Vec<&str> = Vec::new();
     for layer in LAYERS {
         for (user, used) in *layer {
-            assert!(used.iter().all(|name| below.contains(name)), "{user} uses what does not stand below it");
+            assert!(used.concat().iter().all(|name| below.contains(name)), "{user} uses what does not stand below it");
         }
         below.extend(layer.iter().map(|(user, _)| user));
     }
@@ -79,8 +111,18 @@ fn an_arrow_that_points_up_or_aside_is_found() {
     assert_eq!(violations("losses", &used("quantizer"), false).len(), 1);
     assert_eq!(violations("torch", &used("pipeline"), false).len(), 1);
     assert_eq!(violations("priors", &used("data"), true).len(), 1);
+    assert_eq!(violations("sample", &used("train"), false).len(), 1);
+    assert_eq!(violations("models", &used("vqkit"), false).len(), 1);
     assert_eq!(violations("xtask", &used("pipeline"), false).len(), 1);
     assert_eq!(violations("vqvae", &used("testing"), false).len(), 1);
+    assert_eq!(violations("cli", &used("data"), false).len(), 1);
+    assert!(violations("cli", &used("data"), true).is_empty());
     assert!(violations("vqvae", &used("testing"), true).is_empty());
     assert!(violations("vqvae", &used("quantizer"), false).is_empty());
+}
+
+#[test]
+fn crates_of_the_workspace_are_known_by_their_names() {
+    let manifest = "dependencies.vqkit-torch = '1'\ndependencies.vqkit = '1'\ndependencies.tch = '1'".parse().unwrap();
+    assert_eq!(workspace_crates(&manifest, "dependencies"), ["torch", "vqkit"]);
 }

@@ -1,7 +1,10 @@
 //! The house rules, as tests that need no libtorch. Each collects all that breaks it before it fails.
 
+mod exemptions;
 mod files;
+mod imports;
 mod layers;
+mod libraries;
 mod manifests;
 mod modules;
 mod printing;

@@ -8,19 +8,39 @@ use toml::{Table, Value};
 use crate::expect_none;
 use crate::files::{read, root, short};
 
+/// The members that are workflows, and no part of what is built.
+const TOOLS: &[&str] = &["xtask", "xtask/book"];
+
 /// The folders of the workspace's members.
 pub fn members() -> Vec<PathBuf> {
     let crates = fs::read_dir(root().join("crates")).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut members: Vec<_> =
-        crates.chain([root().join("xtask")]).filter(|path| path.join("Cargo.toml").is_file()).collect();
+    let tools = TOOLS.iter().map(|tool| root().join(tool));
+    let mut members: Vec<_> = crates.chain(tools).filter(|path| path.join("Cargo.toml").is_file()).collect();
     members.sort();
     members
+}
+
+/// Whether the member in this folder is a workflow.
+pub fn is_tool(member: &Path) -> bool {
+    TOOLS.iter().any(|tool| member == root().join(tool))
 }
 
 /// The manifest in the folder `member`.
 pub fn manifest(member: &Path) -> Table {
     let path = member.join("Cargo.toml");
     read(&path).parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The name of a member's folder, by which the rules know it.
+pub fn folder_name(member: &Path) -> String {
+    member.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The names in a manifest's tables `section`, those for one system only included.
+pub fn dependencies(manifest: &Table, section: &str) -> Vec<String> {
+    let systems = manifest.get("target").and_then(Value::as_table).into_iter().flat_map(Table::values);
+    let tables = systems.filter_map(|system| system.get(section)).chain(manifest.get(section));
+    tables.filter_map(Value::as_table).flat_map(Table::keys).cloned().collect()
 }
 
 /// The dependencies of a manifest, of all kinds, that do not take their version from the workspace.

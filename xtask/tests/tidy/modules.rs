@@ -27,10 +27,14 @@ fn every_module_says_what_it_is_and_is_short() {
     expect_none(&found.collect::<Vec<_>>());
 }
 
+/// The one library that consists of others.
+const FACADE: &str = "crates/vqkit/src/lib.rs";
+
 #[test]
 fn no_crate_hands_out_the_insides_of_another() {
     let libraries = sources(&["/src/lib.rs"]);
-    let found = libraries.iter().filter(|path| read(path).lines().any(|line| line.starts_with("pub use vqkit_")));
+    let own = libraries.iter().filter(|path| short(path) != FACADE);
+    let found = own.filter(|path| read(path).lines().any(|line| line.starts_with("pub use vqkit_")));
     expect_none(&found.map(|path| format!("{}: re-exports another crate", short(path))).collect::<Vec<_>>());
 }
 
