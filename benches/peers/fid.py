@@ -16,7 +16,7 @@ from pytorch_fid import inception
 from pytorch_fid.fid_score import calculate_frechet_distance
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-GOLDEN = ROOT / os.environ.get("VQKIT_GOLDEN", "../shared/golden") / "fid-inception"
+GOLDEN = ROOT / os.environ.get("VQKIT_GOLDEN", "tests/golden") / "fid-inception"
 
 
 def filled(name, key, salt):

@@ -142,22 +142,21 @@ fn saved_statistics_stand_for_their_pictures_and_for_no_others() {
     assert!(warns(&of_archive, "do not say how they were made"));
     assert!(of_archive["figures"].get("precision_vgg_cifar10").is_none());
 
-    if let Some(weights) = inception(&place) {
-        let by_inception = ["evaluate", "--real", text(&saved), "--fake", text(&fake), "--weights", text(&weights)];
-        let message = refused(&place, &by_inception, 2);
-        assert!(message.contains("made with another network: vgg-cifar10"), "{message}");
-        let of_archive = ["evaluate", "--real", text(&archive), "--fake", text(&fake), "--weights", text(&weights)];
-        assert!(refused(&place, &of_archive, 2).contains("features, inception has 2048"));
-    }
+    let weights = inception(&place);
+    let by_inception = ["evaluate", "--real", text(&saved), "--fake", text(&fake), "--weights", text(&weights)];
+    let message = refused(&place, &by_inception, 2);
+    assert!(message.contains("made with another network: vgg-cifar10"), "{message}");
+    let of_archive = ["evaluate", "--real", text(&archive), "--fake", text(&fake), "--weights", text(&weights)];
+    assert!(refused(&place, &of_archive, 2).contains("features, inception has 2048"));
 }
 
 /// A file with the weights of the golden.
-fn inception(place: &Place) -> Option<PathBuf> {
-    let golden = Golden::open("fid-inception")?;
+fn inception(place: &Place) -> PathBuf {
+    let golden = Golden::open("fid-inception");
     let path = place.at("inception.safetensors");
     let tensors: Vec<(String, Tensor)> = golden.weights().into_iter().collect();
     Tensor::write_safetensors(&tensors, &path).unwrap();
-    Some(path)
+    path
 }
 
 fn refused(place: &Place, arguments: &[&str], code: i32) -> String {
@@ -171,7 +170,7 @@ fn refused(place: &Place, arguments: &[&str], code: i32) -> String {
 #[test]
 fn inception_looks_by_either_protocol_and_at_pictures_of_several_sizes() {
     let place = Place::new();
-    let Some(weights) = inception(&place) else { return };
+    let weights = inception(&place);
     let (real, fake) =
         (place.pictures("real", 7, 1, 0, ImageFormat::Png), place.pictures("fake", 11, 99, 40, ImageFormat::Jpeg));
     RgbImage::from_pixel(50, 40, Rgb([200, 30, 30])).save(fake.join("wide.png")).unwrap();
@@ -193,7 +192,7 @@ fn inception_looks_by_either_protocol_and_at_pictures_of_several_sizes() {
 #[test]
 fn inception_looks_at_a_run_where_its_weights_are_given() {
     let place = Place::new();
-    let Some(weights) = inception(&place) else { return };
+    let weights = inception(&place);
     let run = train_small(place.0.path());
     let metrics = place.json(&["evaluate", text(&run), "--weights", text(&weights), "--json"]);
     assert!(metrics["reconstruction_fid"].as_f64().unwrap() > 0.0);

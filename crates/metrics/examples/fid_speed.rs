@@ -27,7 +27,7 @@ fn main() {
 
 /// Pictures a second, and the sum of the first batch's features.
 fn features(batch: i64, size: i64, seconds: f64) -> serde_json::Value {
-    let golden = Golden::open("fid-inception").expect("the golden fid-inception gives the weights");
+    let golden = Golden::open("fid-inception");
     let network = FidInception::from_tensors(&golden.weights(), Device::Cpu).expect("weights of Inception");
     let images = Tensor::rand([batch, 3, size, size], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
     let once = || network.features(&images).expect("pictures in colour");

@@ -8,10 +8,10 @@ use tch::{Kind, Tensor};
 
 use crate::formula;
 
-/// The variable that names the folder of all goldens.
+/// The variable that names another folder of goldens, relative to the root of the workspace.
 const FOLDER_VARIABLE: &str = "VQKIT_GOLDEN";
-/// The folder of all goldens where the variable is not set, relative to the workspace.
-const DEFAULT_FOLDER: &str = "../shared/golden";
+/// The folder of all goldens where the variable is not set, relative to the root of the workspace.
+const DEFAULT_FOLDER: &str = "tests/golden";
 
 /// What a public implementation gave for recorded inputs and weights.
 ///
@@ -24,17 +24,16 @@ pub struct Golden {
 }
 
 impl Golden {
-    /// Opens the golden of a component; where its folder is missing, says so on stderr and returns `None`.
+    /// Opens the golden of a component.
     ///
     /// # Panics
-    /// When the folder is there but cannot be read.
-    pub fn open(component: &str) -> Option<Self> {
+    /// When it is not there or cannot be read: a missing recording fails the test that compares with it.
+    #[track_caller]
+    pub fn open(component: &str) -> Self {
         let folder = root().join(component);
-        if !folder.is_dir() {
-            eprintln!("skipped: no golden at {} (set {FOLDER_VARIABLE})", folder.display());
-            return None;
-        }
-        Some(Self::read(folder))
+        let expected = "tests/golden of the repository has it, unless VQKIT_GOLDEN names another folder";
+        assert!(folder.is_dir(), "there is no golden at {}: {expected}", folder.display());
+        Self::read(folder)
     }
 
     /// `golden.json` stands for `config.json` where the latter belongs to the upstream's own format.
@@ -77,10 +76,10 @@ impl Golden {
     }
 
     /// The upstream's state dict before anything ran, by the upstream's names: what `weights.safetensors` holds, and what
-    /// `keys.json` has computed.
+    /// `keys.json` has computed. Empty where the upstream has none.
     ///
     /// # Panics
-    /// When neither is there, one is broken, or a computed tensor differs from its recorded check.
+    /// When a file is broken, or a computed tensor differs from its recorded check.
     pub fn weights(&self) -> BTreeMap<String, Tensor> {
         let (keys, recorded) = (self.path("keys.json"), self.path("weights.safetensors"));
         let mut weights = BTreeMap::new();
@@ -88,7 +87,7 @@ impl Golden {
             let salt = self.config["salt"].as_u64().expect("config.json has a salt beside a keys.json");
             weights = formula::fill(&keys, salt);
         }
-        if weights.is_empty() || recorded.is_file() {
+        if recorded.is_file() {
             weights.extend(read_tensors(&recorded));
         }
         weights
@@ -220,7 +219,8 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_golden_is_skipped() {
-        assert!(Golden::open("no such component").is_none());
+    #[should_panic(expected = "there is no golden at")]
+    fn a_missing_golden_is_a_failure() {
+        Golden::open("no such component");
     }
 }

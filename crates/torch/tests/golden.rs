@@ -12,7 +12,7 @@ use vqkit_torch::schedule::{Schedule, WarmupCosine};
 
 #[test]
 fn golden_optim() {
-    let Some(golden) = Golden::open("optim") else { return };
+    let golden = Golden::open("optim");
     optimizer(&golden, "adamw", true);
     optimizer(&golden, "adam", false);
     clipping(&golden);

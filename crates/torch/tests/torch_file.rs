@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
-use vqkit_testing::Golden;
+use vqkit_testing::{Golden, corpus};
 use vqkit_torch::{TorchError, weights};
 
 /// Both hold what this gives in PyTorch 2.11, the second with `_use_new_zipfile_serialization=False`:
@@ -87,7 +87,7 @@ fn golden_taming_vqgan_ckpt_legacy() {
 
 /// The model's weights are those of another golden, those of its losses are recorded beside the checkpoint.
 fn checkpoint(component: &str) {
-    let (Some(golden), Some(model)) = (Golden::open(component), Golden::open("taming-vqgan")) else { return };
+    let (golden, model) = (Golden::open(component), Golden::open("taming-vqgan"));
     let found = weights::read_any(&golden.path(golden.config()["file"].as_str().unwrap())).unwrap();
     let listed = golden.config()["state_dict_keys"].as_object().unwrap();
     assert_eq!(found.keys().collect::<Vec<_>>(), sorted(listed.keys()));
@@ -258,21 +258,11 @@ fn the_format_is_told_by_the_first_bytes() {
 
 #[test]
 fn a_pickle_that_calls_is_refused_and_not_run() {
-    let Some(path) = corpus().map(|folder| folder.join("pickle-exec.pt")) else { return };
+    let Some(folder) = corpus("bad") else { return };
+    let path = folder.join("pickle-exec.pt");
     for read in [weights::read_torch, weights::read_any] {
         let message = read(&path).unwrap_err().to_string();
         assert!(message.contains("`posix.system`") && message.contains("never run"), "{message}");
     }
     assert!(!Path::new("PWNED").exists());
-}
-
-fn corpus() -> Option<PathBuf> {
-    let data = std::env::var_os("VQKIT_DATA").map(PathBuf::from);
-    let data = data.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
-    let folder = data.join("bad");
-    let there = folder.is_dir();
-    if !there {
-        println!("skipped: there is no {} (VQKIT_DATA says where)", folder.display());
-    }
-    there.then_some(folder)
 }

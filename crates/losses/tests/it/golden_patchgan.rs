@@ -6,7 +6,7 @@ use tch::{Device, Tensor, nn};
 use vqkit_losses::{
     GanLoss, MAX_ADAPTIVE_WEIGHT, NormKind, PatchGan, PatchGanConfig, Ramp, Reconstruction, adaptive_weight,
 };
-use vqkit_testing::Golden;
+use vqkit_testing::{Golden, generator};
 use vqkit_torch::weights;
 
 #[test]
@@ -20,7 +20,7 @@ fn golden_patchgan_actnorm() {
 }
 
 fn check(component: &str) {
-    let Some(golden) = Golden::open(component) else { return };
+    let golden = Golden::open(component);
     let mut upstream = Upstream::new(golden);
     upstream.initialize();
     upstream.logits();
@@ -64,6 +64,7 @@ impl Upstream {
         let actnorm = self.golden.config()["config"]["use_actnorm"].as_bool().unwrap();
         let norm = if actnorm { NormKind::Actnorm } else { NormKind::Batch };
         let config = PatchGanConfig { ndf: size("ndf"), n_layers: size("n_layers"), norm };
+        let _generator = generator(0);
         let mut vs = nn::VarStore::new(Device::Cpu);
         let discriminator = PatchGan::new(&vs.root(), size("input_nc"), &config).unwrap();
         weights::assign(&self.start, &mut vs).unwrap();

@@ -21,41 +21,51 @@ fn pattern(config: &Value, count: i64) -> Tensor {
     wave.where_self(&wave.lt(256), &mirrored).to_kind(Kind::Uint8)
 }
 
-fn corner(block: &Tensor) -> Tensor {
-    block.narrow(1, 0, 6).narrow(2, 0, 2).narrow(3, 0, 2)
+/// The part of `whole` that is recorded under `key`: as much as is recorded, from `start` in rows and columns.
+fn part(golden: &Golden, key: &str, whole: &Tensor, start: [i64; 2]) -> Tensor {
+    let size = golden.input(key).size();
+    whole.narrow(1, 0, size[1]).narrow(2, start[0], size[2]).narrow(3, start[1], size[3])
+}
+
+fn compare(golden: &Golden, network: &FidInception, name: &str, images: &Tensor) {
+    let blocks = network.blocks(images).unwrap();
+    for (number, block) in blocks[..3].iter().enumerate() {
+        let (flat, corner) = (block.flatten(1, -1), format!("block{number}_corner_{name}"));
+        golden.close(&format!("block{number}_mean_{name}"), &flat.mean_dim([1i64].as_slice(), false, None));
+        golden.close(&format!("block{number}_std_{name}"), &flat.std_dim([1i64].as_slice(), true, false));
+        golden.close(&corner, &part(golden, &corner, block, [0, 0]));
+    }
+    golden.close(&format!("pool_{name}"), &blocks[3]);
 }
 
 #[test]
 fn golden_fid_inception() {
-    let Some(golden) = Golden::open("fid-inception") else { return };
+    let golden = Golden::open("fid-inception");
+    let config = &golden.config()["config"];
+    for key in ["resize_input", "normalize_input", "use_fid_inception"] {
+        assert_eq!(config[key].as_bool(), Some(true), "{key}");
+    }
     let network = FidInception::from_tensors(&golden.weights(), Device::Cpu).unwrap();
-    let pattern = pattern(&golden.config()["config"], golden.input("pattern_sum").size()[0]);
+    let pattern = pattern(config, golden.input("pattern_sum").size()[0]);
     golden
         .equal("pattern_sum", &pattern.to_kind(Kind::Int64).sum_dim_intlist([2i64, 3].as_slice(), false, Kind::Int64));
-    golden.equal("pattern_corner", &pattern.narrow(2, 0, 3).narrow(3, 290, 9));
-    // Pictures that are recorded have their size in their name: `img64_u8`.
-    let recorded = golden.keys().find_map(|key| key.strip_prefix("img")?.strip_suffix("_u8")).unwrap().to_owned();
-    let small = golden.input(&format!("img{recorded}_u8"));
+    golden.equal("pattern_corner", &part(&golden, "pattern_corner", &pattern, [0, 290]));
     let signed = |pixels: &Tensor| pixels.to_kind(Kind::Float) / 127.5 - 1.0;
-    for (name, pixels) in [("299", &pattern), (&recorded, &small)] {
-        let images = signed(pixels);
-        let blocks = network.blocks(&images).unwrap();
-        for (number, block) in blocks[..3].iter().enumerate() {
-            let flat = block.flatten(1, -1);
-            golden.close(&format!("block{number}_mean_{name}"), &flat.mean_dim([1i64].as_slice(), false, None));
-            golden.close(&format!("block{number}_std_{name}"), &flat.std_dim([1i64].as_slice(), true, false));
-            golden.close(&format!("block{number}_corner_{name}"), &corner(block));
-        }
-        golden.close(&format!("pool_{name}"), &blocks[3]);
+    compare(&golden, &network, "299", &signed(&pattern));
+    // Pictures that are recorded have their size in their name: `img64_u8`.
+    let recorded: Vec<_> = golden.keys().filter_map(|key| key.strip_prefix("img")?.strip_suffix("_u8")).collect();
+    for size in &recorded {
+        compare(&golden, &network, size, &signed(&golden.input(&format!("img{size}_u8"))));
     }
-    let resized = (network.resized(&signed(&small)).unwrap() + 1.0) * 0.5;
-    golden.close("resized_corner", &resized.narrow(2, 0, 4).narrow(3, 0, 4));
-    golden.close("resized_middle", &resized.narrow(2, 147, 4).narrow(3, 200, 4));
+    let first = golden.input(&format!("img{}_u8", recorded[0]));
+    let resized = (network.resized(&signed(&first)).unwrap() + 1.0) * 0.5;
+    golden.close("resized_corner", &part(&golden, "resized_corner", &resized, [0, 0]));
+    golden.close("resized_middle", &part(&golden, "resized_middle", &resized, [147, 200]));
 }
 
 #[test]
 fn weights_that_are_not_of_this_network_are_refused() {
-    let Some(golden) = Golden::open("fid-inception") else { return };
+    let golden = Golden::open("fid-inception");
     let refuse = |change: &dyn Fn(&mut std::collections::BTreeMap<String, Tensor>)| {
         let mut weights = golden.weights();
         change(&mut weights);

@@ -9,13 +9,14 @@ use vqkit_testing::Golden;
 use crate::common::{TRAIN, channel_first};
 use crate::golden_lucidrains_vq::NAMES;
 
-/// Upstream weighs the levels' terms with 1.
+/// Upstream weighs the levels' terms with 1 where nothing else is said.
 fn build(golden: &Golden) -> ResidualQuantizer {
     let config = &golden.config()["config"];
     let whole = |key: &str| config[key].as_i64().unwrap();
     assert_eq!(config["shared_codebook"].as_bool(), Some(false), "levels share no codes here");
+    assert_eq!(config["quantize_dropout"].as_bool(), Some(false), "every level is used here");
     let level = EmaVectorQuantizerConfig {
-        commitment_weight: 1.0,
+        commitment_weight: config["commitment_weight"].as_f64().unwrap_or(1.0),
         kmeans_init: false,
         ..EmaVectorQuantizerConfig::new(whole("codebook_size"))
     };
@@ -32,14 +33,14 @@ fn build(golden: &Golden) -> ResidualQuantizer {
     quantizer
 }
 
-/// The indices `[B, Q, n]` as `[B, n, Q]`.
+/// The indices `[B, Q, *S]` as `[B, *S, Q]`.
 fn indices(quantized: &Quantized) -> Tensor {
-    quantized.grid.indices.transpose(1, 2)
+    quantized.grid.indices.movedim_int(1, -1)
 }
 
 #[test]
 fn golden_lucidrains_rvq() {
-    let Some(golden) = Golden::open("lucidrains-rvq") else { return };
+    let golden = Golden::open("lucidrains-rvq");
     let quantizer = build(&golden);
     let x = channel_first(&golden.input("x"));
     let quantized = quantizer.quantize(&x, None, Mode::Eval).unwrap();

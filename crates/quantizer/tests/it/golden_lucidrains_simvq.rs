@@ -43,7 +43,7 @@ fn golden_lucidrains_simvq_dim() {
 }
 
 fn reproduce(component: &str) {
-    let Some(golden) = Golden::open(component) else { return };
+    let golden = Golden::open(component);
     let quantizer = build(&golden, GradientEstimate::Rotation).quantizer;
     golden.close("codebook", &quantizer.codebooks()[0].codes);
     let quantized = quantizer.quantize(&channel_first(&golden.input("x")), None, Mode::Eval).unwrap();

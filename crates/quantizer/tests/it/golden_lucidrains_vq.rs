@@ -8,7 +8,7 @@ use vqkit_testing::Golden;
 
 use crate::common::{TRAIN, channel_first};
 
-/// Upstream's names, ours, and whether upstream has an axis of heads in front.
+/// Upstream's names, and ours; upstream has an axis of heads in front.
 pub const NAMES: [(&str, &str); 3] = [
     ("_codebook.embed", "embedding.weight"),
     ("_codebook.embed_avg", "embed_avg"),
@@ -24,13 +24,18 @@ struct Built {
 pub fn config(golden: &Golden, gradient: GradientEstimate) -> EmaVectorQuantizerConfig {
     let config = &golden.config()["config"];
     let number = |key: &str| config[key].as_f64().unwrap();
+    let flags = [("learnable_codebook", false), ("ema_update", true), ("stochastic_sample_codes", false)];
+    for (key, value) in flags {
+        assert_eq!(config[key].as_bool(), Some(value), "{key}");
+    }
+    assert_eq!(number("threshold_ema_dead_code"), 0.0, "upstream revives codes at random");
     EmaVectorQuantizerConfig {
         codebook_size: config["codebook_size"].as_i64().unwrap(),
         decay: number("decay"),
         eps: number("eps"),
         commitment_weight: number("commitment_weight"),
         kmeans_init: config["kmeans_init"].as_bool().unwrap(),
-        revive_after: number("threshold_ema_dead_code") as u64,
+        revive_after: 0,
         gradient,
         metric: if config["use_cosine_sim"].as_bool() == Some(true) { Metric::Cosine } else { Metric::Euclidean },
         sample_temperature: 0.0,
@@ -64,7 +69,7 @@ fn golden_lucidrains_vq_cosine() {
 }
 
 fn reproduce(component: &str) {
-    let Some(golden) = Golden::open(component) else { return };
+    let golden = Golden::open(component);
     evaluation(&golden);
     training_step(&golden);
     gradients(&golden, GradientEstimate::Rotation, "quantized_rotation", "grad_x_rotation");

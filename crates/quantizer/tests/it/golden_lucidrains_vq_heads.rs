@@ -42,14 +42,14 @@ fn build(golden: &Golden, gradient: GradientEstimate) -> Built {
     Built { variables, quantizer }
 }
 
-/// The indices `[B, Q, n]` as `[B, n, Q]`.
+/// The indices `[B, Q, *S]` as `[B, *S, Q]`.
 fn indices(quantized: &Quantized) -> Tensor {
-    quantized.grid.indices.transpose(1, 2)
+    quantized.grid.indices.movedim_int(1, -1)
 }
 
 #[test]
 fn golden_lucidrains_vq_heads() {
-    let Some(golden) = Golden::open("lucidrains-vq-heads") else { return };
+    let golden = Golden::open("lucidrains-vq-heads");
     evaluation(&golden);
     training_step(&golden);
     gradients(&golden, GradientEstimate::Rotation, "rotation");

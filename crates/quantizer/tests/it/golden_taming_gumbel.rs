@@ -30,7 +30,7 @@ fn build(golden: &Golden, straight_through: bool) -> Built {
 
 #[test]
 fn golden_taming_gumbel() {
-    let Some(golden) = Golden::open("taming-gumbel") else { return };
+    let golden = Golden::open("taming-gumbel");
     evaluation(&golden);
     draw(&golden);
     gradients(&golden, false);

@@ -43,6 +43,7 @@ fn our_name(theirs: &str) -> String {
 fn build(golden: &Golden) -> (BTreeMap<String, Tensor>, Tokenizer) {
     let config = &golden.config()["config"];
     let quantizer = VectorQuantizerConfig {
+        codebook_weight: 1.0,
         commitment_weight: config["beta"].as_f64().unwrap(),
         revive_after: 0,
         ..VectorQuantizerConfig::new(config["K"].as_i64().unwrap())
@@ -73,7 +74,7 @@ fn build(golden: &Golden) -> (BTreeMap<String, Tensor>, Tokenizer) {
 
 #[test]
 fn golden_ritheshkumar_vqvae() {
-    let Some(golden) = Golden::open("ritheshkumar-vqvae") else { return };
+    let golden = Golden::open("ritheshkumar-vqvae");
     evaluation(&golden);
     training_step(&golden);
 }
