@@ -1,6 +1,6 @@
 """Steps per second of training a VQGAN as its Python original does: both players move once a step.
 
-The counterpart of crates/pipeline/examples/vqgan_step.rs: the same autoencoder (diffusers' VQModel, parameter for parameter
+The counterpart of crates/vqkit/examples/vqgan_step.rs: the same autoencoder (diffusers' VQModel, parameter for parameter
 that of taming-transformers), LPIPS on a random VGG16 (lpips), the same PatchGAN, on random images that are made once.
 
 The procedure is taming's `VQModel.training_step` as pytorch-lightning 1.0.8 calls it, once for each of the two optimizers:

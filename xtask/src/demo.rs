@@ -34,7 +34,7 @@ pub fn demo(options: &Options) -> Result<ExitCode> {
     let folder = options.run.clone().unwrap_or_else(|| first_free(&root().join("runs"), "demo"));
     announce(&root().join(RECIPE), &folder)?;
     setup::ensure()?;
-    run(&mut cargo(&["build", "--release", "--package", "vqkit-pipeline"]))?;
+    run(&mut cargo(&["build", "--release", "--package", "vqkit-cli"]))?;
     train(RECIPE, &folder, &options.set)?;
     let from = format!("tokenizer.from={}", folder.display());
     let mut folders = vec![folder.clone()];

@@ -18,7 +18,7 @@ pub struct Arguments {
 
 /// A call of the `vqkit` binary in release, built if need be.
 pub fn binary(verb: &str) -> Command {
-    cargo(&["run", "--release", "--package", "vqkit-pipeline", "--bin", "vqkit", "--", verb])
+    cargo(&["run", "--release", "--package", "vqkit-cli", "--bin", "vqkit", "--", verb])
 }
 
 /// Hands over to `vqkit VERB ARGS`, in the user's own folder.

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use vqkit::{
-    recipe::{ConfigError, InvalidRequest},
+    config::ConfigError,
+    recipe::InvalidRequest,
     run::RunError,
 };
 

@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 use tch::Tensor;
 use vqkit_fidelity::{Counted, Place, codebook::atlas::atlas, codebook::usage};
-use vqkit_models::load;
+use vqkit_models::{load, open};
 use vqkit_quantizer::{CodeDistances, CodebookHealth, CodebookView, Quantizer};
 use vqkit_recipe::{Domain, stage_names};
 use vqkit_run::{Context, Picture, Run, checkpoint_weights, files};
@@ -61,7 +61,7 @@ impl Subject {
     /// # Errors
     /// When its weights cannot be read.
     pub fn of_checkpoint(path: &Path, context: &Context) -> Result<Option<Self>> {
-        let Some(run) = run_around(path) else { return Ok(None) };
+        let Some(run) = open::run_around(path) else { return Ok(None) };
         Self::of(&Run::open(&run)?, path, context).map(Some)
     }
 
@@ -145,14 +145,6 @@ impl Subject {
 /// The codebooks of a quantizer that keeps tables; none where they would have to be made.
 fn tables(quantizer: &dyn Quantizer) -> Vec<CodebookView> {
     if quantizer.has_tables() { quantizer.codebooks() } else { Vec::new() }
-}
-
-/// The run in which a checkpoint of its stage `tokenizer` lies.
-fn run_around(checkpoint: &Path) -> Option<PathBuf> {
-    let path = checkpoint.canonicalize().ok()?;
-    let stage = path.parent()?;
-    let run = stage.parent()?;
-    (stage.ends_with(Domain::Images.stage()) && run.join("run.json").is_file()).then(|| run.to_owned())
 }
 
 impl fmt::Display for Codebooks {

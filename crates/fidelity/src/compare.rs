@@ -35,6 +35,21 @@ pub struct Request {
     pub save_statistics: Option<PathBuf>,
 }
 
+impl Request {
+    /// Two sets by InceptionV3, as pytorch-fid compares them.
+    pub fn new(real: impl Into<PathBuf>, fake: impl Into<PathBuf>) -> Self {
+        Self {
+            real: real.into(),
+            fake: fake.into(),
+            features: Features::default(),
+            weights: None,
+            protocol: None,
+            batch_size: 50,
+            save_statistics: None,
+        }
+    }
+}
+
 /// How the figures were taken.
 #[derive(Debug, Clone, Serialize)]
 pub struct SetsProtocol {

@@ -17,10 +17,11 @@ use crate::error::Result;
 const INCEPTION: &str = "fid-inception";
 
 /// Which network looks at pictures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Features {
     /// InceptionV3 with the weights of FID, 2048 features.
+    #[default]
     Inception,
     /// The small classifier of CIFAR-10 that comes with vqkit.
     VggCifar10,

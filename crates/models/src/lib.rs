@@ -8,6 +8,7 @@ mod error;
 pub mod grids;
 pub mod inherit;
 pub mod load;
+pub mod open;
 pub mod perceptual;
 mod prior_spec;
 
@@ -15,4 +16,5 @@ pub use download::Cache;
 
 pub use download::KnownFile;
 pub use error::{ModelError, Result};
+pub use open::TrainedTokenizer;
 pub use prior_spec::{Facts, Tokenizers};

@@ -23,4 +23,3 @@ pub use recipe::{Head, Prior, Recipe};
 pub use sections::{Evaluate, Precision, Sample, TokenSource};
 pub use tokenizer::{Finetune, FinetunedPart, FreshOrRestored, Tokenizer};
 pub use train::{OptimizerKind, Train};
-pub use vqkit_config::ConfigError;

@@ -13,9 +13,6 @@ pub enum ReportError {
     /// The run folder, or where the work is done.
     #[error("{0}")]
     Run(#[from] vqkit_run::RunError),
-    /// Sampling.
-    #[error("{0}")]
-    Sample(#[from] vqkit_sample::SampleError),
     /// The measures of a run.
     #[error("{0}")]
     Evaluate(#[from] vqkit_evaluate::EvaluateError),

@@ -1,7 +1,7 @@
 //! Steps per second of training a VQGAN: autoencoder, LPIPS on VGG16, and discriminator, on random images.
 //!
 //! Its counterpart is benches/peers/vqgan_step.py. Prints one line of JSON:
-//! `cargo run --release -p vqkit-pipeline --example vqgan_step -- --size 64 --batch 8 --precision fp32 --threads 2`.
+//! `cargo run --release -p vqkit --example vqgan_step -- --size 64 --batch 8 --precision fp32 --threads 2`.
 
 use std::{error::Error, time::Instant};
 

@@ -1,6 +1,7 @@
 //! Learned image tokenizers and the priors that write pictures with them.
 #![doc = include_str!("../README.md")]
 
+pub use vqkit_config as config;
 pub use vqkit_data as data;
 pub use vqkit_evaluate as evaluate;
 pub use vqkit_fidelity as fidelity;

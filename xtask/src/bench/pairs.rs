@@ -185,7 +185,7 @@ const fn vqgan_step(name: &'static str, arguments: &'static [&'static str]) -> P
     Pair {
         name,
         about: "a training step of a VQGAN with LPIPS and discriminator; taming's procedure with two optimizers",
-        package: "vqkit-pipeline",
+        package: "vqkit",
         example: "vqgan_step",
         figure: "steps_per_second",
         peer: Some("vqgan_step.py"),

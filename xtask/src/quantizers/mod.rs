@@ -73,7 +73,7 @@ pub fn quantizers(options: &Options) -> Result<ExitCode> {
     let mut failed = Vec::new();
     if !missing.is_empty() {
         setup::ensure()?;
-        run(&mut cargo(&["build", "--release", "--package", "vqkit-pipeline"]))?;
+        run(&mut cargo(&["build", "--release", "--package", "vqkit-cli"]))?;
         failed = plan.train_all(&missing)?;
     }
     let written = plan.write_table();

@@ -1,0 +1,104 @@
+//! A trained tokenizer for a program of one's own: from a run, or from one of its checkpoints.
+
+use std::path::{Path, PathBuf};
+
+use tch::{Kind, Tensor, no_grad};
+use vqkit_data::Transform;
+use vqkit_recipe::{Domain, Recipe};
+use vqkit_run::{Context, Picture, Run, RunError, batch_tensors};
+use vqkit_torch::Tokens;
+use vqkit_vqvae::Tokenizer;
+
+use crate::{error::Result, grids, load};
+
+/// A trained tokenizer of images, with the recipe that says what it takes. It owns all that it needs.
+///
+/// ```no_run
+/// use vqkit_models::TrainedTokenizer;
+/// use vqkit_run::{Context, Picture};
+///
+/// let tokenizer = TrainedTokenizer::open("runs/demo".as_ref(), &Context::silent("auto")?)?;
+/// let picture = Picture::read("picture.png".as_ref(), &Default::default())?;
+/// let tokens = tokenizer.encode(&picture)?;
+/// tokenizer.decode(&tokens)?[0].write("again.png".as_ref())?;
+/// # Ok::<(), vqkit_models::ModelError>(())
+/// ```
+#[derive(Debug)]
+pub struct TrainedTokenizer {
+    network: Tokenizer,
+    recipe: Recipe,
+    context: Context,
+}
+
+impl TrainedTokenizer {
+    /// That of a run, or of a checkpoint in the run's folder `tokenizer/`: the checkpoint's folder, or a file of weights in it.
+    ///
+    /// # Errors
+    /// When `path` is neither, its tokenizer is not trained, or the weights do not fit the run's recipe.
+    pub fn open(path: &Path, context: &Context) -> Result<Self> {
+        if Run::find(path)? {
+            let run = Run::open(path)?;
+            let recipe = run.recipe()?;
+            let network = load::tokenizer(&run, &recipe, Domain::Images, context)?;
+            return Ok(Self { network, recipe, context: context.clone() });
+        }
+        let checkpoint = if path.is_file() { path.parent().unwrap_or(path) } else { path };
+        let missing = || RunError::artifact(path, "is neither a run nor a checkpoint in the folder tokenizer/ of one");
+        let recipe = Run::open(&run_around(checkpoint).ok_or_else(missing)?)?.recipe()?;
+        let network = load::tokenizer_at(checkpoint, &recipe, context)?;
+        Ok(Self { network, recipe, context: context.clone() })
+    }
+
+    /// The recipe that it was trained by.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Tokenizer {
+        &self.network
+    }
+
+    /// The tokens of a picture, level by level, coarse first; it is resized and cropped as the recipe's data is.
+    ///
+    /// # Shapes
+    /// Of each level `[1, Q, H', W']`, i64.
+    ///
+    /// # Errors
+    /// When the picture has no pixels, or libtorch refuses.
+    pub fn encode(&self, picture: &Picture) -> Result<Tokens> {
+        let transform = Transform::new(&self.recipe.data);
+        let (size, channels) = (transform.size() as usize, transform.channels() as usize);
+        let values = transform.image(&picture.to_data()?)?;
+        self.encode_batch(&self.context.pixels(&values, [1, channels, size, size])?)
+    }
+
+    /// The tokens of a batch `[B, C, H, W]` in `[-1, 1]`, level by level, coarse first.
+    ///
+    /// # Errors
+    /// When the network cannot take the images.
+    pub fn encode_batch(&self, images: &Tensor) -> Result<Tokens> {
+        grids::grids(&self.network, images, self.kind(), &self.context)
+    }
+
+    /// The pictures that the decoder gives for tokens.
+    ///
+    /// # Errors
+    /// When these are not tokens of this tokenizer.
+    pub fn decode(&self, tokens: &Tokens) -> Result<Vec<Picture>> {
+        let images = no_grad(|| self.context.autocast(self.kind(), || self.network.decode(tokens)))?;
+        Ok(batch_tensors::pictures(Domain::Images.shape(&self.recipe.data), &images))
+    }
+
+    fn kind(&self) -> Kind {
+        self.context.kind(self.recipe.head.precision)
+    }
+}
+
+/// The run in which a checkpoint of its stage `tokenizer` lies.
+pub fn run_around(checkpoint: &Path) -> Option<PathBuf> {
+    let path = checkpoint.canonicalize().ok()?;
+    let stage = path.parent()?;
+    let run = stage.parent()?;
+    (stage.ends_with(Domain::Images.stage()) && run.join("run.json").is_file()).then(|| run.to_owned())
+}

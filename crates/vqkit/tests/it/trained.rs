@@ -1,0 +1,95 @@
+//! A small trained run, which tests share.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, OnceLock},
+};
+
+use tempfile::TempDir;
+use vqkit::{
+    pipeline::stages,
+    recipe::Recipe,
+    run::{Call, Context, Event, Interrupt, Observer, Run},
+};
+
+const RECIPE: &str = r#"
+name = "small"
+seed = 7
+
+[data]
+image_size = 24
+[data.source]
+type = "shapes"
+count = 64
+held_out_count = 16
+max_objects = 1
+
+[tokenizer]
+type = "vqvae"
+channels = 8
+residual_blocks = 1
+residual_channels = 8
+downsampling = 4
+[tokenizer.quantizer]
+type = "ema"
+codebook_size = 16
+[tokenizer.train]
+steps = 10
+batch_size = 8
+learning_rate = 1e-3
+log_every = 5
+
+[condition]
+class = true
+
+[[prior]]
+type = "gpt2"
+n_layer = 1
+n_head = 2
+n_embd = 16
+[prior.train]
+steps = 10
+batch_size = 8
+learning_rate = 1e-3
+
+[sample]
+count = 9
+"#;
+
+/// Keeps what it hears.
+#[derive(Debug, Default)]
+pub struct Collected(pub Mutex<Vec<String>>);
+
+impl Observer for Collected {
+    fn observe(&self, event: &Event) {
+        if let Event::Began { task, .. } | Event::Finished { task, .. } = event {
+            self.0.lock().unwrap().push((*task).to_owned());
+        }
+    }
+}
+
+/// The run's folder.
+pub fn run() -> &'static Path {
+    static RUN: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, path) = RUN.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        train(&path);
+        (folder, path)
+    });
+    path
+}
+
+fn train(path: &Path) {
+    let collected = std::sync::Arc::new(Collected::default());
+    let context = Context::new("cpu", None, Interrupt::default(), collected.clone()).unwrap();
+    let recipe = Recipe::parse("small", RECIPE, &[]).unwrap();
+    let data = stages::open_data(&recipe).unwrap();
+    let call = Call::of_process(&context, recipe.head.precision, recipe.head.seed);
+    let mut run = Run::create(path, &recipe, &data, call).unwrap();
+    stages::run(&mut run, &recipe, &data, None, &context).unwrap();
+    let heard = collected.0.lock().unwrap();
+    for task in ["tokenizer", "tokens", "prior/0", "samples"] {
+        assert!(heard.iter().filter(|heard| *heard == task).count() >= 2, "{task} began and ended: {heard:?}");
+    }
+}
