@@ -83,7 +83,7 @@ fn a_file_is_fetched_once() {
 #[test]
 fn a_wrong_checksum_says_both() {
     let (_folder, cache) = cache();
-    let error = cache.fetch(&file(serve(answer(BODY.len(), "SOME WEIGHTS")))).unwrap_err();
+    let error = cache.fetch(&file(serve(answer(BODY.len(), "SOME WEIGHTS"))), &observer()).unwrap_err();
     let ModelError::Checksum { wanted, found, .. } = &error else { panic!("{error}") };
     let message = error.to_string();
     assert!(wanted == SUM && found != SUM && message.contains(wanted) && message.contains(found), "{message}");

@@ -3,7 +3,7 @@
 //! Its counterpart is benches/peers/vqgan_step.py. Prints one line of JSON:
 //! `cargo run --release -p vqkit --example vqgan_step -- --size 64 --batch 8 --precision fp32 --threads 2`.
 
-use std::{error::Error, time::Instant};
+use std::{error::Error, sync::Arc, time::Instant};
 
 use serde_json::json;
 use tch::{Device, Kind, Tensor, nn::VarStore, no_grad};

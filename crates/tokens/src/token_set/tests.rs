@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use tch::Kind;
 
+use super::*;
 use crate::{
     token_file, token_file::CLASS, token_file::Columns, token_file::EMBEDDING, token_file::EMBEDDING_LENGTH,
     token_file::TEXT, token_file::TEXT_LENGTH, token_file::condition_name, token_file::level_name,

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use tch::{Device, Kind};
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
+use super::*;
 use crate::statistics::Statistics;
 
 /// One array as NumPy writes it, with any words for its header.
