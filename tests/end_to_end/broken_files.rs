@@ -25,13 +25,8 @@ struct Case {
 }
 
 fn corpus() -> Option<(PathBuf, Manifest)> {
-    let root = std::env::var_os("VQKIT_DATA").map(PathBuf::from);
-    let root = root.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"));
-    let folder = root.join("bad");
-    let Ok(text) = fs::read_to_string(folder.join("MANIFEST.toml")) else {
-        eprintln!("skipped: there is no corpus of broken files at {}", folder.display());
-        return None;
-    };
+    let folder = vqkit_testing::corpus("bad")?;
+    let text = fs::read_to_string(folder.join("MANIFEST.toml")).expect("a corpus has a manifest");
     Some((folder, toml::from_str(&text).expect("the manifest is TOML")))
 }
 

@@ -4,6 +4,7 @@ use std::{fs, process::Command};
 
 use tempfile::TempDir;
 use vqkit_data::{Filter, decode, decode_as_libjpeg, resample};
+use vqkit_testing::needed_in_ci;
 
 /// Writes JPEGs of every subsampling into a folder, each with the pixels that Pillow reads of it beside.
 const WRITE: &str = r#"
@@ -23,12 +24,10 @@ for name, mode, options in [
     open(f"{sys.argv[1]}/{name}.rgb", "wb").write(Image.open(path).convert("RGB").tobytes())
 "#;
 
-/// What a program writes into a folder; `None`, said, where there is no Python with Pillow.
+/// What a program writes into a folder; `None` where there is no Python with Pillow and need not be.
 fn written(program: &str) -> Option<TempDir> {
-    let Some(python) = std::env::var_os("VQKIT_TEST_PYTHON") else {
-        eprintln!("skipped: VQKIT_TEST_PYTHON names no Python with Pillow; `cargo xtask test` makes one");
-        return None;
-    };
+    let what = "Python with Pillow that VQKIT_TEST_PYTHON names; `cargo xtask test` makes one";
+    let python = needed_in_ci(std::env::var_os("VQKIT_TEST_PYTHON"), what)?;
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new(python).args(["-c", program]).arg(folder.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -11,20 +11,19 @@ use std::{
 
 use headless_chrome::{Browser, LaunchOptions, Tab, protocol::cdp::types::Event};
 use serde_json::Value;
+use vqkit_testing::needed_in_ci;
 
 use crate::vqkit::{shared_run, succeed, text, train_small};
 
 /// How long a browser may take on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// A browser, or `None`, said, where there is none.
+/// A browser, or `None`, where there is none and need not be.
 fn browser() -> Option<Browser> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let named = |name: &str| std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file());
-    let Some(path) = ["chromium", "chromium-browser", "google-chrome"].iter().find_map(|name| named(name)) else {
-        eprintln!("skipped: there is no chromium to open the report in");
-        return None;
-    };
+    let found = ["chromium", "chromium-browser", "google-chrome"].iter().find_map(|name| named(name));
+    let path = needed_in_ci(found, "chromium on the path to open the report in")?;
     let options = LaunchOptions {
         path: Some(path),
         sandbox: false,

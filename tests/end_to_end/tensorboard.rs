@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
+use vqkit_testing::needed_in_ci;
 
 use crate::vqkit::{shared_run, text};
 
@@ -29,10 +30,9 @@ print(json.dumps({
 
 #[test]
 fn tensorboard_reads_every_curve_and_picture() {
-    let Some(python) = std::env::var_os("VQKIT_TEST_PYTHON") else {
-        eprintln!("skipped: VQKIT_TEST_PYTHON names no Python with tensorboard; `cargo xtask test` makes one");
-        return;
-    };
+    let named = std::env::var_os("VQKIT_TEST_PYTHON");
+    let what = "Python with tensorboard that VQKIT_TEST_PYTHON names; `cargo xtask test` makes one";
+    let Some(python) = needed_in_ci(named, what) else { return };
     let run = shared_run();
     let output = Command::new(python).args(["-c", READ, text(run)]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -141,11 +141,7 @@ mod tests {
     fn a_pipe_that_nobody_writes_to_does_not_hang() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pipe");
-        let made = std::process::Command::new("mkfifo").arg(&path).status();
-        if !made.is_ok_and(|status| status.success()) {
-            println!("skipped: there is no mkfifo");
-            return;
-        }
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         assert!(read_file(&path, 10).unwrap_err().to_string().contains("is a pipe"));
     }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use proptest::prelude::*;
 use tch::nn::{self, VarStore};
@@ -212,21 +212,9 @@ fn truth_values_are_zero_or_one() {
     assert_eq!(back.to_kind(Kind::Int64), Tensor::from_slice(&[1_i64, 0]));
 }
 
-/// The folder of hand-made broken files, where there is one.
-fn corpus() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let data = root.join(std::env::var_os("VQKIT_DATA").unwrap_or_else(|| "../shared/data".into()));
-    let folder = data.join("bad");
-    if !folder.is_dir() {
-        eprintln!("skipped: no corpus at {} (set VQKIT_DATA)", folder.display());
-        return None;
-    }
-    Some(folder)
-}
-
 #[test]
 fn the_corpus_of_broken_files() {
-    let Some(folder) = corpus() else { return };
+    let Some(folder) = vqkit_testing::corpus("bad") else { return };
     let control = weights::read(&folder.join("control.safetensors")).unwrap();
     assert_eq!(control["a"].to_kind(Kind::Float), Tensor::from_slice(&[0.0_f32, 1.0, 2.0, 3.0]));
     assert_eq!(control["b"].to_kind(Kind::Float), Tensor::from_slice(&[0.0_f32, 1.0, 2.0, 3.0]).view([2, 2]));
