@@ -9,8 +9,11 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 use vqkit_data::{Picture, Pixels, shapes::Scene};
+use vqkit_testing::Draws;
 
-use crate::vqkit::{SMALL, assert_same, fail, recipe, shared_run, stderr, succeed, text, train, vqkit};
+use crate::vqkit::{
+    SMALL, assert_same, fail, log_likelihoods, recipe, shared_run, stderr, succeed, text, train, vqkit,
+};
 
 /// A small transformer with a null condition.
 const GPT: &str = "type = \"gpt2\"\nn_layer = 1\nn_head = 2\nn_embd = 16\ncondition_dropout = 0.2\n";
@@ -79,13 +82,6 @@ fn pictures(folder: &Path) -> Vec<Vec<u8>> {
     (0..count).map(|index| fs::read(folder.join(format!("{index:06}.png"))).unwrap()).collect()
 }
 
-/// What the priors make of their own samples, in nats. It moves with any condition that they are told, even before they are trained
-/// enough to draw other pictures by it.
-fn log_likelihoods(folder: &Path) -> Vec<f64> {
-    let samples = record(folder)["samples"].as_array().unwrap().clone();
-    samples.iter().map(|sample| sample["log_likelihood"].as_f64().unwrap()).collect()
-}
-
 /// Draws into a new folder.
 fn sample(folder: &TempDir, run: &Path, arguments: &[&str]) -> PathBuf {
     let count = fs::read_dir(folder.path()).unwrap().count();
@@ -115,14 +111,16 @@ fn gray(width: u32, height: u32, value: impl Fn(u32, u32) -> u8) -> Picture {
 fn a_text_steers_the_pictures_and_leaving_it_out_is_unconditional() {
     let folder = tempfile::tempdir().unwrap();
     let run = text_run();
-    let drawn = |arguments: &[&str]| pictures(&sample(&folder, run, &[&["-n", "3"], arguments].concat()));
+    let drawn = |arguments: &[&str]| sample(&folder, run, &[&["-n", "3"], arguments].concat());
     let circle = drawn(&["--text", "a small red circle"]);
-    assert_eq!(circle, drawn(&["--text", "a small RED circle"]), "the case does not matter");
-    assert_ne!(circle, drawn(&["--text", "a large blue cross"]));
-    assert_ne!(circle, drawn(&["--text", "a small red circle", "--cfg", "5"]));
+    let differ = |other: &[&str]| assert_ne!(log_likelihoods(&circle), log_likelihoods(&drawn(other)), "{other:?}");
+    let same = |one: &Path, other: &[&str], why: &str| assert_eq!(pictures(one), pictures(&drawn(other)), "{why}");
+    same(&circle, &["--text", "a small RED circle"], "the case does not matter");
+    differ(&["--text", "a large blue cross"]);
+    differ(&["--text", "a small red circle", "--cfg", "5"]);
+    differ(&["--unconditional"]);
     let free = drawn(&["--unconditional"]);
-    assert_ne!(circle, free);
-    assert_eq!(free, drawn(&["--text", "a small red circle", "--cfg", "0"]), "a scale of 0 is the null condition");
+    same(&free, &["--text", "a small red circle", "--cfg", "0"], "a scale of 0 is the null condition");
 }
 
 #[test]
@@ -181,12 +179,13 @@ fn a_template_steers_the_pictures() {
     let run = template_run();
     let maps =
         [0, 1].map(|index| png(&folder, &format!("{index}.png"), &Scene::new(9, index, 2).draw(24).unwrap().template));
-    let drawn = |arguments: &[&str]| pictures(&sample(&folder, run, &[&["-n", "2"], arguments].concat()));
+    let drawn = |arguments: &[&str]| sample(&folder, run, &[&["-n", "2"], arguments].concat());
     let first = drawn(&["--template", &maps[0]]);
-    assert_eq!(first, drawn(&["--template", &maps[0]]));
-    assert_ne!(first, drawn(&["--template", &maps[1]]));
-    assert_ne!(first, drawn(&["--template", &maps[0], "--cfg", "4"]));
-    assert_ne!(first, drawn(&["--unconditional"]));
+    assert_eq!(pictures(&first), pictures(&drawn(&["--template", &maps[0]])));
+    let differ = |other: &[&str]| assert_ne!(log_likelihoods(&first), log_likelihoods(&drawn(other)), "{other:?}");
+    differ(&["--template", &maps[1]]);
+    differ(&["--template", &maps[0], "--cfg", "4"]);
+    differ(&["--unconditional"]);
     let own = sample(&folder, run, &["-n", "4", "--each", "2"]);
     let record = record(&own);
     assert!(record["checked"]["template_mean_iou"].as_f64().unwrap() > 0.0, "{}", record["checked"]);
@@ -275,7 +274,7 @@ fn a_pixelcnn_takes_a_class_and_a_template() {
     let run = train(folder.path(), &conditioned(&condition).replace(GPT, pixelcnn), &[]);
     let maps =
         [0, 1].map(|index| png(&folder, &format!("{index}.png"), &Scene::new(9, index, 2).draw(24).unwrap().template));
-    let drawn = |arguments: &[&str]| pictures(&sample(&folder, &run, &[&["-n", "2"], arguments].concat()));
+    let drawn = |arguments: &[&str]| log_likelihoods(&sample(&folder, &run, &[&["-n", "2"], arguments].concat()));
     let first = drawn(&["--template", &maps[0], "--class", "circle"]);
     assert_ne!(first, drawn(&["--template", &maps[1], "--class", "circle"]));
     assert_ne!(first, drawn(&["--template", &maps[0], "--class", "cross"]));
@@ -351,14 +350,12 @@ fn vectors_beside_the_images_are_a_condition() {
     let folder = tempfile::tempdir().unwrap();
     let images = folder.path().join("images");
     succeed(&["sample", text(shared_run()), "-n", "40", "-o", text(&images)]);
-    let mut tensors = Vec::new();
-    for entry in fs::read_dir(&images).unwrap().map(|entry| entry.unwrap().path()) {
-        if entry.extension().is_some_and(|extension| extension == "png") {
-            let name = entry.file_name().unwrap().to_str().unwrap().to_owned();
-            let length = 1 + name.bytes().map(usize::from).sum::<usize>() % 3;
-            tensors.push((name, tch::Tensor::randn([length as i64, 5], (tch::Kind::Float, tch::Device::Cpu))));
-        }
-    }
+    let names = fs::read_dir(&images).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".png")).collect();
+    names.sort();
+    let draws = Draws::new(1);
+    let vectors_of = |(index, name): (usize, String)| (name, draws.randn(&[1 + index as i64 % 3, 5]));
+    let tensors: Vec<_> = names.into_iter().enumerate().map(vectors_of).collect();
     let vectors = folder.path().join("vectors.safetensors");
     tch::Tensor::write_safetensors(&tensors, &vectors).unwrap();
     let source = format!("type = \"folder\"\ntrain = \"{}\"", text(&images));

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-use crate::vqkit::{SMALL, fail, shared_run, succeed, text, train};
+use crate::vqkit::{SMALL, fail, log_likelihoods, shared_run, succeed, text, train};
 
 fn record(folder: &Path) -> Value {
     serde_json::from_slice(&fs::read(folder.join("samples.json")).unwrap()).unwrap()
@@ -14,11 +14,6 @@ fn record(folder: &Path) -> Value {
 fn pictures(folder: &Path) -> Vec<Vec<u8>> {
     let count = record(folder)["samples"].as_array().unwrap().len();
     (0..count).map(|index| fs::read(folder.join(format!("{index:06}.png"))).unwrap()).collect()
-}
-
-fn log_likelihoods(folder: &Path) -> Vec<f64> {
-    let record = record(folder);
-    record["samples"].as_array().unwrap().iter().map(|sample| sample["log_likelihood"].as_f64().unwrap()).collect()
 }
 
 /// Width and height, from the header of a PNG file.
@@ -118,9 +113,10 @@ fn many_pictures_are_compared_with_held_out_images() {
     let sample = |out: &str, extra: &[&str]| {
         let out = folder.path().join(out);
         succeed(&[&["sample", text(&run), "-n", "2", "-o", text(&out)], extra].concat());
-        pictures(&out)
+        (pictures(&out), log_likelihoods(&out))
     };
     let plain = sample("plain", &[]);
-    assert_ne!(plain, sample("guided", &["--cfg", "4", "--cfg-schedule", "linear"]));
+    let guided = sample("guided", &["--cfg", "4", "--cfg-schedule", "linear"]);
+    assert_ne!(plain.1, guided.1);
     assert_eq!(plain, sample("unguided", &["--cfg", "4", "--cfg-schedule", "first=0"]));
 }

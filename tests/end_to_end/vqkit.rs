@@ -121,9 +121,12 @@ evaluate_samples = 16
 checkpoint_every = 4
 "#;
 
-/// A call of the binary on one thread.
+/// A call of the binary on one thread, with a cache that no other program shares, and without the network.
 pub fn vqkit(arguments: &[&str]) -> Command {
+    static CACHE: OnceLock<TempDir> = OnceLock::new();
+    let cache = CACHE.get_or_init(|| tempfile::tempdir().expect("a temporary folder"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_vqkit"));
+    command.env("XDG_CACHE_HOME", cache.path()).env("VQKIT_OFFLINE", "1");
     command.args(["--device", "cpu", "--threads", "1"]).args(arguments);
     command
 }
@@ -202,6 +205,15 @@ pub fn shared_game() -> &'static Path {
         (folder, run)
     });
     path
+}
+
+/// What the priors make of their own samples, in nats. It moves with any condition that they are told, even before they are trained
+/// enough to draw other pictures by it.
+pub fn log_likelihoods(folder: &Path) -> Vec<f64> {
+    let record = fs::read(folder.join("samples.json")).expect("a record of the samples");
+    let record: Value = serde_json::from_slice(&record).expect("JSON");
+    let samples = record["samples"].as_array().expect("an array");
+    samples.iter().map(|sample| sample["log_likelihood"].as_f64().expect("a number")).collect()
 }
 
 /// The tensors of a file of weights.

@@ -35,6 +35,8 @@ impl Reconstruction {
 
 #[cfg(test)]
 mod tests {
+    use vqkit_testing::Draws;
+
     use super::*;
 
     #[test]
@@ -49,9 +51,8 @@ mod tests {
 
     #[test]
     fn cross_entropy_is_that_of_libtorch() {
-        tch::manual_seed(0);
-        let logits = Tensor::randn([2, 5, 3, 4], (Kind::Float, tch::Device::Cpu));
-        let labels = Tensor::randint(5, [2, 3, 4], (Kind::Int64, tch::Device::Cpu));
+        let draws = Draws::new(0);
+        let (logits, labels) = (draws.randn(&[2, 5, 3, 4]), draws.randint(5, &[2, 3, 4]));
         let one_hot = labels.one_hot(5).permute([0, 3, 1, 2]);
         let want = logits.cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, 0.0);
         let got = Reconstruction::CrossEntropy.loss(&logits, &one_hot);

@@ -81,6 +81,7 @@ fn number(tensor: &Tensor) -> Result<f64, MetricsError> {
 mod tests {
     use proptest::prelude::*;
     use tch::Device;
+    use vqkit_testing::generator;
 
     use super::*;
     use crate::{Gaussian, frechet_distance};
@@ -99,7 +100,7 @@ mod tests {
         fn moments_of_features_are_sound_and_their_distances_finite(
             seed in any::<i64>(), count in 2i64..30, width in 1i64..20, power in -60i32..60, single in any::<bool>(),
         ) {
-            tch::manual_seed(seed);
+            let _generator = generator(seed);
             let (mean, covariance) = gathered(count, width, 10f64.powi(power / 4));
             // As files of f32 keep it.
             let covariance = if single { covariance.to_kind(Kind::Float).to_kind(Kind::Double) } else { covariance };
@@ -112,7 +113,7 @@ mod tests {
 
         #[test]
         fn a_covariance_that_none_has_is_refused(seed in any::<i64>(), width in 2i64..12, at in 0i64..12, fault in 0..5) {
-            tch::manual_seed(seed);
+            let _generator = generator(seed);
             let (mean, covariance) = gathered(50, width, 3.0);
             let at = at % width;
             let element = covariance.get(at).get((at + 1) % width);

@@ -179,26 +179,25 @@ mod tests {
 
     #[test]
     fn a_shift_moves_whole_images_and_mirrors_their_edges() {
-        tch::manual_seed(2);
-        let images = Tensor::arange(32, (Kind::Float, Device::Cpu)).view([2, 1, 4, 4]);
+        // So many images that some are moved, whatever is drawn.
+        let images = Tensor::arange(320, (Kind::Float, Device::Cpu)).view([20, 1, 4, 4]);
         let moved = shifted(&images, 2);
         assert_eq!(moved.size(), images.size());
         assert_ne!(moved, images);
         let padded = images.reflection_pad2d([2; 4]);
         let mut found = 0;
-        for index in 0..2 {
+        for index in 0..20 {
             for (y, x) in (0..5).flat_map(|y| (0..5).map(move |x| (y, x))) {
                 let cut = padded.get(index).narrow(1, y, 4).narrow(2, x, 4);
                 found += i32::from(cut == moved.get(index));
             }
         }
-        assert!(found >= 2, "every image is one of the possible cuts");
+        assert!(found >= 20, "every image is one of the possible cuts");
         assert_eq!(shifted(&images, 0), images);
     }
 
     #[test]
     fn a_square_of_every_image_is_grey() {
-        tch::manual_seed(4);
         let erased = erased(Tensor::ones([20, 3, 9, 9], (Kind::Float, Device::Cpu)), 4);
         for image in erased.split(1, 0) {
             let grey = image.eq(0.0).sum(Kind::Int64).int64_value(&[]);

@@ -5,6 +5,7 @@ use vqkit_priors::{
     Condition, GatedPixelCnnConfig, Given, Gpt2Config, GridSpec, LlamaConfig, PixelSnailConfig, Prior, PriorConfig,
     PriorError, PriorSpec, Sampling, Vocabulary, sample,
 };
+use vqkit_testing::{Draws, generator};
 use vqkit_torch::TokenGrid;
 
 const CPU: Device = Device::Cpu;
@@ -79,7 +80,7 @@ fn every_kind() -> Vec<(PriorConfig, PriorSpec)> {
 /// A prior whose parameters are large enough that everything it sees matters.
 fn build(config: &PriorConfig, spec: &PriorSpec) -> (nn::VarStore, Box<dyn Prior>) {
     tch::set_num_threads(1);
-    tch::manual_seed(0);
+    let _generator = generator(0);
     let vs = nn::VarStore::new(CPU);
     let prior = config.build(&vs.root(), spec).expect("an allowed configuration");
     tch::no_grad(|| vs.trainable_variables().iter_mut().for_each(|variable| drop(variable.g_add_(&noise(variable)))));
@@ -90,18 +91,18 @@ fn noise(like: &Tensor) -> Tensor {
     like.randn_like() * 0.1
 }
 
-fn tokens(sizes: &[i64], grid: &[i64], batch: i64) -> TokenGrid {
-    let books = sizes.iter().map(|&size| Tensor::randint(size, [batch, grid[0], grid[1]], (Kind::Int64, CPU)));
+fn tokens(draws: &Draws, sizes: &[i64], grid: &[i64], batch: i64) -> TokenGrid {
+    let books = sizes.iter().map(|&size| draws.randint(size, &[batch, grid[0], grid[1]]));
     TokenGrid::new(Tensor::stack(&books.collect::<Vec<_>>(), 1), sizes.to_vec()).expect("a book for each size")
 }
 
-fn condition(spec: &PriorSpec, batch: i64) -> Condition {
+fn condition(draws: &Draws, spec: &PriorSpec, batch: i64) -> Condition {
     let mut condition = Condition::none();
     if let Some(classes) = spec.num_classes {
-        condition = condition.with_class(Tensor::randint(classes, [batch], (Kind::Int64, CPU)));
+        condition = condition.with_class(draws.randint(classes, &[batch]));
     }
     for grid in &spec.condition_grids {
-        condition = condition.with_grid(tokens(&grid.sizes, &grid.grid, batch));
+        condition = condition.with_grid(tokens(draws, &grid.sizes, &grid.grid, batch));
     }
     condition
 }
@@ -116,7 +117,8 @@ fn difference_by_position(left: &Tensor, right: &Tensor) -> Vec<f64> {
 fn a_token_changes_later_logits_only() {
     for (config, spec) in every_kind() {
         let (_vs, prior) = build(&config, &spec);
-        let (target, condition) = (tokens(&spec.sizes, &spec.grid, 2), condition(&spec, 2));
+        let draws = Draws::new(1);
+        let (target, condition) = (tokens(&draws, &spec.sizes, &spec.grid, 2), condition(&draws, &spec, 2));
         let before = prior.logits(&target, &condition).unwrap();
         for position in 0..spec.positions() {
             let changed = target.indices.copy();
@@ -138,8 +140,9 @@ fn a_token_changes_later_logits_only() {
 fn the_cursor_gives_the_logits_of_the_full_pass() {
     for (config, spec) in every_kind() {
         let (_vs, prior) = build(&config, &spec);
+        let draws = Draws::new(1);
         for batch in [1, 3] {
-            let (target, condition) = (tokens(&spec.sizes, &spec.grid, batch), condition(&spec, batch));
+            let (target, condition) = (tokens(&draws, &spec.sizes, &spec.grid, batch), condition(&draws, &spec, batch));
             let full = prior.logits(&target, &condition).unwrap().flatten(2, 3);
             let mut cursor = prior.start(&condition, batch).unwrap();
             for position in 0..spec.positions() {
@@ -160,7 +163,8 @@ fn the_cursor_gives_the_logits_of_the_full_pass() {
 fn every_part_of_a_condition_matters_everywhere() {
     for (config, spec) in every_kind() {
         let (_vs, prior) = build(&config, &spec);
-        let (target, given) = (tokens(&spec.sizes, &spec.grid, 1), condition(&spec, 1));
+        let draws = Draws::new(1);
+        let (target, given) = (tokens(&draws, &spec.sizes, &spec.grid, 1), condition(&draws, &spec, 1));
         let before = prior.logits(&target, &given).unwrap();
         let mut others = Vec::new();
         if let (Some(class), Some(classes)) = (&given.class, spec.num_classes) {
@@ -184,8 +188,9 @@ fn every_part_of_a_condition_matters_everywhere() {
 fn a_sample_does_not_depend_on_its_neighbours() {
     for (config, spec) in every_kind() {
         let (_vs, prior) = build(&config, &spec);
+        let draws = Draws::new(1);
         let sampling = Sampling { temperature: 0.9, top_k: Some(8), top_p: Some(0.95), seed: 3, ..Sampling::default() };
-        let all = condition(&spec, 9);
+        let all = condition(&draws, &spec, 9);
         let draw = |first: i64, batch: i64| {
             let rows = |tensor: &Tensor| tensor.narrow(0, first, batch);
             let mut part = Condition::none();
@@ -216,7 +221,8 @@ fn a_sample_of_a_wide_prior_does_not_depend_on_the_batch() {
         (PriorConfig::Llama(LlamaConfig::new(2, 4, 256)), plain.with_condition_grid(top)),
     ] {
         let (_vs, prior) = build(&config, &spec);
-        let all = condition(&spec, 33);
+        let draws = Draws::new(1);
+        let all = condition(&draws, &spec, 33);
         let draw = |first: i64, batch: i64| {
             let mut part = Condition::none();
             for grid in &all.grids {
@@ -236,8 +242,9 @@ fn a_sample_of_a_wide_prior_does_not_depend_on_the_batch() {
 fn given_tokens_are_kept_and_the_others_follow_them() {
     for (config, spec) in every_kind() {
         let (_vs, prior) = build(&config, &spec);
-        let (kept, condition) = (tokens(&spec.sizes, &spec.grid, 3), condition(&spec, 3));
-        let mask = Tensor::rand([3, spec.grid[0], spec.grid[1]], (Kind::Float, CPU)).lt(0.5);
+        let draws = Draws::new(1);
+        let (kept, condition) = (tokens(&draws, &spec.sizes, &spec.grid, 3), condition(&draws, &spec, 3));
+        let mask = draws.rand(&[3, spec.grid[0], spec.grid[1]]).lt(0.5);
         let _ = mask.select(0, 0).fill_(1);
         let given = Given::new(kept.shallow_clone(), mask.shallow_clone()).unwrap();
         let drawn = sample(prior.as_ref(), &condition, 3, &Sampling::default(), 0, Some(&given)).unwrap();
@@ -251,7 +258,8 @@ fn given_tokens_are_kept_and_the_others_follow_them() {
 fn guidance_moves_the_logits_away_from_the_null_class() {
     for (config, spec) in guided_kinds() {
         let (_vs, prior) = build(&config, &spec);
-        let condition = condition(&spec, 2);
+        let draws = Draws::new(1);
+        let condition = condition(&draws, &spec, 2);
         let null = prior.null(&condition, 2).unwrap();
         let first = |condition: &Condition| prior.start(condition, 2).unwrap().logits().unwrap();
         let greedy = |cfg_scale: f64| {
@@ -272,7 +280,9 @@ fn guidance_moves_the_logits_away_from_the_null_class() {
 fn dropout_acts_in_training_only() {
     for (config, spec) in guided_kinds() {
         let (_vs, prior) = build(&config, &spec);
-        let (target, condition) = (tokens(&spec.sizes, &spec.grid, 8), condition(&spec, 8));
+        let draws = Draws::new(1);
+        let (target, condition) = (tokens(&draws, &spec.sizes, &spec.grid, 8), condition(&draws, &spec, 8));
+        let _generator = generator(1);
         let loss = |train: bool| prior.loss(&target, &condition, train).unwrap().image.double_value(&[]);
         assert_eq!(loss(false), loss(false), "{config:?}");
         assert_ne!(loss(true), loss(true), "{config:?}");
@@ -291,7 +301,9 @@ fn guided_kinds() -> Vec<(PriorConfig, PriorSpec)> {
 fn the_losses_of_two_batches_may_be_added_before_the_backward_pass() {
     for (config, spec) in every_kind() {
         let (vs, prior) = build(&config, &spec);
-        let loss = || prior.loss(&tokens(&spec.sizes, &spec.grid, 2), &condition(&spec, 2), true).unwrap().image;
+        let (draws, _generator) = (Draws::new(1), generator(1));
+        let target = || tokens(&draws, &spec.sizes, &spec.grid, 2);
+        let loss = || prior.loss(&target(), &condition(&draws, &spec, 2), true).unwrap().image;
         (loss() + loss()).backward();
         for (name, variable) in vs.variables().iter().filter(|(_, variable)| variable.requires_grad()) {
             assert!(variable.grad().defined(), "{name}");
@@ -325,6 +337,7 @@ fn what_cannot_be_built_is_refused_without_building() {
     for (config, spec) in every_kind() {
         let two_books = PriorSpec { sizes: vec![5, 5], ..spec.clone() };
         for spec in [&spec, &two_books] {
+            let _generator = generator(0);
             let vs = nn::VarStore::new(CPU);
             let built = config.build(&vs.root(), spec).map(drop).map_err(|error| error.to_string());
             assert_eq!(config.check(spec).map_err(|error| error.to_string()), built, "{config:?} for {spec:?}");

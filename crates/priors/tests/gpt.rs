@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test unwraps is what it expects")]
 
-use tch::{Device, Kind, Tensor, nn};
+use tch::{Device, Tensor, nn};
 use vqkit_priors::{
     Condition, Cursor, Embedding, Given, Gpt, Gpt2Config, GridSpec, LlamaConfig, Prior, PriorError, PriorSpec,
     Sampling, SamplingWeights, TokenOrder, Vocabulary, sample,
 };
+use vqkit_testing::{Draws, generator};
 use vqkit_torch::TokenGrid;
 
 const CPU: Device = Device::Cpu;
@@ -33,14 +34,14 @@ fn loud(vs: nn::VarStore, gpt: Gpt) -> (nn::VarStore, Gpt) {
 }
 
 fn gpt2(config: Gpt2Config, spec: &PriorSpec) -> (nn::VarStore, Gpt) {
-    tch::manual_seed(0);
+    let _generator = generator(0);
     let vs = nn::VarStore::new(CPU);
     let gpt = config.build(&vs.root(), spec).unwrap();
     loud(vs, gpt)
 }
 
 fn llama(config: LlamaConfig, spec: &PriorSpec) -> (nn::VarStore, Gpt) {
-    tch::manual_seed(0);
+    let _generator = generator(0);
     let vs = nn::VarStore::new(CPU);
     let gpt = config.build(&vs.root(), spec).unwrap();
     loud(vs, gpt)
@@ -50,8 +51,10 @@ fn small() -> LlamaConfig {
     LlamaConfig { multiple_of: 8, ..LlamaConfig::new(2, 2, 16) }
 }
 
+/// Random tokens, others for another number of codes.
 fn tokens(sizes: &[i64], grid: [i64; 2], batch: i64) -> TokenGrid {
-    let books = sizes.iter().map(|&size| Tensor::randint(size, [batch, grid[0], grid[1]], (Kind::Int64, CPU)));
+    let draws = Draws::new(sizes.iter().sum::<i64>() as u64);
+    let books = sizes.iter().map(|&size| draws.randint(size, &[batch, grid[0], grid[1]]));
     TokenGrid::new(Tensor::stack(&books.collect::<Vec<_>>(), 1), sizes.to_vec()).unwrap()
 }
 
@@ -88,7 +91,7 @@ fn samples_of_every_order_lie_in_the_raster() {
     let grid = [4, 4];
     let spec = PriorSpec::new(vec![CODES], grid);
     let kept = tokens(&[CODES], grid, 3);
-    let mask = Tensor::rand([3, 4, 4], (Kind::Float, CPU)).lt(0.4);
+    let mask = Draws::new(1).rand(&[3, 4, 4]).lt(0.4);
     let likeliest = Sampling { temperature: 0.0, ..Sampling::default() };
     for order in ORDERS {
         let (_vs, gpt) = gpt2(Gpt2Config { order, ..Gpt2Config::new(2, 2, 12) }, &spec);
@@ -162,9 +165,10 @@ fn a_prefix_read_in_one_pass_gives_what_single_steps_give() {
 #[test]
 fn padding_is_never_looked_at() {
     let spec = PriorSpec::new(vec![CODES], [3, 3]).with_classes(2).with_embedding(5, 6);
-    let values = Tensor::randn([2, 5, 6], (Kind::Float, CPU));
+    let draws = Draws::new(1);
+    let values = draws.randn(&[2, 5, 6]);
     let mask = Tensor::from_slice(&[false, false, true, true, true, false, true, true, false, true]).view([2, 5]);
-    let others = values.where_self(&mask.unsqueeze(-1), &Tensor::randn([2, 5, 6], (Kind::Float, CPU)));
+    let others = values.where_self(&mask.unsqueeze(-1), &draws.randn(&[2, 5, 6]));
     let target = tokens(&[CODES], [3, 3], 2);
     for (_vs, gpt) in [gpt2(Gpt2Config::new(2, 2, 12), &spec), llama(small(), &spec)] {
         let logits = |values: &Tensor, mask: Option<&Tensor>| {
@@ -188,6 +192,7 @@ fn corrupted_tokens_are_read_in_training_alone() {
     let spec = PriorSpec::new(vec![CODES, 3], [3, 3]);
     let (_vs, gpt) = gpt2(Gpt2Config { pkeep: 0.5, ..Gpt2Config::new(1, 2, 12) }, &spec);
     let target = tokens(&[CODES, 3], [3, 3], 4);
+    let _generator = generator(1);
     let loss = |train| gpt.loss(&target, &Condition::none(), train).unwrap().image.double_value(&[]);
     assert_eq!(loss(false), loss(false));
     assert_ne!(loss(true), loss(true));
@@ -210,6 +215,7 @@ fn a_null_condition_is_what_dropping_trains() {
         gpt.loss(&of(&target), &condition, train).unwrap().image.double_value(&[])
     };
     let (with, without) = (row(0, &condition, false), row(0, &null, false));
+    let _generator = generator(1);
     let trained: Vec<f64> = (0..40).map(|_| row(0, &condition, true)).collect();
     let is = |loss: f64, wanted: f64| (loss - wanted).abs() < 1e-5;
     assert!(trained.iter().all(|loss| is(*loss, with) || is(*loss, without)), "{trained:?}");
@@ -241,6 +247,7 @@ fn configurations_name_their_key() {
     says(dropping.check(&without).unwrap_err(), &["`condition_dropout`", "needs a condition"]);
     let shared = Gpt2Config { vocabulary: Vocabulary::Shared, ..plain() };
     let many = PriorSpec::new(vec![CODES], [3, 4]).with_classes(20);
+    let _generator = generator(0);
     let vs = nn::VarStore::new(CPU);
     let _ = shared.build(&vs.root(), &many).unwrap();
     assert_eq!(vs.variables()["tok_emb.weight"].size(), [20, 12], "classes share the table of tokens");

@@ -3,6 +3,7 @@
 use tch::nn::OptimizerConfig;
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{Condition, GatedPixelCnnConfig, Gpt2Config, LlamaConfig, PriorConfig, PriorSpec, Sampling, sample};
+use vqkit_testing::{Draws, generator};
 use vqkit_torch::TokenGrid;
 
 const VOCABULARY: i64 = 8;
@@ -10,11 +11,11 @@ const SIDE: i64 = 6;
 
 /// Grids whose token at `(row, column)` is `start + class · row + column`, modulo the vocabulary, `start` being even:
 /// two bits of chance per grid, of which the first token tells all, and tokens that are uniform over the whole.
-fn batch(rows: i64) -> (TokenGrid, Condition) {
+fn batch(draws: &Draws, rows: i64) -> (TokenGrid, Condition) {
     let options = (Kind::Int64, Device::Cpu);
     let side = Tensor::arange(SIDE, options);
-    let class = Tensor::randint(2, [rows], options);
-    let start = Tensor::randint(VOCABULARY / 2, [rows, 1, 1], options) * 2i64;
+    let class = draws.randint(2, &[rows]);
+    let start = draws.randint(VOCABULARY / 2, &[rows, 1, 1]) * 2i64;
     let slope = (&class + 1i64).view([rows, 1, 1]) * side.view([1, SIDE, 1]);
     let indices = (start + slope + side.view([1, 1, SIDE])).remainder(VOCABULARY).unsqueeze(1);
     let target = TokenGrid::new(indices, vec![VOCABULARY]).expect("one codebook");
@@ -40,16 +41,18 @@ fn a_small_llama_learns_a_pattern() {
 
 fn learns(config: &PriorConfig) {
     tch::set_num_threads(1);
-    tch::manual_seed(1);
-    let vs = nn::VarStore::new(Device::Cpu);
+    let (draws, vs) = (Draws::new(1), nn::VarStore::new(Device::Cpu));
     let spec = PriorSpec::new(vec![VOCABULARY], [SIDE, SIDE]).with_classes(2);
-    let prior = config.build(&vs.root(), &spec).expect("an allowed configuration");
+    let prior = {
+        let _generator = generator(1);
+        config.build(&vs.root(), &spec).expect("an allowed configuration")
+    };
     let mut optimizer = nn::AdamW::default().build(&vs, 1e-2).expect("allowed");
     for _ in 0..150 {
-        let (target, condition) = batch(32);
+        let (target, condition) = batch(&draws, 32);
         optimizer.backward_step(&prior.loss(&target, &condition, true).expect("allowed").image);
     }
-    let (target, condition) = batch(64);
+    let (target, condition) = batch(&draws, 64);
     let bits = tch::no_grad(|| prior.loss(&target, &condition, false)).expect("allowed").bits_per_token();
     // The unigram entropy is 3 bits, and the least possible 2 / 36.
     assert!(bits < 0.2, "{bits} bits per token");

@@ -7,6 +7,7 @@ use vqkit_priors::{
     CfgSchedule, Condition, Cursor, GatedPixelCnnConfig, Given, Gpt2Config, GridSpec, LlamaConfig, Prior, PriorConfig,
     PriorError, PriorLoss, PriorSpec, Sampling, SamplingWeights, TokenOrder, sample, sample_scored,
 };
+use vqkit_testing::{Draws, generator};
 use vqkit_torch::TokenGrid;
 
 const CPU: Device = Device::Cpu;
@@ -26,7 +27,7 @@ fn guided() -> Vec<(nn::VarStore, Box<dyn Prior>)> {
 
 fn build(config: &PriorConfig, spec: &PriorSpec) -> (nn::VarStore, Box<dyn Prior>) {
     tch::set_num_threads(1);
-    tch::manual_seed(0);
+    let _generator = generator(0);
     let vs = nn::VarStore::new(CPU);
     let prior = config.build(&vs.root(), spec).expect("an allowed configuration");
     let louder = |variable: &mut Tensor| drop(variable.g_add_(&(variable.randn_like() * 0.2)));
@@ -259,8 +260,9 @@ fn a_larger_grid_follows_a_larger_condition() {
         .with_condition_grid(GridSpec { sizes: vec![5, 3], grid: [8, 4] });
     let config = Gpt2Config { condition_dropout: 0.2, ..Gpt2Config::new(2, 2, 12) };
     let (_vs, prior) = build(&PriorConfig::Gpt2(config), &spec);
+    let draws = Draws::new(1);
     let grid = |sizes: &[i64], side: [i64; 2]| {
-        let books = sizes.iter().map(|size| Tensor::randint(*size, [2, side[0], side[1]], (Kind::Int64, CPU)));
+        let books = sizes.iter().map(|size| draws.randint(*size, &[2, side[0], side[1]]));
         TokenGrid::new(Tensor::stack(&books.collect::<Vec<_>>(), 1), sizes.to_vec()).unwrap()
     };
     let (coarse, fine) = (grid(&[6], [3, 5]), grid(&[5, 3], [12, 10]));
@@ -342,7 +344,7 @@ fn a_sample_in_another_order_is_written_where_it_belongs() {
             cursor.push(&token).unwrap();
         }
     }
-    let mask = Tensor::rand([2, 4, 4], (Kind::Float, CPU)).lt(0.5);
+    let mask = Draws::new(2).rand(&[2, 4, 4]).lt(0.5);
     let given = Given::new(drawn.shallow_clone(), mask).unwrap();
     let again = sample(prior.as_ref(), &Condition::none(), 2, &greedy, 0, Some(&given)).unwrap();
     assert_eq!(again.indices, drawn.indices);

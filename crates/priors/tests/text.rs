@@ -7,6 +7,7 @@ use vqkit_priors::{
     Condition, GatedPixelCnnConfig, Gpt2Config, GridSpec, LlamaConfig, PixelSnailConfig, Prior, PriorConfig, PriorSpec,
     Sampling, sample,
 };
+use vqkit_testing::{Draws, generator};
 use vqkit_torch::TokenGrid;
 
 const CPU: Device = Device::Cpu;
@@ -32,7 +33,7 @@ fn models(spec: &PriorSpec, text_loss_weight: f64) -> Vec<(nn::VarStore, Box<dyn
     };
     tch::set_num_threads(1);
     let build = |config: PriorConfig| {
-        tch::manual_seed(0);
+        let _generator = generator(0);
         let vs = nn::VarStore::new(CPU);
         let prior = config.build(&vs.root(), spec).unwrap();
         tch::no_grad(|| {
@@ -50,11 +51,11 @@ fn texts(lengths: &[i64]) -> Condition {
     let batch = lengths.len() as i64;
     let places = Tensor::arange(LENGTH, (Kind::Int64, CPU)).unsqueeze(0);
     let mask = places.ge_tensor(&(LENGTH - Tensor::from_slice(lengths)).unsqueeze(1));
-    Condition::none().with_text(Tensor::randint(IDS, [batch, LENGTH], (Kind::Int64, CPU)), mask)
+    Condition::none().with_text(Draws::new(1).randint(IDS, &[batch, LENGTH]), mask)
 }
 
 fn target(batch: i64) -> TokenGrid {
-    TokenGrid::new(Tensor::randint(CODES, [batch, 1, 3, 4], (Kind::Int64, CPU)), vec![CODES]).unwrap()
+    TokenGrid::new(Draws::new(2).randint(CODES, &[batch, 1, 3, 4]), vec![CODES]).unwrap()
 }
 
 fn row(condition: &Condition, index: i64) -> Condition {
@@ -123,7 +124,7 @@ fn no_text_is_the_null_text_and_guidance_moves_away_from_it() {
 fn a_text_and_other_conditions_combine() {
     let spec = spec().with_classes(3).with_condition_grid(GridSpec { sizes: vec![9], grid: [2, 2] });
     for (_vs, prior) in models(&spec, 0.5) {
-        let grid = TokenGrid::new(Tensor::randint(9, [2, 1, 2, 2], (Kind::Int64, CPU)), vec![9]).unwrap();
+        let grid = TokenGrid::new(Draws::new(3).randint(9, &[2, 1, 2, 2]), vec![9]).unwrap();
         let condition = texts(&[2, 5]).with_class(Tensor::from_slice(&[0i64, 2])).with_grid(grid);
         let target = target(2);
         let full = prior.logits(&target, &condition).unwrap().flatten(2, 3);
@@ -159,6 +160,7 @@ fn the_loss_of_a_text_counts_what_is_no_padding() {
 
 #[test]
 fn the_loss_of_a_text_falls_to_what_its_ids_leave_open() {
+    let _generator = generator(0);
     let vs = nn::VarStore::new(CPU);
     let config = Gpt2Config { text_loss_weight: 1.0, ..Gpt2Config::new(1, 2, 16) };
     let prior = config.build(&vs.root(), &PriorSpec::new(vec![CODES], [1, 1]).with_text(2, IDS)).unwrap();
@@ -212,6 +214,7 @@ fn what_does_not_fit_says_so() {
         says(config.check(&spec()).unwrap_err(), &[config.type_name(), "no text", "gpt2"]);
     }
     let without = Gpt2Config::new(1, 2, 8);
+    let _generator = generator(0);
     let vs = nn::VarStore::new(CPU);
     let prior = without.build(&vs.root(), &spec()).unwrap();
     says(prior.start(&Condition::none(), 1).err().unwrap(), &["no text was given", "5 of 7 ids"]);

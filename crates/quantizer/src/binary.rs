@@ -157,6 +157,7 @@ fn entropy_of_logits(logits: &Tensor) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vqkit_testing::Draws;
 
     const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -174,10 +175,10 @@ mod tests {
 
     #[test]
     fn entropies_are_those_of_the_probabilities_written_out() {
-        tch::manual_seed(1);
+        let draws = Draws::new(1);
         for (bits, scale) in [(1, 1.0), (5, 1.0), (6, 0.4)] {
             let codes = BinaryCodes::new(bits, scale, Device::Cpu);
-            let points = Tensor::randn([40, bits], F32);
+            let points = draws.randn(&[40, bits]);
             for (inv_temperature, floor) in [(0.5, 0.0), (3.0, 0.0), (3.0, 1e-2), (100.0, 1e-5)] {
                 let softness = Softness { inv_temperature, floor };
                 let found = codes.entropies(&points, None, softness).unwrap();
@@ -190,10 +191,10 @@ mod tests {
 
     #[test]
     fn blocks_and_masked_points_change_neither_values_nor_gradients() {
-        tch::manual_seed(2);
+        let draws = Draws::new(2);
         let codes = BinaryCodes::new(5, 1.0, Device::Cpu);
-        let points = Tensor::randn([13, 5], F32);
-        let junk = Tensor::cat(&[&points, &Tensor::randn([7, 5], F32)], 0);
+        let points = draws.randn(&[13, 5]);
+        let junk = Tensor::cat(&[&points, &draws.randn(&[7, 5])], 0);
         let weights = Tensor::arange(20, F32).lt(13.0).to_kind(Kind::Float);
         for floor in [0.0, 1e-2] {
             let softness = Softness { inv_temperature: 2.0, floor };

@@ -103,11 +103,12 @@ fn dot(a: &Tensor, b: &Tensor) -> Tensor {
 mod tests {
     use super::*;
     use tch::Device;
+    use vqkit_testing::Draws;
 
     #[test]
     fn both_estimates_keep_the_value_and_reach_only_the_latents() {
-        tch::manual_seed(3);
-        let random = || Tensor::randn([40, 6], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        let draws = Draws::new(3);
+        let random = || draws.randn(&[40, 6]).set_requires_grad(true);
         for estimate in [GradientEstimate::StraightThrough, GradientEstimate::Rotation] {
             let (codes, latents) = (random(), random());
             let out = estimate.apply(&codes, &latents).unwrap();

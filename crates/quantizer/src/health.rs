@@ -207,9 +207,10 @@ impl Quantiles {
 mod tests {
     use super::*;
     use tch::Device;
+    use vqkit_testing::Draws;
 
     fn gaussian(codes: i64, dim: i64) -> Tensor {
-        Tensor::randn([codes, dim], (Kind::Float, Device::Cpu))
+        Draws::new(3).randn(&[codes, dim])
     }
 
     fn health(codes: Tensor) -> CodebookHealth {
@@ -222,7 +223,6 @@ mod tests {
 
     #[test]
     fn distances_are_those_of_brute_force() {
-        tch::manual_seed(3);
         for (size, dim, offset) in [(2, 1, 0.0), (65, 3, 0.0), (3000, 8, 0.0), (300, 8, 1000.0)] {
             let codes = gaussian(size, dim) + offset;
             let double = codes.to_kind(Kind::Double);
@@ -249,7 +249,6 @@ mod tests {
 
     #[test]
     fn planted_duplicates_are_found_and_near_codes_are_not() {
-        tch::manual_seed(4);
         let codes = gaussian(500, 16);
         assert_eq!(distances(codes.copy()).duplicates, 0);
         codes.narrow(0, 100, 50).copy_(&codes.narrow(0, 0, 50));
@@ -308,7 +307,6 @@ mod tests {
 
     #[test]
     fn of_a_large_codebook_a_part_is_measured() {
-        tch::manual_seed(5);
         let view = CodebookView { codes: gaussian(1 << 16, 2), ages: None };
         let found = CodebookHealth::measure(&view, None, 100).unwrap().distances.unwrap();
         assert_eq!(found.measured, 100);

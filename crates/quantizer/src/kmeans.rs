@@ -96,13 +96,14 @@ fn seed(points: &Tensor, clusters: i64) -> Result<Tensor, QuantizeError> {
 mod tests {
     use super::*;
     use tch::Device;
+    use vqkit_testing::generator;
 
     const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
 
     #[test]
     fn separated_clusters_are_found() {
         for seed in 0..5 {
-            tch::manual_seed(seed);
+            let _generator = generator(seed);
             let truth = Tensor::eye(12, F32) * 10.0;
             let labels = Tensor::randint(12, [600], (Kind::Int64, Device::Cpu));
             let points = truth.index_select(0, &labels) + Tensor::randn([600, 12], F32) * 0.1;
@@ -115,7 +116,7 @@ mod tests {
 
     #[test]
     fn fewer_points_than_clusters_are_repeated() {
-        tch::manual_seed(4);
+        let _generator = generator(4);
         let points = Tensor::randn([3, 2], F32);
         let found = kmeans(&points, 10, Metric::Euclidean).unwrap();
         assert_eq!(found.centres.size(), [10, 2]);

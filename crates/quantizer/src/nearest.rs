@@ -137,9 +137,11 @@ fn least(scores: &Tensor) -> Result<(Tensor, Tensor), QuantizeError> {
 mod tests {
     use super::*;
     use tch::Device;
+    use vqkit_testing::Draws;
 
+    /// Other numbers for another number of rows.
     fn gaussian(rows: i64, dim: i64) -> Tensor {
-        Tensor::randn([rows, dim], (Kind::Float, Device::Cpu))
+        Draws::new(rows as u64).randn(&[rows, dim])
     }
 
     /// Squared distances `[N, K]` in f64, written out.
@@ -150,7 +152,6 @@ mod tests {
 
     #[test]
     fn no_code_is_nearer_than_the_one_found() {
-        tch::manual_seed(1);
         for (points, codes, dim) in [(1, 1, 1), (7, 3, 2), (257, 65, 16), (300, 5000, 8), (40, 1000, 80)] {
             let (points, codes) = (gaussian(points, dim), gaussian(codes, dim));
             let found = nearest(&points, &codes).unwrap();
@@ -164,7 +165,6 @@ mod tests {
 
     #[test]
     fn blocks_do_not_change_what_is_found() {
-        tch::manual_seed(2);
         let (points, codes) = (gaussian(61, 4), gaussian(37, 4));
         let whole = nearest_in_blocks(&points, &codes, 61, 37).unwrap();
         for (block_points, block_codes) in [(1, 1), (7, 37), (61, 5), (10, 10), (100, 36)] {
@@ -185,9 +185,8 @@ mod tests {
 
     #[test]
     fn the_least_of_groups_is_the_first_of_the_least() {
-        tch::manual_seed(3);
         // Few values, so that most rows have their least in several groups and places.
-        let scores = Tensor::randint(100, [64, 4 * GROUP], (Kind::Float, Device::Cpu));
+        let scores = Draws::new(3).randint(100, &[64, 4 * GROUP]).to_kind(Kind::Float);
         let (score, place) = least(&scores).unwrap();
         let (want, _) = scores.min_dim(-1, true);
         let first = scores.eq_tensor(&want).to_kind(Kind::Int64).argmax(-1, false);

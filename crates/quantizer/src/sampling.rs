@@ -32,10 +32,11 @@ pub(crate) fn sample(points: &Tensor, codes: &Tensor, temperature: f64) -> Resul
 mod tests {
     use super::*;
     use tch::Device;
+    use vqkit_testing::generator;
 
     #[test]
     fn chances_are_those_of_the_softmax() {
-        tch::manual_seed(1);
+        let _generator = generator(1);
         let points = Tensor::zeros([40_000, 1], (Kind::Float, Device::Cpu));
         let codes = Tensor::from_slice2(&[[0.0f32], [1.0], [2.0]]);
         let drawn = sample(&points, &codes, 1.5).unwrap();

@@ -227,9 +227,11 @@ impl Draw {
 mod tests {
     use super::*;
     use tch::Device;
+    use vqkit_testing::{Draws, generator};
 
+    /// Other numbers for every size.
     fn random(shape: &[i64]) -> Tensor {
-        Tensor::randn(shape, (Kind::Float, Device::Cpu)).set_requires_grad(true)
+        Draws::new(shape.iter().product::<i64>() as u64).randn(shape).set_requires_grad(true)
     }
 
     /// Everything that depends on the answer, and the gradients of it all.
@@ -251,7 +253,6 @@ mod tests {
 
     #[test]
     fn blocks_change_neither_values_nor_gradients() {
-        tch::manual_seed(1);
         let (points, codes, table) = (random(&[11, 3]), random(&[7, 3]), random(&[7, 2]));
         let noise = random(&[11, 7]).detach();
         let whole = figures(&points, &codes, &table, Noise::Given(&noise), 11);
@@ -272,7 +273,7 @@ mod tests {
             entropy_temperature: 1.0,
             mixture: Some(Mixture { table: &codes, temperature: 0.1, noise: Noise::Drawn }),
         };
-        tch::manual_seed(2);
+        let _generator = generator(2);
         let found = soft_in_blocks(&points, &question, 20).unwrap();
         assert_ne!(found.indices.narrow(0, 0, 20), found.indices.narrow(0, 20, 20));
         let mixture = found.mixture.unwrap();

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor, no_grad};
+use vqkit_testing::Draws;
 use vqkit_torch::TorchError;
 use vqkit_torch::optim::{Adam, AdamConfig, Muon, MuonConfig, ParamGroup, orthogonalize};
 use vqkit_torch::weights;
@@ -155,9 +156,9 @@ fn a_parameter_that_changed_is_told_of() {
 /// The iteration acts on each singular value by itself, so that an exact decomposition gives the same.
 #[test]
 fn orthogonalize_takes_each_singular_value_through_the_polynomial() {
-    tch::manual_seed(0);
+    let draws = Draws::new(0);
     for shape in [[2, 5, 9], [2, 9, 5]] {
-        let matrices = Tensor::randn(shape, (Kind::Double, Device::Cpu));
+        let matrices = draws.randn(&shape).to_kind(Kind::Double);
         let (u, s, v) = matrices.svd(true, true);
         let mut x = &s / s.square().sum_dim_intlist([-1].as_slice(), true, Kind::Double).sqrt();
         for _ in 0..5 {
@@ -173,7 +174,7 @@ fn orthogonalize_takes_each_singular_value_through_the_polynomial() {
 #[test]
 fn muon_s_first_step_is_the_orthogonalised_gradient() {
     let weight = leaf(&[3, 2, 2, 1]);
-    let gradient = Tensor::randn([3, 2, 2, 1], CPU);
+    let gradient = Draws::new(1).randn(&[3, 2, 2, 1]);
     let mut muon = Muon::new(group("hidden", &[("w", &weight)]), MuonConfig { momentum: 0.0 }).unwrap();
     (&weight * &gradient).sum(Kind::Float).backward();
     muon.step().unwrap();

@@ -78,6 +78,7 @@ fn unit(map: &Tensor) -> Tensor {
 #[cfg(test)]
 mod tests {
     use tch::Device;
+    use vqkit_testing::Draws;
 
     use super::*;
 
@@ -96,9 +97,9 @@ mod tests {
 
     #[test]
     fn slopes_written_out_are_those_of_the_graph() {
-        tch::manual_seed(7);
-        let random = || (Tensor::randn([3, 5, 4, 6], (Kind::Float, Device::Cpu)) - 0.3).relu();
-        let weights = [Tensor::rand([1, 5, 1, 1], (Kind::Float, Device::Cpu))];
+        let draws = Draws::new(7);
+        let random = || (draws.randn(&[3, 5, 4, 6]) - 0.3).relu();
+        let weights = [draws.rand(&[1, 5, 1, 1])];
         let (a, b) = (random().set_requires_grad(true), Features::new(vec![random()]));
         let maps = Features::new(vec![a.shallow_clone()]);
         let (distance, slopes) = layer_slopes(&maps, &b, &weights).unwrap();

@@ -176,12 +176,13 @@ fn misfit(layer: &str, weight: &[i64], bias: &[i64], width: Option<i64>) -> Loss
 #[cfg(test)]
 mod tests {
     use tch::nn;
+    use vqkit_testing::generator;
 
     use super::*;
     use crate::{SmallVgg, SmallVggConfig};
 
     fn trained() -> (SmallVgg, Tensor) {
-        tch::manual_seed(5);
+        let _generator = generator(5);
         let vs = nn::VarStore::new(Device::Cpu);
         let network =
             SmallVgg::new(&vs.root(), 3, 4, &SmallVggConfig { widths: vec![8, 12], convolutions: 2 }).unwrap();

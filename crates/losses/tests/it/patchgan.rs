@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tch::nn::OptimizerConfig;
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_losses::{GanLoss, LossError, NormKind, PatchGan, PatchGanConfig};
+use vqkit_testing::generator;
 use vqkit_torch::autocast;
 
 const NORMS: [NormKind; 3] = [NormKind::Batch, NormKind::Actnorm, NormKind::None];
@@ -19,7 +20,7 @@ fn images(batch: i64, size: i64) -> Tensor {
 
 #[test]
 fn the_smallest_images_leave_one_logit() {
-    tch::manual_seed(1);
+    let _generator = generator(1);
     for n_layers in 1..=5 {
         for norm in NORMS {
             let config = PatchGanConfig { n_layers, ..small(norm) };
@@ -34,6 +35,7 @@ fn the_smallest_images_leave_one_logit() {
 
 #[test]
 fn names_are_those_of_the_sequence() {
+    let _generator = generator(5);
     for norm in NORMS {
         let vs = nn::VarStore::new(Device::Cpu);
         PatchGan::new(&vs.root(), 3, &PatchGanConfig { n_layers: 3, ..small(norm) }).unwrap();
@@ -51,7 +53,7 @@ fn names_are_those_of_the_sequence() {
 
 #[test]
 fn it_learns_to_tell_two_kinds_of_images_apart() {
-    tch::manual_seed(2);
+    let _generator = generator(2);
     let (real, fake) = (images(4, 16), images(4, 16).abs());
     for norm in NORMS {
         let vs = nn::VarStore::new(Device::Cpu);
@@ -72,7 +74,7 @@ fn it_learns_to_tell_two_kinds_of_images_apart() {
 
 #[test]
 fn evaluation_changes_nothing_and_works_image_by_image() {
-    tch::manual_seed(3);
+    let _generator = generator(3);
     let batch = images(3, 16);
     for norm in NORMS {
         let vs = nn::VarStore::new(Device::Cpu);
@@ -91,7 +93,7 @@ fn evaluation_changes_nothing_and_works_image_by_image() {
 
 #[test]
 fn autocast_keeps_statistics_and_gradients_in_full_precision() {
-    tch::manual_seed(4);
+    let _generator = generator(4);
     let batch = images(4, 16);
     for norm in NORMS {
         let vs = nn::VarStore::new(Device::Cpu);
@@ -108,6 +110,7 @@ fn autocast_keeps_statistics_and_gradients_in_full_precision() {
 
 #[test]
 fn what_it_cannot_take_is_refused() {
+    let _generator = generator(6);
     let build = |in_channels, config: PatchGanConfig| {
         PatchGan::new(&nn::VarStore::new(Device::Cpu).root(), in_channels, &config)
     };

@@ -2,11 +2,12 @@
 
 use tch::{Device, Kind, Tensor, nn, no_grad};
 use vqkit_losses::{LossError, Lpips, Perceptual};
+use vqkit_testing::{Generator, generator};
 use vqkit_torch::autocast;
 
-/// A network with weights as if before training, and heads that weigh all channels alike.
-fn lpips() -> Lpips {
-    tch::manual_seed(1);
+/// A network with weights as if before training, and heads that weigh all channels alike; and the generator that drew them.
+fn lpips() -> (Generator, Lpips) {
+    let generator = generator(1);
     let vs = nn::VarStore::new(Device::Cpu);
     let lpips = Lpips::new(&vs.root());
     no_grad(|| {
@@ -21,7 +22,7 @@ fn lpips() -> Lpips {
             };
         }
     });
-    lpips
+    (generator, lpips)
 }
 
 fn images(size: &[i64]) -> Tensor {
@@ -30,6 +31,7 @@ fn images(size: &[i64]) -> Tensor {
 
 #[test]
 fn a_network_that_was_not_loaded_shows() {
+    let _generator = generator(2);
     let lpips = Lpips::new(&nn::VarStore::new(Device::Cpu).root());
     let distance = lpips.distance(&images(&[1, 3, 16, 16]), &images(&[1, 3, 16, 16])).unwrap();
     assert!(distance.double_value(&[0]).is_nan());
@@ -37,7 +39,7 @@ fn a_network_that_was_not_loaded_shows() {
 
 #[test]
 fn a_distance_is_symmetric_and_zero_to_itself() {
-    let lpips = lpips();
+    let (_generator, lpips) = lpips();
     let (a, b) = (images(&[2, 3, 32, 24]), images(&[2, 3, 32, 24]));
     let there = lpips.distance(&a, &b).unwrap();
     assert!(there.min().double_value(&[]) > 0.0);
@@ -48,7 +50,7 @@ fn a_distance_is_symmetric_and_zero_to_itself() {
 
 #[test]
 fn one_channel_stands_for_three() {
-    let lpips = lpips();
+    let (_generator, lpips) = lpips();
     let (a, b) = (images(&[1, 1, 16, 16]), images(&[1, 1, 16, 16]));
     let three = lpips.distance(&a.expand([1, 3, 16, 16], false), &b.expand([1, 3, 16, 16], false)).unwrap();
     assert_eq!(lpips.distance(&a, &b).unwrap(), three);
@@ -56,7 +58,7 @@ fn one_channel_stands_for_three() {
 
 #[test]
 fn the_reference_has_no_graph_and_the_gradient_is_finite() {
-    let lpips = lpips();
+    let (_generator, lpips) = lpips();
     let real = images(&[1, 3, 32, 32]);
     let reference = lpips.features(&real).unwrap();
     assert!(reference.maps().iter().all(|map| !map.requires_grad()));
@@ -70,7 +72,7 @@ fn the_reference_has_no_graph_and_the_gradient_is_finite() {
 
 #[test]
 fn distances_under_autocast_are_in_full_precision() {
-    let lpips = lpips();
+    let (_generator, lpips) = lpips();
     let (a, b) = (images(&[1, 3, 32, 32]), images(&[1, 3, 32, 32]));
     let full = lpips.distance(&a, &b).unwrap();
     let lower = autocast::with(Device::Cpu, Kind::BFloat16, || lpips.distance(&a, &b)).unwrap();
@@ -80,7 +82,7 @@ fn distances_under_autocast_are_in_full_precision() {
 
 #[test]
 fn images_that_do_not_fit_are_refused() {
-    let lpips = lpips();
+    let (_generator, lpips) = lpips();
     let refused = lpips.features(&images(&[1, 2, 32, 32])).unwrap_err();
     assert_eq!(refused.to_string(), "images must have shape [B, 3, H, W] or [B, 1, H, W], got [1, 2, 32, 32]");
     assert!(matches!(lpips.features(&images(&[1, 3, 32, 8])), Err(LossError::Size { least: 16, .. })));

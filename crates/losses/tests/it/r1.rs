@@ -2,6 +2,7 @@
 
 use tch::{Device, Kind, Tensor, nn, no_grad};
 use vqkit_losses::{NormKind, PatchGan, PatchGanConfig, r1};
+use vqkit_testing::{Draws, generator};
 use vqkit_torch::autocast;
 
 const STEP: f64 = 1e-2;
@@ -17,9 +18,9 @@ fn penalty(weight: &Tensor, images: &Tensor) -> Tensor {
 
 #[test]
 fn the_penalty_is_the_squared_slope() {
-    tch::manual_seed(1);
+    let draws = Draws::new(1);
     let options = (Kind::Float, Device::Cpu);
-    let (images, weight) = (Tensor::randn([2, 1, 2, 2], options), Tensor::randn([1, 1, 2, 2], options));
+    let (images, weight) = (draws.randn(&[2, 1, 2, 2]), draws.randn(&[1, 1, 2, 2]));
     let mut slopes = 0.0;
     for at in 0..images.numel() as i64 {
         let bump = Tensor::zeros([images.numel() as i64], options);
@@ -35,10 +36,9 @@ fn the_penalty_is_the_squared_slope() {
 
 #[test]
 fn its_own_gradient_agrees_with_differences() {
-    tch::manual_seed(2);
-    let options = (Kind::Float, Device::Cpu);
-    let images = Tensor::randn([2, 1, 2, 2], options);
-    let weight = Tensor::randn([1, 1, 2, 2], options).set_requires_grad(true);
+    let draws = Draws::new(2);
+    let images = draws.randn(&[2, 1, 2, 2]);
+    let weight = draws.randn(&[1, 1, 2, 2]).set_requires_grad(true);
     penalty(&weight, &images).backward();
     for at in 0..4 {
         let moved = |by: f64| {
@@ -54,7 +54,7 @@ fn its_own_gradient_agrees_with_differences() {
 
 #[test]
 fn it_reaches_a_patchgan_and_leaves_other_gradients_alone() {
-    tch::manual_seed(3);
+    let _generator = generator(3);
     let images = Tensor::randn([2, 3, 16, 16], (Kind::Float, Device::Cpu));
     for norm in [NormKind::Batch, NormKind::Actnorm, NormKind::None] {
         let vs = nn::VarStore::new(Device::Cpu);

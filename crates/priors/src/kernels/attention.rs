@@ -79,6 +79,7 @@ fn one_head(query: &[f32], keys: &[f32], values: &[f32], bias: &[f32], weights: 
 #[cfg(test)]
 mod tests {
     use tch::{Device, Kind, Tensor};
+    use vqkit_testing::generator;
 
     use super::*;
     use crate::kernels::{numbers, numbers_mut};
@@ -118,7 +119,7 @@ mod tests {
 
     #[test]
     fn attention_is_libtorchs() {
-        tch::manual_seed(1);
+        let _generator = generator(1);
         check(Heads { count: 1, kept: 1, dim: 3 }, 1, 1, 1, false);
         check(Heads { count: 4, kept: 4, dim: 8 }, 2, 9, 5, false);
         check(Heads { count: 3, kept: 3, dim: 64 }, 3, 40, 40, false);

@@ -147,6 +147,8 @@ fn scale(row: &[f32]) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use vqkit_testing::generator;
+
     use super::*;
     use crate::kernels::{numbers, numbers_mut};
 
@@ -171,7 +173,7 @@ mod tests {
 
     #[test]
     fn products_are_right_at_every_size() {
-        tch::manual_seed(1);
+        let _generator = generator(1);
         for (outputs, depth) in [(1, 1), (15, 7), (16, 256), (33, 300), (64, 513)] {
             for rows in [1, 2, 3, 5, 6, 7, 12, 48, 49, 100] {
                 let worst = error(outputs, depth, rows, SamplingWeights::Fp32);
@@ -183,7 +185,7 @@ mod tests {
 
     #[test]
     fn fewer_bits_cost_what_their_rounding_says() {
-        tch::manual_seed(2);
+        let _generator = generator(2);
         // bf16 keeps 8 bits: 2^-9 of a weight at most.
         assert!(error(40, 64, 5, SamplingWeights::Bf16) < 2f64.powi(-9) + 1e-5);
         // int8: half a step of 1/127 of the row's largest weight, which is some 4 times the mean one.
@@ -193,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_row_has_the_same_bits_in_every_batch() {
-        tch::manual_seed(3);
+        let _generator = generator(3);
         let weight = Tensor::randn([80, 700], CPU);
         let input = Tensor::randn([101, 700], CPU);
         for weights in [SamplingWeights::Fp32, SamplingWeights::Bf16, SamplingWeights::Int8] {

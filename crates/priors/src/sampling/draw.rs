@@ -136,6 +136,7 @@ pub fn min_p(logits: &Tensor, p: f64) -> Tensor {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use vqkit_testing::generator;
 
     use super::*;
 
@@ -187,7 +188,7 @@ mod tests {
     /// What is drawn among sorted logits is what the filters leave, each token with its own share.
     #[test]
     fn the_short_way_draws_what_the_filters_leave() {
-        tch::manual_seed(0);
+        let _generator = generator(0);
         let logits = Tensor::randn([1, 40], (Kind::Float, tch::Device::Cpu)) * 2.0;
         let points = Tensor::linspace(1e-9, 1.0 - 1e-9, 20_001, (Kind::Double, tch::Device::Cpu));
         let filters = |k: Option<i64>, p: Option<f64>, m: Option<f64>| {
@@ -247,7 +248,7 @@ mod tests {
             broken in prop::option::of((0..40i64, prop::sample::select(vec![f64::NAN, f64::INFINITY]))),
         ) {
             prop_assert!(sampling.validate().is_ok());
-            tch::manual_seed(seed);
+            let _generator = generator(seed);
             let logits = Tensor::randn([4, size], (Kind::Float, Device::Cpu)) * scale;
             // A token that is banned, as by `no_repeat_ngram`.
             let banned = (size > 1).then(|| logits.select(1, 0).fill_(f64::NEG_INFINITY)).is_some();

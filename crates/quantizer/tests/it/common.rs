@@ -91,10 +91,6 @@ pub fn start(configs: &[QuantizerConfig], latents: &Tensor) -> Vec<Built> {
     configs.iter().map(start).collect()
 }
 
-pub fn randn(shape: &[i64]) -> Tensor {
-    Tensor::randn(shape, (Kind::Float, Device::Cpu))
-}
-
 /// A sequence `[B, n, D]` as latents `[B, D, n]`, and back; images `[B, D, h, w]` stay.
 pub fn channel_first(x: &Tensor) -> Tensor {
     if x.dim() == 3 { x.transpose(1, 2) } else { x.shallow_clone() }

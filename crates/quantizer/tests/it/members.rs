@@ -1,12 +1,13 @@
 //! What single members promise beside what holds for all.
 
-use crate::common::{Built, TRAIN, build, every_kind, randn};
+use crate::common::{Built, TRAIN, build, every_kind};
 use tch::{Device, Kind, Tensor};
 use vqkit_quantizer::{
     Anneal, AnnealCurve, EmaVectorQuantizerConfig, IndexBackpropagationQuantizerConfig, LookupFreeQuantizerConfig,
     Mode, ProductQuantizerConfig, QuantizerConfig, ResidualQuantizerConfig, SimVectorQuantizerConfig,
     VectorQuantizerConfig,
 };
+use vqkit_testing::Draws;
 
 fn started(config: &QuantizerConfig, latents: &Tensor) -> Built {
     let mut built = build(config, latents.size()[1]);
@@ -24,11 +25,11 @@ fn residual(quantize_dropout: f64) -> QuantizerConfig {
 
 #[test]
 fn the_gradient_of_the_codes_reaches_the_latents_unchanged() {
-    tch::manual_seed(1);
+    let draws = Draws::new(1);
     let lfq = QuantizerConfig::LookupFree(LookupFreeQuantizerConfig::new(16));
     let product = QuantizerConfig::Product(ProductQuantizerConfig::new(2, ema(4)));
     for config in [residual(0.0), product, lfq] {
-        let (latents, probe) = (randn(&[2, 4, 3, 3]).set_requires_grad(true), randn(&[2, 4, 3, 3]));
+        let (latents, probe) = (draws.randn(&[2, 4, 3, 3]).set_requires_grad(true), draws.randn(&[2, 4, 3, 3]));
         let built = started(&config, &latents.detach());
         let codes = built.quantizer.quantize(&latents, None, TRAIN).unwrap().codes;
         (codes * &probe).sum(Kind::Float).backward();
@@ -38,8 +39,8 @@ fn the_gradient_of_the_codes_reaches_the_latents_unchanged() {
 
 #[test]
 fn nothing_is_trained_while_the_codebook_keeps_still() {
-    tch::manual_seed(2);
-    let latents = randn(&[2, 5, 4]);
+    let draws = Draws::new(2);
+    let latents = draws.randn(&[2, 5, 4]);
     for built in every_kind(8, &latents) {
         for mode in [Mode::Frozen, Mode::Eval] {
             let latents = latents.copy().set_requires_grad(true);
@@ -54,8 +55,8 @@ fn nothing_is_trained_while_the_codebook_keeps_still() {
 
 #[test]
 fn every_trained_variable_gets_a_gradient() {
-    tch::manual_seed(3);
-    let latents = randn(&[2, 5, 6]);
+    let draws = Draws::new(3);
+    let latents = draws.randn(&[2, 5, 6]);
     for built in every_kind(8, &latents) {
         let latents = latents.copy().set_requires_grad(true);
         let quantized = built.quantizer.quantize(&latents, None, TRAIN).unwrap();
@@ -72,8 +73,8 @@ fn every_trained_variable_gets_a_gradient() {
 
 #[test]
 fn in_low_precision_the_tokens_are_those_of_the_same_latents_in_f32() {
-    tch::manual_seed(4);
-    let latents = randn(&[2, 5, 4, 4]).to_kind(Kind::BFloat16);
+    let draws = Draws::new(4);
+    let latents = draws.randn(&[2, 5, 4, 4]).to_kind(Kind::BFloat16);
     for built in every_kind(32, &latents.to_kind(Kind::Float)) {
         let quantize = |latents: &Tensor| built.quantizer.quantize(latents, None, Mode::Eval).unwrap();
         let inside = vqkit_torch::autocast::with(Device::Cpu, Kind::BFloat16, || quantize(&latents));
@@ -86,8 +87,8 @@ fn in_low_precision_the_tokens_are_those_of_the_same_latents_in_f32() {
 
 #[test]
 fn masked_positions_count_in_no_loss() {
-    tch::manual_seed(11);
-    let (kept, junk) = (randn(&[2, 5, 6]), randn(&[2, 5, 3]) * 100.0);
+    let draws = Draws::new(11);
+    let (kept, junk) = (draws.randn(&[2, 5, 6]), draws.randn(&[2, 5, 3]) * 100.0);
     let mask = Tensor::arange(9, (Kind::Int64, Device::Cpu)).lt(6).expand([2, 9], false);
     for built in every_kind(8, &kept) {
         let quantize = |latents: &Tensor, mask| built.quantizer.quantize(latents, mask, Mode::Eval).unwrap().losses;
@@ -104,8 +105,8 @@ fn masked_positions_count_in_no_loss() {
 
 #[test]
 fn sampled_codes_are_near_ones_and_only_training_samples() {
-    tch::manual_seed(5);
-    let latents = randn(&[4, 2, 200]);
+    let draws = Draws::new(5);
+    let latents = draws.randn(&[4, 2, 200]);
     let vq = VectorQuantizerConfig { sample_temperature: 0.5, ..VectorQuantizerConfig::new(16) };
     let ema = EmaVectorQuantizerConfig { sample_temperature: 0.5, ..EmaVectorQuantizerConfig::new(16) };
     for config in [QuantizerConfig::Vq(vq), QuantizerConfig::Ema(ema)] {
@@ -123,15 +124,17 @@ fn sampled_codes_are_near_ones_and_only_training_samples() {
 
 #[test]
 fn dropped_levels_leave_the_sum_of_those_before() {
-    tch::manual_seed(6);
-    let latents = randn(&[24, 4, 5]);
+    const IMAGES: i64 = 96;
+    let draws = Draws::new(6);
+    // So many that each number of levels is drawn.
+    let latents = draws.randn(&[IMAGES, 4, 5]);
     let built = started(&residual(1.0), &latents);
     let quantized = built.quantizer.quantize(&latents, None, TRAIN).unwrap();
     let mut sums = vec![latents.zeros_like()];
     for part in &quantized.parts {
         sums.push(sums.last().unwrap() + &part.quantized.codes);
     }
-    let levels: Vec<usize> = (0..24)
+    let levels: Vec<usize> = (0..IMAGES)
         .map(|image| {
             let of = |codes: &Tensor| codes.get(image);
             let fits = |sum: &Tensor| of(sum).allclose(&of(&quantized.codes), 1e-5, 1e-5, false);
@@ -150,8 +153,8 @@ fn dropped_levels_leave_the_sum_of_those_before() {
 
 #[test]
 fn more_levels_come_nearer() {
-    tch::manual_seed(7);
-    let latents = randn(&[8, 4, 50]);
+    let draws = Draws::new(7);
+    let latents = draws.randn(&[8, 4, 50]);
     let error = |levels| {
         let config = QuantizerConfig::Residual(ResidualQuantizerConfig::new(levels, ema(8)));
         let codes = started(&config, &latents).quantizer.quantize(&latents, None, Mode::Eval).unwrap().codes;
@@ -163,8 +166,8 @@ fn more_levels_come_nearer() {
 
 #[test]
 fn updates_reach_every_part() {
-    tch::manual_seed(8);
-    let latents = randn(&[4, 4, 30]);
+    let draws = Draws::new(8);
+    let latents = draws.randn(&[4, 4, 30]);
     let product = QuantizerConfig::Product(ProductQuantizerConfig::new(2, residual(0.0)));
     let mut built = started(&product, &latents);
     let (before, latents) = (built.state(), latents * 1.5);
@@ -177,8 +180,8 @@ fn updates_reach_every_part() {
 
 #[test]
 fn all_codes_of_index_backpropagation_learn_and_frozen_vectors_never_do() {
-    tch::manual_seed(9);
-    let latents = randn(&[2, 3, 4]);
+    let draws = Draws::new(9);
+    let latents = draws.randn(&[2, 3, 4]);
     let gradient = |config: &QuantizerConfig, name: &str| {
         let built = started(config, &latents);
         let quantized = built.quantizer.quantize(&latents.copy().set_requires_grad(true), None, TRAIN).unwrap();
@@ -194,8 +197,8 @@ fn all_codes_of_index_backpropagation_learn_and_frozen_vectors_never_do() {
 
 #[test]
 fn the_weight_of_entropies_falls_and_a_share_of_positions_estimates_them() {
-    tch::manual_seed(10);
-    let latents = randn(&[4, 6, 2000]);
+    let draws = Draws::new(10);
+    let latents = draws.randn(&[4, 6, 2000]);
     let anneal = Anneal { end: 0.1, steps: 10, curve: AnnealCurve::Exponential };
     let config = LookupFreeQuantizerConfig {
         entropy_weight: 1.0,

@@ -1,14 +1,13 @@
 //! What holds for every quantizer.
 
-use crate::common::{
-    TRAIN, build, every_config, every_kind, every_started_table, every_table, randn, start, with_metric,
-};
+use crate::common::{TRAIN, build, every_config, every_kind, every_started_table, every_table, start, with_metric};
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 use vqkit_quantizer::{
     BinarySphericalQuantizerConfig, FiniteScalarQuantizerConfig, GradientEstimate, LookupFreeQuantizerConfig, Metric,
     Mode, QuantizerConfig,
 };
+use vqkit_testing::Draws;
 use vqkit_torch::TokenGrid;
 
 const MODES: [Mode; 3] = [Mode::Frozen, Mode::Eval, TRAIN];
@@ -29,8 +28,8 @@ proptest! {
 
     #[test]
     fn tokens_stand_for_the_codes(shape in shapes(), codebook_size in 2..24i64, seed in any::<u32>()) {
-        tch::manual_seed(i64::from(seed));
-        let latents = randn(&shape);
+        let draws = Draws::new(seed.into());
+        let latents = draws.randn(&shape);
         for built in every_kind(codebook_size, &latents) {
             let quantized = built.quantizer.quantize(&latents, None, Mode::Eval).unwrap();
             prop_assert_eq!(quantized.codes.size(), shape.clone());
@@ -42,8 +41,8 @@ proptest! {
 
     #[test]
     fn tables_give_the_nearest_codes(shape in shapes(), codebook_size in 2..24i64, seed in any::<u32>()) {
-        tch::manual_seed(i64::from(seed));
-        let latents = randn(&shape);
+        let draws = Draws::new(seed.into());
+        let latents = draws.randn(&shape);
         for metric in [Metric::Euclidean, Metric::Cosine] {
             for built in start(&with_metric(&every_table(codebook_size, 0, GradientEstimate::default()), metric), &latents) {
                 let codes = built.quantizer.quantize(&latents, None, Mode::Eval).unwrap().codes;
@@ -56,9 +55,9 @@ proptest! {
 
     #[test]
     fn the_order_of_a_batch_does_not_matter(shape in shapes(), seed in any::<u32>()) {
-        tch::manual_seed(i64::from(seed));
-        let latents = randn(&shape);
-        let order = Tensor::randperm(shape[0], (Kind::Int64, Device::Cpu));
+        let draws = Draws::new(seed.into());
+        let latents = draws.randn(&shape);
+        let order = draws.randperm(shape[0]);
         for built in every_kind(8, &latents) {
             let plain = built.quantizer.quantize(&latents, None, Mode::Eval).unwrap();
             let mixed = built.quantizer.quantize(&latents.index_select(0, &order), None, Mode::Eval).unwrap();
@@ -68,8 +67,9 @@ proptest! {
     }
 
     #[test]
-    fn sequences_are_latents_with_the_axes_the_other_way(batch in 1..4i64, dim in 1..9i64, length in 1..9i64) {
-        let latents = randn(&[batch, dim, length]);
+    fn sequences_are_latents_with_the_axes_the_other_way(batch in 1..4i64, dim in 1..9i64, length in 1..9i64, seed in any::<u32>()) {
+        let draws = Draws::new(seed.into());
+        let latents = draws.randn(&[batch, dim, length]);
         for built in every_kind(8, &latents) {
             let grid = built.quantizer.quantize(&latents, None, Mode::Eval).unwrap();
             let sequence = built.quantizer.quantize_sequence(&latents.transpose(1, 2), None, Mode::Eval).unwrap();
@@ -80,8 +80,8 @@ proptest! {
 
     #[test]
     fn quantizing_changes_nothing_and_gives_the_same_twice(shape in shapes(), seed in any::<u32>()) {
-        tch::manual_seed(i64::from(seed));
-        let latents = randn(&shape);
+        let draws = Draws::new(seed.into());
+        let latents = draws.randn(&shape);
         for built in every_kind(8, &latents).into_iter().chain(every_started_table(8, 1, &latents)) {
             let before = built.state();
             for mode in deterministic_modes(built.kind) {
@@ -146,11 +146,11 @@ fn indices_of_signs_come_back_over_the_whole_range() {
 
 #[test]
 fn every_code_is_reached() {
-    tch::manual_seed(1);
+    let draws = Draws::new(1);
     for config in every_config(8) {
         // As many dimensions as levels or bits: no projection, drawn at random, decides what is reached.
         let dim = if matches!(config, QuantizerConfig::FiniteScalar(_)) { 2 } else { 3 };
-        let spread = randn(&[1, dim, 8000]) * 4.0;
+        let spread = draws.randn(&[1, dim, 8000]) * 4.0;
         let built = start(&[config], &spread).remove(0);
         // Codes that others hem in have few latents of the spread; each has itself.
         let whole = built.quantizer.codebooks().into_iter().map(|codebook| codebook.codes);

@@ -1,6 +1,6 @@
 //! What quantizers refuse, and how they say it.
 
-use crate::common::{TRAIN, build, every_config, every_kind, every_table, randn};
+use crate::common::{TRAIN, build, every_config, every_kind, every_table};
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_quantizer::{
     Anneal, AnnealCurve, BinarySphericalQuantizerConfig, EmaVectorQuantizerConfig, FiniteScalarQuantizerConfig,
@@ -8,7 +8,13 @@ use vqkit_quantizer::{
     Mode, ProductQuantizerConfig, QuantizeError, QuantizerConfig, ResidualQuantizerConfig, SimVectorQuantizerConfig,
     Usage, VectorQuantizerConfig,
 };
+use vqkit_testing::Draws;
 use vqkit_torch::TokenGrid;
+
+/// Latents of a shape, whatever they are.
+fn latents_of(shape: &[i64]) -> Tensor {
+    Draws::new(1).randn(shape)
+}
 
 fn grid(indices: &[i64], size: i64) -> TokenGrid {
     TokenGrid::new(Tensor::from_slice(indices).view([1, 1, -1]), vec![size]).unwrap()
@@ -19,25 +25,25 @@ fn latents_of_another_width_or_rank_are_refused() {
     for config in every_config(4) {
         let built = build(&config, 3);
         let refuse = |latents: &Tensor| built.quantizer.quantize(latents, None, Mode::Eval).unwrap_err().to_string();
-        assert_eq!(refuse(&randn(&[2, 5, 4])), "latents have 5 channels, the quantizer was built for 3");
-        assert_eq!(refuse(&randn(&[2, 3])), "latents must have shape [B, 3, *S], got [2, 3]");
+        assert_eq!(refuse(&latents_of(&[2, 5, 4])), "latents have 5 channels, the quantizer was built for 3");
+        assert_eq!(refuse(&latents_of(&[2, 3])), "latents must have shape [B, 3, *S], got [2, 3]");
     }
 }
 
 #[test]
 fn a_codebook_does_not_start_from_nothing() {
     for config in every_table(4, 0, GradientEstimate::default()) {
-        assert!(build(&config, 3).quantizer.initialize(&randn(&[0, 3, 4])).is_err());
+        assert!(build(&config, 3).quantizer.initialize(&latents_of(&[0, 3, 4])).is_err());
     }
 }
 
 #[test]
 fn masks_of_another_shape_or_kind_are_refused() {
-    let latents = randn(&[2, 3, 4]);
+    let latents = latents_of(&[2, 3, 4]);
     let dropping = ResidualQuantizerConfig { quantize_dropout: 1.0, ..ResidualQuantizerConfig::new(2, table()) };
     let dropping = build(&QuantizerConfig::Residual(dropping), 3);
     for built in every_kind(4, &latents).into_iter().chain([dropping]) {
-        for mask in [Tensor::ones([2, 5], (Kind::Bool, Device::Cpu)), randn(&[2, 4])] {
+        for mask in [Tensor::ones([2, 5], (Kind::Bool, Device::Cpu)), latents_of(&[2, 4])] {
             let error = built.quantizer.quantize(&latents, Some(&mask), TRAIN).unwrap_err();
             assert!(error.to_string().starts_with("mask must have shape [2, 4] and kind Bool"), "{error}");
         }
@@ -46,7 +52,7 @@ fn masks_of_another_shape_or_kind_are_refused() {
 
 #[test]
 fn grids_of_another_codebook_are_refused() {
-    for built in every_kind(4, &randn(&[2, 3, 4])) {
+    for built in every_kind(4, &latents_of(&[2, 3, 4])) {
         let sizes = built.quantizer.sizes();
         let all = |index| Tensor::full([1, sizes.len() as i64, 2], index, (Kind::Int64, Device::Cpu));
         let lookup =
@@ -93,10 +99,13 @@ fn table() -> QuantizerConfig {
 
 #[test]
 fn updates_by_what_was_made_of_other_latents_are_refused() {
-    let latents = randn(&[2, 3, 4]);
+    let latents = latents_of(&[2, 3, 4]);
     for mut built in every_table(4, 0, GradientEstimate::default()).iter().map(|config| build(config, 3)) {
         let quantized = built.quantizer.quantize(&latents, None, TRAIN).unwrap();
-        assert!(matches!(built.quantizer.update(&randn(&[2, 3, 5]), &quantized), Err(QuantizeError::Shape { .. })));
+        assert!(matches!(
+            built.quantizer.update(&latents_of(&[2, 3, 5]), &quantized),
+            Err(QuantizeError::Shape { .. })
+        ));
     }
     let one = build(&table(), 3).quantizer.quantize(&latents, None, TRAIN).unwrap();
     let mut residual = build(&QuantizerConfig::Residual(ResidualQuantizerConfig::new(2, table())), 3);

@@ -1,8 +1,9 @@
 //! What training sees: which gradient reaches what, what a step moves, and how codes are revived.
 
-use crate::common::{Built, TRAIN, build, every_started_table, every_table, randn};
+use crate::common::{Built, TRAIN, build, every_started_table, every_table};
 use tch::{Device, Kind, Tensor};
 use vqkit_quantizer::{GradientEstimate, Mode, Quantized};
+use vqkit_testing::Draws;
 
 fn sum(x: &Tensor) -> Tensor {
     x.sum(Kind::Float)
@@ -36,10 +37,11 @@ fn send_away(built: &Built, code: i64) {
 
 #[test]
 fn the_codebook_term_moves_only_codes_and_the_commitment_term_only_the_encoder() {
-    tch::manual_seed(1);
-    for built in every_started_table(6, 0, &randn(&[4, 3, 5])) {
+    let draws = Draws::new(1);
+    for built in every_started_table(6, 0, &draws.randn(&[4, 3, 5])) {
         for (mode, codes_move) in [(TRAIN, built.kind == "vq"), (Mode::Frozen, false), (Mode::Eval, false)] {
-            let (latents, table) = (randn(&[4, 3, 5]).set_requires_grad(true), built.variable("embedding.weight"));
+            let (latents, table) =
+                (draws.randn(&[4, 3, 5]).set_requires_grad(true), built.variable("embedding.weight"));
             let losses = built.quantizer.quantize(&latents, None, mode).unwrap().losses;
             if losses.codebook.requires_grad() {
                 losses.codebook.backward();
@@ -59,8 +61,8 @@ fn the_codebook_term_moves_only_codes_and_the_commitment_term_only_the_encoder()
 
 #[test]
 fn the_total_is_the_weighted_sum() {
-    tch::manual_seed(2);
-    let latents = randn(&[2, 3, 4, 4]);
+    let draws = Draws::new(2);
+    let latents = draws.randn(&[2, 3, 4, 4]);
     for built in every_started_table(4, 0, &latents) {
         let losses = built.quantizer.quantize(&(&latents + 0.5), None, TRAIN).unwrap().losses;
         let want = &losses.codebook + &losses.commitment * 0.25;
@@ -71,10 +73,10 @@ fn the_total_is_the_weighted_sum() {
 
 #[test]
 fn straight_through_hands_the_gradient_of_the_codes_to_the_latents() {
-    tch::manual_seed(3);
-    let probe = randn(&[2, 3, 4, 4]);
-    for built in every_started_table(5, 0, &randn(&[2, 3, 4, 4])) {
-        let latents = randn(&[2, 3, 4, 4]).set_requires_grad(true);
+    let draws = Draws::new(3);
+    let probe = draws.randn(&[2, 3, 4, 4]);
+    for built in every_started_table(5, 0, &draws.randn(&[2, 3, 4, 4])) {
+        let latents = draws.randn(&[2, 3, 4, 4]).set_requires_grad(true);
         let codes = built.quantizer.quantize(&latents, None, TRAIN).unwrap().codes;
         sum(&(codes * &probe)).backward();
         assert_eq!(latents.grad(), probe, "{}", built.kind);
@@ -84,13 +86,13 @@ fn straight_through_hands_the_gradient_of_the_codes_to_the_latents() {
 
 #[test]
 fn rotation_keeps_the_length_of_the_gradient_up_to_the_ratio_of_lengths() {
-    tch::manual_seed(4);
-    let probe = randn(&[2, 3, 4]);
+    let draws = Draws::new(4);
+    let probe = draws.randn(&[2, 3, 4]);
     let norm = |x: &Tensor| x.square().sum_dim_intlist([1i64].as_slice(), false, Kind::Float).sqrt();
     for config in every_table(5, 0, GradientEstimate::Rotation) {
         let mut built = build(&config, 3);
-        built.quantizer.initialize(&randn(&[2, 3, 4])).unwrap();
-        let latents = randn(&[2, 3, 4]).set_requires_grad(true);
+        built.quantizer.initialize(&draws.randn(&[2, 3, 4])).unwrap();
+        let latents = draws.randn(&[2, 3, 4]).set_requires_grad(true);
         let codes = built.quantizer.quantize(&latents, None, TRAIN).unwrap().codes;
         sum(&(&codes * &probe)).backward();
         let want = norm(&probe) * norm(&codes.detach()) / norm(&latents.detach());
@@ -100,8 +102,8 @@ fn rotation_keeps_the_length_of_the_gradient_up_to_the_ratio_of_lengths() {
 
 #[test]
 fn masked_positions_count_neither_in_losses_nor_in_statistics() {
-    tch::manual_seed(5);
-    let (kept, junk) = (randn(&[1, 3, 6]), randn(&[1, 3, 6]) * 100.0);
+    let draws = Draws::new(5);
+    let (kept, junk) = (draws.randn(&[1, 3, 6]), draws.randn(&[1, 3, 6]) * 100.0);
     let both = Tensor::cat(&[&kept, &junk], 2);
     let mask = Tensor::arange(12, (Kind::Int64, Device::Cpu)).lt(6).unsqueeze(0);
     for (mut masked, mut alone) in every_started_table(4, 2, &kept).into_iter().zip(every_started_table(4, 2, &kept)) {
@@ -119,8 +121,8 @@ fn masked_positions_count_neither_in_losses_nor_in_statistics() {
 
 #[test]
 fn a_mask_that_keeps_nothing_moves_no_code_out_of_range() {
-    tch::manual_seed(6);
-    let latents = randn(&[2, 3, 4]);
+    let draws = Draws::new(6);
+    let latents = draws.randn(&[2, 3, 4]);
     let nothing = Tensor::zeros([2, 4], (Kind::Bool, Device::Cpu));
     for mut built in every_started_table(4, 1, &latents) {
         let before = built.variable("embedding.weight").detach().copy();
@@ -132,8 +134,8 @@ fn a_mask_that_keeps_nothing_moves_no_code_out_of_range() {
 
 #[test]
 fn unused_codes_are_put_on_latents_of_the_batch_and_start_anew() {
-    tch::manual_seed(7);
-    let latents = randn(&[2, 3, 20]);
+    let draws = Draws::new(7);
+    let latents = draws.randn(&[2, 3, 20]);
     for mut built in every_started_table(4, 3, &latents) {
         send_away(&built, 2);
         let far = |built: &Built| largest(&built.variable("embedding.weight").get(2)) > 500.0;
@@ -159,8 +161,8 @@ fn unused_codes_are_put_on_latents_of_the_batch_and_start_anew() {
 
 #[test]
 fn revival_never_happens_when_turned_off() {
-    tch::manual_seed(8);
-    let latents = randn(&[2, 3, 20]);
+    let draws = Draws::new(8);
+    let latents = draws.randn(&[2, 3, 20]);
     for mut built in every_started_table(4, 0, &latents) {
         send_away(&built, 1);
         for _ in 0..5 {
@@ -172,23 +174,23 @@ fn revival_never_happens_when_turned_off() {
 
 #[test]
 fn the_first_values_are_set_once() {
-    tch::manual_seed(9);
+    let draws = Draws::new(9);
     let centres = Tensor::eye(6, (Kind::Float, Device::Cpu)) * 20.0;
     let labels = Tensor::arange(240, (Kind::Int64, Device::Cpu)).remainder(6);
-    let latents = (centres.index_select(0, &labels) + randn(&[240, 6]) * 0.1).transpose(0, 1).unsqueeze(0);
+    let latents = (centres.index_select(0, &labels) + draws.randn(&[240, 6]) * 0.1).transpose(0, 1).unsqueeze(0);
     for mut built in every_started_table(6, 0, &latents) {
         let loss = built.quantizer.quantize(&latents, None, Mode::Eval).unwrap().losses.commitment;
         assert!(largest(&loss) < 0.02, "{}: k-means found other clusters", built.kind);
         let before = built.state();
-        built.quantizer.initialize(&randn(&[1, 6, 50])).unwrap();
+        built.quantizer.initialize(&draws.randn(&[1, 6, 50])).unwrap();
         assert_eq!(before, built.state(), "{}", built.kind);
     }
 }
 
 #[test]
 fn moving_averages_approach_the_mean_of_what_falls_to_a_code() {
-    tch::manual_seed(10);
-    let latents = randn(&[1, 2, 64]);
+    let draws = Draws::new(10);
+    let latents = draws.randn(&[1, 2, 64]);
     let mut built = every_started_table(2, 0, &latents).remove(1);
     for _ in 0..1500 {
         step(&mut built, &latents, None);
@@ -203,7 +205,6 @@ fn moving_averages_approach_the_mean_of_what_falls_to_a_code() {
 
 #[test]
 fn distances_stay_in_f32_under_autocast() {
-    tch::manual_seed(11);
     // Neighbouring latents differ by less than bf16 can tell apart.
     let latents = (Tensor::arange(64, (Kind::Float, Device::Cpu)) * 1e-3 + 1.0).view([1, 1, 64]).repeat([1, 4, 1]);
     for built in every_started_table(64, 0, &latents) {

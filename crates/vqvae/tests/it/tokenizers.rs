@@ -1,4 +1,4 @@
-//! What holds for every tokenizer.
+//! What holds for every tokenizer, whatever its first weights are.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +9,7 @@ use vqkit_quantizer::{
     IndexBackpropagationQuantizerConfig, LookupFreeQuantizerConfig, Mode, ProductQuantizerConfig, QuantizerConfig,
     ResidualQuantizerConfig, SimVectorQuantizerConfig, VectorQuantizerConfig,
 };
+use vqkit_testing::Draws;
 use vqkit_vqvae::{
     NormKind, Reconstruction, Residual, Tokenizer, TokenizerConfig, VqVae2Config, VqVaeConfig, VqganConfig,
 };
@@ -107,12 +108,11 @@ fn build_all(quantizers: &[QuantizerConfig]) -> Vec<Built> {
 }
 
 fn images(batch: i64) -> Tensor {
-    Tensor::rand([batch, 3, SIZE, SIZE], (Kind::Float, Device::Cpu)) * 2.0 - 1.0
+    Draws::new(1).rand(&[batch, 3, SIZE, SIZE]) * 2.0 - 1.0
 }
 
 #[test]
 fn every_quantizer_serves_every_tokenizer() {
-    tch::manual_seed(9);
     for Built { name, mut tokenizer, .. } in build_all(&every_quantizer()) {
         let images = images(2).set_requires_grad(true);
         tokenizer.initialize(&images.detach()).unwrap();
@@ -131,7 +131,6 @@ fn every_quantizer_serves_every_tokenizer() {
 
 #[test]
 fn grids_are_as_promised_and_decode_to_the_reconstruction() {
-    tch::manual_seed(1);
     let images = images(2);
     for Built { name, mut tokenizer, .. } in every_kind() {
         tokenizer.initialize(&images).unwrap();
@@ -150,8 +149,7 @@ fn grids_are_as_promised_and_decode_to_the_reconstruction() {
 
 #[test]
 fn images_need_not_be_square() {
-    tch::manual_seed(2);
-    let wide = Tensor::rand([1, 3, 16, 40], (Kind::Float, Device::Cpu));
+    let wide = Draws::new(2).rand(&[1, 3, 16, 40]);
     for Built { name, tokenizer, .. } in every_kind() {
         let tokens = tokenizer.encode(&wide, Mode::Eval).unwrap().into_iter().map(|level| level.grid).collect();
         assert_eq!(tokenizer.decode(&tokens).unwrap().size(), wide.size(), "{name}");
@@ -160,7 +158,6 @@ fn images_need_not_be_square() {
 
 #[test]
 fn using_a_tokenizer_changes_nothing() {
-    tch::manual_seed(3);
     let images = images(2);
     for built in every_kind() {
         let before = built.state();
@@ -172,7 +169,6 @@ fn using_a_tokenizer_changes_nothing() {
 
 #[test]
 fn codebooks_start_on_the_latents_of_the_first_batch() {
-    tch::manual_seed(4);
     let images = images(4);
     for Built { name, mut tokenizer, .. } in every_kind() {
         let commitment = |tokenizer: &Tokenizer| {
@@ -196,7 +192,6 @@ fn loss(output: &Reconstruction, images: &Tensor) -> Tensor {
 
 #[test]
 fn every_variable_takes_part_in_training_and_the_loss_falls() {
-    tch::manual_seed(5);
     let batch = images(2);
     let smooth =
         batch.avg_pool2d([8, 8], [8, 8], [0, 0], false, true, None).upsample_nearest2d([SIZE, SIZE], None, None);
@@ -220,7 +215,6 @@ fn every_variable_takes_part_in_training_and_the_loss_falls() {
 
 #[test]
 fn the_finer_level_is_encoded_under_the_codes_of_the_coarser() {
-    tch::manual_seed(6);
     let images = images(1);
     for Built { name, vs, tokenizer } in every_kind().into_iter().filter(|built| built.tokenizer.sizes().len() == 2) {
         let latents = |tokenizer: &Tokenizer| tokenizer.forward(&images, Mode::Eval).unwrap().latents;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_quantizer::{GumbelQuantizerConfig, Mode, QuantizerConfig, VectorQuantizerConfig};
+use vqkit_testing::Draws;
 use vqkit_vqvae::{Tokenizer, TokenizerConfig, TokenizerError, VqganConfig};
 
 const TRAIN: Mode = Mode::Train { step: 0 };
@@ -39,7 +40,7 @@ fn levels_with(part: &str, vs: &nn::VarStore) -> BTreeSet<String> {
 }
 
 fn random(shape: &[i64]) -> Tensor {
-    Tensor::rand(shape, (Kind::Float, Device::Cpu)) * 2.0 - 1.0
+    Draws::new(1).rand(shape) * 2.0 - 1.0
 }
 
 #[test]
