@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test unwraps is what it expects")]
 
-use tch::{Device, Kind, Tensor, nn};
+use tch::{Device, Tensor, nn};
 use vqkit_priors::{
     Condition, Cursor, Embedding, Given, Gpt, Gpt2Config, GridSpec, LlamaConfig, Prior, PriorError, PriorSpec,
     Sampling, SamplingWeights, TokenOrder, Vocabulary, sample,
