@@ -183,7 +183,7 @@ mod tests {
     fn a_checkpoint_that_fails_half_way_is_absent_and_swept_away() {
         let folder = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::open(folder.path(), 2).unwrap();
-        checkpoints.write(1, false, |_| Result::Ok(())).unwrap();
+        checkpoints.write(1, false, |_| Ok::<_, RunError>(())).unwrap();
         let failed = checkpoints.write(2, false, |path| {
             files::write(&path.join("model.safetensors"), b"half")?;
             Err(RunError::Interrupted)
@@ -209,7 +209,7 @@ mod tests {
     fn what_last_and_best_name_is_never_pruned() {
         let folder = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::open(folder.path(), 1).unwrap();
-        checkpoints.write(10, true, |_| Result::Ok(())).unwrap();
+        checkpoints.write(10, true, |_| Ok::<_, RunError>(())).unwrap();
         write(&checkpoints, 20);
         // Killed after the folder of step 30 was moved into place, and before `last` was.
         write(&checkpoints, 30);
