@@ -151,18 +151,18 @@ fn what_a_run_does_not_take_is_explained_and_nothing_is_written() {
     let out = folder.path().join("out");
     let long = "a small red circle above a large blue cross ".repeat(4);
     let cases: &[(&Path, &[&str], &[&str])] = &[
-        (shared_run(), &["--text", "a circle"], &["--text", "takes --class"]),
-        (shared_run(), &["--template", "x.png"], &["--template", "takes --class"]),
-        (shared_run(), &["--unconditional"], &["dropout", "--class"]),
-        (text_run(), &["--class", "circle"], &["--class", "takes --text"]),
+        (shared_run(), &["--text", "a circle"], &["--text", "takes class"]),
+        (shared_run(), &["--template", "x.png"], &["--template", "takes class"]),
+        (shared_run(), &["--unconditional"], &["dropout", "class"]),
+        (text_run(), &["--class", "circle"], &["--class", "takes text"]),
         (text_run(), &["--text", "§§"], &["--text", "§§", "known"]),
         (text_run(), &["--text", ""], &["--text", "known"]),
         (text_run(), &["--text", &long], &["--text", "tokens", "reads 18"]),
-        (text_run(), &["--text", "a circle", "--unconditional"], &["--text", "--unconditional"]),
-        (template_run(), &["--text", "a circle"], &["--text", "takes --template"]),
+        (text_run(), &["--text", "a circle", "--unconditional"], &["--text", "excludes", "unconditional"]),
+        (template_run(), &["--text", "a circle"], &["--text", "takes template"]),
         (template_run(), &["--template", "nowhere.png"], &["--template", "nowhere.png"]),
         (template_run(), &["--keep", "top=0.5"], &["--keep", "--image"]),
-        (template_run(), &["--size", "24x48"], &["--size", "--template"]),
+        (template_run(), &["--size", "24x48"], &["--size", "larger template"]),
         (text_run(), &["--again", "nowhere.json"], &["--again", "nowhere.json"]),
         (text_run(), &["--again", "nowhere.json", "--seed", "1"], &["--again", "--seed"]),
     ];
@@ -376,7 +376,7 @@ fn vectors_beside_the_images_are_a_condition() {
     let wide = of.replace("dim = 5", "dim = 6");
     let path = recipe(folder.path(), &wide);
     let output = vqkit(&["train", &path, "--run", text(&folder.path().join("wide"))]).output().unwrap();
-    assert!(stderr(&output).contains("condition.embedding.dim is 6"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("condition.embedding.dim: is 6"), "{}", stderr(&output));
 }
 
 /// Draws by `--embedding` of a run that was told vectors `[2, 5]`, whose own are gone.
@@ -418,7 +418,7 @@ fn vectors_of_ones_own_are_a_prompt(folder: &TempDir, run: &Path) {
     fs::remove_file(&file).unwrap();
     refuse(&["--embedding", "own.safetensors"]);
     let message = fail(&["sample", text(shared_run()), "--embedding", text(&file), "-o", text(&again)], &[2]);
-    assert!(message.contains("--embedding: this run takes --class"), "{message}");
+    assert!(message.contains("--embedding: this run takes class"), "{message}");
 }
 
 #[test]

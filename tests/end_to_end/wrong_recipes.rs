@@ -266,7 +266,7 @@ fn a_number_of_classes_that_the_data_does_not_have_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let (recipe, run) = (recipe(folder.path(), SMALL), folder.path().join("run"));
     let message = fail(&["train", &recipe, "--run", text(&run), "--set", "condition.num_classes=7"], &[2]);
-    assert!(message.contains("condition.num_classes is 7") && message.contains("the data has"), "{message}");
+    assert!(message.contains("condition.num_classes: is 7") && message.contains("the data has"), "{message}");
 }
 
 #[test]

@@ -2,11 +2,7 @@
 
 use std::path::Path;
 
-use vqkit::{
-    config::ConfigError,
-    recipe::InvalidRequest,
-    run::RunError,
-};
+use vqkit::{config::ConfigError, recipe::InvalidRequest, run::RunError};
 
 /// The command line is wrong, not what it works on.
 #[derive(Debug, thiserror::Error)]

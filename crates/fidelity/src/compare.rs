@@ -1,4 +1,4 @@
-//! `vqkit evaluate --real A --fake B`: how far two sets of pictures are apart, whoever made them.
+//! How far two sets of images are apart, whoever made them.
 
 use std::{
     fmt,

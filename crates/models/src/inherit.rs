@@ -75,7 +75,7 @@ pub fn copy(run: &mut Run, domain: Domain, taken: &TakenTokenizer, context: &Con
     let fingerprint = checkpoint_weights::fingerprint(&checkpoint)?;
     if fingerprint != taken.fingerprint {
         let reason =
-            "its weights are not those that the recipe's `from` found: the run was trained anew since; use a new --run";
+            "its weights are not those that the recipe's `from` found: the run was trained anew since; start a new run";
         return Err(RunError::artifact(&checkpoint, reason).into());
     }
     let copied = checkpoint_weights::copy_for_use(&checkpoint, &run.make_folder(stage)?, &origin)?;

@@ -12,10 +12,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use vqkit_models::{
-    Cache, KnownFile, ModelError,
-    download,
-};
+use vqkit_models::{Cache, KnownFile, ModelError, download};
 use vqkit_run::{Observer, Silent};
 
 fn observer() -> Arc<dyn Observer> {

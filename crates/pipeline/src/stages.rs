@@ -55,7 +55,7 @@ impl Stage {
         }
     }
 
-    /// Whether `--stage only` means this stage: `prior` means the priors of all levels.
+    /// Whether the name `only` means this stage: `prior` means the priors of all levels.
     fn belongs_to(&self, recipe: &Recipe, only: &str) -> bool {
         self.name(recipe).split('/').next() == Some(only)
     }

@@ -92,12 +92,12 @@ impl Condition {
     /// What a run with this condition takes, in words.
     pub fn in_words(&self) -> String {
         let kinds = [
-            (self.class, "--class"),
-            (self.text.is_some(), "--text"),
-            (self.template.is_some(), "--template"),
-            (self.embedding.is_some(), "--embedding"),
+            (self.class, "class"),
+            (self.text.is_some(), "text"),
+            (self.template.is_some(), "template"),
+            (self.embedding.is_some(), "embedding"),
         ];
-        let taken: Vec<&str> = kinds.into_iter().filter(|(takes, _)| *takes).map(|(_, flag)| flag).collect();
+        let taken: Vec<&str> = kinds.into_iter().filter(|(takes, _)| *takes).map(|(_, kind)| kind).collect();
         match taken.as_slice() {
             [] => "this run was trained without a condition".into(),
             taken => format!("this run takes {}", taken.join(" and ")),

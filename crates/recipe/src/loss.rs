@@ -87,7 +87,7 @@ pub struct LpipsConfig {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub weights: Vec<PathBuf>,
     /// Whether training goes on without the term where the weights are not there and cannot be fetched; every start, also
-    /// with `--resume`, tries anew. Default false.
+    /// on resume, tries anew. Default false.
     #[serde(default)]
     pub optional: bool,
 }

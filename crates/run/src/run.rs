@@ -202,13 +202,13 @@ impl Run {
         let mut run = Self { work: Some(work), ..Self::open(path)? };
         let (old, new) = (run.recipe()?.to_toml()?, recipe.to_toml()?);
         if let Some((was, is)) = old.lines().zip(new.lines()).find(|(was, is)| was != is) {
-            let reason = format!("the run was begun with another recipe: `{was}` there, `{is}` now; use a new --run");
+            let reason = format!("the run was begun with another recipe: `{was}` there, `{is}` now; start a new run");
             return Err(RunError::artifact(path, reason));
         }
         let data = DataRecord::of(data);
         if let Some(difference) = run.record.data.as_ref().and_then(|begun| begun.difference(&data)) {
             let reason =
-                format!("the run was begun with other data: {difference}; bring the data back, or use a new --run");
+                format!("the run was begun with other data: {difference}; bring the data back, or start a new run");
             return Err(RunError::artifact(path, reason));
         }
         files::sweep(path)?;

@@ -197,7 +197,7 @@ mod tests {
         let tokenizer = trained(5);
         for text in ["", "  ", "§§ §"] {
             let error = tokenizer.encode_prompt(text).unwrap_err().to_string();
-            assert!(error.contains("--text") && error.contains("known"), "{error}");
+            assert!(error.contains("text: ") && error.contains("known"), "{error}");
         }
         assert!(tokenizer.encode_prompt("a § circle").is_ok());
         let error = tokenizer.encode_prompt(CAPTIONS[0]).unwrap_err().to_string();

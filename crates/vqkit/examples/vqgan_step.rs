@@ -10,8 +10,8 @@ use tch::{Device, Kind, Tensor, nn::VarStore, no_grad};
 use vqkit_losses::{Adversary, Lpips, Objective};
 use vqkit_recipe::{Domain, Recipe, Tokenizer};
 use vqkit_run::{Context, Interrupt, Silent};
-use vqkit_train::{Player, Step};
 use vqkit_torch::{memory, weights};
+use vqkit_train::{Player, Step};
 
 /// Steps before the clock starts.
 const WARM_UP: u64 = 3;

@@ -37,7 +37,7 @@ impl Home {
             Ok(found) if found == opened => Ok(()),
             _ => {
                 let reason = "the folder was moved or removed while vqkit worked in it, so the work stops here; put a run back in its place and \
-                              go on with --resume";
+                              resume it";
                 Err(RunError::artifact(&self.path, reason))
             }
         }

@@ -71,7 +71,7 @@ fn a_place_or_a_level_that_is_not_there_is_refused() {
     let set = TokenSet::open(&[file]).unwrap();
     for place in [3i64, -1] {
         let error = set.grid(0, &Tensor::from_slice(&[0, place]), Device::Cpu).unwrap_err().to_string();
-        assert!(error.contains(&format!("no place {place}")) && error.contains("3 images"), "{error}");
+        assert!(error.contains(&format!("no image {place}")) && error.contains("token files of 3"), "{error}");
     }
     assert!(set.grid(2, &Tensor::from_slice(&[0i64]), Device::Cpu).unwrap_err().to_string().contains("level 2"));
 }

@@ -8,8 +8,8 @@ use std::{
 use tch::{Device, Kind, Tensor, nn::VarStore};
 use vqkit_losses::{Adversary, Objective, SmallVgg, SmallVggConfig};
 use vqkit_recipe::{Domain, Recipe};
-use vqkit_train::{Player, Step, Taken};
 use vqkit_torch::weights;
+use vqkit_train::{Player, Step, Taken};
 use vqkit_vqvae::Tokenizer;
 
 /// 24-pixel images, group normalisation in the autoencoder, two halvings in the discriminator.

@@ -6,8 +6,8 @@ use std::path::Path;
 use tch::Kind;
 use vqkit_recipe::{Domain, Recipe};
 use vqkit_run::{Call, Context, Run};
-use vqkit_train::tokenizer;
 use vqkit_torch::weights;
+use vqkit_train::tokenizer;
 
 use crate::game::{Game, RECIPE, gradients, seeded};
 

@@ -1,10 +1,10 @@
 //! A prior's batch in parts: the gradients of the whole.
 
 use tch::{Device, Kind, Tensor, nn::VarStore};
-use vqkit_recipe::Recipe;
-use vqkit_train::Player;
 use vqkit_priors::{Condition, GridSpec, PriorSpec};
+use vqkit_recipe::Recipe;
 use vqkit_torch::TokenGrid;
+use vqkit_train::Player;
 
 use crate::game::{Named, difference, gradients, seeded};
 
