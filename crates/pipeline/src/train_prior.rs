@@ -56,7 +56,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, level: usize, data: &Dataset, conte
         let share = 1.0 / parts.len() as f64;
         let losses = parts.iter().map(|part| -> Result<(Tensor, f64)> {
             let (target, condition) = batches.read(part)?;
-            Ok((context.autocast(kind, || prior.loss(&target, &condition, true))?.total, share))
+            Ok((context.autocast(kind, || prior.loss(std::slice::from_ref(&target), &condition, true))?.total, share))
         });
         let loss = trainer.descend("cross_entropy", losses, position)?;
         trainer.average()?;
@@ -165,7 +165,7 @@ pub fn bits_per_token(
         let places = Tensor::from_slice(&places);
         context.interrupt.check()?;
         let (target, condition) = prior_batches::batch(tokens, recipe, level, &places, context.device)?;
-        let loss = no_grad(|| context.autocast(kind, || prior.loss(&target, &condition, false)))?;
+        let loss = no_grad(|| context.autocast(kind, || prior.loss(std::slice::from_ref(&target), &condition, false)))?;
         bits += loss.bits_per_token() * (end - start) as f64;
     }
     Ok(bits / wanted as f64)

@@ -9,7 +9,7 @@ mod vectors;
 use std::path::{Path, PathBuf};
 
 use vqkit_data::{Dataset, PictureReader};
-use vqkit_priors::Given;
+use vqkit_priors::KnownTokens;
 
 use crate::{
     checked::{Checked, Checker},
@@ -228,7 +228,7 @@ impl Task<'_> {
     fn paint(&self, first: usize, batch: usize) -> Result<Painted> {
         let prompts: Vec<Prompt> = (first..first + batch).map(|index| self.seen(index).prompt.clone()).collect();
         let condition = self.prompter.condition(&prompts, &self.painter)?;
-        let given: Option<Vec<Given>> = self.kept.as_ref().map(|kept| kept.given(batch, &self.painter)).transpose()?;
+        let given: Option<Vec<KnownTokens>> = self.kept.as_ref().map(|kept| kept.given(batch, &self.painter)).transpose()?;
         self.painter.paint(condition, given.as_deref(), batch, first, self.prompter.context)
     }
 

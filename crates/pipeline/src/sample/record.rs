@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tch::Kind;
-use vqkit_priors::{Sampling, SamplingWeights};
+use vqkit_priors::{Sampling, WeightDtype};
 use vqkit_torch::threads;
 
 use super::{Kept, Prompt, Prompts, Request, STAGE, Task};
@@ -24,7 +24,7 @@ use crate::{
 pub struct Record {
     /// With the size of the grid in tokens, where it is larger than the prior's own.
     sampling: Sampling,
-    weights: SamplingWeights,
+    weights: WeightDtype,
     count: usize,
     batch_size: usize,
     /// Pictures in a row of the same prompt.
@@ -130,7 +130,7 @@ impl Record {
             each: 1,
             weights: self.weights,
             size: Some(self.size),
-            sampling: Sampling { size: None, ..self.sampling },
+            sampling: self.sampling.with_size(None),
         };
         Ok(Request { sample, prompts: Prompts::Recorded(prompts, self.kept), keep: None })
     }

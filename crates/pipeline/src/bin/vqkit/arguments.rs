@@ -7,7 +7,7 @@ use vqkit_pipeline::{
     sample::Side,
     sets::{Features, Protocol},
 };
-use vqkit_priors::{CfgSchedule, SamplingWeights};
+use vqkit_priors::{CfgSchedule, WeightDtype};
 
 /// Learned image tokenizers, and the priors that write pictures with them.
 #[derive(Debug, Parser)]
@@ -203,7 +203,7 @@ pub struct How {
     pub size: Option<[u32; 2]>,
     /// Arithmetic of the priors' weights: fp32, and bf16 or int8 for priors that have them [default: the recipe's].
     #[arg(long, value_name = "WEIGHTS")]
-    pub weights: Option<SamplingWeights>,
+    pub weights: Option<WeightDtype>,
     /// How many pictures are drawn at once; they do not depend on it [default: the recipe's].
     #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,

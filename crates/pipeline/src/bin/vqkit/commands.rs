@@ -13,7 +13,7 @@ use vqkit_pipeline::{
     sets::{self, Request},
     stages, terminal, tokenize,
 };
-use vqkit_priors::Sampling;
+use vqkit_priors::{AutoregressiveSampling, Sampling};
 use vqkit_torch::attempt_in_memory;
 
 use crate::arguments::{Arguments, Evaluate, How, Images, Inspect, Sample, Train, Verb};
@@ -135,14 +135,14 @@ fn write_samples(run: &Run, request: &sample::Request, out: Option<PathBuf>, con
 
 /// The recipe's `[sample]` with what the call says otherwise.
 fn sample_as_asked(how: &How, of_recipe: vqkit_pipeline::Sample) -> vqkit_pipeline::Sample {
-    let own = of_recipe.sampling;
+    let Sampling::Autoregressive(own) = of_recipe.sampling;
     vqkit_pipeline::Sample {
         count: how.count.unwrap_or(of_recipe.count),
         each: how.each.unwrap_or(of_recipe.each),
         batch_size: how.batch_size.unwrap_or(of_recipe.batch_size),
         weights: how.weights.unwrap_or(of_recipe.weights),
         size: how.size.or(of_recipe.size),
-        sampling: Sampling {
+        sampling: Sampling::Autoregressive(AutoregressiveSampling {
             temperature: how.temperature.unwrap_or(own.temperature),
             top_k: how.top_k.or(own.top_k),
             top_p: how.top_p.or(own.top_p),
@@ -153,7 +153,7 @@ fn sample_as_asked(how: &How, of_recipe: vqkit_pipeline::Sample) -> vqkit_pipeli
             best_of: how.best_of.unwrap_or(own.best_of),
             size: own.size,
             seed: how.seed.unwrap_or(own.seed),
-        },
+        }),
     }
 }
 
