@@ -30,7 +30,7 @@ fn compare(component: &str) {
     let target = grid(&golden.input("x"), &prior.spec().target.sizes);
     let mut condition = Condition::none();
     if let Some(spec) = prior.spec().condition_grids.first() {
-        condition = condition.with_grid(grid(&golden.input("condition"), &spec.target.sizes));
+        condition = condition.with_grid(grid(&golden.input("condition"), &spec.sizes));
     }
     golden.close("logits", &prior.logits(&target, &condition).expect("logits"));
     golden.close("loss", &prior.loss(from_ref(&target), &condition, false).expect("a loss").image);

@@ -164,7 +164,7 @@ fn conditions_that_do_not_fit_say_what_is_taken() {
     says(classes.start(&class(0), 0), &["`batch`", "0"]);
     let grid = || TokenGrid::new(zeros(&[2, 1, 2, 2]), vec![8]).unwrap();
     says(plain.start(&Condition::none().with_grid(grid()), 2), &["1 condition grids", "no condition"]);
-    says(plain.loss(&grid(), &Condition::none(), false), &["the target", "[3, 4]", "[2, 2]"]);
+    says(plain.loss(&[grid()], &Condition::none(), false), &["the target", "[3, 4]", "[2, 2]"]);
     let guided = AutoregressiveSampling { cfg_scale: 2.0, ..AutoregressiveSampling::default() };
     says(sample(&classes, &class(0), 2, &guided, 0, None), &["`cfg_scale`", "class_dropout"]);
 }

@@ -225,8 +225,5 @@ fn what_does_not_fit_says_so() {
     let without = Gpt2Config::new(1, 2, 8);
     let vs = nn::VarStore::new(CPU);
     let prior = without.build(&vs.root(), &spec()).unwrap();
-    says(
-        autoregressive(prior.as_ref()).start(&Condition::none(), 1).err().unwrap(),
-        &["no text was given", "5 of 7 ids"],
-    );
+    says(autoregressive(&prior).start(&Condition::none(), 1).err().unwrap(), &["no text was given", "5 of 7 ids"]);
 }

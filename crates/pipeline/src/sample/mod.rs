@@ -228,7 +228,8 @@ impl Task<'_> {
     fn paint(&self, first: usize, batch: usize) -> Result<Painted> {
         let prompts: Vec<Prompt> = (first..first + batch).map(|index| self.seen(index).prompt.clone()).collect();
         let condition = self.prompter.condition(&prompts, &self.painter)?;
-        let given: Option<Vec<KnownTokens>> = self.kept.as_ref().map(|kept| kept.given(batch, &self.painter)).transpose()?;
+        let given: Option<Vec<KnownTokens>> =
+            self.kept.as_ref().map(|kept| kept.given(batch, &self.painter)).transpose()?;
         self.painter.paint(condition, given.as_deref(), batch, first, self.prompter.context)
     }
 

@@ -6,21 +6,18 @@ use vqkit_torch::{TokenGrid, autocast, memory};
 use super::drawing::{Candidate, Task};
 use super::known::KnownSequence;
 use super::window::Windows;
-use crate::{
-    Autoregressive, AutoregressiveSampling, Condition, GridSpec, KnownTokens, Prior, PriorError, SampleOptions,
-    Sampled, Sampling,
-};
+use crate::{Autoregressive, Condition, GridSpec, KnownTokens, PriorError, SampleOptions, Sampled, Sampling};
 
-/// Draws a batch of grids token by token; [`Prior::generate`] of an autoregressive prior.
+/// Draws a batch of grids token by token; [`Prior::generate`](crate::Prior::generate) of an autoregressive prior.
 ///
 /// The noise of a token is a function of seed, number of the sample, candidate and position, so a sample is the same
 /// whatever batch it is drawn in. With guidance, the cursor carries every row twice. Positions at which tokens are known
 /// carry these; runs of positions that are known in all rows are read in one pass.
 ///
-/// A grid larger than the prior's `[H, W]` ([`AutoregressiveSampling::size`]) is drawn through a window of that size: each token is
-/// predicted from those of its window that precede it in raster order, and the window is placed so that the token is as near to its
-/// middle as the borders allow (the sliding attention window of Esser et al. 2021, section 3.2). Where the window moves, a new cursor starts and
-/// reads in one pass what precedes. Condition grids are larger in the same proportion, and a window sees the part of them
+/// A grid larger than the prior's `[H, W]` ([`AutoregressiveSampling::size`](crate::AutoregressiveSampling::size)) is drawn through a
+/// window of that size: each token is predicted from those of its window that precede it in raster order, and the window is placed
+/// so that the token is as near to its middle as the borders allow (the sliding attention window of Esser et al. 2021, section 3.2).
+/// Where the window moves, a new cursor starts and reads in one pass what precedes. Condition grids are larger in the same proportion, and a window sees the part of them
 /// that lies under it; so coordinates, which are a grid too, follow.
 ///
 /// ```
@@ -80,7 +77,7 @@ pub fn sample(
     })
 }
 
-/// Whether [`sample`] can draw with these options; draws nothing. [`Prior::check_sampling`] of an autoregressive prior.
+/// Whether [`sample`] can draw with these options; draws nothing. [`Prior::check_sampling`](crate::Prior::check_sampling) of an autoregressive prior.
 ///
 /// # Errors
 /// As [`sample`] for a value of `sampling`.
