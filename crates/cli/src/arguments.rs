@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use vqkit::{
     fidelity::{Features, Protocol},
-    priors::{CfgSchedule, SamplingWeights},
+    priors::{CfgSchedule, WeightDtype},
     sample::Side,
 };
 
@@ -203,7 +203,7 @@ pub struct How {
     pub size: Option<[u32; 2]>,
     /// Arithmetic of the priors' weights: fp32, and bf16 or int8 for priors that have them [default: the recipe's].
     #[arg(long, value_name = "WEIGHTS")]
-    pub weights: Option<SamplingWeights>,
+    pub weights: Option<WeightDtype>,
     /// How many pictures are drawn at once; they do not depend on it [default: the recipe's].
     #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,

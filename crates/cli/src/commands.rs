@@ -15,7 +15,7 @@ use vqkit::{
         reconstruct::{self, Reconstructed},
         report_stage, stages,
     },
-    priors::Sampling,
+    priors::{AutoregressiveSampling, Sampling},
     recipe::Recipe,
     report::{Compared, Comparison},
     run::{Call, Context, Interrupt, Run, files, is_interruption},
@@ -150,14 +150,14 @@ fn write_samples(run: &Run, request: &sample::Request, out: Option<PathBuf>, con
 
 /// The recipe's `[sample]` with what the call says otherwise.
 fn sample_as_asked(how: &How, of_recipe: vqkit::recipe::Sample) -> vqkit::recipe::Sample {
-    let own = of_recipe.sampling;
+    let Sampling::Autoregressive(own) = of_recipe.sampling;
     vqkit::recipe::Sample {
         count: how.count.unwrap_or(of_recipe.count),
         each: how.each.unwrap_or(of_recipe.each),
         batch_size: how.batch_size.unwrap_or(of_recipe.batch_size),
         weights: how.weights.unwrap_or(of_recipe.weights),
         size: how.size.or(of_recipe.size),
-        sampling: Sampling {
+        sampling: Sampling::Autoregressive(AutoregressiveSampling {
             temperature: how.temperature.unwrap_or(own.temperature),
             top_k: how.top_k.or(own.top_k),
             top_p: how.top_p.or(own.top_p),
@@ -168,7 +168,7 @@ fn sample_as_asked(how: &How, of_recipe: vqkit::recipe::Sample) -> vqkit::recipe
             best_of: how.best_of.unwrap_or(own.best_of),
             size: own.size,
             seed: how.seed.unwrap_or(own.seed),
-        },
+        }),
     }
 }
 

@@ -65,8 +65,7 @@ impl Tokenizers {
     pub fn prior_spec(&self, recipe: &Recipe, level: usize, facts: Facts) -> Result<PriorSpec> {
         let condition = &recipe.condition;
         let grids = grids(&self.images, recipe.data.image_size)?;
-        let GridSpec { sizes, grid } = grids[level].clone();
-        let mut spec = PriorSpec::new(sizes, grid);
+        let mut spec = PriorSpec::of(grids[level].clone());
         if condition.class {
             spec = spec.with_classes(facts.classes.into());
         }
@@ -91,6 +90,6 @@ fn grids_of(tokenizer: &Tokenizer, domain: Domain, recipe: &Recipe) -> Result<Ve
 /// The grid of every level, coarse first.
 fn grids(tokenizer: &Tokenizer, size: u32) -> Result<Vec<GridSpec>> {
     let shapes = tokenizer.grid_shapes(size.into())?;
-    let of_level = |(shape, sizes): (Vec<i64>, Vec<i64>)| GridSpec { sizes, grid: [shape[0], shape[1]] };
-    Ok(shapes.into_iter().zip(tokenizer.sizes()).map(of_level).collect())
+    let of_level = |(shape, sizes): (Vec<i64>, Vec<i64>)| Ok(GridSpec::new(sizes, &shape)?);
+    shapes.into_iter().zip(tokenizer.sizes()).map(of_level).collect()
 }

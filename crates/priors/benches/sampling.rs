@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tch::{Device, nn};
-use vqkit_priors::{Condition, GatedPixelCnn, GatedPixelCnnConfig, Prior, PriorSpec, Sampling, sample};
-use vqkit_torch::TokenGrid;
+use vqkit_priors::{Autoregressive, Condition, GatedPixelCnn, GatedPixelCnnConfig, Prior, PriorSpec, SampleOptions};
+use vqkit_torch::Tokens;
 
 const CODES: i64 = 512;
 const LAYERS: i64 = 15;
 const DIM: i64 = 64;
 const BATCH: i64 = 16;
 
-fn draw(prior: &GatedPixelCnn) -> TokenGrid {
-    sample(prior, &Condition::none(), BATCH, &Sampling::default(), 0, None).expect("defaults are allowed")
+fn draw(prior: &GatedPixelCnn) -> Tokens {
+    prior.generate(&Condition::none(), &SampleOptions::new(BATCH)).expect("defaults are allowed").tokens
 }
 
 fn sampling(criterion: &mut Criterion) {
@@ -32,7 +32,7 @@ fn sampling(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("incremental", &size), |bencher| bencher.iter(|| draw(&prior)));
         group.throughput(Throughput::Elements(BATCH as u64));
         group.bench_function(BenchmarkId::new("full-pass", &size), |bencher| {
-            bencher.iter(|| prior.logits(&tokens, &Condition::none()).expect("tokens fit"));
+            bencher.iter(|| prior.logits(&tokens[0], &Condition::none()).expect("tokens fit"));
         });
     }
     group.finish();

@@ -6,7 +6,10 @@
 use std::time::Instant;
 
 use tch::{Device, Kind, Tensor};
-use vqkit_priors::{Condition, Cursor, Prior, PriorError, PriorLoss, PriorSpec, Sampling, sample};
+use vqkit_priors::{
+    Autoregressive, AutoregressiveSampling, Condition, Cursor, Prior, PriorError, PriorLoss, PriorSpec, SampleOptions,
+    Sampled, Sampling, autoregressive,
+};
 use vqkit_torch::TokenGrid;
 
 /// Gives the same logits everywhere.
@@ -29,17 +32,26 @@ impl Prior for Instantly {
     fn device(&self) -> Device {
         Device::Cpu
     }
-    fn loss(&self, _: &TokenGrid, _: &Condition, _: bool) -> Result<PriorLoss, PriorError> {
+    fn loss(&self, _: &[TokenGrid], _: &Condition, _: bool) -> Result<PriorLoss, PriorError> {
         Err(PriorError::Finished(0))
     }
+    fn null(&self, condition: &Condition, _: i64) -> Result<Condition, PriorError> {
+        Ok(condition.clone())
+    }
+    fn generate(&self, condition: &Condition, options: &SampleOptions) -> Result<Sampled, PriorError> {
+        autoregressive::sample(self, condition, options)
+    }
+    fn check_sampling(&self, sampling: &Sampling) -> Result<(), PriorError> {
+        autoregressive::check(self, sampling)
+    }
+}
+
+impl Autoregressive for Instantly {
     fn logits(&self, _: &TokenGrid, _: &Condition) -> Result<Tensor, PriorError> {
         Err(PriorError::Finished(0))
     }
     fn start(&self, _: &Condition, batch: i64) -> Result<Box<dyn Cursor + '_>, PriorError> {
         Ok(Box::new(Nothing { prior: self, batch, position: 0 }))
-    }
-    fn null(&self, condition: &Condition, _: i64) -> Result<Condition, PriorError> {
-        Ok(condition.shallow_clone())
     }
     fn row_multiple(&self) -> i64 {
         1
@@ -62,18 +74,18 @@ impl Cursor for Nothing<'_> {
     }
 }
 
-fn settings() -> Vec<(&'static str, Sampling)> {
-    let plain = Sampling::default;
+fn settings() -> Vec<(&'static str, AutoregressiveSampling)> {
+    let plain = AutoregressiveSampling::default;
     vec![
-        ("greedy", Sampling { temperature: 0.0, ..plain() }),
+        ("greedy", AutoregressiveSampling { temperature: 0.0, ..plain() }),
         ("plain", plain()),
-        ("top_k 100", Sampling { top_k: Some(100), ..plain() }),
-        ("top_k 2000", Sampling { top_k: Some(2000), ..plain() }),
-        ("top_p 0.9", Sampling { top_p: Some(0.9), ..plain() }),
-        ("top_k 100, top_p 0.9", Sampling { top_k: Some(100), top_p: Some(0.9), ..plain() }),
-        ("min_p 0.05", Sampling { min_p: Some(0.05), ..plain() }),
-        ("guided", Sampling { cfg_scale: 2.0, ..plain() }),
-        ("no_repeat_ngram 3", Sampling { no_repeat_ngram: Some(3), ..plain() }),
+        ("top_k 100", AutoregressiveSampling { top_k: Some(100), ..plain() }),
+        ("top_k 2000", AutoregressiveSampling { top_k: Some(2000), ..plain() }),
+        ("top_p 0.9", AutoregressiveSampling { top_p: Some(0.9), ..plain() }),
+        ("top_k 100, top_p 0.9", AutoregressiveSampling { top_k: Some(100), top_p: Some(0.9), ..plain() }),
+        ("min_p 0.05", AutoregressiveSampling { min_p: Some(0.05), ..plain() }),
+        ("guided", AutoregressiveSampling { cfg_scale: 2.0, ..plain() }),
+        ("no_repeat_ngram 3", AutoregressiveSampling { no_repeat_ngram: Some(3), ..plain() }),
     ]
 }
 
@@ -86,10 +98,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let logits = Tensor::randn([2 * batch, codes], (Kind::Float, Device::Cpu)) * 2.0;
         let prior = Instantly { spec, logits };
         for (name, sampling) in settings() {
+            let options = SampleOptions { sampling: sampling.into(), ..SampleOptions::new(batch) };
             let mut best = f64::INFINITY;
             for _ in 0..3 {
                 let start = Instant::now();
-                sample(&prior, &Condition::none(), batch, &sampling, 0, None)?;
+                prior.generate(&Condition::none(), &options)?;
                 best = best.min(start.elapsed().as_secs_f64());
             }
             let microseconds = best * 1e6 / prior.spec.positions() as f64;

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor, nn};
-use vqkit_priors::{Condition, Gpt2Config, Prior, PriorSpec, Sampling, SamplingWeights, sample};
+use vqkit_priors::{AutoregressiveSampling, Condition, Gpt2Config, Prior, PriorSpec, SampleOptions, WeightDtype};
 use vqkit_torch::{device, threads};
 
 const TOP_K: i64 = 100;
@@ -68,7 +68,7 @@ impl Options {
         Ok(options)
     }
 
-    fn weights(&self) -> Result<SamplingWeights, Box<dyn Error>> {
+    fn weights(&self) -> Result<WeightDtype, Box<dyn Error>> {
         Ok(serde_json::from_value(json!(self.weights))?)
     }
 
@@ -117,9 +117,10 @@ fn measure(options: &Options) -> Result<Value, Box<dyn Error>> {
     let vs = nn::VarStore::new(options.device);
     let config = Gpt2Config::new(options.layers, options.heads, options.width);
     let mut gpt = config.build(&vs.root(), &PriorSpec::new(vec![options.codes], [1, options.tokens]))?;
-    gpt.set_sampling_weights(options.weights()?)?;
-    let sampling = Sampling { top_k: Some(TOP_K), ..Sampling::default() };
-    let draw = || sample(&gpt, &Condition::none(), options.batch, &sampling, 0, None);
+    gpt.set_weight_dtype(options.weights()?)?;
+    let sampling = AutoregressiveSampling { top_k: Some(TOP_K), ..AutoregressiveSampling::default() }.into();
+    let draw_options = SampleOptions { sampling, ..SampleOptions::new(options.batch) };
+    let draw = || gpt.generate(&Condition::none(), &draw_options);
     draw()?;
     let mut failed = None;
     let seconds = fastest(options.draws, || {

@@ -69,7 +69,7 @@ struct Training {
     gpt: vqkit_priors::Gpt,
     trained: Vec<Tensor>,
     optimizer: Adam,
-    target: TokenGrid,
+    targets: [TokenGrid; 1],
     precision: Kind,
 }
 
@@ -89,14 +89,14 @@ impl Training {
             gpt,
             trained,
             optimizer: Adam::new(groups, AdamConfig::adamw((0.9, 0.95)))?,
-            target: TokenGrid::new(indices, vec![options.codes])?,
+            targets: [TokenGrid::new(indices, vec![options.codes])?],
             precision: if options.precision == "bf16" { Kind::BFloat16 } else { Kind::Float },
         })
     }
 
     fn step(&mut self) -> Result<f64, Box<dyn Error>> {
         self.optimizer.zero_grad();
-        let forward = || self.gpt.loss(&self.target, &Condition::none(), true);
+        let forward = || self.gpt.loss(&self.targets, &Condition::none(), true);
         let loss = match self.precision {
             Kind::Float => forward(),
             kind => autocast::with(self.gpt.device(), kind, forward),

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use tch::{Device, nn};
-use vqkit_priors::{Condition, GatedPixelCnnConfig, Prior, PriorSpec, Sampling, sample};
+use vqkit_priors::{Autoregressive, Condition, GatedPixelCnnConfig, Prior, PriorError, PriorSpec, SampleOptions};
 
 /// Number of drawings of which the fastest counts.
 const DRAWS: usize = 3;
@@ -54,16 +54,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let prior = GatedPixelCnnConfig::new(dim, layers).build(&vs.root(), &PriorSpec::new(vec![codes], [side, side]))?;
 
     let mut incremental = f64::INFINITY;
-    let mut tokens = sample(&prior, &Condition::none(), batch, &Sampling::default(), 0, None)?;
+    let draw = || Ok::<_, PriorError>(prior.generate(&Condition::none(), &SampleOptions::new(batch))?.tokens);
+    let mut tokens = draw()?;
     for _ in 0..DRAWS {
         let start = Instant::now();
-        tokens = sample(&prior, &Condition::none(), batch, &Sampling::default(), 0, None)?;
+        tokens = draw()?;
         incremental = incremental.min(start.elapsed().as_secs_f64());
     }
     let mut pass = f64::INFINITY;
     for _ in 0..passes {
         let start = Instant::now();
-        let _ = prior.logits(&tokens, &Condition::none())?;
+        let _ = prior.logits(&tokens[0], &Condition::none())?;
         pass = pass.min(start.elapsed().as_secs_f64());
     }
     let full = pass * (side * side) as f64;

@@ -4,7 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{Condition, PriorError, PriorSpec};
 
-/// The classes of a prior; above the last stands the null class, where labels are dropped in training.
+/// The classes of a prior; the null class, where labels are dropped in training, has the number after the last.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Classes {
     count: i64,
@@ -23,7 +23,8 @@ impl Classes {
         self.count + i64::from(self.has_null())
     }
 
-    fn has_null(self) -> bool {
+    /// Whether there is a null class.
+    pub(crate) fn has_null(self) -> bool {
         self.dropout > 0.0
     }
 
@@ -53,7 +54,7 @@ impl Classes {
         match classes {
             Some(classes) if classes.has_null() => {
                 let class = Tensor::full([batch], classes.count, (Kind::Int64, device));
-                Ok(condition.shallow_clone().with_class(class))
+                Ok(condition.clone().with_class(class))
             }
             _ => {
                 let reason = "guidance needs a prior with classes that was trained with class_dropout > 0";
@@ -62,7 +63,7 @@ impl Classes {
         }
     }
 
-    /// Looks at the labels of a condition, if it has any.
+    /// Checks the range of the labels of a condition, if it has any.
     ///
     /// # Errors
     /// [`PriorError::Class`] for the least or largest that is no class.

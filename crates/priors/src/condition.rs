@@ -1,4 +1,4 @@
-//! What steers a prior.
+//! The condition of a prior: class, text, embedding, and grids of tokens.
 
 use tch::Tensor;
 use vqkit_torch::TokenGrid;
@@ -6,6 +6,8 @@ use vqkit_torch::TokenGrid;
 use crate::PriorError;
 
 /// The conditions of a batch; kinds combine. Which ones a prior takes, its [`PriorSpec`](crate::PriorSpec) says.
+///
+/// A condition owns its tensors and can be moved into another thread; a clone is a second handle on the same memory.
 ///
 /// ```
 /// use tch::Tensor;
@@ -21,24 +23,24 @@ pub struct Condition {
     pub class: Option<Tensor>,
     /// A text, as token ids.
     pub text: Option<Text>,
-    /// Vectors made elsewhere, such as a text encoder's.
+    /// Vectors that another network gave, such as a text encoder.
     pub embedding: Option<Embedding>,
     /// Aligned grids of tokens, coarse first.
     pub grids: Vec<TokenGrid>,
 }
 
-/// A text for each row of a batch; padding lies in front.
+/// A text for each row of a batch, padded in front.
 #[derive(Debug)]
 pub struct Text {
     /// `[B, P]`, i64, `0 <= id < vocabulary`; `vocabulary` itself is the null id where the prior has one.
     pub ids: Tensor,
-    /// Which of them count, `[B, P]`, bool. The others are never looked at. The last counts always.
+    /// `[B, P]`, bool: false for padding, which is masked. The last column is true in every row.
     pub mask: Tensor,
 }
 
-impl Text {
-    /// A second handle on the same memory.
-    pub fn shallow_clone(&self) -> Self {
+/// A second handle on the same memory.
+impl Clone for Text {
+    fn clone(&self) -> Self {
         Self { ids: self.ids.shallow_clone(), mask: self.mask.shallow_clone() }
     }
 }
@@ -48,15 +50,27 @@ impl Text {
 pub struct Embedding {
     /// `[B, L, dim]`, f32.
     pub values: Tensor,
-    /// Which of them count, `[B, L]`, bool; none: all. The others are never looked at. The last counts always: padding
-    /// lies in front, as LlamaGen's.
+    /// `[B, L]`, bool: false for padding, which is masked; none: there is no padding. The last column is true in every row: embeddings
+    /// are padded in front, as LlamaGen's are.
     pub mask: Option<Tensor>,
 }
 
-impl Embedding {
-    /// A second handle on the same memory.
-    pub fn shallow_clone(&self) -> Self {
+/// A second handle on the same memory.
+impl Clone for Embedding {
+    fn clone(&self) -> Self {
         Self { values: self.values.shallow_clone(), mask: self.mask.as_ref().map(Tensor::shallow_clone) }
+    }
+}
+
+/// A second handle on the same memory.
+impl Clone for Condition {
+    fn clone(&self) -> Self {
+        Self {
+            class: self.class.as_ref().map(Tensor::shallow_clone),
+            text: self.text.clone(),
+            embedding: self.embedding.clone(),
+            grids: self.grids.iter().map(TokenGrid::shallow_clone).collect(),
+        }
     }
 }
 
@@ -71,12 +85,12 @@ impl Condition {
         Self { class: Some(class), ..self }
     }
 
-    /// Adds texts: ids `[B, P]`, i64, and which of them count, bool.
+    /// Adds texts: ids `[B, P]`, i64, and their mask `[B, P]`, bool, false for padding.
     pub fn with_text(self, ids: Tensor, mask: Tensor) -> Self {
         Self { text: Some(Text { ids, mask }), ..self }
     }
 
-    /// Adds vectors made elsewhere.
+    /// Adds vectors that another network gave.
     pub fn with_embedding(self, embedding: Embedding) -> Self {
         Self { embedding: Some(embedding), ..self }
     }
@@ -85,16 +99,6 @@ impl Condition {
     pub fn with_grid(mut self, grid: TokenGrid) -> Self {
         self.grids.push(grid);
         self
-    }
-
-    /// A second handle on the same memory.
-    pub fn shallow_clone(&self) -> Self {
-        Self {
-            class: self.class.as_ref().map(Tensor::shallow_clone),
-            text: self.text.as_ref().map(Text::shallow_clone),
-            embedding: self.embedding.as_ref().map(Embedding::shallow_clone),
-            grids: self.grids.iter().map(TokenGrid::shallow_clone).collect(),
-        }
     }
 
     /// The rows `rows` `[R]`, i64, of every part.

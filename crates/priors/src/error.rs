@@ -46,13 +46,13 @@ pub enum PriorError {
         /// The number of ids.
         vocabulary: i64,
     },
-    /// A cursor that stands behind the last position.
+    /// A cursor that is past the last position.
     #[error("all {0} positions of the grid are filled: start another cursor")]
     Finished(
         /// The number of positions.
         i64,
     ),
-    /// A prior that gives NaN or infinities.
+    /// Logits that are NaN or infinite.
     #[error(
         "the prior's logits for sample {sample} are not finite, so nothing can be drawn of them: its weights are damaged, or too \
          large for the precision"
@@ -64,10 +64,10 @@ pub enum PriorError {
     /// Drawing was stopped from outside.
     #[error("stopped while tokens were drawn")]
     Stopped,
-    /// A grid that is none.
+    /// A tensor that is not a grid of tokens.
     #[error(transparent)]
     Tokens(#[from] vqkit_torch::TokenError),
-    /// The way back, or the random state.
+    /// Autograd, the random state, or a lack of memory.
     #[error(transparent)]
     Autograd(#[from] vqkit_torch::TorchError),
     /// libtorch refused.

@@ -1,4 +1,4 @@
-//! Every prior there is: one line each.
+//! Every prior there is: a line in the table and a line in `member` each.
 
 use tch::{Device, nn};
 use vqkit_torch::{attempt, memory};
@@ -6,7 +6,7 @@ use vqkit_torch::{attempt, memory};
 use crate::gpt::{Gpt2Config, LlamaConfig};
 use crate::pixelcnn::GatedPixelCnnConfig;
 use crate::pixelsnail::PixelSnailConfig;
-use crate::{Cost, Prior, PriorError, PriorSpec, Sampling, SamplingWeights};
+use crate::{BuildPrior, Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtype};
 
 vqkit_config::tagged! {
     /// The configuration of a prior.
@@ -20,10 +20,19 @@ vqkit_config::tagged! {
         /// PixelSNAIL: convolutions, and attention to all earlier positions.
         "pixelsnail" => PixelSnail(PixelSnailConfig),
     }
-    macro each_prior;
 }
 
 impl PriorConfig {
+    /// The member's own configuration.
+    pub fn member(&self) -> &dyn BuildPrior {
+        match self {
+            Self::PixelCnn(config) => config,
+            Self::Gpt2(config) => config,
+            Self::Llama(config) => config,
+            Self::PixelSnail(config) => config,
+        }
+    }
+
     /// The prior with its parameters under `vs`.
     ///
     /// # Errors
@@ -35,58 +44,38 @@ impl PriorConfig {
             let what = format!("a prior of {parameters} parameters");
             memory::check(&what, parameters.unsigned_abs().saturating_mul(4))?;
         }
-        let build = || -> Result<Box<dyn Prior>, PriorError> {
-            each_prior!(self, |config| Ok(Box::new(config.build(vs, spec)?)))
-        };
-        attempt("the parameters of the prior", build)
+        attempt("the parameters of the prior", || self.member().build_boxed(vs, spec))
     }
 
     /// Whether the prior can be built for `spec`, without building it.
     ///
     /// # Errors
-    /// As [`PriorConfig::build`].
+    /// As [`BuildPrior::check`].
     pub fn check(&self, spec: &PriorSpec) -> Result<(), PriorError> {
-        each_prior!(self, |config| config.check(spec))
+        self.member().check(spec)
     }
 
-    /// What the prior costs when it is built for `spec`, without building it.
+    /// The size of the prior, and its work and state per token, without building it.
     ///
     /// # Errors
-    /// As [`PriorConfig::build`].
+    /// As [`BuildPrior::cost`].
     pub fn cost(&self, spec: &PriorSpec) -> Result<Cost, PriorError> {
-        each_prior!(self, |config| config.cost(spec))
+        self.member().cost(spec)
     }
 
-    /// Whether the prior can be sampled so, without building it; does not look at `size`.
+    /// Whether the prior can be sampled so, without building it; does not look at the size of a larger grid.
     ///
     /// # Errors
-    /// [`PriorError::Config`] for a value that is not allowed, or that this prior has no means for.
-    pub fn check_sampling(
-        &self,
-        sampling: &Sampling,
-        weights: SamplingWeights,
-        spec: &PriorSpec,
-    ) -> Result<(), PriorError> {
-        sampling.validate()?;
-        let (has_null, has_weights) = each_prior!(self, |config| (config.has_null(), config.has_weights(weights)));
-        if sampling.guides(spec.positions()) && !has_null {
-            let reason = "guidance needs a prior that is trained without its condition now and then: class_dropout or \
-                          condition_dropout above 0";
-            return Err(PriorError::config("cfg_scale", reason));
-        }
-        match has_weights {
-            true => Ok(()),
-            false => {
-                Err(PriorError::config("weights", format!("this prior has no {weights} weights; it samples with fp32")))
-            }
-        }
+    /// As [`BuildPrior::check_sampling`].
+    pub fn check_sampling(&self, sampling: &Sampling, dtype: WeightDtype, spec: &PriorSpec) -> Result<(), PriorError> {
+        self.member().check_sampling(sampling, dtype, spec)
     }
 
     /// Looks at every value.
     ///
     /// # Errors
-    /// [`PriorError::Config`] for the first value that is not allowed.
+    /// As [`BuildPrior::validate`].
     pub fn validate(&self) -> Result<(), PriorError> {
-        each_prior!(self, |config| config.validate())
+        self.member().validate()
     }
 }

@@ -4,71 +4,8 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 use vqkit_torch::TokenGrid;
 
-use crate::{Condition, Embedding, PriorError, Text};
-
-/// The most positions of a grid, a text or an embedding; of all together, products stay far from where numbers end.
-pub(crate) const MOST_POSITIONS: i64 = 1 << 24;
-/// The most codes of a codebook, ids of a vocabulary and classes: what 32 bits tell apart.
-const MOST_CODES: i64 = 1 << 32;
-/// The most codebooks of a grid, and grids of a condition.
-const MOST_BOOKS: usize = 1 << 10;
-/// The widest vector of an embedding.
-const MOST_DIM: i64 = 1 << 16;
-
-/// A grid of tokens, without its values.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GridSpec {
-    /// The number of codes `K` of each of the `Q` codebooks.
-    pub sizes: Vec<i64>,
-    /// Height and width, `[H, W]`.
-    pub grid: [i64; 2],
-}
-
-impl GridSpec {
-    /// Number of tokens of one grid: `Q · H · W`.
-    pub fn tokens(&self) -> i64 {
-        self.sizes.len() as i64 * self.grid[0] * self.grid[1]
-    }
-
-    /// Compares codebooks and height and width; does not look at the values.
-    ///
-    /// # Errors
-    /// [`PriorError::Shape`] when they differ; `what` names the grid.
-    pub fn check(&self, tokens: &TokenGrid, what: &str) -> Result<(), PriorError> {
-        if tokens.sizes == self.sizes && tokens.spatial() == self.grid {
-            return Ok(());
-        }
-        let words = |sizes: &[i64], grid: &[i64]| format!("a grid {grid:?} with codebooks of {sizes:?} codes");
-        Err(PriorError::Shape {
-            what: what.into(),
-            want: words(&self.sizes, &self.grid),
-            got: words(&tokens.sizes, &tokens.spatial()),
-        })
-    }
-
-    fn validate(&self, field: &'static str) -> Result<(), PriorError> {
-        if self.sizes.is_empty() || self.sizes.iter().any(|&size| size < 1) {
-            return Err(PriorError::config(field, format!("needs codebooks of at least 1 code, got {:?}", self.sizes)));
-        }
-        if self.sizes.len() > MOST_BOOKS || self.sizes.iter().any(|&size| size > MOST_CODES) {
-            let got = format!("{} codebooks of up to {:?} codes", self.sizes.len(), self.sizes.iter().max());
-            return Err(PriorError::config(
-                field,
-                format!("takes {MOST_BOOKS} codebooks of {MOST_CODES} codes, got {got}"),
-            ));
-        }
-        if self.grid.iter().any(|&side| side < 1) {
-            return Err(PriorError::config(field, format!("needs a grid of at least 1 x 1, got {:?}", self.grid)));
-        }
-        match self.grid[0].checked_mul(self.grid[1]) {
-            Some(places) if places <= MOST_POSITIONS => Ok(()),
-            _ => {
-                Err(PriorError::config(field, format!("takes a grid of {MOST_POSITIONS} places, got {:?}", self.grid)))
-            }
-        }
-    }
-}
+use crate::limits::{MOST_BOOKS, MOST_CODES, MOST_DIM, MOST_POSITIONS};
+use crate::{Condition, Embedding, GridSpec, PriorError, Text};
 
 /// A text, without its values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,13 +35,26 @@ pub struct EmbeddingSpec {
 /// let spec = PriorSpec::new(vec![512], [8, 8]).with_classes(10);
 /// assert_eq!(spec.positions(), 64);
 /// ```
+///
+/// From a tokenizer's `sizes()` and `grid_shapes()`, with a prior that predicts both levels of a VQ-VAE-2:
+///
+/// ```
+/// use vqkit_priors::{GridSpec, PriorSpec};
+///
+/// let (sizes, shapes) = ([[512], [512]], [[8, 8], [16, 16]]);
+/// let level = |level: usize| GridSpec::new(sizes[level].to_vec(), &shapes[level]);
+/// let spec = PriorSpec::of(level(0)?).with_finer_level(level(1)?);
+/// assert_eq!(spec.positions(), 64 + 256);
+/// # Ok::<(), vqkit_priors::PriorError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PriorSpec {
-    /// The number of codes `K` of each of the `Q` codebooks of the target.
-    pub sizes: Vec<i64>,
-    /// Height and width of the target, `[H, W]`.
-    pub grid: [i64; 2],
+    /// The grid that the prior predicts; of several levels the coarsest.
+    pub target: GridSpec,
+    /// The finer levels that the prior predicts too, coarse first. Autoregressive priors predict one level and refuse more.
+    #[serde(default)]
+    pub finer_levels: Vec<GridSpec>,
     /// Number of classes of the class condition; none: there is no such condition.
     #[serde(default)]
     pub num_classes: Option<i64>,
@@ -120,9 +70,20 @@ pub struct PriorSpec {
 }
 
 impl PriorSpec {
-    /// A target without conditions.
+    /// A target without conditions: the number of codes of each codebook, height and width.
     pub fn new(sizes: Vec<i64>, grid: [i64; 2]) -> Self {
-        Self { sizes, grid, num_classes: None, text: None, embedding: None, condition_grids: Vec::new() }
+        Self::of(GridSpec { sizes, grid })
+    }
+
+    /// A target without conditions.
+    pub fn of(target: GridSpec) -> Self {
+        Self { target, finer_levels: vec![], num_classes: None, text: None, embedding: None, condition_grids: vec![] }
+    }
+
+    /// Adds a level to what the prior predicts, finer than those before it.
+    pub fn with_finer_level(mut self, level: GridSpec) -> Self {
+        self.finer_levels.push(level);
+        self
     }
 
     /// Adds the class condition.
@@ -146,9 +107,9 @@ impl PriorSpec {
         self
     }
 
-    /// The target alone.
-    pub fn target(&self) -> GridSpec {
-        GridSpec { sizes: self.sizes.clone(), grid: self.grid }
+    /// Every level that the prior predicts, coarse first.
+    pub fn levels(&self) -> impl Iterator<Item = &GridSpec> {
+        std::iter::once(&self.target).chain(&self.finer_levels)
     }
 
     /// Whether the target has any condition.
@@ -161,38 +122,71 @@ impl PriorSpec {
         self.num_classes.is_some() || self.text.is_some() || self.embedding.is_some()
     }
 
+    /// Whether a convolutional prior can model it: one level with one codebook, and as conditions a class, which `class_dropout`
+    /// drops, and grids.
+    ///
     /// # Errors
-    /// [`PriorError::Config`] for a condition that only a transformer can read: a text or an embedding.
-    pub(crate) fn refuse_sequences(&self, network: &str) -> Result<(), PriorError> {
-        let refuse =
-            |what| Err(PriorError::config("type", format!("`{network}` takes no {what}; `gpt2` and `llama` do")));
-        match (&self.text, &self.embedding) {
-            (Some(_), _) => refuse("text"),
-            (None, Some(_)) => refuse("embedding"),
-            (None, None) => Ok(()),
+    /// [`PriorError::Config`] where it cannot; `network` is the type of the prior.
+    pub(crate) fn check_convolutional(&self, network: &str, class_dropout: f64) -> Result<(), PriorError> {
+        self.validate()?;
+        self.refuse_levels(network)?;
+        let refuse = |reason: String| Err(PriorError::config("type", reason));
+        let books = self.target.sizes.len();
+        if books != 1 {
+            return refuse(format!("`{network}` models grids with one codebook, these tokens have {books}"));
+        }
+        if self.text.is_some() || self.embedding.is_some() {
+            let what = if self.text.is_some() { "text" } else { "embedding" };
+            return refuse(format!("`{network}` takes no {what}; `gpt2` and `llama` do"));
+        }
+        match class_dropout > 0.0 && self.num_classes.is_none() {
+            true => Err(PriorError::config("class_dropout", "needs a class condition to drop; set it to 0")),
+            false => Ok(()),
         }
     }
 
-    /// Number of positions that a cursor visits: `H · W · Q`, `Q` innermost.
+    /// Number of tokens that the prior predicts: `H · W · Q`, summed over its levels.
     pub fn positions(&self) -> i64 {
-        self.target().tokens()
+        self.levels().map(GridSpec::tokens).sum()
+    }
+
+    /// # Errors
+    /// [`PriorError::Config`] for several levels; `network` is the type of a prior that predicts one.
+    pub(crate) fn refuse_levels(&self, network: &str) -> Result<(), PriorError> {
+        match self.finer_levels.len() {
+            0 => Ok(()),
+            finer => {
+                let levels = finer + 1;
+                let reason = format!("`{network}` predicts one level of tokens, got {levels}: give each level a prior");
+                Err(PriorError::config("predicts", reason))
+            }
+        }
+    }
+
+    /// The one grid among the `targets` of a prior that predicts one level, once it was compared with the specification.
+    pub(crate) fn only_target<'t>(&self, targets: &'t [TokenGrid]) -> Result<&'t TokenGrid, PriorError> {
+        let [target] = targets else {
+            let (want, got) = ("one grid of tokens".into(), format!("{} grids", targets.len()));
+            return Err(PriorError::Shape { what: "the targets".into(), want, got });
+        };
+        self.target.check(target, "the target")?;
+        Ok(target)
     }
 
     /// # Errors
     /// [`PriorError::Config`] when a size is not positive.
     pub fn validate(&self) -> Result<(), PriorError> {
-        self.target().validate("grid")?;
-        for grid in &self.condition_grids {
-            grid.validate("condition_grids")?;
-        }
-        if self.condition_grids.len() > MOST_BOOKS {
-            let reason = format!("takes {MOST_BOOKS} grids, got {}", self.condition_grids.len());
-            return Err(PriorError::config("condition_grids", reason));
+        self.target.validate("grid")?;
+        for (field, grids) in [("predicts", &self.finer_levels), ("condition_grids", &self.condition_grids)] {
+            grids.iter().try_for_each(|grid| grid.validate(field))?;
+            if grids.len() > MOST_BOOKS {
+                return Err(PriorError::config(field, format!("takes {MOST_BOOKS} grids, got {}", grids.len())));
+            }
         }
         if let Some(TextSpec { length, vocabulary }) = self.text
             && !((1..=MOST_POSITIONS).contains(&length) && (1..=MOST_CODES).contains(&vocabulary))
         {
-            let allowed = format!("1 to {MOST_POSITIONS} places and 1 to {MOST_CODES} ids");
+            let allowed = format!("1 to {MOST_POSITIONS} positions and 1 to {MOST_CODES} ids");
             return Err(PriorError::config("text", format!("needs {allowed}, got {length} and {vocabulary}")));
         }
         if let Some(EmbeddingSpec { length, dim }) = self.embedding

@@ -1,5 +1,7 @@
 //! Blocks that are run once more on the way back; alone in its process, since it looks at the random numbers.
 
+use std::slice::from_ref;
+
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{Condition, Gpt2Config, LlamaConfig, Prior, PriorSpec};
 use vqkit_torch::TokenGrid;
@@ -27,7 +29,7 @@ fn blocks_that_run_twice_give_the_same_gradients() {
             vs.trainable_variables().iter_mut().for_each(|value| drop(value.g_add_(&(value.randn_like() * 0.1))))
         });
         let condition = Condition::none().with_class(class.shallow_clone());
-        let loss = gpt.loss(&target, &condition, true).unwrap().image;
+        let loss = gpt.loss(from_ref(&target), &condition, true).unwrap().image;
         let next = Tensor::rand([3], (Kind::Float, CPU));
         loss.backward();
         let behind = Tensor::rand([3], (Kind::Float, CPU));

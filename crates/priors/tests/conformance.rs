@@ -1,14 +1,25 @@
 //! What holds for every prior: one line of `every_kind` each.
 
+use std::slice::from_ref;
+
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{
-    Condition, GatedPixelCnnConfig, Given, Gpt2Config, GridSpec, LlamaConfig, PixelSnailConfig, Prior, PriorConfig,
-    PriorError, PriorSpec, Sampling, Vocabulary, sample,
+    Autoregressive, AutoregressiveSampling, Condition, GatedPixelCnnConfig, Gpt2Config, GridSpec, KnownTokens,
+    LlamaConfig, PixelSnailConfig, Prior, PriorConfig, PriorError, PriorSpec, Vocabulary,
 };
 use vqkit_testing::{Draws, generator};
 use vqkit_torch::TokenGrid;
 
+mod one_level;
+
+use self::one_level::sample;
+
 const CPU: Device = Device::Cpu;
+/// The prior with its cursor.
+fn autoregressive(prior: &dyn Prior) -> &dyn Autoregressive {
+    prior.as_autoregressive().expect("an autoregressive prior")
+}
+
 /// Incremental and full passes sum in different orders: f32 rounding on logits of order one.
 const LOGITS_TOLERANCE: f64 = 2e-5;
 const VOCABULARY: i64 = 11;
@@ -118,14 +129,15 @@ fn a_token_changes_later_logits_only() {
     for (config, spec) in every_kind() {
         let (_vs, prior) = build(&config, &spec);
         let draws = Draws::new(1);
-        let (target, condition) = (tokens(&draws, &spec.sizes, &spec.grid, 2), condition(&draws, &spec, 2));
-        let before = prior.logits(&target, &condition).unwrap();
+        let (target, condition) = (tokens(&draws, &spec.target.sizes, &spec.target.grid, 2), condition(&draws, &spec, 2));
+        let before = autoregressive(prior.as_ref()).logits(&target, &condition).unwrap();
         for position in 0..spec.positions() {
             let changed = target.indices.copy();
             let mut token = changed.flatten(2, 3).select(2, position);
             token.copy_(&(&token + 1i64).remainder(VOCABULARY));
-            let changed = TokenGrid::new(changed, spec.sizes.clone()).unwrap();
-            let changes = difference_by_position(&before, &prior.logits(&changed, &condition).unwrap());
+            let changed = TokenGrid::new(changed, spec.target.sizes.clone()).unwrap();
+            let changes =
+                difference_by_position(&before, &autoregressive(prior.as_ref()).logits(&changed, &condition).unwrap());
             let (past, future) = changes.split_at(position as usize + 1);
             assert!(past.iter().all(|change| *change == 0.0), "{config:?} {spec:?}: {position} changes the past");
             assert!(
@@ -142,9 +154,9 @@ fn the_cursor_gives_the_logits_of_the_full_pass() {
         let (_vs, prior) = build(&config, &spec);
         let draws = Draws::new(1);
         for batch in [1, 3] {
-            let (target, condition) = (tokens(&draws, &spec.sizes, &spec.grid, batch), condition(&draws, &spec, batch));
-            let full = prior.logits(&target, &condition).unwrap().flatten(2, 3);
-            let mut cursor = prior.start(&condition, batch).unwrap();
+            let (target, condition) = (tokens(&draws, &spec.target.sizes, &spec.target.grid, batch), condition(&draws, &spec, batch));
+            let full = autoregressive(prior.as_ref()).logits(&target, &condition).unwrap().flatten(2, 3);
+            let mut cursor = autoregressive(prior.as_ref()).start(&condition, batch).unwrap();
             for position in 0..spec.positions() {
                 assert_eq!(cursor.position(), position);
                 // Every third position is pushed without a look at its logits.
@@ -164,21 +176,22 @@ fn every_part_of_a_condition_matters_everywhere() {
     for (config, spec) in every_kind() {
         let (_vs, prior) = build(&config, &spec);
         let draws = Draws::new(1);
-        let (target, given) = (tokens(&draws, &spec.sizes, &spec.grid, 1), condition(&draws, &spec, 1));
-        let before = prior.logits(&target, &given).unwrap();
+        let (target, given) = (tokens(&draws, &spec.target.sizes, &spec.target.grid, 1), condition(&draws, &spec, 1));
+        let before = autoregressive(prior.as_ref()).logits(&target, &given).unwrap();
         let mut others = Vec::new();
         if let (Some(class), Some(classes)) = (&given.class, spec.num_classes) {
-            others.push(given.shallow_clone().with_class((class + 1i64).remainder(classes)));
+            others.push(given.clone().with_class((class + 1i64).remainder(classes)));
         }
         for (index, grid) in spec.condition_grids.iter().enumerate() {
-            let mut other = given.shallow_clone();
+            let mut other = given.clone();
             other.grids[index] = other.grids[index].shallow_clone();
             let sizes = Tensor::from_slice(&grid.sizes).view([-1, 1, 1]);
             other.grids[index].indices = (&other.grids[index].indices + 1i64).remainder_tensor(&sizes);
             others.push(other);
         }
         for other in others {
-            let changes = difference_by_position(&before, &prior.logits(&target, &other).unwrap());
+            let changes =
+                difference_by_position(&before, &autoregressive(prior.as_ref()).logits(&target, &other).unwrap());
             assert!(changes.iter().all(|change| *change > 1e-6), "{config:?} {spec:?}: {changes:?}");
         }
     }
@@ -189,7 +202,7 @@ fn a_sample_does_not_depend_on_its_neighbours() {
     for (config, spec) in every_kind() {
         let (_vs, prior) = build(&config, &spec);
         let draws = Draws::new(1);
-        let sampling = Sampling { temperature: 0.9, top_k: Some(8), top_p: Some(0.95), seed: 3, ..Sampling::default() };
+        let sampling = AutoregressiveSampling { temperature: 0.9, top_k: Some(8), top_p: Some(0.95), seed: 3, ..AutoregressiveSampling::default() };
         let all = condition(&draws, &spec, 9);
         let draw = |first: i64, batch: i64| {
             let rows = |tensor: &Tensor| tensor.narrow(0, first, batch);
@@ -229,7 +242,9 @@ fn a_sample_of_a_wide_prior_does_not_depend_on_the_batch() {
                 let rows = grid.indices.narrow(0, first, batch);
                 part = part.with_grid(TokenGrid::new(rows, grid.sizes.clone()).unwrap());
             }
-            sample(prior.as_ref(), &part, batch, &Sampling::default(), first as u64, None).unwrap().indices
+            sample(prior.as_ref(), &part, batch, &AutoregressiveSampling::default(), first as u64, None)
+                .unwrap()
+                .indices
         };
         let together = draw(0, 33);
         for (first, batch) in [(0, 1), (1, 2), (3, 5), (8, 9), (17, 16)] {
@@ -243,11 +258,11 @@ fn given_tokens_are_kept_and_the_others_follow_them() {
     for (config, spec) in every_kind() {
         let (_vs, prior) = build(&config, &spec);
         let draws = Draws::new(1);
-        let (kept, condition) = (tokens(&draws, &spec.sizes, &spec.grid, 3), condition(&draws, &spec, 3));
-        let mask = draws.rand(&[3, spec.grid[0], spec.grid[1]]).lt(0.5);
+        let (kept, condition) = (tokens(&draws, &spec.target.sizes, &spec.target.grid, 3), condition(&draws, &spec, 3));
+        let mask = draws.rand(&[3, spec.target.grid[0], spec.target.grid[1]]).lt(0.5);
         let _ = mask.select(0, 0).fill_(1);
-        let given = Given::new(kept.shallow_clone(), mask.shallow_clone()).unwrap();
-        let drawn = sample(prior.as_ref(), &condition, 3, &Sampling::default(), 0, Some(&given)).unwrap();
+        let given = KnownTokens::new(kept.shallow_clone(), mask.shallow_clone()).unwrap();
+        let drawn = sample(prior.as_ref(), &condition, 3, &AutoregressiveSampling::default(), 0, Some(&given)).unwrap();
         let differs = drawn.indices.not_equal_tensor(&kept.indices).squeeze_dim(1).logical_and(&mask);
         assert!(differs.any().int64_value(&[]) == 0, "{config:?} {spec:?}");
         drawn.check_range().unwrap();
@@ -261,16 +276,17 @@ fn guidance_moves_the_logits_away_from_the_null_class() {
         let draws = Draws::new(1);
         let condition = condition(&draws, &spec, 2);
         let null = prior.null(&condition, 2).unwrap();
-        let first = |condition: &Condition| prior.start(condition, 2).unwrap().logits().unwrap();
+        let first =
+            |condition: &Condition| autoregressive(prior.as_ref()).start(condition, 2).unwrap().logits().unwrap();
         let greedy = |cfg_scale: f64| {
-            let sampling = Sampling { temperature: 0.0, cfg_scale, ..Sampling::default() };
+            let sampling = AutoregressiveSampling { temperature: 0.0, cfg_scale, ..AutoregressiveSampling::default() };
             sample(prior.as_ref(), &condition, 2, &sampling, 0, None).unwrap().indices.flatten(1, 3).select(1, 0)
         };
         let away = |scale: f64| (first(&null) + (first(&condition) - first(&null)) * scale).argmax(1, false);
         for scale in [0.0, 1.0, 4.0] {
             assert_eq!(greedy(scale), away(scale), "{config:?} {scale}");
         }
-        let mut without_class = condition.shallow_clone();
+        let mut without_class = condition.clone();
         without_class.class = None;
         assert!(first(&without_class).allclose(&first(&null), 0.0, 0.0, false), "{config:?}");
     }
@@ -281,9 +297,9 @@ fn dropout_acts_in_training_only() {
     for (config, spec) in guided_kinds() {
         let (_vs, prior) = build(&config, &spec);
         let draws = Draws::new(1);
-        let (target, condition) = (tokens(&draws, &spec.sizes, &spec.grid, 8), condition(&draws, &spec, 8));
+        let (target, condition) = (tokens(&draws, &spec.target.sizes, &spec.target.grid, 8), condition(&draws, &spec, 8));
         let _generator = generator(1);
-        let loss = |train: bool| prior.loss(&target, &condition, train).unwrap().image.double_value(&[]);
+        let loss = |train: bool| prior.loss(from_ref(&target), &condition, train).unwrap().image.double_value(&[]);
         assert_eq!(loss(false), loss(false), "{config:?}");
         assert_ne!(loss(true), loss(true), "{config:?}");
     }
@@ -302,8 +318,8 @@ fn the_losses_of_two_batches_may_be_added_before_the_backward_pass() {
     for (config, spec) in every_kind() {
         let (vs, prior) = build(&config, &spec);
         let (draws, _generator) = (Draws::new(1), generator(1));
-        let target = || tokens(&draws, &spec.sizes, &spec.grid, 2);
-        let loss = || prior.loss(&target(), &condition(&draws, &spec, 2), true).unwrap().image;
+        let target = || tokens(&draws, &spec.target.sizes, &spec.target.grid, 2);
+        let loss = || prior.loss(&[target()], &condition(&draws, &spec, 2), true).unwrap().image;
         (loss() + loss()).backward();
         for (name, variable) in vs.variables().iter().filter(|(_, variable)| variable.requires_grad()) {
             assert!(variable.grad().defined(), "{name}");
@@ -335,7 +351,7 @@ fn the_cost_counts_the_parameters_that_a_prior_has() {
 #[test]
 fn what_cannot_be_built_is_refused_without_building() {
     for (config, spec) in every_kind() {
-        let two_books = PriorSpec { sizes: vec![5, 5], ..spec.clone() };
+        let two_books = PriorSpec { target: GridSpec { sizes: vec![5, 5], ..spec.target.clone() }, ..spec.clone() };
         for spec in [&spec, &two_books] {
             let _generator = generator(0);
             let vs = nn::VarStore::new(CPU);

@@ -1,9 +1,17 @@
 //! Against what public implementations gave for recorded weights and inputs.
 
+use std::slice::from_ref;
+
 use tch::{Device, Kind, Tensor, nn};
-use vqkit_priors::{Condition, GatedPixelCnn, GatedPixelCnnConfig, Prior, PriorSpec, Sampling, sample};
+use vqkit_priors::{
+    Autoregressive, AutoregressiveSampling, Condition, GatedPixelCnn, GatedPixelCnnConfig, Prior, PriorSpec,
+};
 use vqkit_testing::Golden;
 use vqkit_torch::TokenGrid;
+
+mod one_level;
+
+use self::one_level::sample;
 
 /// The model of the golden, its parameters under their upstream's names.
 fn model(golden: &Golden) -> (nn::VarStore, GatedPixelCnn) {
@@ -40,12 +48,13 @@ fn model(golden: &Golden) -> (nn::VarStore, GatedPixelCnn) {
 fn golden_gated_pixelcnn() {
     let golden = Golden::open("gated-pixelcnn");
     let (vs, prior) = model(&golden);
-    let grid = |indices: &Tensor| TokenGrid::new(indices.unsqueeze(1), prior.spec().sizes.clone()).expect("a grid");
+    let grid =
+        |indices: &Tensor| TokenGrid::new(indices.unsqueeze(1), prior.spec().target.sizes.clone()).expect("a grid");
     let target = grid(&golden.input("x"));
     let condition = Condition::none().with_class(golden.input("label"));
 
     golden.close("logits", &prior.logits(&target, &condition).expect("logits"));
-    let loss = prior.loss(&target, &condition, false).expect("a loss").image;
+    let loss = prior.loss(from_ref(&target), &condition, false).expect("a loss").image;
     golden.close("loss", &loss);
     loss.backward();
     let variables = vs.variables();
@@ -58,7 +67,7 @@ fn golden_gated_pixelcnn() {
     }
 
     let batch = target.batch();
-    let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
+    let greedy = AutoregressiveSampling { temperature: 0.0, ..AutoregressiveSampling::default() };
     let drawn = sample(&prior, &condition, batch, &greedy, 0, None).expect("a sample");
     golden.equal("greedy", &drawn.indices.squeeze_dim(1));
     golden.equal("greedy", &greedy_by_full_passes(&prior, &condition, batch, &grid));
@@ -72,7 +81,7 @@ fn greedy_by_full_passes(
     grid: &dyn Fn(&Tensor) -> TokenGrid,
 ) -> Tensor {
     let _guard = tch::no_grad_guard();
-    let [height, width] = prior.spec().grid;
+    let [height, width] = prior.spec().target.grid;
     let tokens = Tensor::zeros([batch, height, width], (Kind::Int64, Device::Cpu));
     for (row, column) in (0..height * width).map(|position| (position / width, position % width)) {
         let logits = prior.logits(&grid(&tokens), condition).expect("logits");

@@ -3,17 +3,22 @@
 #![allow(clippy::unwrap_used, reason = "what a test unwraps is what it expects")]
 
 use std::collections::BTreeSet;
+use std::slice::from_ref;
 
 use tch::{Device, Kind, Tensor, nn};
+use vqkit_priors::autoregressive::{top_k, top_p};
 use vqkit_priors::gpt::rotary_table;
-use vqkit_priors::sampling::{top_k, top_p};
 use vqkit_priors::{
-    CfgSchedule, Condition, Cursor, Embedding, Given, Gpt, Gpt2Config, GridSpec, LlamaConfig, Prior, PriorSpec,
-    Sampling, TokenOrder, Vocabulary, sample,
+    Autoregressive, AutoregressiveSampling, CfgSchedule, Condition, Cursor, Embedding, Gpt, Gpt2Config, GridSpec,
+    KnownTokens, LlamaConfig, Prior, PriorSpec, TokenOrder, Vocabulary,
 };
 use vqkit_testing::Golden;
 use vqkit_torch::TokenGrid;
 use vqkit_torch::optim::{Adam, AdamConfig, ParamGroup, decays};
+
+mod one_level;
+
+use self::one_level::sample;
 
 fn integer(golden: &Golden, key: &str) -> i64 {
     golden.config()["config"][key].as_i64().unwrap_or_else(|| panic!("config.{key} is an integer"))
@@ -93,7 +98,7 @@ fn golden_taming_gpt() {
     golden.close("logits_full", &gpt.sequence_logits(&condition, &z.narrow(1, 0, tokens - 1)).unwrap());
     golden.close("logits_cut", &gpt.logits(&target, &condition).unwrap().squeeze_dim(2).transpose(1, 2));
     // Recorded in evaluation mode: nothing is dropped and every token is kept, whatever the probabilities are.
-    let loss = gpt.loss(&target, &condition, false).unwrap().image;
+    let loss = gpt.loss(from_ref(&target), &condition, false).unwrap().image;
     golden.close("loss", &loss);
     gradients(&golden, &vs, &loss);
     an_optimizer_step(&golden, &vs);
@@ -170,8 +175,8 @@ fn greedy(golden: &Golden, c: &Tensor, z: &Tensor) {
     let start = Tensor::cat(&[prefix.shallow_clone(), Tensor::zeros([batch, written], (Kind::Int64, Device::Cpu))], 1);
     let mask = Tensor::arange(known + written, (Kind::Int64, Device::Cpu)).lt(known);
     let mask = mask.view([1, 1, known + written]).expand([batch, 1, known + written], false).contiguous();
-    let given = Given::new(one_row(&start, codes), mask).unwrap();
-    let likeliest = Sampling { temperature: 0.0, ..Sampling::default() };
+    let given = KnownTokens::new(one_row(&start, codes), mask).unwrap();
+    let likeliest = AutoregressiveSampling { temperature: 0.0, ..AutoregressiveSampling::default() };
     let drawn = sample(&gpt, &condition, batch, &likeliest, 0, Some(&given)).unwrap();
     golden.equal("greedy_cache", &drawn.indices.flatten(1, 3).narrow(1, known, written));
 
@@ -205,7 +210,7 @@ fn golden_taming_permuters() {
     let recorded: Vec<_> = golden.keys().filter_map(|key| key.strip_suffix("/y")).collect();
     assert!(!recorded.is_empty(), "no order is recorded");
     for name in recorded {
-        let places = Tensor::from_slice(&taming_order(name).places(grid).unwrap());
+        let places = Tensor::from_slice(&taming_order(name).raster_positions(grid).unwrap());
         golden.equal(&format!("{name}/forward_shuffle_idx"), &places);
         golden.equal(&format!("{name}/backward_shuffle_idx"), &places.argsort(0, false));
         golden.equal(&format!("{name}/y"), &x.index_select(1, &places));
@@ -256,7 +261,7 @@ fn llamagen(golden: &Golden, condition: impl Fn(PriorSpec) -> PriorSpec) -> (nn:
 fn check_llamagen(golden: &Golden, vs: &nn::VarStore, gpt: &Gpt, plain: &Condition, padded: &Condition) {
     let tokens = golden.input("idx");
     let (batch, length) = tokens.size2().unwrap();
-    let [height, width] = gpt.spec().grid;
+    let [height, width] = gpt.spec().target.grid;
     let prefix = integer(golden, "cls_token_num");
     let raster = (0..length).map(|place| Some([(place / width) as f64, (place % width) as f64]));
     let places: Vec<_> = (0..prefix).map(|_| None).chain(raster).collect();
@@ -268,23 +273,23 @@ fn check_llamagen(golden: &Golden, vs: &nn::VarStore, gpt: &Gpt, plain: &Conditi
     golden.close("logits_short", &gpt.sequence_logits(plain, &tokens.narrow(1, 0, short)).unwrap());
 
     let grid = tokens.view([batch, 1, height, width]);
-    let target = TokenGrid::new(grid, gpt.spec().sizes.clone()).unwrap();
+    let target = TokenGrid::new(grid, gpt.spec().target.sizes.clone()).unwrap();
     golden.close("train_logits", &gpt.logits(&target, plain).unwrap().flatten(2, 3).transpose(1, 2));
-    let loss = gpt.loss(&target, plain, false).unwrap().image;
+    let loss = gpt.loss(from_ref(&target), plain, false).unwrap().image;
     golden.close("loss", &loss);
     gradients(golden, vs, &loss);
 
-    let greedy = |key: &str, sampling: Sampling| {
-        let sampling = Sampling { temperature: 0.0, ..sampling };
+    let greedy = |key: &str, sampling: AutoregressiveSampling| {
+        let sampling = AutoregressiveSampling { temperature: 0.0, ..sampling };
         let drawn = sample(gpt, padded, batch, &sampling, 0, None).unwrap();
         golden.equal(key, &drawn.indices.flatten(1, 3));
     };
-    let guided = Sampling { cfg_scale: number(golden, "cfg_scale"), ..Sampling::default() };
-    greedy("greedy_nocfg", Sampling::default());
+    let guided = AutoregressiveSampling { cfg_scale: number(golden, "cfg_scale"), ..AutoregressiveSampling::default() };
+    greedy("greedy_nocfg", AutoregressiveSampling::default());
     if let Some(interval) = golden.config()["config"]["cfg_interval"].as_i64() {
         // Upstream counts from the second token, and guides the first always.
         let cfg_schedule = if interval < 0 { CfgSchedule::Constant } else { CfgSchedule::First(interval + 2) };
-        greedy("greedy_cfg_interval", Sampling { cfg_schedule, ..guided.clone() });
+        greedy("greedy_cfg_interval", AutoregressiveSampling { cfg_schedule, ..guided.clone() });
     }
     greedy("greedy_cfg", guided);
 }

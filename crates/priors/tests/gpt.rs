@@ -2,13 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test unwraps is what it expects")]
 
+use std::slice::from_ref;
+
 use tch::{Device, Tensor, nn};
 use vqkit_priors::{
-    Condition, Cursor, Embedding, Given, Gpt, Gpt2Config, GridSpec, LlamaConfig, Prior, PriorError, PriorSpec,
-    Sampling, SamplingWeights, TokenOrder, Vocabulary, sample,
+    Autoregressive, AutoregressiveSampling, BuildPrior, Condition, Cursor, Embedding, Gpt, Gpt2Config, GridSpec,
+    KnownTokens, LlamaConfig, Prior, PriorError, PriorSpec, TokenOrder, Vocabulary, WeightDtype,
 };
 use vqkit_testing::{Draws, generator};
 use vqkit_torch::TokenGrid;
+
+mod one_level;
+
+use self::one_level::sample;
 
 const CPU: Device = Device::Cpu;
 const CODES: i64 = 13;
@@ -67,7 +73,7 @@ fn every_order_predicts_from_what_it_has_read() {
     let grid = [4, 4];
     let spec = PriorSpec::new(vec![CODES], grid);
     for order in ORDERS {
-        let places = order.places(grid).unwrap();
+        let places = order.raster_positions(grid).unwrap();
         let models = [
             gpt2(Gpt2Config { order, ..Gpt2Config::new(2, 2, 12) }, &spec),
             llama(LlamaConfig { order, ..small() }, &spec),
@@ -92,10 +98,10 @@ fn samples_of_every_order_lie_in_the_raster() {
     let spec = PriorSpec::new(vec![CODES], grid);
     let kept = tokens(&[CODES], grid, 3);
     let mask = Draws::new(1).rand(&[3, 4, 4]).lt(0.4);
-    let likeliest = Sampling { temperature: 0.0, ..Sampling::default() };
+    let likeliest = AutoregressiveSampling { temperature: 0.0, ..AutoregressiveSampling::default() };
     for order in ORDERS {
         let (_vs, gpt) = gpt2(Gpt2Config { order, ..Gpt2Config::new(2, 2, 12) }, &spec);
-        let given = Given::new(kept.shallow_clone(), mask.shallow_clone()).unwrap();
+        let given = KnownTokens::new(kept.shallow_clone(), mask.shallow_clone()).unwrap();
         let drawn = sample(&gpt, &Condition::none(), 3, &likeliest, 0, Some(&given)).unwrap();
         let likely = gpt.logits(&drawn, &Condition::none()).unwrap().argmax(1, false);
         let right = kept.indices.squeeze_dim(1).where_self(&mask, &likely);
@@ -109,17 +115,17 @@ fn fewer_bits_of_weights_move_the_logits_a_little() {
     let (_vs, mut gpt) = llama(small(), &spec);
     let target = tokens(&[CODES], [3, 3], 2);
     let mut logits = |weights| {
-        gpt.set_sampling_weights(weights).unwrap();
+        gpt.set_weight_dtype(weights).unwrap();
         let mut cursor = gpt.cursor(&Condition::none(), 2).unwrap();
         (0..4).for_each(|position| cursor.push(&target.indices.flatten(1, 3).select(1, position)).unwrap());
         cursor.logits().unwrap()
     };
-    let full = logits(SamplingWeights::Fp32);
-    for (weights, least, most) in [(SamplingWeights::Bf16, 1e-5, 0.02), (SamplingWeights::Int8, 1e-5, 0.05)] {
+    let full = logits(WeightDtype::Fp32);
+    for (weights, least, most) in [(WeightDtype::Bf16, 1e-5, 0.02), (WeightDtype::Int8, 1e-5, 0.05)] {
         let moved = largest(logits(weights) - &full) / largest(full.shallow_clone());
         assert!(moved > least && moved < most, "{weights:?} moves the logits by {moved}");
     }
-    assert_eq!(logits(SamplingWeights::Fp32), full);
+    assert_eq!(logits(WeightDtype::Fp32), full);
 }
 
 #[test]
@@ -140,7 +146,7 @@ fn every_codebook_is_predicted_over_its_own_codes() {
         cursor.push(&token).unwrap();
     }
     assert!(matches!(cursor.push(&in_order.select(1, 0)), Err(PriorError::Finished(18))));
-    let loss = gpt.loss(&target, &condition, false).unwrap().image.double_value(&[]);
+    let loss = gpt.loss(from_ref(&target), &condition, false).unwrap().image.double_value(&[]);
     assert!((nats / 18.0 - loss).abs() < 1e-5, "{} by the cursor, {loss} in one pass", nats / 18.0);
 }
 
@@ -193,7 +199,7 @@ fn corrupted_tokens_are_read_in_training_alone() {
     let (_vs, gpt) = gpt2(Gpt2Config { pkeep: 0.5, ..Gpt2Config::new(1, 2, 12) }, &spec);
     let target = tokens(&[CODES, 3], [3, 3], 4);
     let _generator = generator(1);
-    let loss = |train| gpt.loss(&target, &Condition::none(), train).unwrap().image.double_value(&[]);
+    let loss = |train| gpt.loss(from_ref(&target), &Condition::none(), train).unwrap().image.double_value(&[]);
     assert_eq!(loss(false), loss(false));
     assert_ne!(loss(true), loss(true));
 }
@@ -212,7 +218,7 @@ fn a_null_condition_is_what_dropping_trains() {
     let row = |index: i64, condition: &Condition, train: bool| {
         let of = |grid: &TokenGrid| TokenGrid::new(grid.indices.narrow(0, index, 1), grid.sizes.clone()).unwrap();
         let condition = Condition::none().with_grid(of(&condition.grids[0]));
-        gpt.loss(&of(&target), &condition, train).unwrap().image.double_value(&[])
+        gpt.loss(from_ref(&of(&target)), &condition, train).unwrap().image.double_value(&[])
     };
     let (with, without) = (row(0, &condition, false), row(0, &null, false));
     let _generator = generator(1);

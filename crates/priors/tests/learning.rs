@@ -1,10 +1,18 @@
 //! Small priors learn.
 
+use std::slice::from_ref;
+
 use tch::nn::OptimizerConfig;
 use tch::{Device, Kind, Tensor, nn};
-use vqkit_priors::{Condition, GatedPixelCnnConfig, Gpt2Config, LlamaConfig, PriorConfig, PriorSpec, Sampling, sample};
+use vqkit_priors::{
+    AutoregressiveSampling, Condition, GatedPixelCnnConfig, Gpt2Config, LlamaConfig, PriorConfig, PriorSpec,
+};
 use vqkit_testing::{Draws, generator};
 use vqkit_torch::TokenGrid;
+
+mod one_level;
+
+use self::one_level::sample;
 
 const VOCABULARY: i64 = 8;
 const SIDE: i64 = 6;
@@ -50,14 +58,15 @@ fn learns(config: &PriorConfig) {
     let mut optimizer = nn::AdamW::default().build(&vs, 1e-2).expect("allowed");
     for _ in 0..150 {
         let (target, condition) = batch(&draws, 32);
-        optimizer.backward_step(&prior.loss(&target, &condition, true).expect("allowed").image);
+        optimizer.backward_step(&prior.loss(from_ref(&target), &condition, true).expect("allowed").image);
     }
     let (target, condition) = batch(&draws, 64);
-    let bits = tch::no_grad(|| prior.loss(&target, &condition, false)).expect("allowed").bits_per_token();
+    let bits = tch::no_grad(|| prior.loss(from_ref(&target), &condition, false)).expect("allowed").bits_per_token();
     // The unigram entropy is 3 bits, and the least possible 2 / 36.
     assert!(bits < 0.2, "{bits} bits per token");
 
-    let drawn = sample(prior.as_ref(), &condition, 64, &Sampling::default(), 0, None).expect("allowed").indices;
+    let drawn =
+        sample(prior.as_ref(), &condition, 64, &AutoregressiveSampling::default(), 0, None).expect("allowed").indices;
     let steps = (drawn.narrow(3, 1, SIDE - 1) - drawn.narrow(3, 0, SIDE - 1)).remainder(VOCABULARY);
     let right = steps.eq(1).to_kind(Kind::Double).mean(None).double_value(&[]);
     assert!(right > 0.9, "{right} of the neighbours follow the pattern");

@@ -2,10 +2,14 @@
 
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{
-    CfgSchedule, Condition, GatedPixelCnn, GatedPixelCnnConfig, Given, GridSpec, PixelSnailConfig, Prior, PriorConfig,
-    PriorSpec, Sampling, SamplingWeights, sample,
+    Autoregressive, AutoregressiveSampling, CfgSchedule, Condition, GatedPixelCnn, GatedPixelCnnConfig, GridSpec,
+    KnownTokens, PixelSnailConfig, Prior, PriorConfig, PriorSpec, WeightDtype,
 };
 use vqkit_torch::TokenGrid;
+
+mod one_level;
+
+use self::one_level::sample;
 
 fn spec() -> PriorSpec {
     PriorSpec::new(vec![8], [3, 4])
@@ -92,31 +96,55 @@ fn configurations_of_pixelsnail_name_their_key() {
 
 #[test]
 fn sampling_names_its_key() {
-    let check = |sampling: Sampling, words: &[&str]| says(sampling.validate(), words);
-    check(Sampling { temperature: f64::NAN, ..Sampling::default() }, &["`temperature`", "NaN"]);
-    check(Sampling { top_k: Some(0), ..Sampling::default() }, &["`top_k`", "at least 1", "0"]);
-    check(Sampling { top_p: Some(0.0), ..Sampling::default() }, &["`top_p`", "(0, 1]", "0"]);
-    check(Sampling { min_p: Some(1.5), ..Sampling::default() }, &["`min_p`", "[0, 1]", "1.5"]);
-    check(Sampling { cfg_scale: -1.0, ..Sampling::default() }, &["`cfg_scale`", "-1"]);
-    check(Sampling { cfg_schedule: CfgSchedule::First(-1), ..Sampling::default() }, &["`cfg_schedule`", "-1"]);
-    check(Sampling { no_repeat_ngram: Some(0), ..Sampling::default() }, &["`no_repeat_ngram`", "at least 1", "0"]);
-    check(Sampling { best_of: 0, ..Sampling::default() }, &["`best_of`", "at least 1", "0"]);
-    check(Sampling { best_of: 2, temperature: 0.0, ..Sampling::default() }, &["`best_of`", "greedy"]);
-    check(Sampling { size: Some([0, 4]), ..Sampling::default() }, &["`size`", "[0, 4]"]);
+    let check = |sampling: AutoregressiveSampling, words: &[&str]| says(sampling.validate(), words);
+    check(
+        AutoregressiveSampling { temperature: f64::NAN, ..AutoregressiveSampling::default() },
+        &["`temperature`", "NaN"],
+    );
+    check(
+        AutoregressiveSampling { top_k: Some(0), ..AutoregressiveSampling::default() },
+        &["`top_k`", "at least 1", "0"],
+    );
+    check(
+        AutoregressiveSampling { top_p: Some(0.0), ..AutoregressiveSampling::default() },
+        &["`top_p`", "(0, 1]", "0"],
+    );
+    check(
+        AutoregressiveSampling { min_p: Some(1.5), ..AutoregressiveSampling::default() },
+        &["`min_p`", "[0, 1]", "1.5"],
+    );
+    check(AutoregressiveSampling { cfg_scale: -1.0, ..AutoregressiveSampling::default() }, &["`cfg_scale`", "-1"]);
+    check(
+        AutoregressiveSampling { cfg_schedule: CfgSchedule::First(-1), ..AutoregressiveSampling::default() },
+        &["`cfg_schedule`", "-1"],
+    );
+    check(
+        AutoregressiveSampling { no_repeat_ngram: Some(0), ..AutoregressiveSampling::default() },
+        &["`no_repeat_ngram`", "at least 1", "0"],
+    );
+    check(
+        AutoregressiveSampling { best_of: 0, ..AutoregressiveSampling::default() },
+        &["`best_of`", "at least 1", "0"],
+    );
+    check(
+        AutoregressiveSampling { best_of: 2, temperature: 0.0, ..AutoregressiveSampling::default() },
+        &["`best_of`", "greedy"],
+    );
+    check(AutoregressiveSampling { size: Some([0, 4]), ..AutoregressiveSampling::default() }, &["`size`", "[0, 4]"]);
     says("first=x".parse::<CfgSchedule>(), &["first=N", "first=x"]);
-    says("fp8".parse::<SamplingWeights>(), &["fp32, bf16 or int8", "fp8"]);
+    says("fp8".parse::<WeightDtype>(), &["fp32, bf16 or int8", "fp8"]);
 }
 
 #[test]
 fn grids_that_a_prior_cannot_draw_are_refused() {
     let draw = |spec: &PriorSpec, condition: &Condition, size: [i64; 2]| {
-        let sampling = Sampling { size: Some(size), ..Sampling::default() };
+        let sampling = AutoregressiveSampling { size: Some(size), ..AutoregressiveSampling::default() };
         sample(&build(&small(), spec).unwrap(), condition, 2, &sampling, 0, None)
     };
     says(draw(&spec(), &Condition::none(), [2, 9]), &["`size`", "3 x 4", "[2, 9]"]);
     let grid = || TokenGrid::new(zeros(&[2, 1, 2, 2]), vec![8]).unwrap();
     let conditioned = spec().with_condition_grid(GridSpec { sizes: vec![8], grid: [2, 2] });
-    says(draw(&conditioned, &Condition::none().with_grid(grid()), [3, 5]), &["`size`", "whole parts", "2 places", "3"]);
+    says(draw(&conditioned, &Condition::none().with_grid(grid()), [3, 5]), &["`size`", "whole parts", "2 cells", "3"]);
     let coarse = spec().with_condition_grid(GridSpec { sizes: vec![8], grid: [1, 2] });
     let given = || Condition::none().with_grid(TokenGrid::new(zeros(&[2, 1, 1, 2]), vec![8]).unwrap());
     says(draw(&coarse, &given(), [3, 5]), &["`size`", "multiple of 2", "5"]);
@@ -136,8 +164,8 @@ fn conditions_that_do_not_fit_say_what_is_taken() {
     says(classes.start(&class(0), 0), &["`batch`", "0"]);
     let grid = || TokenGrid::new(zeros(&[2, 1, 2, 2]), vec![8]).unwrap();
     says(plain.start(&Condition::none().with_grid(grid()), 2), &["1 condition grids", "no condition"]);
-    says(plain.loss(&grid(), &Condition::none(), false), &["the target", "[3, 4]", "[2, 2]"]);
-    let guided = Sampling { cfg_scale: 2.0, ..Sampling::default() };
+    says(plain.loss(&[grid()], &Condition::none(), false), &["the target", "[3, 4]", "[2, 2]"]);
+    let guided = AutoregressiveSampling { cfg_scale: 2.0, ..AutoregressiveSampling::default() };
     says(sample(&classes, &class(0), 2, &guided, 0, None), &["`cfg_scale`", "class_dropout"]);
 }
 
@@ -150,10 +178,13 @@ fn tokens_that_do_not_fit_are_refused() {
     assert_eq!(cursor.position(), 0);
     let grid = |value: i64| TokenGrid::new(zeros(&[2, 1, 3, 4]) + value, vec![8]).unwrap();
     let mask = zeros(&[2, 3, 4]).to_kind(Kind::Bool);
-    says(Given::new(grid(0), zeros(&[2, 3, 4])), &["mask", "Bool", "Int64"]);
-    says(Given::new(grid(8), mask.shallow_clone()), &["token 8"]);
-    let given = Given::new(grid(0), mask).unwrap();
-    says(sample(&prior, &Condition::none(), 3, &Sampling::default(), 0, Some(&given)), &["given tokens", "3 rows"]);
+    says(KnownTokens::new(grid(0), zeros(&[2, 3, 4])), &["mask", "Bool", "Int64"]);
+    says(KnownTokens::new(grid(8), mask.shallow_clone()), &["token 8"]);
+    let given = KnownTokens::new(grid(0), mask).unwrap();
+    says(
+        sample(&prior, &Condition::none(), 3, &AutoregressiveSampling::default(), 0, Some(&given)),
+        &["known tokens", "3 rows"],
+    );
 }
 
 #[test]
@@ -167,9 +198,13 @@ fn a_configuration_survives_its_file() {
     let text = serde_json::to_string(&snail).unwrap();
     assert_eq!(serde_json::from_str::<PriorConfig>(&text).unwrap(), snail);
     says(serde_json::from_str::<PriorConfig>(r#"{"type": "pixelsnail", "channels": 8}"#), &["channels", "channel"]);
-    says(serde_json::from_str::<Sampling>(r#"{"topk": 3}"#), &["topk", "top_k"]);
-    let read: Sampling = serde_json::from_str(r#"{"cfg_schedule": {"first": 3}, "size": [8, 9]}"#).unwrap();
+    says(serde_json::from_str::<AutoregressiveSampling>(r#"{"topk": 3}"#), &["topk", "top_k"]);
+    let read: AutoregressiveSampling =
+        serde_json::from_str(r#"{"cfg_schedule": {"first": 3}, "size": [8, 9]}"#).unwrap();
     assert_eq!((read.cfg_schedule, read.size), (CfgSchedule::First(3), Some([8, 9])));
-    let sampling = Sampling { cfg_schedule: CfgSchedule::Cosine, ..read };
-    assert_eq!(serde_json::from_str::<Sampling>(&serde_json::to_string(&sampling).unwrap()).unwrap(), sampling);
+    let sampling = AutoregressiveSampling { cfg_schedule: CfgSchedule::Cosine, ..read };
+    assert_eq!(
+        serde_json::from_str::<AutoregressiveSampling>(&serde_json::to_string(&sampling).unwrap()).unwrap(),
+        sampling
+    );
 }

@@ -1,16 +1,26 @@
-//! What a sample is a function of, and what each key of `Sampling` does.
+//! What a sample is a function of, and what each key of `AutoregressiveSampling` does.
 
 use std::f64::consts::PI;
 
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{
-    CfgSchedule, Condition, Cursor, GatedPixelCnnConfig, Given, Gpt2Config, GridSpec, LlamaConfig, Prior, PriorConfig,
-    PriorError, PriorLoss, PriorSpec, Sampling, SamplingWeights, TokenOrder, sample, sample_scored,
+    Autoregressive, AutoregressiveSampling, CfgSchedule, Condition, Cursor, GatedPixelCnnConfig, Gpt2Config, GridSpec,
+    KnownTokens, LlamaConfig, Prior, PriorConfig, PriorError, PriorLoss, PriorSpec, SampleOptions, Sampled, Sampling,
+    TokenOrder, WeightDtype,
 };
 use vqkit_testing::{Draws, generator};
 use vqkit_torch::TokenGrid;
 
+mod one_level;
+
+use self::one_level::{only_grid, options, sample};
+
 const CPU: Device = Device::Cpu;
+
+/// The prior with its cursor.
+fn autoregressive(prior: &dyn Prior) -> &dyn Autoregressive {
+    prior.as_autoregressive().expect("an autoregressive prior")
+}
 
 /// Small priors of several kinds with random parameters, with a null class each.
 fn guided() -> Vec<(nn::VarStore, Box<dyn Prior>)> {
@@ -39,6 +49,25 @@ fn classes(labels: &[i64]) -> Condition {
     Condition::none().with_class(Tensor::from_slice(labels))
 }
 
+/// A batch of samples with their log-likelihoods.
+struct Scored {
+    tokens: TokenGrid,
+    log_likelihood: Tensor,
+}
+
+fn scored(
+    prior: &dyn Prior,
+    condition: &Condition,
+    batch: i64,
+    sampling: &AutoregressiveSampling,
+    known: Option<&KnownTokens>,
+) -> Scored {
+    let options = SampleOptions { log_likelihood: true, ..options(batch, sampling, 0, known) };
+    let mut sampled = prior.generate(condition, &options).expect("options that fit");
+    let log_likelihood = sampled.log_likelihood.take().expect("it was asked for");
+    Scored { tokens: only_grid(sampled), log_likelihood }
+}
+
 /// The tokens in the order of drawing, `[B, positions]`.
 fn sequence(grid: &TokenGrid) -> Tensor {
     grid.indices.permute([0, 2, 3, 1]).flatten(1, 3)
@@ -47,7 +76,7 @@ fn sequence(grid: &TokenGrid) -> Tensor {
 /// The log-likelihood `[B]` of grids, token by token.
 fn log_likelihood(prior: &dyn Prior, condition: &Condition, grid: &TokenGrid) -> Tensor {
     let tokens = sequence(grid);
-    let mut cursor = prior.start(condition, tokens.size()[0]).expect("a condition that fits");
+    let mut cursor = autoregressive(prior).start(condition, tokens.size()[0]).expect("a condition that fits");
     let mut sum = Tensor::zeros([tokens.size()[0]], (Kind::Double, CPU));
     for position in 0..cursor.len() {
         let tokens = tokens.select(1, position);
@@ -62,16 +91,17 @@ fn log_likelihood(prior: &dyn Prior, condition: &Condition, grid: &TokenGrid) ->
 fn what_is_prefilled_is_what_is_pushed() {
     for (_vs, prior) in guided() {
         let condition = classes(&[0, 2]);
-        let tokens = sequence(&sample(prior.as_ref(), &condition, 2, &Sampling::default(), 0, None).unwrap());
+        let tokens =
+            sequence(&sample(prior.as_ref(), &condition, 2, &AutoregressiveSampling::default(), 0, None).unwrap());
         for count in [0, 1, 7] {
-            let [mut pushed, mut filled] = [0, 1].map(|_| prior.start(&condition, 2).unwrap());
+            let [mut pushed, mut filled] = [0, 1].map(|_| autoregressive(prior.as_ref()).start(&condition, 2).unwrap());
             (0..count).for_each(|position| pushed.push(&tokens.select(1, position)).unwrap());
             filled.prefill(&tokens.narrow(1, 0, count)).unwrap();
             assert_eq!(filled.position(), count);
             let [pushed, filled] = [pushed.logits().unwrap(), filled.logits().unwrap()];
             assert!(filled.allclose(&pushed, 0.0, 2e-5, false), "{prior:?} {count}");
         }
-        let mut cursor = prior.start(&condition, 2).unwrap();
+        let mut cursor = autoregressive(prior.as_ref()).start(&condition, 2).unwrap();
         assert!(cursor.prefill(&tokens.select(1, 0)).unwrap_err().to_string().contains("[B, n]"));
     }
 }
@@ -96,9 +126,15 @@ fn a_guided_sample_takes_the_logits_of_its_schedule() {
         let condition = classes(&[1, 2]);
         let null = prior.null(&condition, 2).unwrap();
         for cfg_schedule in [CfgSchedule::Constant, CfgSchedule::Linear, CfgSchedule::Cosine, CfgSchedule::First(6)] {
-            let sampling = Sampling { temperature: 0.0, cfg_scale: 3.0, cfg_schedule, ..Sampling::default() };
+            let sampling = AutoregressiveSampling {
+                temperature: 0.0,
+                cfg_scale: 3.0,
+                cfg_schedule,
+                ..AutoregressiveSampling::default()
+            };
             let drawn = sequence(&sample(prior.as_ref(), &condition, 2, &sampling, 0, None).unwrap());
-            let [mut with, mut without] = [&condition, &null].map(|condition| prior.start(condition, 2).unwrap());
+            let [mut with, mut without] =
+                [&condition, &null].map(|condition| autoregressive(prior.as_ref()).start(condition, 2).unwrap());
             for position in 0..with.len() {
                 let (with_logits, null_logits) = (with.logits().unwrap(), without.logits().unwrap());
                 let scale = cfg_schedule.scale(3.0, position, with.len());
@@ -115,9 +151,15 @@ fn a_guided_sample_takes_the_logits_of_its_schedule() {
 fn the_log_likelihood_is_that_of_the_tokens_under_the_prior() {
     for (_vs, prior) in guided() {
         let condition = classes(&[0, 1, 2]);
-        let odd = Sampling { temperature: 0.7, top_k: Some(4), cfg_scale: 2.0, seed: 5, ..Sampling::default() };
-        for sampling in [Sampling::default(), odd] {
-            let sampled = sample_scored(prior.as_ref(), &condition, 3, &sampling, 0, None, &|| false).unwrap();
+        let odd = AutoregressiveSampling {
+            temperature: 0.7,
+            top_k: Some(4),
+            cfg_scale: 2.0,
+            seed: 5,
+            ..AutoregressiveSampling::default()
+        };
+        for sampling in [AutoregressiveSampling::default(), odd] {
+            let sampled = scored(prior.as_ref(), &condition, 3, &sampling, None);
             let wanted = log_likelihood(prior.as_ref(), &condition, &sampled.tokens);
             assert!(sampled.log_likelihood.allclose(&wanted, 1e-5, 1e-4, false), "{:?}", sampled.log_likelihood);
             let plain = sample(prior.as_ref(), &condition, 3, &sampling, 0, None).unwrap();
@@ -127,22 +169,20 @@ fn the_log_likelihood_is_that_of_the_tokens_under_the_prior() {
 }
 
 #[test]
-fn given_tokens_do_not_count() {
+fn known_tokens_do_not_count() {
     for (_vs, prior) in guided() {
         let condition = classes(&[0, 1]);
-        let kept = sample(prior.as_ref(), &condition, 2, &Sampling::default(), 7, None).unwrap();
+        let kept = sample(prior.as_ref(), &condition, 2, &AutoregressiveSampling::default(), 7, None).unwrap();
         let shape = [2, 4, 5];
-        let all = Given::new(kept.shallow_clone(), Tensor::ones(shape, (Kind::Bool, CPU))).unwrap();
-        let sampled =
-            sample_scored(prior.as_ref(), &condition, 2, &Sampling::default(), 0, Some(&all), &|| false).unwrap();
+        let all = KnownTokens::new(kept.shallow_clone(), Tensor::ones(shape, (Kind::Bool, CPU))).unwrap();
+        let sampled = scored(prior.as_ref(), &condition, 2, &AutoregressiveSampling::default(), Some(&all));
         assert_eq!(sampled.tokens.indices, kept.indices);
         assert_eq!(sampled.log_likelihood.abs().max().double_value(&[]), 0.0);
         // Only the second row is given.
         let second = Tensor::from_slice(&[false, true]).view([2, 1, 1]).expand(shape, false).contiguous();
-        let second = Given::new(kept, second).unwrap();
-        let sampled =
-            sample_scored(prior.as_ref(), &condition, 2, &Sampling::default(), 0, Some(&second), &|| false).unwrap();
-        let alone = sample_scored(prior.as_ref(), &condition, 2, &Sampling::default(), 0, None, &|| false).unwrap();
+        let second = KnownTokens::new(kept, second).unwrap();
+        let sampled = scored(prior.as_ref(), &condition, 2, &AutoregressiveSampling::default(), Some(&second));
+        let alone = scored(prior.as_ref(), &condition, 2, &AutoregressiveSampling::default(), None);
         assert_eq!(sampled.log_likelihood.double_value(&[1]), 0.0);
         assert_eq!(sampled.log_likelihood.double_value(&[0]), alone.log_likelihood.double_value(&[0]));
     }
@@ -153,8 +193,8 @@ fn the_best_of_several_is_the_likeliest_whatever_the_batch() {
     for (_vs, prior) in guided() {
         let condition = classes(&[0, 1, 2, 0]);
         let draw = |best_of: i64| {
-            let sampling = Sampling { best_of, ..Sampling::default() };
-            sample_scored(prior.as_ref(), &condition, 4, &sampling, 0, None, &|| false).unwrap()
+            let sampling = AutoregressiveSampling { best_of, ..AutoregressiveSampling::default() };
+            scored(prior.as_ref(), &condition, 4, &sampling, None)
         };
         let (one, two, eight) = (draw(1), draw(2), draw(8));
         let differs = |left: &TokenGrid, right: &TokenGrid| {
@@ -164,7 +204,7 @@ fn the_best_of_several_is_the_likeliest_whatever_the_batch() {
         assert!(gain.min().double_value(&[]) >= 0.0 && gain.max().double_value(&[]) > 0.0, "{gain:?}");
         // What changes is better, and what is not better is the plain sample.
         assert_eq!(differs(&one.tokens, &two.tokens), two.log_likelihood.gt_tensor(&one.log_likelihood));
-        let sampling = Sampling { best_of: 8, ..Sampling::default() };
+        let sampling = AutoregressiveSampling { best_of: 8, ..AutoregressiveSampling::default() };
         for row in 0..4 {
             let class = classes(&[row % 3]);
             let alone = sample(prior.as_ref(), &class, 1, &sampling, row as u64, None).unwrap();
@@ -176,9 +216,13 @@ fn the_best_of_several_is_the_likeliest_whatever_the_batch() {
 #[test]
 fn greedy_samples_repeat_no_sequence_that_they_should_not() {
     for (_vs, prior) in guided() {
-        let books = prior.spec().sizes.len();
+        let books = prior.spec().target.sizes.len();
         for n in 1..=4usize {
-            let sampling = Sampling { temperature: 0.0, no_repeat_ngram: Some(n as i64), ..Sampling::default() };
+            let sampling = AutoregressiveSampling {
+                temperature: 0.0,
+                no_repeat_ngram: Some(n as i64),
+                ..AutoregressiveSampling::default()
+            };
             let drawn = sequence(&sample(prior.as_ref(), &classes(&[0, 2]), 2, &sampling, 0, None).unwrap());
             for row in 0..2 {
                 let tokens = Vec::<i64>::try_from(drawn.get(row)).unwrap();
@@ -187,7 +231,7 @@ fn greedy_samples_repeat_no_sequence_that_they_should_not() {
                         .filter(|other| (end - other) % books == 0)
                         .map(|other| &tokens[other - n..other])
                         .collect();
-                    let size = prior.spec().sizes[(end - 1) % books] as usize;
+                    let size = prior.spec().target.sizes[(end - 1) % books] as usize;
                     // Where all tokens would be banned, the ban is lifted.
                     let lifted = {
                         let mut ends: Vec<i64> = seen
@@ -210,8 +254,9 @@ fn greedy_samples_repeat_no_sequence_that_they_should_not() {
 #[test]
 fn a_larger_grid_is_drawn_through_a_window() {
     for (_vs, prior) in guided() {
-        let (condition, size, books) = (classes(&[0, 1]), [7i64, 8i64], prior.spec().sizes.len() as i64);
-        let sampling = Sampling { temperature: 0.0, size: Some(size), ..Sampling::default() };
+        let (condition, size, books) = (classes(&[0, 1]), [7i64, 8i64], prior.spec().target.sizes.len() as i64);
+        let sampling =
+            AutoregressiveSampling { temperature: 0.0, size: Some(size), ..AutoregressiveSampling::default() };
         let drawn = sample(prior.as_ref(), &condition, 2, &sampling, 0, None).unwrap().indices;
         assert_eq!(drawn.size(), [2, books, 7, 8]);
         for place in 0..size[0] * size[1] {
@@ -229,7 +274,7 @@ fn a_larger_grid_is_drawn_through_a_window() {
             });
             let window = drawn.narrow(2, at[0] - local[0], 4).narrow(3, at[1] - local[1], 5);
             let window = window.permute([0, 2, 3, 1]).flatten(1, 3);
-            let mut cursor = prior.start(&condition, 2).unwrap();
+            let mut cursor = autoregressive(prior.as_ref()).start(&condition, 2).unwrap();
             let before = (local[0] * 5 + local[1]) * books;
             cursor.prefill(&window.narrow(1, 0, before)).unwrap();
             for book in 0..books {
@@ -245,7 +290,8 @@ fn a_larger_grid_is_drawn_through_a_window() {
 fn a_grid_of_the_trained_size_is_the_plain_sample() {
     for (_vs, prior) in guided() {
         let draw = |size| {
-            let sampling = Sampling { seed: 4, cfg_scale: 1.5, size, ..Sampling::default() };
+            let sampling =
+                AutoregressiveSampling { seed: 4, cfg_scale: 1.5, size, ..AutoregressiveSampling::default() };
             sample(prior.as_ref(), &classes(&[0, 1, 2]), 3, &sampling, 0, None).unwrap().indices
         };
         assert_eq!(draw(Some([4, 5])), draw(None));
@@ -267,7 +313,8 @@ fn a_larger_grid_follows_a_larger_condition() {
     };
     let (coarse, fine) = (grid(&[6], [3, 5]), grid(&[5, 3], [12, 10]));
     let condition = Condition::none().with_grid(coarse.shallow_clone()).with_grid(fine.shallow_clone());
-    let sampling = Sampling { temperature: 0.0, size: Some([6, 10]), ..Sampling::default() };
+    let sampling =
+        AutoregressiveSampling { temperature: 0.0, size: Some([6, 10]), ..AutoregressiveSampling::default() };
     let drawn = sample(prior.as_ref(), &condition, 2, &sampling, 0, None).unwrap().indices;
     assert_eq!(drawn.size(), [2, 1, 6, 10]);
     let mut origins = Vec::new();
@@ -288,7 +335,7 @@ fn a_larger_grid_follows_a_larger_condition() {
         ));
         let window = drawn.narrow(2, origin[0], 4).narrow(3, origin[1], 4).flatten(1, 3);
         let before = (at[0] - origin[0]) * 4 + at[1] - origin[1];
-        let mut cursor = prior.start(&part, 2).unwrap();
+        let mut cursor = autoregressive(prior.as_ref()).start(&part, 2).unwrap();
         cursor.prefill(&window.narrow(1, 0, before)).unwrap();
         assert_eq!(cursor.logits().unwrap().argmax(1, false), window.select(1, before), "{at:?}");
         origins.push(origin);
@@ -296,14 +343,19 @@ fn a_larger_grid_follows_a_larger_condition() {
     origins.sort_unstable();
     origins.dedup();
     assert!(origins.len() > 4, "{origins:?}");
-    let guided = Sampling { cfg_scale: 3.0, ..sampling };
+    let guided = AutoregressiveSampling { cfg_scale: 3.0, ..sampling };
     assert_ne!(sample(prior.as_ref(), &condition, 2, &guided, 0, None).unwrap().indices, drawn);
 }
 
 #[test]
-fn a_larger_grid_does_not_depend_on_its_neighbours_and_keeps_what_is_given() {
+fn a_larger_grid_does_not_depend_on_its_neighbours_and_keeps_known_tokens() {
     for (_vs, prior) in guided() {
-        let sampling = Sampling { size: Some([6, 9]), no_repeat_ngram: Some(5), best_of: 2, ..Sampling::default() };
+        let sampling = AutoregressiveSampling {
+            size: Some([6, 9]),
+            no_repeat_ngram: Some(5),
+            best_of: 2,
+            ..AutoregressiveSampling::default()
+        };
         let draw = |labels: &[i64], first: u64| {
             let batch = labels.len() as i64;
             sample(prior.as_ref(), &classes(labels), batch, &sampling, first, None).unwrap()
@@ -313,16 +365,16 @@ fn a_larger_grid_does_not_depend_on_its_neighbours_and_keeps_what_is_given() {
             assert_eq!(draw(&[row], row as u64).indices.get(0), together.indices.get(row), "row {row}");
         }
         let top = Tensor::arange(6, (Kind::Int64, CPU)).lt(4).view([1, 6, 1]).expand([3, 6, 9], false).contiguous();
-        let given = Given::new(together.shallow_clone(), top).unwrap();
-        let other = Sampling { seed: 1, ..sampling.clone() };
+        let given = KnownTokens::new(together.shallow_clone(), top).unwrap();
+        let other = AutoregressiveSampling { seed: 1, ..sampling.clone() };
         let completed = sample(prior.as_ref(), &classes(&[0, 1, 2]), 3, &other, 0, Some(&given)).unwrap().indices;
         assert_eq!(completed.narrow(2, 0, 4), together.indices.narrow(2, 0, 4));
         assert_ne!(completed, together.indices);
         // What stands above is what the rest follows.
-        let plain = Sampling { best_of: 1, ..sampling.clone() };
+        let plain = AutoregressiveSampling { best_of: 1, ..sampling.clone() };
         let first = sample(prior.as_ref(), &classes(&[0, 1, 2]), 3, &plain, 0, None).unwrap();
         let mask = Tensor::arange(6, (Kind::Int64, CPU)).lt(4).view([1, 6, 1]).expand([3, 6, 9], false).contiguous();
-        let given = Given::new(first.shallow_clone(), mask).unwrap();
+        let given = KnownTokens::new(first.shallow_clone(), mask).unwrap();
         let again = sample(prior.as_ref(), &classes(&[0, 1, 2]), 3, &plain, 0, Some(&given)).unwrap();
         assert_eq!(again.indices, first.indices);
     }
@@ -334,10 +386,10 @@ fn a_sample_in_another_order_is_written_where_it_belongs() {
     let config = Gpt2Config { order: TokenOrder::SpiralIn, ..Gpt2Config::new(2, 2, 12) };
     let spec = PriorSpec::new(vec![9, 7], [4, 4]);
     let (_vs, prior) = build(&PriorConfig::Gpt2(config), &spec);
-    let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
+    let greedy = AutoregressiveSampling { temperature: 0.0, ..AutoregressiveSampling::default() };
     let drawn = sample(prior.as_ref(), &Condition::none(), 2, &greedy, 0, None).unwrap();
-    let mut cursor = prior.start(&Condition::none(), 2).unwrap();
-    for place in TokenOrder::SpiralIn.places([4, 4]).unwrap() {
+    let mut cursor = autoregressive(prior.as_ref()).start(&Condition::none(), 2).unwrap();
+    for place in TokenOrder::SpiralIn.raster_positions([4, 4]).unwrap() {
         for book in 0..2 {
             let token = drawn.indices.select(1, book).flatten(1, 2).select(1, place);
             assert_eq!(cursor.logits().unwrap().argmax(1, false), token);
@@ -345,10 +397,10 @@ fn a_sample_in_another_order_is_written_where_it_belongs() {
         }
     }
     let mask = Draws::new(2).rand(&[2, 4, 4]).lt(0.5);
-    let given = Given::new(drawn.shallow_clone(), mask).unwrap();
+    let given = KnownTokens::new(drawn.shallow_clone(), mask).unwrap();
     let again = sample(prior.as_ref(), &Condition::none(), 2, &greedy, 0, Some(&given)).unwrap();
     assert_eq!(again.indices, drawn.indices);
-    let larger = Sampling { size: Some([4, 5]), ..greedy };
+    let larger = AutoregressiveSampling { size: Some([4, 5]), ..greedy };
     let message = sample(prior.as_ref(), &Condition::none(), 2, &larger, 0, None).unwrap_err().to_string();
     assert!(message.contains("raster order"), "{message}");
 }
@@ -369,18 +421,27 @@ impl Prior for Counting {
     fn device(&self) -> Device {
         CPU
     }
-    fn loss(&self, _: &TokenGrid, _: &Condition, _: bool) -> Result<PriorLoss, PriorError> {
+    fn loss(&self, _: &[TokenGrid], _: &Condition, _: bool) -> Result<PriorLoss, PriorError> {
         unreachable!()
     }
+    fn null(&self, _: &Condition, _: i64) -> Result<Condition, PriorError> {
+        unreachable!()
+    }
+    fn generate(&self, condition: &Condition, options: &SampleOptions) -> Result<Sampled, PriorError> {
+        vqkit_priors::autoregressive::sample(self, condition, options)
+    }
+    fn check_sampling(&self, sampling: &Sampling) -> Result<(), PriorError> {
+        vqkit_priors::autoregressive::check(self, sampling)
+    }
+}
+
+impl Autoregressive for Counting {
     fn logits(&self, _: &TokenGrid, _: &Condition) -> Result<Tensor, PriorError> {
         unreachable!()
     }
     fn start(&self, _: &Condition, batch: i64) -> Result<Box<dyn Cursor + '_>, PriorError> {
         self.calls.lock().expect("one thread").push(format!("start {batch}"));
         Ok(Box::new(CountingCursor(self, batch, 0)))
-    }
-    fn null(&self, _: &Condition, _: i64) -> Result<Condition, PriorError> {
-        unreachable!()
     }
     fn row_multiple(&self) -> i64 {
         1
@@ -414,8 +475,8 @@ fn a_prefix_that_all_rows_have_costs_one_pass() {
     let prior = Counting { spec: PriorSpec::new(vec![4], [3, 3]), calls: Default::default() };
     let tokens = TokenGrid::new(Tensor::zeros([2, 1, 3, 3], (Kind::Int64, CPU)), vec![4]).unwrap();
     let top = Tensor::arange(3, (Kind::Int64, CPU)).lt(2).view([1, 3, 1]).expand([2, 3, 3], false).contiguous();
-    let given = Given::new(tokens, top).unwrap();
-    sample(&prior, &Condition::none(), 2, &Sampling::default(), 0, Some(&given)).unwrap();
+    let given = KnownTokens::new(tokens, top).unwrap();
+    sample(&prior, &Condition::none(), 2, &AutoregressiveSampling::default(), 0, Some(&given)).unwrap();
     assert_eq!(*prior.calls.lock().unwrap(), ["start 2", "prefill 6", "push", "push"]);
 }
 
@@ -423,9 +484,9 @@ fn a_prefix_that_all_rows_have_costs_one_pass() {
 fn weights_that_a_prior_does_not_have_are_refused() {
     let config = PriorConfig::PixelCnn(GatedPixelCnnConfig::new(8, 2));
     let (_vs, mut prior) = build(&config, &PriorSpec::new(vec![9], [4, 5]));
-    assert!(prior.set_sampling_weights(SamplingWeights::Fp32).is_ok());
-    let message = prior.set_sampling_weights(SamplingWeights::Int8).unwrap_err().to_string();
-    assert!(message.contains("`weights`") && message.contains("int8") && message.contains("fp32"), "{message}");
+    assert!(prior.set_weight_dtype(WeightDtype::Fp32).is_ok());
+    let message = prior.set_weight_dtype(WeightDtype::Int8).unwrap_err().to_string();
+    assert!(message.contains("`weight_dtype`") && message.contains("int8") && message.contains("fp32"), "{message}");
 }
 
 #[test]
@@ -434,7 +495,13 @@ fn logits_that_are_no_numbers_are_an_error_that_names_the_sample() {
         tch::no_grad(|| vs.trainable_variables().iter_mut().for_each(|variable| drop(variable.fill_(f64::NAN))));
         for temperature in [0.0, 1.0] {
             for (top_k, top_p) in [(None, None), (Some(2), None), (None, Some(0.9))] {
-                let sampling = Sampling { temperature, top_k, top_p, cfg_scale: 2.0, ..Sampling::default() };
+                let sampling = AutoregressiveSampling {
+                    temperature,
+                    top_k,
+                    top_p,
+                    cfg_scale: 2.0,
+                    ..AutoregressiveSampling::default()
+                };
                 let error = sample(prior.as_ref(), &classes(&[0, 1]), 2, &sampling, 7, None).unwrap_err();
                 assert!(matches!(error, PriorError::Logits { sample: 7 }), "{error}");
             }
@@ -447,8 +514,9 @@ fn drawing_stops_before_the_next_token() {
     for (_vs, prior) in guided() {
         let asked = std::cell::Cell::new(0);
         let after_three = || asked.replace(asked.get() + 1) == 3;
-        let sampling = Sampling { best_of: 2, ..Sampling::default() };
-        let stopped = sample_scored(prior.as_ref(), &classes(&[0, 1]), 2, &sampling, 0, None, &after_three);
+        let sampling = AutoregressiveSampling { best_of: 2, ..AutoregressiveSampling::default() };
+        let options = SampleOptions { is_stopped: &after_three, ..options(2, &sampling, 0, None) };
+        let stopped = prior.generate(&classes(&[0, 1]), &options);
         assert!(matches!(stopped, Err(PriorError::Stopped)));
         assert_eq!(asked.get(), 4);
     }
@@ -457,7 +525,7 @@ fn drawing_stops_before_the_next_token() {
 #[test]
 fn what_no_memory_holds_is_refused_before_it_is_asked_for() {
     let (_vs, prior) = build(&PriorConfig::PixelCnn(GatedPixelCnnConfig::new(8, 2)), &PriorSpec::new(vec![9], [4, 5]));
-    let sampling = Sampling { size: Some([1 << 16, 1 << 16]), ..Sampling::default() };
+    let sampling = AutoregressiveSampling { size: Some([1 << 16, 1 << 16]), ..AutoregressiveSampling::default() };
     for batch in [1 << 20, i64::MAX] {
         let error = sample(prior.as_ref(), &Condition::none(), batch, &sampling, 0, None).unwrap_err().to_string();
         assert!(

@@ -2,15 +2,26 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test unwraps is what it expects")]
 
+use std::slice::from_ref;
+
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{
-    Condition, GatedPixelCnnConfig, Gpt2Config, GridSpec, LlamaConfig, PixelSnailConfig, Prior, PriorConfig, PriorSpec,
-    Sampling, sample,
+    Autoregressive, AutoregressiveSampling, BuildPrior, Condition, GatedPixelCnnConfig, Gpt2Config, GridSpec,
+    LlamaConfig, PixelSnailConfig, Prior, PriorConfig, PriorSpec,
 };
 use vqkit_testing::{Draws, generator};
 use vqkit_torch::TokenGrid;
 
+mod one_level;
+
+use self::one_level::sample;
+
 const CPU: Device = Device::Cpu;
+
+/// The prior with its cursor.
+fn autoregressive(prior: &dyn Prior) -> &dyn Autoregressive {
+    prior.as_autoregressive().expect("an autoregressive prior")
+}
 const CODES: i64 = 13;
 const IDS: i64 = 7;
 const LENGTH: i64 = 5;
@@ -71,13 +82,13 @@ fn largest(difference: Tensor) -> f64 {
 fn a_cursor_predicts_what_a_full_pass_does_whatever_the_lengths_of_its_neighbours() {
     for (_vs, prior) in models(&spec(), 0.0) {
         let (condition, target) = (texts(&[5, 1, 3]), target(3));
-        let full = prior.logits(&target, &condition).unwrap().flatten(2, 3);
+        let full = autoregressive(prior.as_ref()).logits(&target, &condition).unwrap().flatten(2, 3);
         for index in 0..3 {
             let single = TokenGrid { indices: target.indices.narrow(0, index, 1), sizes: vec![CODES] };
-            let alone = prior.logits(&single, &row(&condition, index)).unwrap().flatten(2, 3);
+            let alone = autoregressive(prior.as_ref()).logits(&single, &row(&condition, index)).unwrap().flatten(2, 3);
             assert!(largest(alone - full.narrow(0, index, 1)) < 2e-5);
         }
-        let mut cursor = prior.start(&condition, 3).unwrap();
+        let mut cursor = autoregressive(prior.as_ref()).start(&condition, 3).unwrap();
         for place in 0..12 {
             assert!(largest(cursor.logits().unwrap() - full.select(2, place)) < 2e-5, "{place}");
             cursor.push(&target.indices.flatten(1, 3).select(1, place)).unwrap();
@@ -90,12 +101,12 @@ fn padding_is_never_looked_at_and_everything_else_is() {
     for (_vs, prior) in models(&spec(), 0.0) {
         let (condition, target) = (texts(&[3]), target(1));
         let text = condition.text.as_ref().unwrap();
-        let before = prior.logits(&target, &condition).unwrap();
+        let before = autoregressive(prior.as_ref()).logits(&target, &condition).unwrap();
         for place in 0..LENGTH {
             let ids = text.ids.copy();
             let _ = ids.select(1, place).fill_((ids.int64_value(&[0, place]) + 1) % IDS);
             let other = Condition::none().with_text(ids, text.mask.shallow_clone());
-            let moved = largest(prior.logits(&target, &other).unwrap() - &before);
+            let moved = largest(autoregressive(prior.as_ref()).logits(&target, &other).unwrap() - &before);
             assert_eq!(moved > 0.0, place >= 2, "place {place} moves the logits by {moved}");
         }
     }
@@ -106,13 +117,13 @@ fn no_text_is_the_null_text_and_guidance_moves_away_from_it() {
     for (_vs, prior) in models(&spec(), 0.0) {
         let (condition, target) = (texts(&[4, 2]), target(2));
         let null = prior.null(&condition, 2).unwrap();
-        let without = prior.logits(&target, &Condition::none()).unwrap();
-        assert_eq!(without, prior.logits(&target, &null).unwrap());
-        assert!(largest(without - prior.logits(&target, &condition).unwrap()) > 1e-3);
+        let without = autoregressive(prior.as_ref()).logits(&target, &Condition::none()).unwrap();
+        assert_eq!(without, autoregressive(prior.as_ref()).logits(&target, &null).unwrap());
+        assert!(largest(without - autoregressive(prior.as_ref()).logits(&target, &condition).unwrap()) > 1e-3);
         let mask = null.text.unwrap().mask.to_kind(Kind::Int64);
         assert_eq!(Vec::<i64>::try_from(mask.get(0)).unwrap(), [0, 0, 0, 0, 1], "it says nothing of a length");
         let draw = |cfg_scale: f64, condition: &Condition| {
-            let sampling = Sampling { cfg_scale, ..Sampling::default() };
+            let sampling = AutoregressiveSampling { cfg_scale, ..AutoregressiveSampling::default() };
             sample(prior.as_ref(), condition, 2, &sampling, 0, None).unwrap().indices
         };
         assert_ne!(draw(4.0, &condition), draw(1.0, &condition));
@@ -127,8 +138,8 @@ fn a_text_and_other_conditions_combine() {
         let grid = TokenGrid::new(Draws::new(3).randint(9, &[2, 1, 2, 2]), vec![9]).unwrap();
         let condition = texts(&[2, 5]).with_class(Tensor::from_slice(&[0i64, 2])).with_grid(grid);
         let target = target(2);
-        let full = prior.logits(&target, &condition).unwrap().flatten(2, 3);
-        let mut cursor = prior.start(&condition, 2).unwrap();
+        let full = autoregressive(prior.as_ref()).logits(&target, &condition).unwrap().flatten(2, 3);
+        let mut cursor = autoregressive(prior.as_ref()).start(&condition, 2).unwrap();
         cursor.prefill(&target.indices.flatten(1, 3).narrow(1, 0, 7)).unwrap();
         assert!(largest(cursor.logits().unwrap() - full.select(2, 7)) < 2e-5);
     }
@@ -139,17 +150,17 @@ fn a_text_and_other_conditions_combine() {
 fn the_loss_of_a_text_counts_what_is_no_padding() {
     for (vs, prior) in models(&spec(), 0.25) {
         let (condition, target) = (texts(&[4, 2]), target(2));
-        let loss = prior.loss(&target, &condition, false).unwrap();
+        let loss = prior.loss(from_ref(&target), &condition, false).unwrap();
         let text = loss.text.as_ref().unwrap().double_value(&[]);
         let total = loss.image.double_value(&[]) + 0.25 * text;
         assert!((loss.total.double_value(&[]) - total).abs() < 1e-6);
         let alone = [0, 1].map(|index| {
             let single = TokenGrid { indices: target.indices.narrow(0, index, 1), sizes: vec![CODES] };
-            prior.loss(&single, &row(&condition, index), false).unwrap().text.unwrap().double_value(&[])
+            prior.loss(from_ref(&single), &row(&condition, index), false).unwrap().text.unwrap().double_value(&[])
         });
         assert!((text - (3.0 * alone[0] + alone[1]) / 4.0).abs() < 1e-5, "{text} {alone:?}");
         let null = prior.null(&condition, 2).unwrap();
-        let none = prior.loss(&target, &null, false).unwrap().text.unwrap();
+        let none = prior.loss(from_ref(&target), &null, false).unwrap().text.unwrap();
         assert_eq!(none.double_value(&[]), 0.0);
         loss.total.backward();
         let named = vs.variables();
@@ -174,7 +185,7 @@ fn the_loss_of_a_text_falls_to_what_its_ids_leave_open() {
     let target = TokenGrid::new(Tensor::zeros([pairs, 1, 1, 1], (Kind::Int64, CPU)), vec![CODES]).unwrap();
     let mut last = f64::NAN;
     for _ in 0..200 {
-        let loss = prior.loss(&target, &condition, true).unwrap();
+        let loss = prior.loss(from_ref(&target), &condition, true).unwrap();
         optimizer.backward_step(&loss.total);
         last = loss.text.unwrap().double_value(&[]);
     }
@@ -189,7 +200,7 @@ fn what_does_not_fit_says_so() {
         assert!(words.iter().all(|word| message.contains(word)), "{message}");
     };
     let (_vs, prior) = models(&spec(), 0.0).remove(0);
-    let start = |condition: Condition| prior.start(&condition, 2).err().unwrap();
+    let start = |condition: Condition| autoregressive(prior.as_ref()).start(&condition, 2).err().unwrap();
     let mask = || Tensor::ones([2, LENGTH], (Kind::Bool, CPU));
     let ids = |id: i64| Tensor::full([2, LENGTH], id, (Kind::Int64, CPU));
     says(start(Condition::none().with_text(ids(IDS + 1), mask())), &["id 8", "0..7"]);
@@ -217,5 +228,5 @@ fn what_does_not_fit_says_so() {
     let _generator = generator(0);
     let vs = nn::VarStore::new(CPU);
     let prior = without.build(&vs.root(), &spec()).unwrap();
-    says(prior.start(&Condition::none(), 1).err().unwrap(), &["no text was given", "5 of 7 ids"]);
+    says(autoregressive(&prior).start(&Condition::none(), 1).err().unwrap(), &["no text was given", "5 of 7 ids"]);
 }

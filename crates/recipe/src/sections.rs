@@ -1,7 +1,7 @@
 //! The small sections of a recipe.
 
 use serde::{Deserialize, Serialize};
-use vqkit_priors::{PriorError, Sampling, SamplingWeights};
+use vqkit_priors::{PriorError, Sampling, WeightDtype};
 
 /// Arithmetic of encoder, decoder and prior; distances, losses and the optimizer are fp32 always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub struct Sample {
     /// How many are drawn at once; the pictures do not depend on it. Default 64.
     pub batch_size: usize,
     /// Arithmetic of the priors' weights while they draw: `fp32`, and what else a prior has. Default `fp32`.
-    pub weights: SamplingWeights,
+    pub weights: WeightDtype,
     /// Height and width of the pictures in pixels, at least `data.image_size`: larger ones are drawn through a window of
     /// that size. Default: `data.image_size`.
     pub size: Option<[u32; 2]>,
@@ -52,7 +52,7 @@ impl Default for Sample {
             count: 64,
             each: 1,
             batch_size: 64,
-            weights: SamplingWeights::default(),
+            weights: WeightDtype::default(),
             size: None,
             sampling: Sampling::default(),
         }
@@ -81,7 +81,7 @@ impl Sample {
                 return Err((key, "must be at least 1".into()));
             }
         }
-        if self.sampling.size.is_some() {
+        if self.sampling.size().is_some() {
             return Err(("size", "is a key of [sample] and counts pixels".into()));
         }
         self.sampling.validate().map_err(|error| match error {

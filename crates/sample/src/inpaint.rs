@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 use vqkit_data::{Color, DataConfig, Picture, PictureReader, Pixels, Transform};
 use vqkit_models::grids;
-use vqkit_priors::Given;
+use vqkit_priors::KnownTokens;
 use vqkit_recipe::{InvalidRequest, Recipe};
 use vqkit_run::Context;
 use vqkit_tokens::Rows;
@@ -152,19 +152,19 @@ impl Kept {
     ///
     /// # Errors
     /// When these are not tokens of such levels.
-    pub fn given(&self, batch: usize, networks: &Networks) -> Result<Vec<Given>> {
+    pub fn given(&self, batch: usize, networks: &Networks) -> Result<Vec<KnownTokens>> {
         let sizes = networks.tokenizer().sizes();
         if self.tokens.len() != sizes.len() || self.mask.len() != sizes.len() {
             let message = format!("what was kept has other levels than the run's {}", sizes.len());
             return Err(InvalidRequest::Mismatch(message).into());
         }
-        let of_level = |((tokens, mask), sizes): ((&Rows, &Rows), Vec<i64>)| -> Result<Given> {
+        let of_level = |((tokens, mask), sizes): ((&Rows, &Rows), Vec<i64>)| -> Result<KnownTokens> {
             let repeated = |tensor: Tensor| {
                 let shape = [&[batch as i64], tensor.size().as_slice()].concat();
                 tensor.unsqueeze(0).expand(shape, false).contiguous().to_device(networks.device())
             };
             let mask = repeated(mask.tensor()?.squeeze_dim(0)).to_kind(Kind::Bool);
-            Ok(Given::new(TokenGrid::new(repeated(tokens.tensor()?), sizes)?, mask)?)
+            Ok(KnownTokens::new(TokenGrid::new(repeated(tokens.tensor()?), sizes)?, mask)?)
         };
         self.tokens.iter().zip(&self.mask).zip(sizes).map(of_level).collect()
     }

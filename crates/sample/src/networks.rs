@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor, no_grad};
 use vqkit_models::{Facts, load};
-use vqkit_priors::{Condition, Given, Prior, PriorError, Sampled, Sampling, sample_scored};
+use vqkit_priors::{Condition, KnownTokens, Prior, PriorError, SampleOptions, Sampled, Sampling};
 use vqkit_recipe::{Domain, InvalidRequest, Recipe, Sample};
 use vqkit_run::{Context, Run, RunError};
 use vqkit_torch::{Tokens, attempt, memory};
@@ -53,12 +53,12 @@ impl Networks {
     /// When the priors cannot draw so, or there is not enough memory.
     pub fn configure(&mut self, sample: &Sample, recipe: &Recipe, context: &Context) -> Result<()> {
         let size = sample.size.map_or(Ok(None), |size| larger_grid(size, recipe, &self.tokenizer))?;
-        let sampling = Sampling { size, ..sample.sampling.clone() };
+        let sampling = sample.sampling.clone().with_size(size);
         let size = sample.size.unwrap_or([recipe.data.image_size; 2]);
         check_memory(sample, size, recipe.data.color.channels())?;
         for prior in &mut self.priors {
-            context.autocast(self.kind, || prior.set_sampling_weights(sample.weights)).map_err(usage)?;
-            sampling.check(prior.as_ref()).map_err(usage)?;
+            context.autocast(self.kind, || prior.set_weight_dtype(sample.weights)).map_err(usage)?;
+            prior.check_sampling(&sampling).map_err(usage)?;
         }
         (self.sampling, self.size) = (sampling, size);
         Ok(())
@@ -97,7 +97,7 @@ impl Networks {
     pub fn generate(
         &self,
         condition: Condition,
-        given: Option<&[Given]>,
+        given: Option<&[KnownTokens]>,
         batch: usize,
         first: usize,
         context: &Context,
@@ -111,7 +111,7 @@ impl Networks {
     fn generate_at_once(
         &self,
         mut condition: Condition,
-        given: Option<&[Given]>,
+        given: Option<&[KnownTokens]>,
         batch: usize,
         first: usize,
         context: &Context,
@@ -120,15 +120,21 @@ impl Networks {
         let mut tokens = Tokens::new();
         let mut log_likelihood = Tensor::zeros([batch as i64], (Kind::Double, context.device));
         for (level, prior) in self.priors.iter().enumerate() {
-            let sampling = Sampling { seed: seed_of_level(self.sampling.seed, level), ..self.sampling.clone() };
-            let given = given.map(|given| &given[level]);
-            let sampled =
-                sample_scored(prior.as_ref(), &condition, batch as i64, &sampling, first as u64, given, &stops);
-            let sampled = sampled.map_err(usage)?;
-            let Sampled { tokens: grid, log_likelihood: of_level } = sampled;
-            log_likelihood += of_level;
-            condition = condition.with_grid(grid.shallow_clone());
-            tokens.push(grid);
+            let options = SampleOptions {
+                first_sample: first as u64,
+                sampling: self.sampling.clone().with_seed(seed_of_level(self.sampling.seed(), level)),
+                known: given.map_or(&[], |given| &given[level..=level]),
+                log_likelihood: true,
+                is_stopped: &stops,
+                ..SampleOptions::new(batch as i64)
+            };
+            let sampled = prior.generate(&condition, &options).map_err(usage)?;
+            let Sampled { tokens: grids, log_likelihood: of_level } = sampled;
+            if let Some(of_level) = of_level {
+                log_likelihood += of_level;
+            }
+            condition = grids.iter().fold(condition, |condition, grid| condition.with_grid(grid.shallow_clone()));
+            tokens.extend(grids);
         }
         let images = no_grad(|| context.autocast(self.kind, || self.tokenizer.decode(&tokens)))?;
         Ok(Generated { images, log_likelihood: Vec::try_from(log_likelihood)? })

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use vqkit_priors::{Sampling, SamplingWeights};
+use vqkit_priors::{Sampling, WeightDtype};
 use vqkit_recipe::{Domain, InvalidRequest, Recipe, Sample, stage_names};
 use vqkit_run::{Run, files};
 
@@ -14,7 +14,7 @@ use crate::{error::Result, inpaint::Kept, prompt::Prompt, request::Prompts, requ
 pub struct Record {
     /// With the size of the grid in tokens, where it is larger than the prior's own.
     pub(crate) sampling: Sampling,
-    pub(crate) weights: SamplingWeights,
+    pub(crate) weights: WeightDtype,
     pub(crate) count: usize,
     pub(crate) batch_size: usize,
     /// Pictures in a row of the same prompt.
@@ -94,7 +94,7 @@ impl Record {
             each: 1,
             weights: self.weights,
             size: Some(self.size),
-            sampling: Sampling { size: None, ..self.sampling },
+            sampling: self.sampling.with_size(None),
         };
         Ok(Request { sample, prompts: Prompts::Recorded(prompts, self.kept), keep: None })
     }

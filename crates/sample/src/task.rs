@@ -1,7 +1,7 @@
 //! A request that is being drawn.
 
 use tch::Kind;
-use vqkit_priors::Given;
+use vqkit_priors::KnownTokens;
 use vqkit_recipe::{Domain, Sample, stage_names};
 use vqkit_run::Picture;
 use vqkit_torch::threads;
@@ -80,7 +80,7 @@ impl Task<'_> {
     fn generate(&self, first: usize, batch: usize) -> Result<Generated> {
         let prompts: Vec<Prompt> = (first..first + batch).map(|index| self.seen(index).prompt.clone()).collect();
         let condition = self.prompter.condition(&prompts, self.networks)?;
-        let given: Option<Vec<Given>> = self.kept.as_ref().map(|kept| kept.given(batch, self.networks)).transpose()?;
+        let given: Option<Vec<KnownTokens>> = self.kept.as_ref().map(|kept| kept.given(batch, self.networks)).transpose()?;
         self.networks.generate(condition, given.as_deref(), batch, first, &self.prompter.context)
     }
 }

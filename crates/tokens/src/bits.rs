@@ -33,7 +33,7 @@ pub fn bits_per_token(
         let places = Tensor::from_slice(&places);
         context.interrupt.check()?;
         let (target, condition) = level_order::batch(tokens, recipe, level, &places, context.device)?;
-        let loss = no_grad(|| context.autocast(kind, || prior.loss(&target, &condition, false)))?;
+        let loss = no_grad(|| context.autocast(kind, || prior.loss(std::slice::from_ref(&target), &condition, false)))?;
         bits += loss.bits_per_token() * (end - start) as f64;
     }
     Ok(bits / wanted as f64)

@@ -1,4 +1,4 @@
-//! One block of the transformer: attention, then a small network, each added to what it read.
+//! One block of the transformer: attention, then an MLP, each with a residual connection.
 
 use tch::{Kind, Tensor};
 
@@ -13,7 +13,7 @@ pub(super) struct Linear {
     pub bias: Option<Tensor>,
 }
 
-/// What the input of either half is normalised by.
+/// The normalisation of the input of either half.
 #[derive(Debug)]
 pub(super) enum Norm {
     /// To mean 0 and variance 1 (Ba et al. 2016).
@@ -31,14 +31,14 @@ pub(super) enum Projections {
     Fused(Linear),
 }
 
-/// Attention of several heads; `kept_heads` of keys and values, each for as many heads of queries.
+/// Attention of several heads; `kv_heads` of keys and values, each shared by as many heads of queries (grouped-query attention).
 #[derive(Debug)]
 pub(super) struct Attention {
     pub projections: Projections,
     pub out: Linear,
     pub heads: i64,
-    pub kept_heads: i64,
-    /// Probability of a weight to be dropped in training.
+    pub kv_heads: i64,
+    /// Dropout of the attention weights in training.
     pub dropout: f64,
 }
 
@@ -58,18 +58,18 @@ pub(super) struct Block {
     pub attention: Attention,
     pub mlp_norm: Norm,
     pub mlp: Mlp,
-    /// Probability of a number of the attention's output to be dropped in training.
+    /// Dropout of the output of attention in training.
     pub residual_dropout: f64,
-    /// The same of the small network's output.
+    /// Dropout of the output of the MLP in training.
     pub mlp_dropout: f64,
 }
 
-/// What all blocks share in one pass over sequences of `S` positions.
+/// The input that all blocks share in one pass over sequences of `S` positions.
 #[derive(Debug)]
 pub(super) struct Pass {
     /// The rotation of every position, `[S, 1, dim / 2]`, complex.
     pub rotation: Option<Tensor>,
-    /// Where a query may look, bool, `[.., S, S]`; none: at every earlier position and its own.
+    /// The attention mask, bool, `[.., S, S]`; none: a causal mask.
     pub mask: Option<Tensor>,
     /// Whether dropout acts.
     pub train: bool,
@@ -86,7 +86,7 @@ impl Linear {
 }
 
 impl Norm {
-    /// The same with each weight replaced by what `change` makes of it.
+    /// The same with `change` applied to each weight.
     pub(super) fn map(&self, change: &mut dyn FnMut(&Tensor) -> Tensor) -> Self {
         match self {
             Self::Layer { weight, bias } => Self::Layer { weight: change(weight), bias: change(bias) },
@@ -121,7 +121,7 @@ impl Projections {
     }
 
     /// Queries, keys and values of `input` `[.., D]`, each `[.., heads · dim]`.
-    fn forward(&self, input: &Tensor, kept: i64) -> Result<[Tensor; 3], PriorError> {
+    fn forward(&self, input: &Tensor, kv: i64) -> Result<[Tensor; 3], PriorError> {
         match self {
             Self::Separate([query, key, value]) => {
                 Ok([query.forward(input)?, key.forward(input)?, value.forward(input)?])
@@ -129,9 +129,9 @@ impl Projections {
             Self::Fused(all) => {
                 let all = all.forward(input)?;
                 let width = all.size()[all.dim() - 1];
-                let queries = width - 2 * kept;
+                let queries = width - 2 * kv;
                 let part = |first, length| all.f_narrow(-1, first, length);
-                Ok([part(0, queries)?, part(queries, kept)?, part(queries + kept, kept)?])
+                Ok([part(0, queries)?, part(queries, kv)?, part(queries + kv, kv)?])
             }
         }
     }
@@ -151,14 +151,14 @@ impl Attention {
     fn forward(&self, input: &Tensor, pass: &Pass) -> Result<Tensor, PriorError> {
         let (batch, length, width) = input.size3()?;
         let dim = self.head_dim();
-        let [query, key, value] = self.projections.forward(input, self.kept_heads * dim)?;
+        let [query, key, value] = self.projections.forward(input, self.kv_heads * dim)?;
         let split = |tensor: &Tensor, heads: i64| tensor.f_view([batch, length, heads, dim]);
-        let (query, key) = (split(&query, self.heads)?, split(&key, self.kept_heads)?);
+        let (query, key) = (split(&query, self.heads)?, split(&key, self.kv_heads)?);
         let (query, key) = match &pass.rotation {
             Some(rotation) => (rotate(&query, rotation)?, rotate(&key, rotation)?),
             None => (query, key),
         };
-        let value = split(&value, self.kept_heads)?;
+        let value = split(&value, self.kv_heads)?;
         let [query, key, value] = [query, key, value].map(|tensor| tensor.transpose(1, 2));
         let mixed = Tensor::f_scaled_dot_product_attention(
             &query,
@@ -168,7 +168,7 @@ impl Attention {
             if pass.train { self.dropout } else { 0.0 },
             pass.mask.is_none(),
             None,
-            self.heads != self.kept_heads,
+            self.heads != self.kv_heads,
         )?;
         self.out.forward(&mixed.f_transpose(1, 2)?.f_reshape([batch, length, width])?)
     }
@@ -202,7 +202,7 @@ impl Pass {
 }
 
 impl Block {
-    /// The same block with each weight replaced by what `change` makes of it.
+    /// The same block with `change` applied to each weight.
     pub(super) fn map(&self, change: &mut dyn FnMut(&Tensor) -> Tensor) -> Self {
         Self {
             attention_norm: self.attention_norm.map(change),
@@ -222,7 +222,7 @@ impl Block {
     }
 }
 
-/// Turns the pairs of neighbours of heads `[B, S, heads, dim]` by `rotation` `[S, 1, dim / 2]`.
+/// Rotates the pairs of neighbours of heads `[B, S, heads, dim]` by `rotation` `[S, 1, dim / 2]`.
 pub(super) fn rotate(heads: &Tensor, rotation: &Tensor) -> Result<Tensor, PriorError> {
     let mut pairs = heads.size();
     let dim = pairs.pop().unwrap_or_default();

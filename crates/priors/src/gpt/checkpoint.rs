@@ -1,4 +1,4 @@
-//! A block that is run once more on the way back, instead of keeping what is between (Chen et al. 2016).
+//! Activation checkpointing: a block that is computed again in the backward pass, instead of keeping its activations (Chen et al. 2016).
 
 use tch::Tensor;
 use vqkit_torch::{LibtorchError, TorchError, autocast, autograd, rng};
@@ -15,18 +15,18 @@ pub(super) fn forward(block: &Block, input: &Tensor, pass: &Pass) -> Result<Tens
         weight.shallow_clone()
     });
     let pass = pass.shallow_clone();
-    let (arithmetic, before) = (autocast::current(device), rng::state(device)?);
+    let (autocast_kind, before) = (autocast::current(device), rng::state(device)?);
     let work = move |inputs: &[Tensor]| {
         let now = rng::state(device)?;
         rng::set_state(device, &before)?;
         let mut weights = inputs[1..].iter();
         let block = block.map(&mut |own| weights.next().map_or_else(|| own.shallow_clone(), Tensor::shallow_clone));
         let run = || block.forward(&inputs[0], &pass).map_err(refused);
-        let output = match arithmetic {
+        let output = match autocast_kind {
             Some(kind) => autocast::with(device, kind, run),
             None => run(),
         }?;
-        // On the way there the block itself draws the numbers, and what follows goes on behind them.
+        // In the forward pass nothing was drawn since, and later draws follow the block's own. In the backward pass the state is put back.
         if now != before {
             rng::set_state(device, &now)?;
         }
@@ -37,7 +37,7 @@ pub(super) fn forward(block: &Block, input: &Tensor, pass: &Pass) -> Result<Tens
     Ok(outputs.swap_remove(0))
 }
 
-/// The error of a block as the way back takes it.
+/// The error of a block as autograd takes it.
 fn refused(error: PriorError) -> TorchError {
     match error {
         PriorError::Torch(error) => error.into(),

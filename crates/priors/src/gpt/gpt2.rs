@@ -4,17 +4,23 @@ use serde::{Deserialize, Serialize};
 use tch::nn::{Init, Path};
 
 use super::block::{Attention, Block, Linear, Mlp, Norm, Projections};
-use super::options::{Options, divides, probability};
+use super::cost::Sizes;
+use super::init::{STDEV, table};
+use super::layout::Layout;
+use super::model::Gpt;
+use super::network::Network;
+use super::options::{Options, Vocabulary, divides};
+use super::order::TokenOrder;
 use super::prefix::{Prefix, Projection, TextTable};
-use super::{Gpt, Layout, Network, TokenOrder, Vocabulary};
-use crate::cost::{MOST_CHANNELS, MOST_LAYERS, check_size};
-use crate::spec::MOST_POSITIONS;
-use crate::{PriorError, PriorSpec, SamplingWeights};
+use super::transformer::Transformer;
+use crate::autoregressive::Abilities;
+use crate::limits::{MOST_CHANNELS, MOST_LAYERS, MOST_POSITIONS, check_size, probability};
+use crate::{BuildPrior, Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtype};
 
 /// Parameters of [`Gpt`] as taming-transformers has it (Esser et al. 2021); names and defaults are upstream's.
 ///
 /// ```
-/// use vqkit_priors::Gpt2Config;
+/// use vqkit_priors::{BuildPrior, Gpt2Config};
 ///
 /// let config = Gpt2Config::new(12, 8, 512);
 /// assert!(Gpt2Config { n_head: 7, ..config }.validate().is_err());
@@ -28,29 +34,29 @@ pub struct Gpt2Config {
     pub n_head: i64,
     /// Width `D`.
     pub n_embd: i64,
-    /// Positions that have a learned vector. Default: as many as the target and its conditions need.
+    /// Number of positions that have a learned vector. Default: as many as the target and its conditions need.
     #[serde(default)]
     pub block_size: Option<i64>,
     /// Dropout of the embedded tokens. Default 0.
     #[serde(default)]
     pub embd_pdrop: f64,
-    /// Dropout of what each half of a block adds. Default 0.
+    /// Dropout of the output of attention and of the MLP. Default 0.
     #[serde(default)]
     pub resid_pdrop: f64,
-    /// Dropout of the weights of attention. Default 0.
+    /// Dropout of the attention weights. Default 0.
     #[serde(default)]
     pub attn_pdrop: f64,
-    /// The first positions, which see each other in both directions; at most the condition. Default 0.
+    /// Number of first positions that attend to each other in both directions; at most those of the condition. Default 0.
     #[serde(default)]
     pub n_unmasked: i64,
-    /// Probability with which a token that is read in training stays what it is, instead of becoming a random one.
+    /// Probability with which an input token is kept in training, instead of being replaced by a random one.
     /// Default 1.
     #[serde(default = "one")]
     pub pkeep: f64,
     /// The order in which positions are read. Default raster.
     #[serde(default)]
     pub order: TokenOrder,
-    /// Whose embeddings the indices of a condition have. Default separate; upstream: shared.
+    /// Whether conditions have embedding tables of their own. Default separate; upstream: shared.
     #[serde(default)]
     pub vocabulary: Vocabulary,
     /// Whether the head is the table of tokens. Default false.
@@ -59,11 +65,11 @@ pub struct Gpt2Config {
     /// Weight of the loss of the text, which is predicted id by id where it is above 0 (DALL·E: 1/7 of the image's). Default 0.
     #[serde(default)]
     pub text_loss_weight: f64,
-    /// Probability with which a row loses its condition in training: class, text and embedding, and the grids where there is none of
-    /// these; above 0 guidance is possible. Default 0.
+    /// Probability with which a row loses its condition in training: class, text and embedding, or the grids where it has none of
+    /// these. Above 0, guidance is possible. Default 0.
     #[serde(default)]
     pub condition_dropout: f64,
-    /// Whether blocks are run once more on the way back, instead of keeping what is between. Default false.
+    /// Whether blocks are computed again in the backward pass, instead of keeping their activations. Default false.
     #[serde(default)]
     pub activation_checkpointing: bool,
 }
@@ -71,9 +77,6 @@ pub struct Gpt2Config {
 fn one() -> f64 {
     1.0
 }
-
-/// Standard deviation of all weights at first.
-const STDEV: f64 = 0.02;
 
 impl Gpt2Config {
     /// Depth, heads and width, all else at its default.
@@ -97,44 +100,10 @@ impl Gpt2Config {
         }
     }
 
-    /// Looks at every value.
-    ///
-    /// # Errors
-    /// [`PriorError::Config`] for the first value that is not allowed.
-    pub fn validate(&self) -> Result<(), PriorError> {
-        check_size("n_layer", self.n_layer, 1, MOST_LAYERS)?;
-        check_size("n_head", self.n_head, 1, MOST_CHANNELS)?;
-        check_size("n_embd", self.n_embd, 1, MOST_CHANNELS)?;
-        check_size("block_size", self.block_size.unwrap_or(1), 1, MOST_POSITIONS)?;
-        divides("n_head", self.n_head, self.n_embd, "n_embd")?;
-        probability("embd_pdrop", self.embd_pdrop)?;
-        probability("resid_pdrop", self.resid_pdrop)?;
-        probability("attn_pdrop", self.attn_pdrop)?;
-        self.options().validate()
-    }
-
-    /// Compares with what a prior is to be built for, without building it.
-    ///
-    /// # Errors
-    /// [`PriorError::Config`] for a value that is not allowed, alone or for this `spec`.
-    pub fn check(&self, spec: &PriorSpec) -> Result<(), PriorError> {
-        self.validate()?;
-        spec.validate()?;
-        let layout = Layout::new(spec, self.order)?;
-        self.options().check(spec, layout.prefix())?;
-        match self.block_size {
-            Some(size) if size < layout.length() => {
-                let reason = format!("must be at least {} for this target, got {size}", layout.length());
-                Err(PriorError::config("block_size", reason))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// The prior with its parameters under `vs`.
     ///
     /// # Errors
-    /// As [`check`](Self::check).
+    /// As [`BuildPrior::check`].
     pub fn build(&self, vs: &Path, spec: &PriorSpec) -> Result<Gpt, PriorError> {
         self.check(spec)?;
         let (options, layout) = (self.options(), Layout::new(spec, self.order)?);
@@ -153,20 +122,10 @@ impl Gpt2Config {
             text_head: options.predicted_ids(spec).map(|ids| table(&(vs / "text_head"), ids, width)),
             embedding_dropout: self.embd_pdrop,
         };
-        Gpt::new(network, None, options, layout, spec)
+        Ok(Gpt::new(Transformer::new(network, None, options, layout, spec)?))
     }
 
-    /// Whether what it builds has a null condition.
-    pub(crate) fn has_null(&self) -> bool {
-        self.condition_dropout > 0.0
-    }
-
-    /// Whether what it builds can be sampled with such weights, on some device.
-    pub(crate) fn has_weights(&self, _: SamplingWeights) -> bool {
-        true
-    }
-
-    pub(super) fn options(&self) -> Options {
+    fn options(&self) -> Options {
         Options {
             vocabulary: self.vocabulary,
             pkeep: self.pkeep,
@@ -181,7 +140,7 @@ impl Gpt2Config {
         let width = self.n_embd;
         let own = self.vocabulary == Vocabulary::Separate;
         let grids = spec.condition_grids.iter().enumerate().map(|(index, grid)| {
-            let rows = options.grid_rows(spec, grid.sizes.iter().sum());
+            let rows = options.grid_rows(spec, grid.codes());
             own.then(|| table(&(vs / "grid_emb" / index), rows, width))
         });
         let embedding = spec.embedding.as_ref();
@@ -191,7 +150,7 @@ impl Gpt2Config {
             classes: (own && has_class).then(|| table(&(vs / "class_emb"), options.class_rows(spec), width)),
             text: options
                 .text_rows(spec)
-                .map(|rows| TextTable { ids: table(&(vs / "text_emb"), rows, width), places: None }),
+                .map(|rows| TextTable { ids: table(&(vs / "text_emb"), rows, width), positions: None }),
             grids: grids.collect(),
             embedding: foreign.map_or(Projection::None, |embedding| {
                 Projection::Linear(linear(&(vs / "embedding_proj"), embedding.dim, width))
@@ -212,7 +171,7 @@ impl Gpt2Config {
                 projections: Projections::Separate([projection("query"), projection("key"), projection("value")]),
                 out: projection("proj"),
                 heads: self.n_head,
-                kept_heads: self.n_head,
+                kv_heads: self.n_head,
                 dropout: self.attn_pdrop,
             },
             mlp_norm: norm(&(&vs / "ln2"), width),
@@ -223,8 +182,64 @@ impl Gpt2Config {
     }
 }
 
-fn table(vs: &Path, rows: i64, width: i64) -> tch::Tensor {
-    vs.var("weight", &[rows, width], Init::Randn { mean: 0.0, stdev: STDEV })
+impl BuildPrior for Gpt2Config {
+    fn validate(&self) -> Result<(), PriorError> {
+        check_size("n_layer", self.n_layer, 1, MOST_LAYERS)?;
+        check_size("n_head", self.n_head, 1, MOST_CHANNELS)?;
+        check_size("n_embd", self.n_embd, 1, MOST_CHANNELS)?;
+        check_size("block_size", self.block_size.unwrap_or(1), 1, MOST_POSITIONS)?;
+        divides("n_head", self.n_head, self.n_embd, "n_embd")?;
+        probability("embd_pdrop", self.embd_pdrop)?;
+        probability("resid_pdrop", self.resid_pdrop)?;
+        probability("attn_pdrop", self.attn_pdrop)?;
+        self.options().validate()
+    }
+
+    fn check(&self, spec: &PriorSpec) -> Result<(), PriorError> {
+        self.validate()?;
+        spec.validate()?;
+        spec.refuse_levels("gpt2")?;
+        let layout = Layout::new(spec, self.order)?;
+        self.options().check(spec, layout.prefix())?;
+        match self.block_size {
+            Some(size) if size < layout.length() => {
+                let reason = format!("must be at least {} for this target, got {size}", layout.length());
+                Err(PriorError::config("block_size", reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_sampling(&self, sampling: &Sampling, dtype: WeightDtype, spec: &PriorSpec) -> Result<(), PriorError> {
+        let abilities = Abilities { has_null: self.options().has_null(), dtypes: &WeightDtype::ALL };
+        abilities.check(sampling, dtype, spec)
+    }
+
+    fn cost(&self, spec: &PriorSpec) -> Result<Cost, PriorError> {
+        self.check(spec)?;
+        let (width, layout) = (self.n_embd, Layout::new(spec, self.order)?);
+        let foreign = spec.embedding.as_ref().filter(|embedding| embedding.dim != width);
+        let null = spec.embedding.as_ref().filter(|_| self.options().has_null());
+        let text = self.options().text_rows(spec).unwrap_or(0) + self.options().predicted_ids(spec).unwrap_or(0);
+        let condition = text * width
+            + foreign.map_or(0, |embedding| embedding.dim * width + width)
+            + null.map_or(0, |embedding| embedding.length * embedding.dim);
+        let sizes = Sizes {
+            layers: self.n_layer,
+            width,
+            kv_width: width,
+            block_weights: 12 * width * width,
+            block_others: 13 * width,
+            last_norm: 2 * width,
+            positions: self.block_size.unwrap_or(layout.length()),
+            tied_head: self.tied_head,
+        };
+        Ok(sizes.cost(spec, &layout, &self.options(), condition))
+    }
+
+    fn build_boxed(&self, vs: &Path, spec: &PriorSpec) -> Result<Box<dyn Prior>, PriorError> {
+        Ok(Box::new(self.build(vs, spec)?))
+    }
 }
 
 fn linear(vs: &Path, inputs: i64, outputs: i64) -> Linear {

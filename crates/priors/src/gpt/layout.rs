@@ -1,12 +1,12 @@
-//! How conditions and tokens lie in a sequence: `[class | text | embedding | condition grids | tokens]`.
+//! The layout of a sequence: `[class | text | embedding | condition grids | tokens]`.
 
 use tch::{Device, Kind, Tensor};
 use vqkit_torch::TokenGrid;
 
-use super::TokenOrder;
+use super::order::TokenOrder;
 use crate::{Condition, GridSpec, PriorError, PriorSpec};
 
-/// The places of a sequence.
+/// The positions of a sequence.
 #[derive(Debug)]
 pub(super) struct Layout {
     /// Whether the first position is the class, or the start where there is nothing else.
@@ -19,8 +19,8 @@ pub(super) struct Layout {
     pub grids: Vec<i64>,
     /// Codebooks of the target.
     pub codebooks: i64,
-    /// Raster places in the order of the sequence, `[H · W]`.
-    pub places: Vec<i64>,
+    /// Raster positions in the order of the sequence, `[H · W]`.
+    pub order: Vec<i64>,
 }
 
 impl Layout {
@@ -32,8 +32,8 @@ impl Layout {
             text: spec.text.as_ref().map_or(0, |text| text.length),
             embedding,
             grids: spec.condition_grids.iter().map(GridSpec::tokens).collect(),
-            codebooks: spec.sizes.len() as i64,
-            places: order.places(spec.grid)?,
+            codebooks: spec.target.sizes.len() as i64,
+            order: order.raster_positions(spec.target.grid)?,
         })
     }
 
@@ -42,9 +42,9 @@ impl Layout {
         i64::from(self.has_class)
     }
 
-    /// Which of the first `length` positions count, bool `[B, length]`: all but the padding of a text and of an embedding. None where
+    /// The mask of the first `length` positions, bool `[B, length]`: false for the padding of a text and of an embedding. None where
     /// there is no padding.
-    pub(super) fn counting(
+    pub(super) fn padding_mask(
         &self,
         condition: &Condition,
         length: i64,
@@ -54,10 +54,10 @@ impl Layout {
         let embedding = condition.embedding.as_ref().and_then(|embedding| embedding.mask.as_ref());
         let embedding = embedding.map(|mask| (self.before_text() + self.text, mask));
         let masks: Vec<(i64, &Tensor)> = text.into_iter().chain(embedding).collect();
-        let Some((_, first)) = masks.first() else { return Ok(None) };
-        let all = Tensor::f_ones([first.size()[0], length], (Kind::Bool, device))?;
-        for (place, mask) in masks {
-            all.f_narrow(1, place, mask.size()[1])?.f_copy_(&mask.f_to_device(device)?)?;
+        let Some((_, some)) = masks.first() else { return Ok(None) };
+        let all = Tensor::f_ones([some.size()[0], length], (Kind::Bool, device))?;
+        for (first, mask) in masks {
+            all.f_narrow(1, first, mask.size()[1])?.f_copy_(&mask.f_to_device(device)?)?;
         }
         Ok(Some(all))
     }
@@ -69,7 +69,7 @@ impl Layout {
 
     /// Tokens of a target.
     pub(super) fn tokens(&self) -> i64 {
-        self.places.len() as i64 * self.codebooks
+        self.order.len() as i64 * self.codebooks
     }
 
     /// Positions that the transformer reads: the last token predicts nothing.
@@ -90,33 +90,33 @@ impl Layout {
     }
 
     fn index(&self, device: Device) -> Tensor {
-        Tensor::from_slice(&self.places).to_device(device)
+        Tensor::from_slice(&self.order).to_device(device)
     }
 
     /// Row and column of every position of the sequence, `None` for what lies on no grid. A condition grid is stretched
-    /// over the target, so that what lies at the same place of the picture has the same position.
+    /// over the target, so that tokens of the same part of the image have the same row and column.
     pub(super) fn positions(&self, spec: &PriorSpec) -> Vec<Option<[f64; 2]>> {
         let stretched = |grid: &GridSpec| {
-            let scale = [0, 1].map(|axis| spec.grid[axis] as f64 / grid.grid[axis] as f64);
+            let scale = [0, 1].map(|axis| spec.target.grid[axis] as f64 / grid.grid[axis] as f64);
             let [height, width] = grid.grid;
             let books = grid.sizes.len();
-            let cells = (0..height * width).flat_map(move |place| std::iter::repeat_n(place, books));
-            let centre = move |place: i64, scale: f64| (place as f64 + 0.5) * scale - 0.5;
-            let at = move |place: i64| Some([centre(place / width, scale[0]), centre(place % width, scale[1])]);
+            let cells = (0..height * width).flat_map(move |cell| std::iter::repeat_n(cell, books));
+            let centre = move |cell: i64, scale: f64| (cell as f64 + 0.5) * scale - 0.5;
+            let at = move |cell: i64| Some([centre(cell / width, scale[0]), centre(cell % width, scale[1])]);
             cells.map(at).collect::<Vec<_>>()
         };
-        let width = spec.grid[1];
+        let width = spec.target.grid[1];
         let nowhere = self.before_text() + self.text + self.embedding;
-        let tokens = self.places.iter().flat_map(|place| std::iter::repeat_n(*place, self.codebooks as usize));
+        let tokens = self.order.iter().flat_map(|cell| std::iter::repeat_n(*cell, self.codebooks as usize));
         (0..nowhere)
             .map(|_| None)
             .chain(spec.condition_grids.iter().flat_map(stretched))
-            .chain(tokens.map(|place| Some([(place / width) as f64, (place % width) as f64])))
+            .chain(tokens.map(|cell| Some([(cell / width) as f64, (cell % width) as f64])))
             .collect()
     }
 
-    /// Where a query may look among `length` positions, bool `[S, S]`: at earlier ones and its own, and the first
-    /// `unmasked` at each other.
+    /// The attention mask of `length` positions, bool `[S, S]`: true for earlier positions and the position itself, and among the first
+    /// `unmasked` positions.
     pub(super) fn causal(length: i64, unmasked: i64, device: Device) -> Tensor {
         let mask = Tensor::ones([length, length], (Kind::Bool, device)).tril(0);
         let first = unmasked.min(length);

@@ -5,16 +5,24 @@ use tch::Tensor;
 use tch::nn::{Init, Path};
 
 use super::block::{Attention, Block, Linear, Mlp, Norm, Projections};
-use super::options::{Options, divides, probability};
+use super::cost::Sizes;
+use super::init::table;
+use super::layout::Layout;
+use super::model::Gpt;
+use super::network::Network;
+use super::options::{Options, Vocabulary, divides};
+use super::order::TokenOrder;
 use super::prefix::{Prefix, Projection, TextTable};
-use super::{Gpt, Layout, Network, TokenOrder, Vocabulary, rotary_table};
-use crate::cost::{MOST_CHANNELS, MOST_LAYERS, check_size};
-use crate::{PriorError, PriorSpec, SamplingWeights};
+use super::rotary::rotary_table;
+use super::transformer::Transformer;
+use crate::autoregressive::Abilities;
+use crate::limits::{MOST_CHANNELS, MOST_LAYERS, check_size, probability};
+use crate::{BuildPrior, Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtype};
 
 /// Parameters of [`Gpt`] as LlamaGen has it (Sun et al. 2024); names and defaults are upstream's.
 ///
 /// ```
-/// use vqkit_priors::LlamaConfig;
+/// use vqkit_priors::{BuildPrior, LlamaConfig};
 ///
 /// let config = LlamaConfig::new(12, 12, 768);
 /// assert_eq!(config.hidden(), 2048);
@@ -47,16 +55,16 @@ pub struct LlamaConfig {
     /// Dropout of the embedded tokens. Default 0.1.
     #[serde(default = "tenth")]
     pub token_dropout_p: f64,
-    /// Dropout of what attention adds. Default 0.1.
+    /// Dropout of the output of attention. Default 0.1.
     #[serde(default = "tenth")]
     pub resid_dropout_p: f64,
-    /// Dropout of what the small network adds. Default 0.1.
+    /// Dropout of the output of the MLP. Default 0.1.
     #[serde(default = "tenth")]
     pub ffn_dropout_p: f64,
-    /// Dropout of the weights of attention. Default 0.
+    /// Dropout of the attention weights. Default 0.
     #[serde(default)]
     pub attn_dropout_p: f64,
-    /// Probability with which a token that is read in training stays what it is, instead of becoming a random one.
+    /// Probability with which an input token is kept in training, instead of being replaced by a random one.
     /// Default 1.
     #[serde(default = "one")]
     pub pkeep: f64,
@@ -69,12 +77,12 @@ pub struct LlamaConfig {
     /// Weight of the loss of the text, which is predicted id by id where it is above 0 (DALL·E: 1/7 of the image's). Default 0.
     #[serde(default)]
     pub text_loss_weight: f64,
-    /// Probability with which a row loses its condition in training: class, text and embedding, and the grids where there is none of
-    /// these; above 0 guidance is possible. Upstream's
+    /// Probability with which a row loses its condition in training: class, text and embedding, or the grids where it has none of
+    /// these. Above 0, guidance is possible. Upstream's
     /// `class_dropout_prob`, there 0.1. Default 0.
     #[serde(default)]
     pub condition_dropout: f64,
-    /// Whether blocks are run once more on the way back, instead of keeping what is between. Default false.
+    /// Whether blocks are computed again in the backward pass, instead of keeping their activations. Default false.
     #[serde(default)]
     pub activation_checkpointing: bool,
 }
@@ -101,8 +109,6 @@ fn one() -> f64 {
 
 /// The widest hidden layer: far more than any model has.
 const WIDEST: i64 = 1 << 24;
-/// Standard deviation of all weights at first, but of the head's, which are 0.
-const STDEV: f64 = 0.02;
 
 impl LlamaConfig {
     /// Depth, heads and width, all else at its default.
@@ -129,7 +135,7 @@ impl LlamaConfig {
         }
     }
 
-    /// Width of the hidden layer of a block's small network.
+    /// Width of the hidden layer of a block's MLP.
     pub fn hidden(&self) -> i64 {
         let wide = 2 * 4 * self.dim / 3;
         let wide = self.ffn_dim_multiplier.map_or(wide, |factor| (factor * wide as f64) as i64);
@@ -137,18 +143,112 @@ impl LlamaConfig {
         wide.saturating_add(multiple - 1) / multiple * multiple
     }
 
-    /// Looks at every value.
+    /// The prior with its parameters under `vs`.
     ///
     /// # Errors
-    /// [`PriorError::Config`] for the first value that is not allowed.
-    pub fn validate(&self) -> Result<(), PriorError> {
+    /// As [`BuildPrior::check`].
+    pub fn build(&self, vs: &Path, spec: &PriorSpec) -> Result<Gpt, PriorError> {
+        self.check(spec)?;
+        let (options, layout) = (self.options(), Layout::new(spec, self.order)?);
+        let rows = options.rows(spec);
+        let tokens = table(&(vs / "tok_embeddings"), rows, self.dim);
+        let head = || (vs / "output").var("weight", &[rows, self.dim], Init::Const(0.0));
+        let head = if self.tied_head { tokens.shallow_clone() } else { head() };
+        let network = Network {
+            prefix: self.prefix(vs, spec, &options, layout.has_class),
+            blocks: (0..self.n_layer).map(|index| self.block(vs / "layers" / index)).collect(),
+            norm: self.norm(&(vs / "norm")),
+            positions: None,
+            head,
+            tokens,
+            text_head: options.predicted_ids(spec).map(|ids| table(&(vs / "text_output"), ids, self.dim)),
+            embedding_dropout: self.token_dropout_p,
+        };
+        let rotation = rotary_table(&layout.positions(spec), self.dim / self.n_head, self.rope_base);
+        let rotation = Some(rotation.to_device(vs.device()));
+        Ok(Gpt::new(Transformer::new(network, rotation, options, layout, spec)?))
+    }
+
+    fn kv_heads(&self) -> i64 {
+        self.n_kv_head.unwrap_or(self.n_head)
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            vocabulary: Vocabulary::Separate,
+            pkeep: self.pkeep,
+            condition_dropout: self.condition_dropout,
+            n_unmasked: 0,
+            text_loss_weight: self.text_loss_weight,
+            checkpoint: self.activation_checkpointing,
+        }
+    }
+
+    fn prefix(&self, vs: &Path, spec: &PriorSpec, options: &Options, has_class: bool) -> Prefix {
+        let condition = vs / "cls_embedding";
+        let grids = spec.condition_grids.iter().enumerate().map(|(index, grid)| {
+            let rows = options.grid_rows(spec, grid.codes());
+            Some(table(&(vs / "grid_embeddings" / index), rows, self.dim))
+        });
+        let captions = &condition / "cap_proj";
+        let embedding = spec.embedding.as_ref();
+        Prefix {
+            classes: has_class.then(|| table(&(&condition / "embedding_table"), options.class_rows(spec), self.dim)),
+            text: spec.text.as_ref().zip(options.text_rows(spec)).map(|(text, rows)| TextTable {
+                ids: table(&(vs / "text_embeddings"), rows, self.dim),
+                positions: Some(table(&(vs / "text_positions"), text.length, self.dim)),
+            }),
+            grids: grids.collect(),
+            embedding: embedding.map_or(Projection::None, |embedding| {
+                let first = linear(&(&captions / "fc1"), embedding.dim, self.dim);
+                Projection::Mlp(first, linear(&(&captions / "fc2"), self.dim, self.dim))
+            }),
+            null_embedding: embedding.filter(|_| options.has_null()).map(|embedding| {
+                let scale = (embedding.dim as f64).sqrt().recip();
+                let values = Tensor::randn([embedding.length, embedding.dim], (tch::Kind::Float, vs.device())) * scale;
+                condition.add("uncond_embedding", values, false)
+            }),
+        }
+    }
+
+    fn block(&self, vs: Path) -> Block {
+        let (attention, mlp) = (&vs / "attention", &vs / "feed_forward");
+        let kv_width = self.dim / self.n_head * self.kv_heads();
+        let hidden = self.hidden();
+        Block {
+            attention_norm: self.norm(&(&vs / "attention_norm")),
+            attention: Attention {
+                projections: Projections::Fused(linear(&(&attention / "wqkv"), self.dim, self.dim + 2 * kv_width)),
+                out: linear(&(&attention / "wo"), self.dim, self.dim),
+                heads: self.n_head,
+                kv_heads: self.kv_heads(),
+                dropout: self.attn_dropout_p,
+            },
+            mlp_norm: self.norm(&(&vs / "ffn_norm")),
+            mlp: Mlp::SwiGlu {
+                gate: linear(&(&mlp / "w1"), self.dim, hidden),
+                up: linear(&(&mlp / "w3"), self.dim, hidden),
+                down: linear(&(&mlp / "w2"), hidden, self.dim),
+            },
+            residual_dropout: self.resid_dropout_p,
+            mlp_dropout: self.ffn_dropout_p,
+        }
+    }
+
+    fn norm(&self, vs: &Path) -> Norm {
+        Norm::Rms { weight: vs.var("weight", &[self.dim], Init::Const(1.0)), eps: self.norm_eps }
+    }
+}
+
+impl BuildPrior for LlamaConfig {
+    fn validate(&self) -> Result<(), PriorError> {
         check_size("n_layer", self.n_layer, 1, MOST_LAYERS)?;
-        for (field, value) in [("n_head", self.n_head), ("dim", self.dim), ("n_kv_head", self.kept_heads())] {
+        for (field, value) in [("n_head", self.n_head), ("dim", self.dim), ("n_kv_head", self.kv_heads())] {
             check_size(field, value, 1, MOST_CHANNELS)?;
         }
         check_size("multiple_of", self.multiple_of, 1, MOST_CHANNELS)?;
         divides("n_head", self.n_head, self.dim, "dim")?;
-        divides("n_kv_head", self.kept_heads(), self.n_head, "n_head")?;
+        divides("n_kv_head", self.kv_heads(), self.n_head, "n_head")?;
         if self.dim / self.n_head % 4 != 0 {
             let reason = format!("heads must be a multiple of 4 wide, dim / n_head is {}", self.dim / self.n_head);
             return Err(PriorError::config("n_head", reason));
@@ -172,124 +272,42 @@ impl LlamaConfig {
         self.options().validate()
     }
 
-    /// Compares with what a prior is to be built for, without building it.
-    ///
-    /// # Errors
-    /// [`PriorError::Config`] for a value that is not allowed, alone or for this `spec`.
-    pub fn check(&self, spec: &PriorSpec) -> Result<(), PriorError> {
+    fn check(&self, spec: &PriorSpec) -> Result<(), PriorError> {
         self.validate()?;
         spec.validate()?;
+        spec.refuse_levels("llama")?;
         self.options().check(spec, Layout::new(spec, self.order)?.prefix())
     }
 
-    /// The prior with its parameters under `vs`.
-    ///
-    /// # Errors
-    /// As [`check`](Self::check).
-    pub fn build(&self, vs: &Path, spec: &PriorSpec) -> Result<Gpt, PriorError> {
+    fn check_sampling(&self, sampling: &Sampling, dtype: WeightDtype, spec: &PriorSpec) -> Result<(), PriorError> {
+        let abilities = Abilities { has_null: self.options().has_null(), dtypes: &WeightDtype::ALL };
+        abilities.check(sampling, dtype, spec)
+    }
+
+    fn cost(&self, spec: &PriorSpec) -> Result<Cost, PriorError> {
         self.check(spec)?;
-        let (options, layout) = (self.options(), Layout::new(spec, self.order)?);
-        let rows = options.rows(spec);
-        let tokens = table(&(vs / "tok_embeddings"), rows, self.dim);
-        let head = || (vs / "output").var("weight", &[rows, self.dim], Init::Const(0.0));
-        let head = if self.tied_head { tokens.shallow_clone() } else { head() };
-        let network = Network {
-            prefix: self.prefix(vs, spec, &options, layout.has_class),
-            blocks: (0..self.n_layer).map(|index| self.block(vs / "layers" / index)).collect(),
-            norm: self.norm(&(vs / "norm")),
-            positions: None,
-            head,
-            tokens,
-            text_head: options.predicted_ids(spec).map(|ids| table(&(vs / "text_output"), ids, self.dim)),
-            embedding_dropout: self.token_dropout_p,
+        let width = self.dim;
+        let kv_width = width / self.n_head * self.kv_heads();
+        let (options, positions) = (self.options(), spec.text.as_ref().map_or(0, |text| text.length));
+        let text = options.text_rows(spec).unwrap_or(0) + options.predicted_ids(spec).unwrap_or(0) + positions;
+        let embedding = spec.embedding.as_ref().map_or(0, |embedding| embedding.dim * width + width * width);
+        let condition = text * width + embedding;
+        let sizes = Sizes {
+            layers: self.n_layer,
+            width,
+            kv_width,
+            block_weights: 2 * width * width + 2 * width * kv_width + 3 * width * self.hidden(),
+            block_others: 2 * width,
+            last_norm: width,
+            positions: 0,
+            tied_head: self.tied_head,
         };
-        let rotation = rotary_table(&layout.positions(spec), self.dim / self.n_head, self.rope_base);
-        Gpt::new(network, Some(rotation.to_device(vs.device())), options, layout, spec)
+        Ok(sizes.cost(spec, &Layout::new(spec, self.order)?, &self.options(), condition))
     }
 
-    pub(super) fn kept_heads(&self) -> i64 {
-        self.n_kv_head.unwrap_or(self.n_head)
+    fn build_boxed(&self, vs: &Path, spec: &PriorSpec) -> Result<Box<dyn Prior>, PriorError> {
+        Ok(Box::new(self.build(vs, spec)?))
     }
-
-    /// Whether what it builds has a null condition.
-    pub(crate) fn has_null(&self) -> bool {
-        self.condition_dropout > 0.0
-    }
-
-    /// Whether what it builds can be sampled with such weights, on some device.
-    pub(crate) fn has_weights(&self, _: SamplingWeights) -> bool {
-        true
-    }
-
-    pub(super) fn options(&self) -> Options {
-        Options {
-            vocabulary: Vocabulary::Separate,
-            pkeep: self.pkeep,
-            condition_dropout: self.condition_dropout,
-            n_unmasked: 0,
-            text_loss_weight: self.text_loss_weight,
-            checkpoint: self.activation_checkpointing,
-        }
-    }
-
-    fn prefix(&self, vs: &Path, spec: &PriorSpec, options: &Options, has_class: bool) -> Prefix {
-        let condition = vs / "cls_embedding";
-        let grids = spec.condition_grids.iter().enumerate().map(|(index, grid)| {
-            let rows = options.grid_rows(spec, grid.sizes.iter().sum());
-            Some(table(&(vs / "grid_embeddings" / index), rows, self.dim))
-        });
-        let captions = &condition / "cap_proj";
-        let embedding = spec.embedding.as_ref();
-        Prefix {
-            classes: has_class.then(|| table(&(&condition / "embedding_table"), options.class_rows(spec), self.dim)),
-            text: spec.text.as_ref().zip(options.text_rows(spec)).map(|(text, rows)| TextTable {
-                ids: table(&(vs / "text_embeddings"), rows, self.dim),
-                places: Some(table(&(vs / "text_positions"), text.length, self.dim)),
-            }),
-            grids: grids.collect(),
-            embedding: embedding.map_or(Projection::None, |embedding| {
-                let first = linear(&(&captions / "fc1"), embedding.dim, self.dim);
-                Projection::Mlp(first, linear(&(&captions / "fc2"), self.dim, self.dim))
-            }),
-            null_embedding: embedding.filter(|_| options.has_null()).map(|embedding| {
-                let scale = (embedding.dim as f64).sqrt().recip();
-                let values = Tensor::randn([embedding.length, embedding.dim], (tch::Kind::Float, vs.device())) * scale;
-                condition.add("uncond_embedding", values, false)
-            }),
-        }
-    }
-
-    fn block(&self, vs: Path) -> Block {
-        let (attention, mlp) = (&vs / "attention", &vs / "feed_forward");
-        let kept = self.dim / self.n_head * self.kept_heads();
-        let hidden = self.hidden();
-        Block {
-            attention_norm: self.norm(&(&vs / "attention_norm")),
-            attention: Attention {
-                projections: Projections::Fused(linear(&(&attention / "wqkv"), self.dim, self.dim + 2 * kept)),
-                out: linear(&(&attention / "wo"), self.dim, self.dim),
-                heads: self.n_head,
-                kept_heads: self.kept_heads(),
-                dropout: self.attn_dropout_p,
-            },
-            mlp_norm: self.norm(&(&vs / "ffn_norm")),
-            mlp: Mlp::SwiGlu {
-                gate: linear(&(&mlp / "w1"), self.dim, hidden),
-                up: linear(&(&mlp / "w3"), self.dim, hidden),
-                down: linear(&(&mlp / "w2"), hidden, self.dim),
-            },
-            residual_dropout: self.resid_dropout_p,
-            mlp_dropout: self.ffn_dropout_p,
-        }
-    }
-
-    fn norm(&self, vs: &Path) -> Norm {
-        Norm::Rms { weight: vs.var("weight", &[self.dim], Init::Const(1.0)), eps: self.norm_eps }
-    }
-}
-
-fn table(vs: &Path, rows: i64, width: i64) -> Tensor {
-    vs.var("weight", &[rows, width], Init::Randn { mean: 0.0, stdev: STDEV })
 }
 
 fn linear(vs: &Path, inputs: i64, outputs: i64) -> Linear {

@@ -1,8 +1,9 @@
-//! What both members of the family have in common, as their configurations come down to it.
+//! The options that `gpt2` and `llama` have in common.
 
 use serde::{Deserialize, Serialize};
 
 use crate::classes::Classes;
+use crate::limits::probability;
 use crate::{PriorError, PriorSpec};
 
 /// Which embeddings the indices of a condition have.
@@ -16,7 +17,7 @@ pub enum Vocabulary {
     Shared,
 }
 
-/// What does not depend on the kind of block.
+/// The options of a prior that do not depend on the kind of its blocks.
 #[derive(Debug, Clone)]
 pub(super) struct Options {
     pub vocabulary: Vocabulary,
@@ -51,7 +52,7 @@ impl Options {
         self.condition_dropout > 0.0
     }
 
-    /// Compares with the conditions and the prefix that a target has.
+    /// Compares with what a prior is to be built for; `prefix` counts the positions of the conditions.
     pub(super) fn check(&self, spec: &PriorSpec, prefix: i64) -> Result<(), PriorError> {
         if self.has_null() && !spec.has_condition() {
             return Err(PriorError::config("condition_dropout", "needs a condition to drop; set it to 0"));
@@ -71,11 +72,11 @@ impl Options {
 
     /// Rows of the table of image tokens: more than there are codes where conditions share it.
     pub(super) fn rows(&self, spec: &PriorSpec) -> i64 {
-        let codes: i64 = spec.sizes.iter().sum();
+        let codes = spec.target.codes();
         match self.vocabulary {
             Vocabulary::Separate => codes,
             Vocabulary::Shared => {
-                let grids = spec.condition_grids.iter().map(|grid| self.grid_rows(spec, grid.sizes.iter().sum()));
+                let grids = spec.condition_grids.iter().map(|grid| self.grid_rows(spec, grid.codes()));
                 grids.chain([codes, self.class_rows(spec)]).max().unwrap_or(codes)
             }
         }
@@ -104,14 +105,6 @@ impl Options {
     /// Whether guidance moves away from the condition grids: where there is no other condition.
     pub(super) fn drops_grids(&self, spec: &PriorSpec) -> bool {
         self.has_null() && !spec.has_words()
-    }
-}
-
-/// A probability of dropping something.
-pub(super) fn probability(field: &'static str, value: f64) -> Result<(), PriorError> {
-    match (0.0..1.0).contains(&value) {
-        true => Ok(()),
-        false => Err(PriorError::config(field, format!("must lie in [0, 1), got {value}"))),
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::PriorError;
 
-/// The orders of taming-transformers (`permuter.py`); a sequence visits position `places[0]` of the raster first.
+/// The orders of taming-transformers (`permuter.py`); a sequence visits raster position `order[0]` first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenOrder {
@@ -27,35 +27,35 @@ pub enum TokenOrder {
 }
 
 impl TokenOrder {
-    /// The raster places of a grid `[H, W]` in this order: upstream's `forward_shuffle_idx`.
+    /// The raster positions of a grid `[H, W]` in this order: upstream's `forward_shuffle_idx`.
     ///
     /// ```
     /// use vqkit_priors::TokenOrder;
     ///
-    /// assert_eq!(TokenOrder::Alternate.places([2, 3])?, [0, 1, 2, 5, 4, 3]);
-    /// assert_eq!(TokenOrder::ZCurve.places([2, 4])?, [0, 1, 4, 5, 2, 3, 6, 7]);
+    /// assert_eq!(TokenOrder::Alternate.raster_positions([2, 3])?, [0, 1, 2, 5, 4, 3]);
+    /// assert_eq!(TokenOrder::ZCurve.raster_positions([2, 4])?, [0, 1, 4, 5, 2, 3, 6, 7]);
     /// # Ok::<(), vqkit_priors::PriorError>(())
     /// ```
     ///
     /// # Errors
     /// [`PriorError::Config`] for a grid that this order does not cover.
-    pub fn places(self, grid: [i64; 2]) -> Result<Vec<i64>, PriorError> {
+    pub fn raster_positions(self, grid: [i64; 2]) -> Result<Vec<i64>, PriorError> {
         let [height, width] = grid;
         let raster = || (0..height).flat_map(|row| (0..width).map(move |column| (row, column)));
-        let place = |(row, column): (i64, i64)| row * width + column;
+        let position = |(row, column): (i64, i64)| row * width + column;
         Ok(match self {
-            Self::Raster => raster().map(place).collect(),
+            Self::Raster => raster().map(position).collect(),
             Self::Alternate => {
                 let turned = |(row, column)| (row, if row % 2 == 1 { width - 1 - column } else { column });
-                raster().map(turned).map(place).collect()
+                raster().map(turned).map(position).collect()
             }
             Self::ZCurve => {
                 let mut cells: Vec<_> = raster().collect();
                 cells.sort_by_key(|&(row, column)| interleave(column as u64) | interleave(row as u64) << 1);
-                cells.into_iter().map(place).collect()
+                cells.into_iter().map(position).collect()
             }
-            Self::SpiralOut => spiral(self.square(grid)?)?.into_iter().map(place).collect(),
-            Self::SpiralIn => spiral(self.square(grid)?)?.into_iter().rev().map(place).collect(),
+            Self::SpiralOut => spiral(self.square(grid)?)?.into_iter().map(position).collect(),
+            Self::SpiralIn => spiral(self.square(grid)?)?.into_iter().rev().map(position).collect(),
             Self::Subsample => {
                 let side = self.square(grid)?;
                 if side.count_ones() != 1 {
@@ -64,7 +64,7 @@ impl TokenOrder {
                 }
                 let mut cells: Vec<_> = raster().collect();
                 cells.sort_by_key(|&(row, column)| coarse_first(row as u64, column as u64, side as u64));
-                cells.into_iter().map(place).collect()
+                cells.into_iter().map(position).collect()
             }
             Self::Random => permutation(1, height * width),
         })
@@ -115,8 +115,8 @@ fn spiral(side: i64) -> Result<Vec<(i64, i64)>, PriorError> {
 /// numpy's legacy permutation of `0..count`: Fisher and Yates from the back, with numbers below a bound drawn by rejection.
 fn permutation(seed: u32, count: i64) -> Vec<i64> {
     let mut random = rand_mt::Mt::new(seed);
-    let mut places: Vec<i64> = (0..count).collect();
-    for last in (1..places.len()).rev() {
+    let mut positions: Vec<i64> = (0..count).collect();
+    for last in (1..positions.len()).rev() {
         let mask = u32::MAX >> (last as u32).leading_zeros();
         let other = loop {
             let drawn = random.next_u32() & mask;
@@ -124,7 +124,7 @@ fn permutation(seed: u32, count: i64) -> Vec<i64> {
                 break drawn as usize;
             }
         };
-        places.swap(last, other);
+        positions.swap(last, other);
     }
-    places
+    positions
 }

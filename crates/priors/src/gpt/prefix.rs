@@ -1,4 +1,4 @@
-//! The condition as the first positions of a sequence.
+//! The prefix of a sequence: the condition as vectors.
 
 use tch::{Kind, Tensor};
 use vqkit_torch::TokenGrid;
@@ -7,7 +7,7 @@ use super::block::Linear;
 use super::options::Options;
 use crate::{Condition, Embedding, PriorError, PriorSpec, Text};
 
-/// What turns each kind of condition into vectors; a table that is `None` is that of the image tokens.
+/// The parameters that turn each kind of condition into vectors; `None`: the table of the image tokens is shared.
 #[derive(Debug)]
 pub(super) struct Prefix {
     /// `[classes, D]`, with the null class behind the classes.
@@ -16,7 +16,7 @@ pub(super) struct Prefix {
     /// `[codes, D]` of each grid, with the null token behind the codes.
     pub grids: Vec<Option<Tensor>>,
     pub embedding: Projection,
-    /// What stands for no embedding, `[L, dim]`.
+    /// The null embedding, `[L, dim]`.
     pub null_embedding: Option<Tensor>,
 }
 
@@ -25,8 +25,8 @@ pub(super) struct Prefix {
 pub(super) struct TextTable {
     /// `[vocabulary, D]`, with the null id behind the others.
     pub ids: Tensor,
-    /// Of the places, `[P, D]`, where the sequence has no learned positions.
-    pub places: Option<Tensor>,
+    /// Of the positions of the text, `[P, D]`, where the sequence has no learned positions.
+    pub positions: Option<Tensor>,
 }
 
 /// From the width of an embedding to the model's.
@@ -40,7 +40,7 @@ pub(super) enum Projection {
 }
 
 impl Prefix {
-    /// `[B, P, D]` for a condition in which nothing is missing.
+    /// `[B, P, D]` for a complete condition.
     pub(super) fn embed(
         &self,
         condition: &Condition,
@@ -56,7 +56,9 @@ impl Prefix {
         }
         if let (Some(table), Some(text)) = (&self.text, &condition.text) {
             let embedded = lookup(&table.ids, &text.ids.f_to_device(tokens.device())?)?;
-            parts.push(table.places.as_ref().map_or(Ok(embedded.shallow_clone()), |places| embedded.f_add(places))?);
+            parts.push(
+                table.positions.as_ref().map_or(Ok(embedded.shallow_clone()), |positions| embedded.f_add(positions))?,
+            );
         }
         if let Some(embedding) = &condition.embedding {
             let values = embedding.values.f_to_device(tokens.device())?.f_to_kind(Kind::Float)?;
@@ -72,7 +74,7 @@ impl Prefix {
         }
     }
 
-    /// `condition` for `batch` rows with what guidance moves away from replaced by its null value.
+    /// The unconditional form of `condition` for `batch` rows.
     pub(super) fn null(
         &self,
         condition: &Condition,
@@ -80,7 +82,7 @@ impl Prefix {
         spec: &PriorSpec,
         options: &Options,
     ) -> Result<Condition, PriorError> {
-        let mut null = condition.shallow_clone();
+        let mut null = condition.clone();
         if let Some(classes) = spec.num_classes {
             null.class = Some(Tensor::full([batch], classes, (Kind::Int64, self.device(condition))));
         }
@@ -107,7 +109,7 @@ impl Prefix {
     }
 }
 
-/// The null id alone, at the last place: no text, of no length.
+/// A text of the null id alone, at the last position.
 fn null_text(length: i64, vocabulary: i64, batch: i64, device: tch::Device) -> Result<Text, PriorError> {
     let mask = Tensor::f_zeros([batch, length], (Kind::Bool, device))?;
     let _ = mask.narrow(1, length - 1, 1).fill_(1);

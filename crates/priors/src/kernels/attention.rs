@@ -1,4 +1,4 @@
-//! One query against the keys and values that are kept.
+//! One query against the keys and values that are cached.
 
 use super::{threads, vector};
 
@@ -8,12 +8,12 @@ pub(crate) struct Heads {
     /// Heads of the queries.
     pub count: usize,
     /// Heads of keys and values; divides `count`.
-    pub kept: usize,
+    pub kv: usize,
     /// Width of a head.
     pub dim: usize,
 }
 
-/// Keys and values of the past, `[rows, kept, capacity, dim]` each, of which the first `length` are there.
+/// Keys and values of the past, `[rows, kv, capacity, dim]` each, of which the first `length` are there.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Past<'p> {
     pub keys: &'p [f32],
@@ -27,17 +27,17 @@ pub(crate) struct Past<'p> {
 /// `softmax(q · kᵀ / √dim) · v` for one query `[rows, count · dim]` a row, into `output` of the same shape; `scores` has room
 /// for `[rows, count, capacity]`.
 pub(crate) fn attend(heads: Heads, query: &[f32], past: &Past, scores: &mut [f32], output: &mut [f32]) {
-    let Heads { count, kept, dim } = heads;
+    let Heads { count, kv, dim } = heads;
     let rows = query.len() / (count * dim);
     assert!(query.len() == output.len() && query.len() == rows * count * dim);
-    assert!(past.length <= past.capacity && past.keys.len() == rows * kept * past.capacity * dim);
+    assert!(past.length <= past.capacity && past.keys.len() == rows * kv * past.capacity * dim);
     assert!(past.keys.len() == past.values.len());
     assert!(past.bias.is_none_or(|bias| bias.len() == rows * past.capacity));
     assert!(scores.len() >= rows * count * past.capacity);
     let (place, room) = (Place(output.as_mut_ptr()), Place(scores.as_mut_ptr()));
     threads::share(rows * count, &|index| {
         let (row, head) = (index / count, index % count);
-        let first = (row * kept + head * kept / count) * past.capacity * dim;
+        let first = (row * kv + head * kv / count) * past.capacity * dim;
         let [keys, values] = [past.keys, past.values].map(|all| &all[first..][..past.length * dim]);
         let bias = past.bias.map(|bias| &bias[row * past.capacity..][..past.length]).unwrap_or_default();
         let query = &query[index * dim..][..dim];
@@ -87,9 +87,9 @@ mod tests {
     const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
     fn check(heads: Heads, rows: i64, capacity: i64, length: i64, masks: bool) {
-        let Heads { count, kept, dim } = heads;
-        let (count, kept, dim) = (count as i64, kept as i64, dim as i64);
-        let past = || Tensor::randn([rows, kept, capacity, dim], CPU);
+        let Heads { count, kv, dim } = heads;
+        let (count, kv, dim) = (count as i64, kv as i64, dim as i64);
+        let past = || Tensor::randn([rows, kv, capacity, dim], CPU);
         let (query, keys, values) = (Tensor::randn([rows, count * dim], CPU), past(), past());
         let seen = Tensor::rand([rows, capacity], CPU).lt(0.5);
         let _ = seen.narrow(1, length - 1, 1).fill_(1);
@@ -110,7 +110,7 @@ mod tests {
         let mask = masks.then(|| bias.narrow(1, 0, length).view([rows, 1, 1, length]));
         let [keys, values] = [keys, values].map(|all| all.narrow(2, 0, length));
         let query = query.view([rows, count, 1, dim]);
-        let grouped = count != kept;
+        let grouped = count != kv;
         let right =
             Tensor::scaled_dot_product_attention(&query, &keys, &values, mask.as_ref(), 0.0, false, None, grouped);
         let worst = (output - right.flatten(1, 3)).abs().max().double_value(&[]);
@@ -120,10 +120,10 @@ mod tests {
     #[test]
     fn attention_is_libtorchs() {
         let _generator = generator(1);
-        check(Heads { count: 1, kept: 1, dim: 3 }, 1, 1, 1, false);
-        check(Heads { count: 4, kept: 4, dim: 8 }, 2, 9, 5, false);
-        check(Heads { count: 3, kept: 3, dim: 64 }, 3, 40, 40, false);
-        check(Heads { count: 6, kept: 2, dim: 20 }, 2, 12, 11, true);
-        check(Heads { count: 2, kept: 1, dim: 100 }, 3, 30, 20, true);
+        check(Heads { count: 1, kv: 1, dim: 3 }, 1, 1, 1, false);
+        check(Heads { count: 4, kv: 4, dim: 8 }, 2, 9, 5, false);
+        check(Heads { count: 3, kv: 3, dim: 64 }, 3, 40, 40, false);
+        check(Heads { count: 6, kv: 2, dim: 20 }, 2, 12, 11, true);
+        check(Heads { count: 2, kv: 1, dim: 100 }, 3, 30, 20, true);
     }
 }

@@ -1,12 +1,12 @@
-//! A linear layer whose weights lie as the product reads them.
+//! A linear layer whose weights are stored in the order in which the product reads them.
 
 use tch::{Device, Kind, Tensor};
 
 use super::panel::{self, Bf16, ROWS, Sums, WIDTH, Weight};
 use super::threads;
-use crate::{PriorError, SamplingWeights};
+use crate::{PriorError, WeightDtype};
 
-/// Rows whose sums are kept at once.
+/// Rows whose sums are held at once.
 const CHUNK: usize = 8 * ROWS;
 /// Depth that stays in the first cache while all rows of a chunk pass over it.
 const DEPTH: usize = 128;
@@ -28,9 +28,9 @@ enum Panels {
     Int8(Vec<i8>, Vec<f32>),
 }
 
-/// What becomes of a product.
+/// What a product does to the row of outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Into {
+pub(crate) enum OutputRow {
     /// It replaces what was there.
     Store,
     /// It is added to what was there.
@@ -39,17 +39,17 @@ pub(crate) enum Into {
 
 impl PackedLinear {
     /// `weight` `[outputs, depth]` and `bias` `[outputs]`.
-    pub(crate) fn new(weight: &Tensor, bias: Option<&Tensor>, weights: SamplingWeights) -> Result<Self, PriorError> {
+    pub(crate) fn new(weight: &Tensor, bias: Option<&Tensor>, dtype: WeightDtype) -> Result<Self, PriorError> {
         let (outputs, depth) = weight.size2()?;
         let (outputs, depth) = (outputs as usize, depth as usize);
         let plain = |tensor: &Tensor| -> Result<Vec<f32>, PriorError> {
             Ok(Vec::try_from(tensor.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?.f_view([-1])?)?)
         };
         let weight = plain(weight)?;
-        let panels = match weights {
-            SamplingWeights::Fp32 => Panels::F32(pack(&weight, outputs, depth, |value, _| value)),
-            SamplingWeights::Bf16 => Panels::Bf16(pack(&weight, outputs, depth, |value, _| Bf16(to_bf16(value)))),
-            SamplingWeights::Int8 => {
+        let panels = match dtype {
+            WeightDtype::Fp32 => Panels::F32(pack(&weight, outputs, depth, |value, _| value)),
+            WeightDtype::Bf16 => Panels::Bf16(pack(&weight, outputs, depth, |value, _| Bf16(to_bf16(value)))),
+            WeightDtype::Int8 => {
                 let scales: Vec<f32> = weight.chunks_exact(depth).map(scale).collect();
                 let round = |value: f32, output: usize| (value / scales[output]).round() as i8;
                 Panels::Int8(pack(&weight, outputs, depth, round), scales)
@@ -59,14 +59,14 @@ impl PackedLinear {
     }
 
     /// Puts `input` `[M, depth]` times the weights into `output` `[M, outputs]`; both f32 and contiguous.
-    pub(crate) fn forward(&self, input: &[f32], output: &mut [f32], into: Into) {
+    pub(crate) fn forward(&self, input: &[f32], output: &mut [f32], output_row: OutputRow) {
         let rows = input.len() / self.depth;
         assert!(input.len() == rows * self.depth && output.len() == rows * self.outputs);
         let place = Place(output.as_mut_ptr());
         match &self.panels {
-            Panels::F32(values) => self.run(values, None, input, rows, &place, into),
-            Panels::Bf16(values) => self.run(values, None, input, rows, &place, into),
-            Panels::Int8(values, scales) => self.run(values, Some(scales), input, rows, &place, into),
+            Panels::F32(values) => self.run(values, None, input, rows, &place, output_row),
+            Panels::Bf16(values) => self.run(values, None, input, rows, &place, output_row),
+            Panels::Int8(values, scales) => self.run(values, Some(scales), input, rows, &place, output_row),
         }
     }
 
@@ -77,7 +77,7 @@ impl PackedLinear {
         input: &[f32],
         rows: usize,
         output: &Place,
-        into: Into,
+        output_row: OutputRow,
     ) {
         threads::share_in_runs(self.outputs.div_ceil(WIDTH), &|index| {
             let panel = &values[index * WIDTH * self.depth..][..WIDTH * self.depth];
@@ -91,7 +91,7 @@ impl PackedLinear {
                         // SAFETY: the length was compared in `forward`, and no other thread has these columns.
                         unsafe {
                             let place = output.0.add((first + row) * self.outputs + column);
-                            *place = if into == Into::Add { *place + value } else { value };
+                            *place = if output_row == OutputRow::Add { *place + value } else { value };
                         }
                     }
                 }
@@ -157,15 +157,15 @@ mod tests {
     fn product(linear: &PackedLinear, input: &Tensor) -> Tensor {
         let output = Tensor::zeros([input.size()[0], linear.outputs as i64], CPU);
         // SAFETY: made just now.
-        linear.forward(numbers(input), unsafe { numbers_mut(&output) }, Into::Store);
+        linear.forward(numbers(input), unsafe { numbers_mut(&output) }, OutputRow::Store);
         output
     }
 
     /// The largest error of a product, over what its terms add up to in absolute value.
-    fn error(outputs: i64, depth: i64, rows: i64, weights: SamplingWeights) -> f64 {
+    fn error(outputs: i64, depth: i64, rows: i64, dtype: WeightDtype) -> f64 {
         let (weight, bias) = (Tensor::randn([outputs, depth], CPU), Tensor::randn([outputs], CPU));
         let input = Tensor::randn([rows, depth], CPU);
-        let linear = PackedLinear::new(&weight, Some(&bias), weights).unwrap();
+        let linear = PackedLinear::new(&weight, Some(&bias), dtype).unwrap();
         let exact = input.to_kind(Kind::Double).matmul(&weight.to_kind(Kind::Double).transpose(0, 1)) + &bias;
         let terms = input.abs().matmul(&weight.abs().transpose(0, 1)) + bias.abs();
         ((product(&linear, &input) - exact).abs() / terms).max().double_value(&[])
@@ -176,7 +176,7 @@ mod tests {
         let _generator = generator(1);
         for (outputs, depth) in [(1, 1), (15, 7), (16, 256), (33, 300), (64, 513)] {
             for rows in [1, 2, 3, 5, 6, 7, 12, 48, 49, 100] {
-                let worst = error(outputs, depth, rows, SamplingWeights::Fp32);
+                let worst = error(outputs, depth, rows, WeightDtype::Fp32);
                 // Half a unit in the last place a step, in the worst case.
                 assert!(worst < depth as f64 * 6e-8 + 1e-7, "{outputs} x {depth}, {rows} rows: {worst}");
             }
@@ -187,10 +187,10 @@ mod tests {
     fn fewer_bits_cost_what_their_rounding_says() {
         let _generator = generator(2);
         // bf16 keeps 8 bits: 2^-9 of a weight at most.
-        assert!(error(40, 64, 5, SamplingWeights::Bf16) < 2f64.powi(-9) + 1e-5);
+        assert!(error(40, 64, 5, WeightDtype::Bf16) < 2f64.powi(-9) + 1e-5);
         // int8: half a step of 1/127 of the row's largest weight, which is some 4 times the mean one.
-        assert!(error(40, 64, 5, SamplingWeights::Int8) < 0.03);
-        assert!(error(40, 64, 5, SamplingWeights::Int8) > 1e-4);
+        assert!(error(40, 64, 5, WeightDtype::Int8) < 0.03);
+        assert!(error(40, 64, 5, WeightDtype::Int8) > 1e-4);
     }
 
     #[test]
@@ -198,8 +198,8 @@ mod tests {
         let _generator = generator(3);
         let weight = Tensor::randn([80, 700], CPU);
         let input = Tensor::randn([101, 700], CPU);
-        for weights in [SamplingWeights::Fp32, SamplingWeights::Bf16, SamplingWeights::Int8] {
-            let linear = PackedLinear::new(&weight, None, weights).unwrap();
+        for dtype in [WeightDtype::Fp32, WeightDtype::Bf16, WeightDtype::Int8] {
+            let linear = PackedLinear::new(&weight, None, dtype).unwrap();
             let together = product(&linear, &input);
             for (first, rows) in [(0, 1), (3, 2), (7, 6), (20, 7), (50, 51)] {
                 assert_eq!(product(&linear, &input.narrow(0, first, rows)), together.narrow(0, first, rows));
@@ -209,10 +209,10 @@ mod tests {
 
     #[test]
     fn a_product_may_be_added() {
-        let linear = PackedLinear::new(&Tensor::ones([3, 2], CPU), None, SamplingWeights::Fp32).unwrap();
+        let linear = PackedLinear::new(&Tensor::ones([3, 2], CPU), None, WeightDtype::Fp32).unwrap();
         let (input, output) = (Tensor::ones([1, 2], CPU), Tensor::full([1, 3], 5.0, CPU));
         // SAFETY: made just now.
-        linear.forward(numbers(&input), unsafe { numbers_mut(&output) }, Into::Add);
+        linear.forward(numbers(&input), unsafe { numbers_mut(&output) }, OutputRow::Add);
         assert_eq!(output, Tensor::full([1, 3], 7.0, CPU));
     }
 }

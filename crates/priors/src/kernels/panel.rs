@@ -11,7 +11,7 @@ pub(super) const ROWS: usize = 6;
 /// The sums of some rows with the columns of a panel.
 pub(super) type Sums = [[f32; WIDTH]; ROWS];
 
-/// How a weight is kept; `values` of a panel lie depth-first, the columns of one depth side by side.
+/// How a weight is stored; a panel holds its values depth-first, the columns of one depth side by side.
 pub(super) trait Weight: Copy + Sync {
     /// The number that it stands for, before the column's scale.
     fn value(self) -> f32;
@@ -19,7 +19,7 @@ pub(super) trait Weight: Copy + Sync {
     /// The sixteen numbers at `place`.
     ///
     /// # Safety
-    /// Sixteen weights lie there, and the processor has AVX2.
+    /// There are sixteen weights at `place`, and the processor has AVX2.
     #[cfg(target_arch = "x86_64")]
     unsafe fn load(place: *const Self) -> [std::arch::x86_64::__m256; 2];
 }
@@ -43,7 +43,7 @@ pub(super) fn accumulate<W: Weight>(
     assert!((1..=ROWS).contains(&count) && panel.len() >= depth * WIDTH);
     assert!(rows.len() >= (count - 1) * stride + depth);
     #[cfg(target_arch = "x86_64")]
-    if super::has_avx2() {
+    if super::cpu::has_avx2() {
         let (rows, panel) = (rows.as_ptr(), panel.as_ptr());
         // SAFETY: the processor has the features, and the lengths were compared above.
         return unsafe {

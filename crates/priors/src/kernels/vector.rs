@@ -1,10 +1,10 @@
 //! Products of one vector with many, and mixtures of many.
 
-/// `products[i] = vector · vectors[i]`, where `vectors` lie one after the other.
+/// `products[i] = vector · vectors[i]`, where `vectors` are stored one after the other.
 pub(super) fn products(vector: &[f32], vectors: &[f32], products: &mut [f32]) {
     assert_eq!(vectors.len(), vector.len() * products.len());
     #[cfg(target_arch = "x86_64")]
-    if super::has_avx2() {
+    if super::cpu::has_avx2() {
         // SAFETY: the processor has the features, and the lengths were compared.
         return unsafe { x86::products(vector, vectors, products) };
     }
@@ -17,7 +17,7 @@ pub(super) fn products(vector: &[f32], vectors: &[f32], products: &mut [f32]) {
 pub(super) fn mixture(weights: &[f32], vectors: &[f32], mixture: &mut [f32]) {
     assert_eq!(vectors.len(), mixture.len() * weights.len());
     #[cfg(target_arch = "x86_64")]
-    if super::has_avx2() {
+    if super::cpu::has_avx2() {
         // SAFETY: the processor has the features, and the lengths were compared.
         return unsafe { x86::mixture(weights, vectors, mixture) };
     }

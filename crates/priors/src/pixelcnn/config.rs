@@ -1,16 +1,11 @@
 //! The parameters of Gated PixelCNN.
 
 use serde::{Deserialize, Serialize};
-use tch::nn;
 
-use super::GatedPixelCnn;
-use crate::cost::{MOST_CHANNELS, MOST_KERNEL, MOST_LAYERS, check_size};
-use crate::{PriorError, PriorSpec, SamplingWeights};
-
-/// Parameters of [`GatedPixelCnn`]; defaults are those of ritheshkumar95/pytorch-vqvae.
+/// Parameters of [`GatedPixelCnn`](super::GatedPixelCnn); defaults are those of ritheshkumar95/pytorch-vqvae.
 ///
 /// ```
-/// use vqkit_priors::GatedPixelCnnConfig;
+/// use vqkit_priors::{BuildPrior, GatedPixelCnnConfig};
 ///
 /// let config = GatedPixelCnnConfig::new(64, 15);
 /// assert_eq!((config.first_kernel_size, config.kernel_size), (7, 3));
@@ -73,66 +68,5 @@ impl GatedPixelCnnConfig {
             class_dropout: 0.0,
             condition_blocks: two(),
         }
-    }
-
-    /// Looks at every value.
-    ///
-    /// # Errors
-    /// [`PriorError::Config`] for the first value that is not allowed.
-    pub fn validate(&self) -> Result<(), PriorError> {
-        check_size("dim", self.dim, 1, MOST_CHANNELS)?;
-        check_size("num_layers", self.num_layers, 1, MOST_LAYERS)?;
-        check_size("head_width", self.head_width, 1, MOST_CHANNELS)?;
-        check_size("condition_blocks", self.condition_blocks, 0, MOST_LAYERS)?;
-        for (field, value) in [("first_kernel_size", self.first_kernel_size), ("kernel_size", self.kernel_size)] {
-            check_size(field, value, i64::MIN, MOST_KERNEL)?;
-            if value < 3 || value % 2 == 0 {
-                return Err(PriorError::config(field, format!("must be odd and at least 3, got {value}")));
-            }
-        }
-        for (field, value) in [("dropout", self.dropout), ("class_dropout", self.class_dropout)] {
-            if !(0.0..1.0).contains(&value) {
-                return Err(PriorError::config(field, format!("must lie in [0, 1), got {value}")));
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether such a prior can model `spec`; allocates nothing.
-    ///
-    /// # Errors
-    /// [`PriorError::Config`] for a value that is not allowed, for a `spec` of several codebooks, and for `class_dropout`
-    /// without classes.
-    pub fn check(&self, spec: &PriorSpec) -> Result<(), PriorError> {
-        self.validate()?;
-        spec.validate()?;
-        if spec.sizes.len() != 1 {
-            let reason = format!("`pixelcnn` models grids with one codebook, these tokens have {}", spec.sizes.len());
-            return Err(PriorError::config("type", reason));
-        }
-        spec.refuse_sequences("pixelcnn")?;
-        if self.has_null() && spec.num_classes.is_none() {
-            return Err(PriorError::config("class_dropout", "needs a class condition to drop; set it to 0"));
-        }
-        Ok(())
-    }
-
-    /// The prior with its parameters under `vs`.
-    ///
-    /// # Errors
-    /// As [`GatedPixelCnnConfig::check`].
-    pub fn build(&self, vs: &nn::Path, spec: &PriorSpec) -> Result<GatedPixelCnn, PriorError> {
-        self.check(spec)?;
-        Ok(GatedPixelCnn::new(self, vs, spec))
-    }
-
-    /// Whether what it builds has a null condition.
-    pub(crate) fn has_null(&self) -> bool {
-        self.class_dropout > 0.0
-    }
-
-    /// Whether what it builds can be sampled with such weights.
-    pub(crate) fn has_weights(&self, weights: SamplingWeights) -> bool {
-        weights == SamplingWeights::Fp32
     }
 }

@@ -4,11 +4,10 @@ use tch::Tensor;
 use tch::nn::{self, Module};
 use vqkit_torch::TokenGrid;
 
-use super::embedding;
-use super::layer::conv;
+use super::init::{conv, embedding};
 use crate::{GridSpec, PriorError};
 
-/// Embeds a grid, brings it to the target's size (nearest neighbour) and looks around by residual blocks.
+/// Embeds a grid, resizes it to the target's size (nearest neighbour), and applies residual blocks.
 #[derive(Debug)]
 pub(super) struct GridEncoder {
     embeddings: Vec<Tensor>,

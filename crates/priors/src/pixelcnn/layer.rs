@@ -3,10 +3,11 @@
 use tch::Tensor;
 use tch::nn::{self, Module};
 
-use super::{Context, embedding};
+use super::context::Context;
+use super::init::{conv, embedding, xavier};
 use crate::PriorError;
 
-/// What a layer is built for.
+/// The shape of a layer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     pub dim: i64,
@@ -19,7 +20,7 @@ pub(super) struct Shape {
     pub has_features: bool,
 }
 
-/// A gated layer: vertical convolution, horizontal convolution, and the way from the first to the second.
+/// A gated layer: vertical convolution, horizontal convolution, and the connection from the first to the second.
 #[derive(Debug)]
 pub(super) struct GatedLayer {
     pub shape: Shape,
@@ -74,7 +75,7 @@ impl GatedLayer {
         (gate(&biased(above)), if self.shape.first { out } else { out + horizontal })
     }
 
-    /// What class and condition grids add to both gates: `[B, 2D, 1, 1]`, or `[B, 2D, H, W]` where there are grids.
+    /// The contribution of class and condition grids to both gates: `[B, 2D, 1, 1]`, or `[B, 2D, H, W]` where there are grids.
     pub(super) fn bias(&self, context: &Context) -> Result<Option<Tensor>, PriorError> {
         let class = self.class_bias(context)?.map(|rows| rows.unsqueeze(-1).unsqueeze(-1));
         let grids = self.condition.as_ref().zip(context.features.as_ref());
@@ -91,8 +92,8 @@ impl GatedLayer {
         Ok(Some(Tensor::f_embedding(table, class, -1, false, false)?))
     }
 
-    /// Sets the taps that would let a position see itself to zero, in the parameters, as upstream does: their gradient
-    /// is that of any other tap. Through `data`, so that graphs recorded earlier stay valid.
+    /// Sets the taps through which a position would see itself to zero, in the parameters, as upstream does: they get gradients like
+    /// any other tap. Through `data`, so that graphs recorded earlier stay valid.
     fn mask(&self) {
         let radius = self.shape.radius();
         let _ = self.vert_stack.ws.data().narrow(2, radius, 1).zero_();
@@ -115,26 +116,4 @@ impl Shape {
 fn gate(channels: &Tensor) -> Tensor {
     let halves = channels.chunk(2, 1);
     halves[0].tanh() * halves[1].sigmoid()
-}
-
-/// A convolution with `[in, out]` channels, Xavier-uniform at first and with zero bias, as upstream's.
-pub(super) fn conv(vs: nn::Path, channels: [i64; 2], kernel: [i64; 2], padding: [i64; 2]) -> nn::Conv<[i64; 2]> {
-    let area = kernel[0] * kernel[1];
-    let config = nn::ConvConfigND {
-        stride: [1, 1],
-        padding,
-        dilation: [1, 1],
-        groups: 1,
-        bias: true,
-        ws_init: xavier(area * channels[0], area * channels[1]),
-        bs_init: nn::Init::Const(0.0),
-        padding_mode: nn::PaddingMode::Zeros,
-    };
-    nn::conv(vs, channels[0], channels[1], kernel, config)
-}
-
-/// Uniform with variance `2 / (fan_in + fan_out)` (Glorot & Bengio 2010).
-fn xavier(fan_in: i64, fan_out: i64) -> nn::Init {
-    let bound = (6.0 / (fan_in + fan_out) as f64).sqrt();
-    nn::Init::Uniform { lo: -bound, up: bound }
 }

@@ -2,8 +2,8 @@
 
 use tch::{Kind, Tensor, nn};
 
-use super::blocks::{Condition, GatedResBlock, Kernel};
 use super::conv::WeightNorm;
+use super::gated::{GatedResBlock, Kernel, Pass};
 
 /// Score of a position that may not be seen: finite, since the first position sees none.
 pub(super) const MASKED: f64 = -1e4;
@@ -39,12 +39,12 @@ impl AttentionBlock {
     }
 
     /// The block's `input` and what its residual blocks made of it, `out`, `[B, C, H, W]` each, to the same.
-    pub(super) fn forward(&self, input: &Tensor, out: &Tensor, background: &Tensor, given: Condition<'_>) -> Tensor {
-        let given = Condition { features: None, ..given };
-        let keys = self.key_resblock.forward(&Tensor::cat(&[input, out, background], 1), None, given);
-        let queries = self.query_resblock.forward(&Tensor::cat(&[out, background], 1), None, given);
-        let attended = self.causal_attention.forward(&queries, &keys, given.dropout);
-        self.out_resblock.forward(out, Some(&attended), given)
+    pub(super) fn forward(&self, input: &Tensor, out: &Tensor, background: &Tensor, pass: Pass<'_>) -> Tensor {
+        let pass = Pass { features: None, ..pass };
+        let keys = self.key_resblock.forward(&Tensor::cat(&[input, out, background], 1), None, pass);
+        let queries = self.query_resblock.forward(&Tensor::cat(&[out, background], 1), None, pass);
+        let attended = self.causal_attention.forward(&queries, &keys, pass.dropout);
+        self.out_resblock.forward(out, Some(&attended), pass)
     }
 }
 
@@ -65,7 +65,7 @@ impl CausalAttention {
         let scale = (query.size()[3] as f64).sqrt();
         let positions = size[2] * size[3];
         let hidden = Tensor::ones([positions, positions], (Kind::Bool, keys.device())).triu(0);
-        // What acts on one side of a product or on its result spares copies of all `N × N` scores.
+        // Scaling one side of the product, and masking its result in place, saves copies of all `N × N` scores.
         let scores = (query / scale).matmul(&key.transpose(2, 3)).masked_fill_(&hidden, MASKED);
         let weights = scores.softmax(-1, scores.kind()).dropout(dropout, dropout > 0.0);
         // The first position sees nothing.

@@ -1,16 +1,11 @@
 //! The parameters of PixelSNAIL.
 
 use serde::{Deserialize, Serialize};
-use tch::nn;
 
-use super::PixelSnail;
-use crate::cost::{MOST_CHANNELS, MOST_KERNEL, MOST_LAYERS, check_size};
-use crate::{PriorError, PriorSpec, SamplingWeights};
-
-/// Parameters of [`PixelSnail`]; names and defaults are those of rosinality/vq-vae-2-pytorch.
+/// Parameters of [`PixelSnail`](super::PixelSnail); names and defaults are those of rosinality/vq-vae-2-pytorch.
 ///
 /// ```
-/// use vqkit_priors::PixelSnailConfig;
+/// use vqkit_priors::{BuildPrior, PixelSnailConfig};
 ///
 /// let config = PixelSnailConfig::new(256, 5, 4, 4, 256);
 /// assert_eq!((config.attention, config.n_head, config.dropout), (true, 8, 0.1));
@@ -90,92 +85,5 @@ impl PixelSnailConfig {
             n_out_res_block: 0,
             class_dropout: 0.0,
         }
-    }
-
-    /// Looks at every value.
-    ///
-    /// # Errors
-    /// [`PriorError::Config`] for the first value that is not allowed.
-    pub fn validate(&self) -> Result<(), PriorError> {
-        let sizes = [
-            ("channel", self.channel, 1, MOST_CHANNELS),
-            ("n_block", self.n_block, 1, MOST_LAYERS),
-            ("n_res_block", self.n_res_block, 1, MOST_LAYERS),
-            ("res_channel", self.res_channel, 1, MOST_CHANNELS),
-            ("n_head", self.n_head, 1, MOST_CHANNELS),
-            ("n_cond_res_block", self.n_cond_res_block, 0, MOST_LAYERS),
-            ("cond_res_channel", self.cond_res_channel, 0, MOST_CHANNELS),
-            ("n_out_res_block", self.n_out_res_block, 0, MOST_LAYERS),
-        ];
-        for (field, value, least, most) in sizes {
-            check_size(field, value, least, most)?;
-        }
-        let kernels = [("kernel_size", self.kernel_size, 3), ("cond_res_kernel", self.cond_res_kernel, 1)];
-        for (field, value, least) in kernels {
-            if value < least || value % 2 == 0 {
-                return Err(PriorError::config(field, format!("must be odd and at least {least}, got {value}")));
-            }
-            check_size(field, value, least, MOST_KERNEL)?;
-        }
-        for (field, value) in [("dropout", self.dropout), ("class_dropout", self.class_dropout)] {
-            if !(0.0..1.0).contains(&value) {
-                return Err(PriorError::config(field, format!("must lie in [0, 1), got {value}")));
-            }
-        }
-        self.validate_heads()
-    }
-
-    fn validate_heads(&self) -> Result<(), PriorError> {
-        let (channel, heads) = (self.channel, self.n_head);
-        if self.attention && (channel % 2 != 0 || (channel / 2) % heads != 0) {
-            let reason = format!("must be a multiple of 2 · n_head, {heads} heads, with attention, got {channel}");
-            return Err(PriorError::config("channel", reason));
-        }
-        Ok(())
-    }
-
-    /// Whether the prior can be built for `spec`, without building it.
-    ///
-    /// # Errors
-    /// [`PriorError::Config`] for a value that is not allowed, for a `spec` of several codebooks or with an embedding, for
-    /// condition grids without a network for them, and for `class_dropout` without classes.
-    pub fn check(&self, spec: &PriorSpec) -> Result<(), PriorError> {
-        self.validate()?;
-        spec.validate()?;
-        if spec.sizes.len() != 1 {
-            let reason = format!("`pixelsnail` models grids with one codebook, these tokens have {}", spec.sizes.len());
-            return Err(PriorError::config("type", reason));
-        }
-        spec.refuse_sequences("pixelsnail")?;
-        if self.has_null() && spec.num_classes.is_none() {
-            return Err(PriorError::config("class_dropout", "needs a class condition to drop; set it to 0"));
-        }
-        for (field, value) in [("n_cond_res_block", self.n_cond_res_block), ("cond_res_channel", self.cond_res_channel)]
-        {
-            if value < 1 && !spec.condition_grids.is_empty() {
-                let reason = format!("must be at least 1 for a prior with condition grids, got {value}");
-                return Err(PriorError::config(field, reason));
-            }
-        }
-        Ok(())
-    }
-
-    /// The prior with its parameters under `vs`.
-    ///
-    /// # Errors
-    /// As [`check`](Self::check).
-    pub fn build(&self, vs: &nn::Path, spec: &PriorSpec) -> Result<PixelSnail, PriorError> {
-        self.check(spec)?;
-        Ok(PixelSnail::new(self, vs, spec))
-    }
-
-    /// Whether what it builds has a null condition.
-    pub(crate) fn has_null(&self) -> bool {
-        self.class_dropout > 0.0
-    }
-
-    /// Whether what it builds can be sampled with such weights.
-    pub(crate) fn has_weights(&self, weights: SamplingWeights) -> bool {
-        weights == SamplingWeights::Fp32
     }
 }

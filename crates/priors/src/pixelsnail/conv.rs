@@ -14,7 +14,7 @@ pub(super) struct WeightNorm {
 }
 
 impl WeightNorm {
-    /// Of `shape` `[out, in, *kernel]`, at first what a layer of PyTorch is at first.
+    /// Of `shape` `[out, in, *kernel]`, initialised as PyTorch does.
     pub(super) fn new(vs: &nn::Path, shape: &[i64], has_bias: bool) -> Self {
         let bound = (shape[1..].iter().product::<i64>() as f64).sqrt().recip();
         let uniform = nn::Init::Uniform { lo: -bound, up: bound };

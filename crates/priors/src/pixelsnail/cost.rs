@@ -1,9 +1,9 @@
 //! What PixelSNAIL costs.
 
-use super::PixelSnailConfig;
+use super::config::PixelSnailConfig;
 use crate::classes::Classes;
-use crate::cost::told;
-use crate::{Cost, PriorError, PriorSpec};
+use crate::cost::saturating;
+use crate::{Cost, PriorSpec};
 
 /// Weights that a position is multiplied with, and other parameters; wide enough for any product of allowed sizes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,80 +35,71 @@ impl Count {
     }
 }
 
-impl PixelSnailConfig {
-    /// Size, work and state, from the numbers alone. Attention counts the positions that are seen, half of all pairs; networks on
-    /// condition grids run at the grids' positions. The cursor's state is the rows under the kernels, and keys and values.
-    ///
-    /// # Errors
-    /// As [`PixelSnailConfig::check`].
-    pub fn cost(&self, spec: &PriorSpec) -> Result<Cost, PriorError> {
-        self.check(spec)?;
-        let (channel, codes, positions) = (self.channel, spec.sizes[0], spec.positions());
-        let half = self.kernel_size / 2;
-        let input = Count::conv([codes, channel], half * self.kernel_size, true);
-        let input = input.and(Count::conv([codes, channel], (self.kernel_size + 1) / 2 * half, true));
-        let head = Count::block(channel, self.res_channel, 1).times(self.n_out_res_block);
-        let head = head.and(Count::conv([channel, codes], 1, true));
-        let network = input.and(self.pixel_block(spec).times(self.n_block)).and(head);
-        let mut others = network.others + i128::from(self.class_rows(spec) * channel);
-        let (mut parameters, mut products) = (network.weights, network.weights * i128::from(positions));
-        for grid in &spec.condition_grids {
-            let count = self.cond_resnet(grid.sizes.iter().sum());
-            parameters += count.weights;
-            others += count.others;
-            products += count.weights * i128::from(grid.grid[0] * grid.grid[1]);
-        }
-        if self.attention {
-            // Scores and mixtures of half a channel each, over half of all pairs of positions.
-            products += i128::from(self.n_block * channel) * i128::from(positions).pow(2) / 2;
-        }
-        Ok(Cost {
-            parameters: told(parameters + others),
-            forward_flops_per_token: told(2 * products / i128::from(positions)),
-            cache_values_per_sample: told(self.kept(spec)),
-        })
+/// Size, work and state of a prior that can be built. Attention counts the positions that are seen, half of all pairs; networks on
+/// condition grids run at the grids' positions. The cursor's state is the rows under the kernels, and keys and values.
+pub(super) fn cost(config: &PixelSnailConfig, spec: &PriorSpec) -> Cost {
+    let (channel, codes, positions) = (config.channel, spec.target.codes(), spec.positions());
+    let half = config.kernel_size / 2;
+    let input = Count::conv([codes, channel], half * config.kernel_size, true);
+    let input = input.and(Count::conv([codes, channel], (config.kernel_size + 1) / 2 * half, true));
+    let head = Count::block(channel, config.res_channel, 1).times(config.n_out_res_block);
+    let head = head.and(Count::conv([channel, codes], 1, true));
+    let network = input.and(pixel_block(config, spec).times(config.n_block)).and(head);
+    let class_rows = Classes::of(spec, config.class_dropout).map_or(0, Classes::rows);
+    let mut others = network.others + i128::from(class_rows * channel);
+    let (mut parameters, mut products) = (network.weights, network.weights * i128::from(positions));
+    for grid in &spec.condition_grids {
+        let count = cond_resnet(config, grid.codes());
+        parameters += count.weights;
+        others += count.others;
+        products += count.weights * i128::from(grid.grid[0] * grid.grid[1]);
     }
+    if config.attention {
+        // Scores and mixtures of half a channel each, over half of all pairs of positions.
+        products += i128::from(config.n_block * channel) * i128::from(positions).pow(2) / 2;
+    }
+    Cost {
+        parameters: saturating(parameters + others),
+        forward_flops_per_token: saturating(2 * products / i128::from(positions)),
+        cache_values_per_sample: saturating(cache(config, spec)),
+    }
+}
 
-    fn pixel_block(&self, spec: &PriorSpec) -> Count {
-        let channel = self.channel;
-        let mut residual = Count::block(channel, self.res_channel, self.kernel_size);
-        if !spec.condition_grids.is_empty() {
-            residual = residual.and(Count::conv([self.cond_res_channel, 2 * channel], 1, false));
-        }
-        let residual = residual.times(self.n_res_block);
-        if !self.attention {
-            return residual.and(Count::conv([channel + 2, channel], 1, true));
-        }
-        let (queries, keys) = (channel + 2, 2 * channel + 2);
-        let linear = |inputs: i64| Count::conv([inputs, channel / 2], 1, true);
-        [
-            Count::block(keys, channel, 1),
-            Count::block(queries, channel, 1),
-            linear(queries),
-            linear(keys).times(2),
-            Count::block(channel, channel, 1),
-            Count::conv([channel / 2, channel], 1, true),
-        ]
-        .into_iter()
-        .fold(residual, Count::and)
+fn pixel_block(config: &PixelSnailConfig, spec: &PriorSpec) -> Count {
+    let channel = config.channel;
+    let mut residual = Count::block(channel, config.res_channel, config.kernel_size);
+    if !spec.condition_grids.is_empty() {
+        residual = residual.and(Count::conv([config.cond_res_channel, 2 * channel], 1, false));
     }
+    let residual = residual.times(config.n_res_block);
+    if !config.attention {
+        return residual.and(Count::conv([channel + 2, channel], 1, true));
+    }
+    let (queries, keys) = (channel + 2, 2 * channel + 2);
+    let linear = |inputs: i64| Count::conv([inputs, channel / 2], 1, true);
+    [
+        Count::block(keys, channel, 1),
+        Count::block(queries, channel, 1),
+        linear(queries),
+        linear(keys).times(2),
+        Count::block(channel, channel, 1),
+        Count::conv([channel / 2, channel], 1, true),
+    ]
+    .into_iter()
+    .fold(residual, Count::and)
+}
 
-    fn cond_resnet(&self, codes: i64) -> Count {
-        let (width, kernel) = (self.cond_res_channel, self.cond_res_kernel);
-        let blocks = Count::block(width, width, kernel).times(self.n_cond_res_block);
-        Count::conv([codes, width], kernel * kernel, true).and(blocks)
-    }
+fn cond_resnet(config: &PixelSnailConfig, codes: i64) -> Count {
+    let (width, kernel) = (config.cond_res_channel, config.cond_res_kernel);
+    let blocks = Count::block(width, width, kernel).times(config.n_cond_res_block);
+    Count::conv([codes, width], kernel * kernel, true).and(blocks)
+}
 
-    /// Rows of the table of classes.
-    fn class_rows(&self, spec: &PriorSpec) -> i64 {
-        Classes::of(spec, self.class_dropout).map_or(0, Classes::rows)
-    }
-
-    /// Numbers that a cursor keeps of a sample.
-    fn kept(&self, spec: &PriorSpec) -> i128 {
-        let row = spec.grid[1] + 2 * (self.kernel_size / 2);
-        let rows = i128::from(self.n_res_block * self.kernel_size * row) * i128::from(self.channel + self.res_channel);
-        let attention = if self.attention { i128::from(spec.positions()) * i128::from(self.channel) } else { 0 };
-        i128::from(self.n_block) * (rows + attention)
-    }
+/// Numbers that a cursor keeps of a sample.
+fn cache(config: &PixelSnailConfig, spec: &PriorSpec) -> i128 {
+    let row = spec.target.grid[1] + 2 * (config.kernel_size / 2);
+    let rows =
+        i128::from(config.n_res_block * config.kernel_size * row) * i128::from(config.channel + config.res_channel);
+    let attention = if config.attention { i128::from(spec.positions()) * i128::from(config.channel) } else { 0 };
+    i128::from(config.n_block) * (rows + attention)
 }

@@ -5,8 +5,8 @@ use tch::{Kind, Tensor, nn};
 use super::conv::Conv;
 use crate::PriorError;
 
-/// Two convolutions of one-hot tokens, each shifted by one position so that none sees itself: `horizontal`, shifted
-/// down, sees the rows above on both sides, and `vertical`, shifted to the right, what is to the left.
+/// Two convolutions of one-hot tokens, each shifted by one position so that no position sees itself: `horizontal`, shifted
+/// down, sees the rows above on both sides, and `vertical`, shifted to the right, the positions to the left.
 #[derive(Debug)]
 pub(super) struct Input {
     vocabulary: i64,
@@ -49,6 +49,6 @@ pub(super) fn one_hot(tokens: &Tensor, vocabulary: i64, kind: Kind) -> Result<Te
     // `scatter`, since `one_hot` waits for a device to look at the values.
     let zeros = Tensor::zeros([batch, vocabulary, height, width], (kind, tokens.device()));
     let ones = Tensor::ones([1], (kind, tokens.device())).expand([batch, 1, height, width], false);
-    // No `f_scatter_value`: tch panics where a call fails that was given a number.
+    // No `f_scatter_value`: tch panics when such a call fails.
     Ok(zeros.f_scatter(1, &tokens.unsqueeze(1), &ones)?)
 }

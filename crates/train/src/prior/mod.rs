@@ -37,7 +37,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, level: usize, data: &Dataset, conte
         let share = 1.0 / parts.len() as f64;
         let losses = parts.iter().map(|part| -> Result<(Tensor, f64)> {
             let (target, condition) = batches.read(part)?;
-            Ok((context.autocast(kind, || prior.loss(&target, &condition, true))?.total, share))
+            Ok((context.autocast(kind, || prior.loss(std::slice::from_ref(&target), &condition, true))?.total, share))
         });
         let loss = trainer.descend("cross_entropy", losses, position)?;
         trainer.average()?;

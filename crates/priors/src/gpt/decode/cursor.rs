@@ -1,22 +1,23 @@
-//! The cursor: what was pushed waits until logits are asked for, and is then read in one pass.
+//! The cursor: pushed tokens wait until logits are asked for, and are then read in one pass.
 
 use std::ops::Deref;
 
 use tch::{Device, Kind, Tensor};
 use vqkit_torch::autocast;
 
-use super::{Cache, Decoder};
-use crate::gpt::Gpt;
-use crate::{Condition, Cursor, PriorError, SamplingWeights};
+use super::cache::Cache;
+use super::decoder::Decoder;
+use crate::gpt::transformer::Transformer;
+use crate::{Condition, Cursor, PriorError};
 
-/// The cursor of [`Gpt`].
+/// The cursor of [`Gpt`](crate::Gpt).
 ///
-/// Keys and values lie in memory that is allocated at the start. The condition, and tokens that are pushed one after the
-/// other without a look at logits between them, are read in one pass.
+/// The memory of keys and values is allocated at the start. The condition, and tokens that are pushed without logits being asked for
+/// between them, are read in one pass.
 #[derive(Debug)]
 pub struct GptCursor<'g> {
-    gpt: &'g Gpt,
-    decoder: Held<'g>,
+    transformer: &'g Transformer,
+    decoder: CursorWeights<'g>,
     cache: Cache,
     /// Vectors `[B, T, D]` that were not read yet.
     pending: Vec<Tensor>,
@@ -28,12 +29,12 @@ pub struct GptCursor<'g> {
 
 /// Weights that the prior keeps for sampling, or a copy made for one cursor.
 #[derive(Debug)]
-enum Held<'g> {
+enum CursorWeights<'g> {
     Prepared(&'g Decoder),
     Own(Box<Decoder>),
 }
 
-impl Deref for Held<'_> {
+impl Deref for CursorWeights<'_> {
     type Target = Decoder;
 
     fn deref(&self) -> &Decoder {
@@ -45,52 +46,58 @@ impl Deref for Held<'_> {
 }
 
 impl<'g> GptCursor<'g> {
-    /// For a condition in which nothing is missing.
-    pub(in crate::gpt) fn new(gpt: &'g Gpt, condition: &Condition, batch: i64) -> Result<Self, PriorError> {
-        let decoder = match &gpt.decoder {
-            Some(prepared) => Held::Prepared(prepared),
-            None => Held::Own(Box::new(Decoder::new(gpt, arithmetic(gpt))?)),
+    /// For a complete condition.
+    pub(in crate::gpt) fn new(
+        transformer: &'g Transformer,
+        prepared: Option<&'g Decoder>,
+        condition: &Condition,
+        batch: i64,
+    ) -> Result<Self, PriorError> {
+        let device = transformer.device();
+        let decoder = match prepared {
+            Some(prepared) => CursorWeights::Prepared(prepared),
+            None => CursorWeights::Own(Box::new(Decoder::new(transformer, Decoder::default_dtype(device))?)),
         };
-        let prefix = autocast::disabled(gpt.network.tokens.device(), || prefix(gpt, condition, batch))?;
-        let prefix = decoder.place(prefix, 0)?;
-        let cache = Cache::new(gpt, condition, batch, decoder.kind)?;
-        Ok(Self { gpt, decoder, cache, pending: vec![prefix], hidden: None, batch, position: 0 })
+        let prefix = autocast::disabled(device, || prefix(transformer, condition, batch))?;
+        let prefix = decoder.add_positions(prefix, 0)?;
+        let cache = Cache::new(transformer, condition, batch, decoder.kind)?;
+        Ok(Self { transformer, decoder, cache, pending: vec![prefix], hidden: None, batch, position: 0 })
     }
 
-    /// Keys and values of every layer, `[B, kept heads, length, dim]` each, of all positions that were read.
+    /// Keys and values of every layer, `[B, kv heads, length, dim]` each, of all positions read so far.
     ///
     /// # Errors
     /// When libtorch refuses.
     pub fn keys_and_values(&self) -> Result<Vec<[Tensor; 2]>, PriorError> {
-        (0..self.decoder.layers.len()).map(|layer| self.cache.first(layer, self.cache.length())).collect()
+        (0..self.decoder.num_layers()).map(|layer| self.cache.first(layer, self.cache.length())).collect()
     }
 
     fn read_pending(&mut self) -> Result<(), PriorError> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        // What fails in between must not be read again: it was changed in place.
+        // If reading fails, the input must not be read again: it was changed in place.
         self.hidden = None;
         let pending = std::mem::take(&mut self.pending);
         let input = match pending.as_slice() {
             [one] => one.f_contiguous()?,
             several => Tensor::f_cat(several, 1)?,
         };
-        self.hidden = Some(self.decoder.advance(&mut self.cache, &input, self.gpt.rotation.as_ref())?);
+        self.hidden = Some(self.decoder.advance(&mut self.cache, &input, self.transformer.rotation.as_ref())?);
         Ok(())
     }
 
     fn book(&self) -> usize {
-        (self.position % self.gpt.layout.codebooks) as usize
+        (self.position % self.transformer.layout.codebooks) as usize
     }
 }
 
-/// The vectors of a condition, `[B, P, D]`. Those that a matrix makes of an embedding come row by row: libtorch's product rounds a
-/// row differently in another batch.
-fn prefix(gpt: &Gpt, condition: &Condition, batch: i64) -> Result<Tensor, PriorError> {
-    let network = &gpt.network;
+/// The vectors of a condition, `[B, P, D]`. An embedding is projected row by row, since libtorch's product rounds a row differently
+/// in another batch.
+fn prefix(transformer: &Transformer, condition: &Condition, batch: i64) -> Result<Tensor, PriorError> {
+    let network = &transformer.network;
     let embed = |condition: &Condition, batch| {
-        let embedded = network.prefix.embed(condition, batch, gpt.layout.has_class, &network.tokens)?;
+        let embedded = network.prefix.embed(condition, batch, transformer.layout.has_class, &network.tokens)?;
         Ok::<_, PriorError>(embedded.f_to_kind(Kind::Float)?)
     };
     if condition.embedding.is_none() {
@@ -100,22 +107,13 @@ fn prefix(gpt: &Gpt, condition: &Condition, batch: i64) -> Result<Tensor, PriorE
     Ok(Tensor::f_cat(&(0..batch).map(row).collect::<Result<Vec<_>, _>>()?, 0)?)
 }
 
-/// bf16 under autocast, where libtorch multiplies.
-pub(in crate::gpt) fn arithmetic(gpt: &Gpt) -> SamplingWeights {
-    let device = gpt.network.tokens.device();
-    match autocast::current(device) {
-        Some(Kind::BFloat16) if device != Device::Cpu => SamplingWeights::Bf16,
-        _ => SamplingWeights::Fp32,
-    }
-}
-
 impl Cursor for GptCursor<'_> {
     fn logits(&mut self) -> Result<Tensor, PriorError> {
         let _guard = tch::no_grad_guard();
         if self.position == self.len() {
             return Err(PriorError::Finished(self.len()));
         }
-        let (book, device) = (self.book(), self.gpt.network.tokens.device());
+        let (book, device) = (self.book(), self.transformer.device());
         autocast::disabled(device, || {
             self.read_pending()?;
             let hidden = self.hidden.as_ref().ok_or(PriorError::Finished(self.position))?;
@@ -131,13 +129,13 @@ impl Cursor for GptCursor<'_> {
         if self.position == self.len() {
             return Err(PriorError::Finished(self.len()));
         }
-        let tokens = tokens.f_to_device(self.gpt.network.tokens.device())?;
+        let tokens = tokens.f_to_device(self.transformer.device())?;
         self.check_range(&tokens)?;
         // The last token predicts nothing.
         if self.position + 1 < self.len() {
-            let first: i64 = self.gpt.spec.sizes[..self.book()].iter().sum();
-            let place = self.gpt.layout.prefix() + self.position;
-            self.pending.push(self.decoder.embed(&(tokens + first), place)?);
+            let first: i64 = self.transformer.spec.target.sizes[..self.book()].iter().sum();
+            let position = self.transformer.layout.prefix() + self.position;
+            self.pending.push(self.decoder.embed(&(tokens + first), position)?);
         }
         self.position += 1;
         Ok(())
@@ -148,7 +146,7 @@ impl Cursor for GptCursor<'_> {
     }
 
     fn len(&self) -> i64 {
-        self.gpt.layout.tokens()
+        self.transformer.layout.tokens()
     }
 }
 
@@ -159,7 +157,7 @@ impl GptCursor<'_> {
             return Ok(());
         }
         let (codebook, tokens) = (self.book(), Vec::<i64>::try_from(tokens)?);
-        let size = self.gpt.spec.sizes[codebook];
+        let size = self.transformer.spec.target.sizes[codebook];
         match tokens.into_iter().find(|token| !(0..size).contains(token)) {
             None => Ok(()),
             Some(index) => Err(vqkit_torch::TokenError::Range { index, codebook, size }.into()),

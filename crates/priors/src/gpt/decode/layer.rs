@@ -3,11 +3,10 @@
 use tch::{Device, Kind, Tensor};
 
 use super::cache::Cache;
-use super::own_copy;
-use super::product::Product;
+use super::product::{Product, own_copy};
 use crate::gpt::block::{Block, Linear, Mlp, Norm, Projections, rotate};
 use crate::kernels::{Heads, Past, attend, numbers, numbers_mut};
-use crate::{PriorError, SamplingWeights};
+use crate::{PriorError, WeightDtype};
 
 /// A block's weights, each half's input weights in one.
 #[derive(Debug)]
@@ -22,14 +21,14 @@ pub(super) struct DecodeLayer {
     down: Product,
     gated: bool,
     heads: i64,
-    kept_heads: i64,
+    kv_heads: i64,
     head_dim: i64,
 }
 
 impl DecodeLayer {
-    pub(super) fn new(block: &Block, weights: SamplingWeights) -> Result<Self, PriorError> {
+    pub(super) fn new(block: &Block, dtype: WeightDtype) -> Result<Self, PriorError> {
         let attention = &block.attention;
-        let product = |linear: &Linear| Product::new(&linear.weight, linear.bias.as_ref(), weights);
+        let product = |linear: &Linear| Product::new(&linear.weight, linear.bias.as_ref(), dtype);
         let projections = match &attention.projections {
             Projections::Fused(all) => product(all)?,
             Projections::Separate(each) => product(&joined(&each.each_ref())?)?,
@@ -48,7 +47,7 @@ impl DecodeLayer {
             down,
             gated,
             heads: attention.heads,
-            kept_heads: attention.kept_heads,
+            kv_heads: attention.kv_heads,
             head_dim: attention.head_dim(),
         })
     }
@@ -69,7 +68,7 @@ impl DecodeLayer {
             first += heads * self.head_dim;
             Ok::<_, PriorError>(part)
         };
-        let (query, key, value) = (part(self.heads)?, part(self.kept_heads)?, part(self.kept_heads)?);
+        let (query, key, value) = (part(self.heads)?, part(self.kv_heads)?, part(self.kv_heads)?);
         let (query, key) = match rotation {
             Some(rotation) => (rotate(&query.f_contiguous()?, rotation)?, rotate(&key.f_contiguous()?, rotation)?),
             None => (query, key),
@@ -80,15 +79,14 @@ impl DecodeLayer {
         self.down.add_to(&self.activate(read)?, hidden)
     }
 
-    /// Of queries `[B, T, heads, dim]`, what they read, `[B, T, D]`.
+    /// The output of attention for queries `[B, T, heads, dim]`, `[B, T, D]`.
     fn attend(&self, query: &Tensor, cache: &Cache, index: usize, mask: Option<&Tensor>) -> Result<Tensor, PriorError> {
         let (batch, length, ..) = query.size4()?;
         let width = self.heads * self.head_dim;
         if length == 1 && query.device() == Device::Cpu {
             let query = query.f_contiguous()?;
             let output = Tensor::f_empty([batch, 1, width], (Kind::Float, Device::Cpu))?;
-            let heads =
-                Heads { count: self.heads as usize, kept: self.kept_heads as usize, dim: self.head_dim as usize };
+            let heads = Heads { count: self.heads as usize, kv: self.kv_heads as usize, dim: self.head_dim as usize };
             let [keys, values] = cache.whole(index);
             let past = Past {
                 keys: numbers(keys),
@@ -97,7 +95,7 @@ impl DecodeLayer {
                 length: cache.length() as usize + 1,
                 bias: cache.bias().map(numbers),
             };
-            // SAFETY: the output was made just now, and nobody else reads the room for scores.
+            // SAFETY: the output is new, and nothing else uses the memory for scores.
             let (scores, written) = unsafe { (numbers_mut(cache.scores()), numbers_mut(&output)) };
             attend(heads, numbers(&query), &past, scores, written);
             return Ok(output);
@@ -105,7 +103,7 @@ impl DecodeLayer {
         let [keys, values] = cache.first(index, cache.length() + length)?;
         let query = query.f_transpose(1, 2)?.f_to_kind(keys.kind())?;
         let is_causal = mask.is_none() && length > 1;
-        let grouped = self.heads != self.kept_heads;
+        let grouped = self.heads != self.kv_heads;
         let read = Tensor::f_scaled_dot_product_attention(&query, &keys, &values, mask, 0.0, is_causal, None, grouped)?;
         Ok(read.f_transpose(1, 2)?.f_reshape([batch, length, width])?.f_to_kind(Kind::Float)?)
     }
@@ -126,13 +124,13 @@ impl DecodeLayer {
     }
 }
 
-/// Numbers above which libtorch shares an operation out among its threads.
+/// Numbers above which libtorch splits an operation among its threads.
 const SHARED_OUT: i64 = 32_768;
-/// Numbers that libtorch's vectors take at once, at most.
+/// The most numbers of a vector of libtorch's.
 const VECTORS: i64 = 64;
 
-/// Pieces of contiguous `rows` `[.., width]` in which a number is computed in the same way whatever the number of rows: libtorch
-/// computes what no vector covers, at the end of a piece or of a thread's share, by other functions than the rest.
+/// Pieces of contiguous `rows` `[.., width]` in which every number is computed in the same way whatever the number of rows: libtorch
+/// uses other functions for the numbers after the last whole vector of a piece, or of a thread's part of it.
 fn alike_in_every_batch(rows: &Tensor) -> Result<Vec<Tensor>, PriorError> {
     let width = rows.size()[rows.dim() - 1];
     let flat = rows.f_view([-1, width])?;
@@ -141,7 +139,7 @@ fn alike_in_every_batch(rows: &Tensor) -> Result<Vec<Tensor>, PriorError> {
     (0..count).step_by(most as usize).map(|first| Ok(flat.f_narrow(0, first, most.min(count - first))?)).collect()
 }
 
-/// Layers of one input as one.
+/// Several layers of the same input as one.
 fn joined(layers: &[&Linear]) -> Result<Linear, PriorError> {
     let weights: Vec<&Tensor> = layers.iter().map(|layer| &layer.weight).collect();
     let biases: Vec<&Tensor> = layers.iter().filter_map(|layer| layer.bias.as_ref()).collect();

@@ -2,9 +2,8 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::own_copy;
-use crate::kernels::{Into, PackedLinear, numbers, numbers_mut};
-use crate::{PriorError, SamplingWeights};
+use crate::kernels::{OutputRow, PackedLinear, numbers, numbers_mut};
+use crate::{PriorError, WeightDtype};
 
 /// `input · weightᵀ + bias` in f32.
 #[derive(Debug)]
@@ -17,12 +16,12 @@ pub(super) enum Product {
 
 impl Product {
     /// `weight` `[out, in]`, `bias` `[out]`.
-    pub(super) fn new(weight: &Tensor, bias: Option<&Tensor>, weights: SamplingWeights) -> Result<Self, PriorError> {
+    pub(super) fn new(weight: &Tensor, bias: Option<&Tensor>, dtype: WeightDtype) -> Result<Self, PriorError> {
         if weight.device() == Device::Cpu {
             let outputs = weight.size()[0];
-            return Ok(Self::Packed { linear: PackedLinear::new(weight, bias, weights)?, outputs });
+            return Ok(Self::Packed { linear: PackedLinear::new(weight, bias, dtype)?, outputs });
         }
-        let kind = if weights == SamplingWeights::Fp32 { Kind::Float } else { Kind::BFloat16 };
+        let kind = if dtype == WeightDtype::Fp32 { Kind::Float } else { Kind::BFloat16 };
         let weight = weight.detach().f_to_kind(kind)?.f_transpose(0, 1)?.f_contiguous()?;
         let bias = bias.map(own_copy);
         Ok(Self::Dense { weight, bias })
@@ -37,8 +36,8 @@ impl Product {
                 shape.push(*outputs);
                 let input = input.f_contiguous()?;
                 let output = Tensor::f_empty(&shape, (Kind::Float, Device::Cpu))?;
-                // SAFETY: made just now.
-                linear.forward(numbers(&input), unsafe { numbers_mut(&output) }, Into::Store);
+                // SAFETY: allocated above, so nothing else refers to it.
+                linear.forward(numbers(&input), unsafe { numbers_mut(&output) }, OutputRow::Store);
                 Ok(output)
             }
             Self::Dense { weight, bias } => dense(input, weight, bias.as_ref()),
@@ -50,8 +49,8 @@ impl Product {
         match self {
             Self::Packed { linear, .. } => {
                 let input = input.f_contiguous()?;
-                // SAFETY: a cursor's own, of which the input is no part.
-                linear.forward(numbers(&input), unsafe { numbers_mut(sum) }, Into::Add);
+                // SAFETY: memory of the cursor, which does not overlap the input.
+                linear.forward(numbers(&input), unsafe { numbers_mut(sum) }, OutputRow::Add);
             }
             Self::Dense { weight, bias } => {
                 let _ = sum.shallow_clone().f_add_(&dense(input, weight, bias.as_ref())?)?;
@@ -67,4 +66,9 @@ fn dense(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tenso
         Some(bias) => Ok(product.f_add(bias)?),
         None => Ok(product),
     }
+}
+
+/// In f32, in memory of its own.
+pub(super) fn own_copy(weight: &Tensor) -> Tensor {
+    weight.detach().to_kind(Kind::Float).copy()
 }

@@ -2,10 +2,9 @@
 
 use tch::Tensor;
 
-use super::Linear;
-use super::vertical::VerticalStack;
-use crate::pixelcnn::GatedPixelCnn;
+use super::linear::Linear;
 use crate::pixelcnn::layer::GatedLayer;
+use crate::pixelcnn::network::Network;
 
 /// All layers of the horizontal stack. Every view that a step needs is made once, at the start.
 #[derive(Debug)]
@@ -50,24 +49,24 @@ struct Gates {
 }
 
 impl HorizontalStack {
-    pub(super) fn new(prior: &GatedPixelCnn, batch: i64, vertical: &VerticalStack) -> Self {
-        let (dim, width) = (prior.config.dim, prior.spec.grid[1]);
-        let options = (prior.embedding.kind(), prior.embedding.device());
+    /// `bases`: what the vertical stack gives each layer, `[B, W, 2D]`, in memory that it writes again for every row.
+    pub(super) fn new(network: &Network, batch: i64, bases: &[Tensor]) -> Self {
+        let (dim, width) = (network.embedding.size()[1], bases[0].size()[1]);
+        let options = (network.embedding.kind(), network.embedding.device());
         // Inputs of all layers, `[B, r + W, D]`, with `r` columns of zeros on the left.
         let input = |layer: &GatedLayer| Tensor::zeros([batch, layer.shape.radius() + width, dim], options);
-        let inputs: Vec<Tensor> = prior.layers.iter().map(input).collect();
+        let inputs: Vec<Tensor> = network.layers.iter().map(input).collect();
         let slots = |layer: usize| {
-            let radius = prior.layers[layer].shape.radius();
+            let radius = network.layers[layer].shape.radius();
             (0..width).map(|column| inputs[layer].select(1, radius + column)).collect::<Vec<_>>()
         };
         let top = Tensor::zeros([batch, dim], options);
         let nothing = Tensor::zeros([batch, dim], options);
         let repeat = |tensor: &Tensor| (0..width).map(|_| tensor.shallow_clone()).collect::<Vec<_>>();
         let layer = |(index, layer): (usize, &GatedLayer)| {
-            let base = vertical.base(index);
             let taps = layer.shape.taps();
             HorizontalLayer {
-                bases: (0..width).map(|column| base.select(1, column)).collect(),
+                bases: (0..width).map(|column| bases[index].select(1, column)).collect(),
                 windows: (0..width).map(|column| inputs[index].narrow(1, column, taps).flatten(1, 2)).collect(),
                 skips: if layer.shape.first { repeat(&nothing) } else { slots(index) },
                 outputs: if index + 1 < inputs.len() { slots(index + 1) } else { repeat(&top) },
@@ -75,8 +74,8 @@ impl HorizontalStack {
                 residual: with_bias(&Linear::new(&layer.horiz_resid)),
             }
         };
-        let layers = prior.layers.iter().enumerate().map(layer).collect();
-        let radius = prior.layers[0].shape.radius();
+        let layers = network.layers.iter().enumerate().map(layer).collect();
+        let radius = network.layers[0].shape.radius();
         let tokens = inputs[0].narrow(1, radius, width);
         Self { layers, tokens, token_slots: slots(0), top, gates: Gates::new(batch, dim, options) }
     }

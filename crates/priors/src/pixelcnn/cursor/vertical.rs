@@ -2,13 +2,13 @@
 
 use tch::Tensor;
 
-use super::horizontal::HorizontalStack;
-use super::{Linear, bias};
+use super::linear::{Linear, bias};
 use crate::PriorError;
+use crate::pixelcnn::context::Context;
 use crate::pixelcnn::layer::GatedLayer;
-use crate::pixelcnn::{Context, GatedPixelCnn};
+use crate::pixelcnn::network::Network;
 
-/// All layers of the vertical stack, and what they hand to the horizontal one.
+/// All layers of the vertical stack.
 #[derive(Debug)]
 pub(super) struct VerticalStack {
     layers: Vec<VerticalLayer>,
@@ -32,28 +32,28 @@ struct VerticalLayer {
     class: Option<Tensor>,
     /// Of the features, `[D, 2D]`.
     condition: Option<Tensor>,
-    /// For the horizontal layer, `[B · W, 2D]`.
+    /// The output for the horizontal layer, `[B · W, 2D]`.
     base: Tensor,
 }
 
 impl VerticalStack {
-    pub(super) fn new(prior: &GatedPixelCnn, context: &Context, batch: i64) -> Result<Self, PriorError> {
-        let width = prior.spec.grid[1];
-        let layers = prior.layers.iter().map(|layer| VerticalLayer::new(layer, context, batch, width));
+    /// For rows of `width` positions.
+    pub(super) fn new(network: &Network, width: i64, context: &Context, batch: i64) -> Result<Self, PriorError> {
+        let layers = network.layers.iter().map(|layer| VerticalLayer::new(layer, context, batch, width));
         let rows_first = |map: &Tensor| map.permute([2, 0, 3, 1]).contiguous().flatten(1, 2);
         Ok(Self { layers: layers.collect::<Result<_, _>>()?, features: context.features.as_ref().map(rows_first) })
     }
 
-    /// What layer `layer` gives the horizontal stack, `[B, W, 2D]`: always the same memory.
-    pub(super) fn base(&self, layer: usize) -> Tensor {
-        let VerticalLayer { base, taps, .. } = &self.layers[layer];
-        base.view([taps.size()[0], taps.size()[1], -1])
+    /// What each layer gives the horizontal stack, `[B, W, 2D]`: always the same memory.
+    pub(super) fn bases(&self) -> Vec<Tensor> {
+        let of_layer = |layer: &VerticalLayer| layer.base.view([layer.taps.size()[0], layer.taps.size()[1], -1]);
+        self.layers.iter().map(of_layer).collect()
     }
 
-    /// Computes `row` of all layers from the rows above, the last of which `horizontal` has just finished.
-    pub(super) fn begin_row(&self, row: i64, horizontal: &HorizontalStack) {
+    /// Computes `row` of all layers from the rows above; `tokens` are the embedded tokens of the last of them, `[B, W, D]`.
+    pub(super) fn begin_row(&self, row: i64, tokens: &Tensor) {
         if row > 0 {
-            self.layers[0].append(horizontal.tokens());
+            self.layers[0].append(tokens);
         }
         let features = self.features.as_ref().map(|features| features.get(row));
         for (index, layer) in self.layers.iter().enumerate() {
@@ -116,7 +116,7 @@ impl VerticalLayer {
     }
 }
 
-/// `tanh(a) · sigmoid(b)` of the two halves of the last axis; the input is used up.
+/// `tanh(a) · sigmoid(b)` of the two halves of the last axis; the input is overwritten.
 fn gate(channels: Tensor) -> Tensor {
     let half = channels.size()[2] / 2;
     let _ = channels.narrow(2, 0, half).tanh_();

@@ -2,13 +2,14 @@
 
 use tch::Tensor;
 
-use super::Place;
 use super::attention::Attention;
-use super::causal::{CausalConv, Room};
+use super::causal::{CausalConv, Workspace};
 use super::linear::Linear;
-use crate::pixelsnail::blocks::{GatedResBlock, PixelBlock, Tail};
+use super::position::Position;
+use crate::pixelsnail::block::{PixelBlock, Tail};
+use crate::pixelsnail::gated::GatedResBlock;
 
-/// Residual blocks, and what comes behind them.
+/// Residual blocks, and the end of the block.
 #[derive(Debug)]
 pub(super) struct BlockStep {
     residuals: Vec<ResidualStep>,
@@ -35,12 +36,14 @@ struct ResidualStep {
 }
 
 impl BlockStep {
-    pub(super) fn new(block: &PixelBlock, positions: i64, room: &Room) -> Self {
+    pub(super) fn new(block: &PixelBlock, positions: i64, workspace: &Workspace) -> Self {
         let tail = match &block.tail {
-            Tail::Attention(attention) => TailStep::Attention(Box::new(Attention::new(attention, positions, room))),
+            Tail::Attention(attention) => {
+                TailStep::Attention(Box::new(Attention::new(attention, positions, workspace)))
+            }
             Tail::Mix(conv) => TailStep::Mix(Linear::point(conv)),
         };
-        Self { residuals: block.resblocks.iter().map(|block| ResidualStep::new(block, room)).collect(), tail }
+        Self { residuals: block.resblocks.iter().map(|block| ResidualStep::new(block, workspace)).collect(), tail }
     }
 
     /// Begins a row; `features` `[B · W, F]` are the row's, of the condition grids.
@@ -51,29 +54,29 @@ impl BlockStep {
     }
 
     /// `[B, C]` to the same; `hidden` as for [`Attention::run`].
-    pub(super) fn run(&self, place: &Place, input: &Tensor, hidden: &Tensor) -> Tensor {
-        let column = place.column as usize;
+    pub(super) fn run(&self, at: &Position, input: &Tensor, hidden: &Tensor) -> Tensor {
+        let column = at.column as usize;
         let mut features = input.shallow_clone();
         for block in &self.residuals {
             features = block.run(column, &features);
         }
         match &self.tail {
-            TailStep::Attention(attention) => attention.run(place, input, &features, hidden),
-            TailStep::Mix(linear) => linear.forward(&Tensor::cat(&[&features, &place.background], 1)),
+            TailStep::Attention(attention) => attention.run(at, input, &features, hidden),
+            TailStep::Mix(linear) => linear.forward(&Tensor::cat(&[&features, &at.background], 1)),
         }
     }
 }
 
 impl ResidualStep {
-    fn new(block: &GatedResBlock, room: &Room) -> Self {
+    fn new(block: &GatedResBlock, workspace: &Workspace) -> Self {
         let condition = block.condition.as_ref().map(|conv| Linear::point(conv).weight);
         let channels = block.conv2.weight().size()[0];
         Self {
-            conv1: CausalConv::new(&block.conv1, room),
-            conv2: CausalConv::new(&block.conv2, room),
+            conv1: CausalConv::new(&block.conv1, workspace),
+            conv2: CausalConv::new(&block.conv2, workspace),
             condition,
-            channels: Tensor::empty([room.batch, channels], room.options),
-            out: Tensor::empty([room.batch, channels / 2], room.options),
+            channels: Tensor::empty([workspace.batch, channels], workspace.options),
+            out: Tensor::empty([workspace.batch, channels / 2], workspace.options),
         }
     }
 

@@ -5,18 +5,18 @@ use tch::{Device, Kind, Tensor};
 use super::linear::bias_or_zero;
 use crate::pixelsnail::conv::Conv;
 
-/// What all convolutions of a cursor share.
+/// The batch, the row and the memory that all convolutions of a cursor share.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct Workspace {
     pub batch: i64,
     /// Positions of a row.
     pub width: i64,
     pub options: (Kind, Device),
-    /// Where the input of one convolution lies while a row begins.
+    /// Memory for the input of one convolution while a row begins.
     scratch: Tensor,
 }
 
-impl Room {
+impl Workspace {
     /// For kernels of `kernel_size` on at most `channel` channels.
     pub(super) fn new(batch: i64, width: i64, kernel_size: i64, channel: i64, options: (Kind, Device)) -> Self {
         let scratch = Tensor::empty([batch * width * (kernel_size - 1) * kernel_size * channel], options);
@@ -37,7 +37,7 @@ pub(super) struct CausalConv {
     /// `[(k - 1) · k · D, out]`
     above: Tensor,
     bias: Tensor,
-    /// What the rows above give, `[B · W, out]`.
+    /// The contribution of the rows above, `[B · W, out]`.
     base: Tensor,
     /// The same by column, `[B, out]`.
     bases: Vec<Tensor>,
@@ -45,15 +45,15 @@ pub(super) struct CausalConv {
     windows: Vec<Tensor>,
     /// `[r · D, out]`
     left: Tensor,
-    /// Places of the input by column, `[B, D]`.
+    /// The input by column, `[B, D]`.
     slots: Vec<Tensor>,
 }
 
 impl CausalConv {
-    pub(super) fn new(conv: &Conv, room: &Room) -> Self {
+    pub(super) fn new(conv: &Conv, workspace: &Workspace) -> Self {
         let weight = conv.weight();
         let [out, dim, kernel] = [0, 1, 2].map(|axis| weight.size()[axis]);
-        let Room { batch, width, options, .. } = *room;
+        let Workspace { batch, width, options, .. } = *workspace;
         let radius = kernel / 2;
         let padded = width + 2 * radius;
         let rows = Tensor::zeros([kernel, batch, padded, dim], options);
@@ -64,7 +64,7 @@ impl CausalConv {
         let columns = 0..width;
         Self {
             taps: rows.as_strided(shape, [padded * dim, dim, batch * padded * dim, 1], None),
-            columns: room.scratch.narrow(0, 0, shape.iter().product()).view(shape),
+            columns: workspace.scratch.narrow(0, 0, shape.iter().product()).view(shape),
             above: weight.narrow(2, 0, kernel - 1).permute([2, 3, 1, 0]).reshape([-1, out]),
             bias: bias_or_zero(&weight, conv.bias()),
             bases: columns.clone().map(|column| by_column.select(1, column)).collect(),
@@ -76,7 +76,7 @@ impl CausalConv {
         }
     }
 
-    /// Begins a row: the one that was written joins those above. `added` `[B · W, out]` goes to every position.
+    /// Begins a row: the one that was written becomes the last of those above. `added` `[B · W, out]` is added to the output.
     pub(super) fn begin_row(&self, added: Option<&Tensor>) {
         for index in 1..self.rows.size()[0] {
             self.rows.get(index - 1).copy_(&self.rows.get(index));
@@ -89,12 +89,12 @@ impl CausalConv {
         }
     }
 
-    /// Where the input of `column` is to be written, `[B, D]`; nothing is read there before.
+    /// Memory for the input of `column`, `[B, D]`; it is not read before.
     pub(super) fn slot(&self, column: usize) -> &Tensor {
         &self.slots[column]
     }
 
-    /// The output at `column`, `[B, out]`, from all that is earlier.
+    /// Writes the output at `column`, `[B, out]`, from all earlier positions.
     pub(super) fn run(&self, column: usize, out: &Tensor) {
         let _ = self.bases[column].addmm_out(out, &self.windows[column], &self.left);
     }

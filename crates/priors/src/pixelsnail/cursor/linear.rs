@@ -2,8 +2,8 @@
 
 use tch::Tensor;
 
-use crate::pixelsnail::blocks::GatedResBlock;
 use crate::pixelsnail::conv::{Conv, WeightNorm};
+use crate::pixelsnail::gated::GatedResBlock;
 
 /// `input · weight + bias`, with `weight` `[in, out]`.
 #[derive(Debug)]

@@ -1,135 +1,16 @@
 //! Incremental sampling: every position of every layer is computed once.
 //!
 //! Most of the work is what causal convolutions see of the rows above. All of that is known when a row begins, so it is
-//! computed for the whole row in one product per convolution. Per position there is left what stands to the left in the
-//! row, and attention to keys and values that are kept. Attention always looks at all places of the grid, those of
-//! later positions hidden: so every step does the same on memory of the same size.
+//! computed for the whole row in one product per convolution. What remains for each position are the positions to its left in the
+//! row, and attention to cached keys and values. Attention always reads all positions of the grid and masks later ones, so that every
+//! step is the same operation on memory of the same size.
 
 mod attention;
 mod block;
 mod causal;
 mod linear;
+mod position;
+mod steps;
 mod tokens;
 
-use tch::{Kind, Tensor};
-
-use self::block::BlockStep;
-use self::causal::Room;
-use self::linear::{Linear, PointBlock};
-use self::tokens::TokenFeatures;
-use super::attention::MASKED;
-use super::{Context, PixelSnail};
-use crate::{Cursor, PriorError};
-
-/// The cursor of [`PixelSnail`].
-#[derive(Debug)]
-pub(super) struct PixelSnailCursor {
-    grid: [i64; 2],
-    batch: i64,
-    position: i64,
-    tokens: TokenFeatures,
-    blocks: Vec<BlockStep>,
-    /// Of the condition grids, `[H, B · W, F]`.
-    features: Option<Tensor>,
-    /// `[N, 2]`
-    background: Tensor,
-    /// What is added to scores of attention, `[1, 1, N]`: zero for earlier positions.
-    hidden: Tensor,
-    head: (Vec<PointBlock>, Linear),
-    /// The last block's output `[B, C]`, if it was computed for the position.
-    top: Option<Tensor>,
-}
-
-/// Where a step takes place.
-#[derive(Debug)]
-struct Place {
-    position: i64,
-    column: i64,
-    /// `[B, 2]`
-    background: Tensor,
-}
-
-impl PixelSnailCursor {
-    pub(super) fn new(prior: &PixelSnail, context: &Context, batch: i64) -> Self {
-        let (config, grid) = (&prior.config, prior.spec.grid);
-        let (positions, options) = (grid[0] * grid[1], (prior.background.kind(), prior.background.device()));
-        let widest = config.channel.max(config.res_channel);
-        let room = Room::new(batch, grid[1], config.kernel_size, widest, options);
-        let rows_first = |map: &Tensor| map.permute([2, 0, 3, 1]).contiguous().flatten(1, 2);
-        let head = &prior.head;
-        Self {
-            grid,
-            batch,
-            position: 0,
-            tokens: TokenFeatures::new(&prior.input, grid, batch, context.class.as_ref()),
-            blocks: prior.blocks.iter().map(|block| BlockStep::new(block, positions, &room)).collect(),
-            features: context.features.as_ref().map(rows_first),
-            background: prior.background.view([2, positions]).transpose(0, 1).contiguous(),
-            hidden: Tensor::full([1, 1, positions], MASKED, options),
-            head: (head.blocks.iter().map(PointBlock::new).collect(), Linear::point(&head.conv)),
-            top: None,
-        }
-    }
-
-    /// The last block's output at the position, `[B, C]`.
-    fn top(&mut self) -> Result<Tensor, PriorError> {
-        if self.position == self.len() {
-            return Err(PriorError::Finished(self.len()));
-        }
-        if let Some(top) = &self.top {
-            return Ok(top.shallow_clone());
-        }
-        let [row, column] = self.place();
-        if column == 0 {
-            let features = self.features.as_ref().map(|features| features.get(row));
-            self.blocks.iter().for_each(|block| block.begin_row(features.as_ref()));
-        }
-        let background = self.background.narrow(0, self.position, 1).expand([self.batch, 2], false);
-        let place = Place { position: self.position, column, background };
-        let mut features = self.tokens.features(row, column);
-        for block in &self.blocks {
-            features = block.run(&place, &features, &self.hidden);
-        }
-        let _ = self.hidden.select(2, self.position).zero_();
-        self.top = Some(features.shallow_clone());
-        Ok(features)
-    }
-
-    fn place(&self) -> [i64; 2] {
-        [self.position / self.grid[1], self.position % self.grid[1]]
-    }
-}
-
-impl Cursor for PixelSnailCursor {
-    fn logits(&mut self) -> Result<Tensor, PriorError> {
-        let _guard = tch::no_grad_guard();
-        let mut features = self.top()?;
-        let (blocks, last) = &self.head;
-        for block in blocks {
-            features = block.forward(&features, None);
-        }
-        Ok(last.forward(&features.elu()))
-    }
-
-    fn push(&mut self, tokens: &Tensor) -> Result<(), PriorError> {
-        let _guard = tch::no_grad_guard();
-        if tokens.kind() != Kind::Int64 || tokens.size() != [self.batch] {
-            return Err(PriorError::shape("pushed tokens", format!("Int64 [{}]", self.batch), tokens));
-        }
-        // The stacks move on even where nobody looked at the logits.
-        let _ = self.top()?;
-        let [row, column] = self.place();
-        self.tokens.write(row, column, tokens)?;
-        self.position += 1;
-        self.top = None;
-        Ok(())
-    }
-
-    fn position(&self) -> i64 {
-        self.position
-    }
-
-    fn len(&self) -> i64 {
-        self.grid[0] * self.grid[1]
-    }
-}
+pub(super) use steps::PixelSnailCursor;

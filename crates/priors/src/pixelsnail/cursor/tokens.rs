@@ -5,10 +5,10 @@ use tch::{Kind, Tensor};
 use crate::PriorError;
 use crate::pixelsnail::input::Input;
 
-/// Both convolutions of one-hot tokens as one table: every tap takes a row of it.
+/// Both convolutions of one-hot tokens as lookups in one table, a row for each tap and token.
 #[derive(Debug)]
 pub(super) struct TokenFeatures {
-    /// All tokens, `[above + H, r + W + r, B]`; outside of the grid the token `K`, which stands for nothing.
+    /// All tokens, `[above + H, r + W + r, B]`; outside of the grid the token `K`, whose row of the table is zero.
     tokens: Tensor,
     /// Heights and widths of both kernels.
     kernels: [[i64; 2]; 2],
@@ -18,7 +18,7 @@ pub(super) struct TokenFeatures {
     offsets: Tensor,
     /// Of the class, `[B, C]`.
     class: Option<Tensor>,
-    /// `0..K`, to look up what is pushed.
+    /// `0..K`, in which pushed tokens are looked up, so that libtorch checks their range.
     codes: Tensor,
 }
 
@@ -30,7 +30,7 @@ impl TokenFeatures {
         let (options, [height, width]) = ((Kind::Int64, horizontal.device()), grid);
         let (above, radius) = (kernels[0][0], kernels[0][1] / 2);
         let [rows, columns] = kernels[1];
-        // A convolution's bias acts where the shifted convolution does: where there is a neighbour above, and to the left.
+        // The bias of a convolution acts only where the shifted convolution does: where there is a position above, or to the left.
         let tables = [
             taps(&horizontal, input.horizontal.bias(), [above - 1, radius]),
             taps(&vertical, input.vertical.bias(), [rows - 1, columns - 1]),

@@ -1,23 +1,23 @@
-//! From logits to tokens: the filters and the draw, on the device and without waiting for it.
+//! From logits to tokens: filters and inverse-transform sampling, on the device and without waiting for it.
 
 use tch::{Device, Kind, Tensor};
 
-use super::Sampling;
+use crate::AutoregressiveSampling;
 
-/// The least and the greatest temperature that f32 can divide by. Others act as the nearer of them: the likeliest token is drawn, or
-/// all are alike.
+/// The least and the greatest temperature that f32 can divide by. Temperatures beyond act as the nearer of them: the likeliest token
+/// is drawn, or the distribution is uniform.
 const TEMPERATURES: [f64; 2] = [1e-37, 1e37];
 
 /// Tokens of one position.
 pub(super) struct Drawn {
-    /// `[B]`, i64; some index of the row where its logits are no numbers.
+    /// `[B]`, i64; any index of the row where its logits are not finite.
     pub tokens: Tensor,
     /// `[B]`: a number that is finite where the row's logits are.
     pub witness: Tensor,
 }
 
 /// Tokens drawn from `logits` `[B, K]` by inverting the cumulative distribution at `uniform` `[B]`, f64.
-pub(super) fn draw(logits: &Tensor, sampling: &Sampling, uniform: &Tensor) -> Drawn {
+pub(super) fn draw(logits: &Tensor, sampling: &AutoregressiveSampling, uniform: &Tensor) -> Drawn {
     if sampling.temperature == 0.0 {
         let tokens = logits.argmax(-1, false);
         // NaN is what is largest, if any is there.
@@ -27,7 +27,7 @@ pub(super) fn draw(logits: &Tensor, sampling: &Sampling, uniform: &Tensor) -> Dr
     // Never in place: the logits may be the cursor's own memory.
     let logits = match logits.to_kind(Kind::Float) {
         same if sampling.temperature == 1.0 => same,
-        // Less the largest, so that no temperature makes it infinite.
+        // The largest is subtracted, so that no temperature makes a logit infinite.
         logits => (&logits - logits.amax([-1], true)) / sampling.temperature.clamp(TEMPERATURES[0], TEMPERATURES[1]),
     };
     let size = logits.size()[1];
@@ -54,10 +54,10 @@ impl Drawn {
     }
 }
 
-/// Draws by `top_p` from probabilities `[B, K]`, which takes sorting them. On the CPU a row is mostly done with the largest
-/// `1 / share` of them, which are found in a fraction of the time, else with four times as many, else with all; looking at
-/// whether they are enough waits for nothing there.
-fn draw_nucleus(probabilities: &Tensor, sampling: &Sampling, uniform: &Tensor, share: i64) -> Tensor {
+/// Draws by `top_p` from probabilities `[B, K]`, which must be sorted. On the CPU the largest `1 / share` of them are mostly enough,
+/// and found in a fraction of the time; else four times as many are taken, and so on. Whether they are enough can be read there
+/// without waiting for a device.
+fn draw_nucleus(probabilities: &Tensor, sampling: &AutoregressiveSampling, uniform: &Tensor, share: i64) -> Tensor {
     let few = probabilities.size()[1] / share;
     if share == 1 || few == 0 || probabilities.device() != Device::Cpu {
         let (sorted, tokens) = probabilities.sort(-1, true);
@@ -70,18 +70,18 @@ fn draw_nucleus(probabilities: &Tensor, sampling: &Sampling, uniform: &Tensor, s
     if too_few.numel() == 0 {
         return drawn;
     }
-    // Each row for itself, so that equal probabilities are in the same order whoever the neighbours are.
+    // Decided row by row, so that the order of equal probabilities does not depend on the other rows.
     let rows = |tensor: &Tensor| tensor.index_select(0, &too_few);
     drawn.index_copy(0, &too_few, &draw_nucleus(&rows(probabilities), sampling, &rows(uniform), share / 4))
 }
 
-/// Draws among `tokens` `[B, k]` by their probabilities, the largest first, of which `top_p` and `min_p` keep the first so
-/// many: these need no mask and no second softmax, only to know where they end.
-fn draw_sorted(probabilities: &Tensor, tokens: &Tensor, sampling: &Sampling, uniform: &Tensor) -> Tensor {
+/// Draws among `tokens` `[B, k]` by their probabilities, sorted, the largest first. `top_p` and `min_p` keep the first of them: so
+/// they need no mask and no second softmax, only the index of the last that is kept.
+fn draw_sorted(probabilities: &Tensor, tokens: &Tensor, sampling: &AutoregressiveSampling, uniform: &Tensor) -> Tensor {
     let cumulative = cumulative(probabilities);
     let mut last = cumulative.narrow(-1, -1, 1);
     let others = cumulative.size()[1] - 1;
-    // The first is always kept, so the last that is kept has as many before it as there are others that are kept.
+    // The first is always kept, so the index of the last that is kept is the number of others that are kept.
     let mut end_at = |others: &Tensor| {
         let index = others.sum_dim_intlist([-1i64].as_slice(), true, Kind::Int64);
         last = last.minimum(&cumulative.gather(-1, &index, false));
@@ -95,13 +95,13 @@ fn draw_sorted(probabilities: &Tensor, tokens: &Tensor, sampling: &Sampling, uni
     tokens.gather(-1, &invert(&cumulative, &last, uniform), false).squeeze_dim(-1)
 }
 
-/// `[B, K]`, f64: then the rounding of a long sum shifts no token's share of the interval.
+/// `[B, K]`, f64, so that the rounding of a long sum shifts no token's share of the interval.
 fn cumulative(probabilities: &Tensor) -> Tensor {
     probabilities.cumsum(-1, Kind::Double)
 }
 
 /// The first index `[B, 1]` at which `cumulative` `[B, K]` exceeds the share `uniform` `[B]` of `whole` `[B, 1]`; the last where
-/// these are no numbers.
+/// these are not finite.
 fn invert(cumulative: &Tensor, whole: &Tensor, uniform: &Tensor) -> Tensor {
     let index = (whole * uniform.unsqueeze(-1)).searchsorted(cumulative, false, true, "right", None::<Tensor>);
     index.clamp_max(cumulative.size()[1] - 1)
@@ -171,13 +171,13 @@ mod tests {
     fn uniform_numbers_are_cut_at_the_cumulative_probabilities() {
         let points = Tensor::from_slice(&[0.05f64, 0.11, 0.49, 0.51, 0.69, 0.71, 0.9999]);
         let rows = logits().repeat([7, 1]);
-        let tokens = draw(&rows, &Sampling::default(), &points).tokens;
+        let tokens = draw(&rows, &AutoregressiveSampling::default(), &points).tokens;
         assert_eq!(Vec::<i64>::try_from(tokens).unwrap(), [0, 1, 1, 2, 2, 3, 3]);
     }
 
     #[test]
     fn a_filtered_token_is_never_drawn() {
-        let sampling = Sampling { top_k: Some(2), ..Sampling::default() };
+        let sampling = AutoregressiveSampling { top_k: Some(2), ..AutoregressiveSampling::default() };
         let points = Tensor::linspace(1e-9, 1.0 - 1e-9, 1001, (Kind::Double, tch::Device::Cpu));
         let tokens = draw(&logits().repeat([1001, 1]), &sampling, &points).tokens;
         let share = tokens.eq(1).to_kind(Kind::Double).mean(None).double_value(&[]);
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(tokens.eq(1).logical_or(&tokens.eq(3)).all().int64_value(&[]), 1);
     }
 
-    /// What is drawn among sorted logits is what the filters leave, each token with its own share.
+    /// Drawing from sorted probabilities gives the distribution that the filters leave.
     #[test]
     fn the_short_way_draws_what_the_filters_leave() {
         let _generator = generator(0);
@@ -200,7 +200,8 @@ mod tests {
         for k in [None, Some(1), Some(2), Some(7), Some(40), Some(99)] {
             for p in [None, Some(1e-9), Some(0.5), Some(0.9), Some(1.0)] {
                 for m in [None, Some(0.0), Some(0.05), Some(1.0)] {
-                    let sampling = Sampling { top_k: k, top_p: p, min_p: m, ..Sampling::default() };
+                    let sampling =
+                        AutoregressiveSampling { top_k: k, top_p: p, min_p: m, ..AutoregressiveSampling::default() };
                     let counts = draw(&wide, &sampling, &points).tokens.bincount(None::<Tensor>, 40);
                     let shares = counts.to_kind(Kind::Double) / 20_001.0;
                     let worst = (shares - filters(k, p, m)).abs().max().double_value(&[]);
@@ -215,7 +216,7 @@ mod tests {
         let points = Tensor::linspace(0.0, 0.999, 500, (Kind::Double, tch::Device::Cpu));
         let rows = logits().repeat([500, 1]);
         let share = |temperature: f64| {
-            let sampling = Sampling { temperature, ..Sampling::default() };
+            let sampling = AutoregressiveSampling { temperature, ..AutoregressiveSampling::default() };
             draw(&rows, &sampling, &points).tokens.eq(1).to_kind(Kind::Double).mean(None).double_value(&[])
         };
         assert_eq!(share(0.0), 1.0);
@@ -228,17 +229,23 @@ mod tests {
         (least..most, 1.0..10.0f64).prop_map(|(power, digits)| digits * 10f64.powi(power))
     }
 
-    fn samplings() -> impl Strategy<Value = Sampling> {
+    fn samplings() -> impl Strategy<Value = AutoregressiveSampling> {
         let temperature = prop_oneof![Just(0.0), Just(1.0), Just(5e-324), Just(f64::MAX), magnitudes(-308, 308)];
         let share = || prop_oneof![Just(1.0), Just(5e-324), magnitudes(-308, 0).prop_map(|p| p.min(1.0))];
         let k = prop::option::of(prop_oneof![1i64..50, Just(i64::MAX)]);
         (temperature, k, prop::option::of(share()), prop::option::of(prop_oneof![Just(0.0), share()])).prop_map(
-            |(temperature, top_k, top_p, min_p)| Sampling { temperature, top_k, top_p, min_p, ..Sampling::default() },
+            |(temperature, top_k, top_p, min_p)| AutoregressiveSampling {
+                temperature,
+                top_k,
+                top_p,
+                min_p,
+                ..AutoregressiveSampling::default()
+            },
         )
     }
 
     proptest! {
-        /// Whatever is finite draws a token that may be drawn, and whatever is not has a witness.
+        /// Finite logits draw a token that is not banned; others have a witness that is not finite.
         #[test]
         fn every_finite_option_and_logit_draws_a_token(
             sampling in samplings(),
@@ -275,7 +282,7 @@ mod tests {
     fn the_least_temperature_is_greedy() {
         let points = Tensor::linspace(0.001, 0.999, 50, (Kind::Double, Device::Cpu));
         for temperature in [5e-324, 1e-300, 1e-40, 1e-20] {
-            let sampling = Sampling { temperature, ..Sampling::default() };
+            let sampling = AutoregressiveSampling { temperature, ..AutoregressiveSampling::default() };
             let tokens = draw(&logits().repeat([50, 1]), &sampling, &points).tokens;
             assert_eq!(tokens.eq(1).all().int64_value(&[]), 1, "{temperature}");
         }

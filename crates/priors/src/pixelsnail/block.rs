@@ -1,22 +1,22 @@
-//! A block of PixelSNAIL: causal residual blocks, then attention or a mix with the position.
+//! A block of PixelSNAIL: causal residual blocks, then attention or a 1 × 1 convolution, both with the coordinates of the position.
 
 use tch::{Tensor, nn};
 
-use super::{Condition, GatedResBlock, Kernel};
-use crate::pixelsnail::PixelSnailConfig;
-use crate::pixelsnail::attention::AttentionBlock;
-use crate::pixelsnail::conv::Conv;
+use super::attention::AttentionBlock;
+use super::config::PixelSnailConfig;
+use super::conv::Conv;
+use super::gated::{GatedResBlock, Kernel, Pass};
 
-/// Residual blocks, and what comes behind them.
+/// Residual blocks, and the end of the block.
 #[derive(Debug)]
-pub(in crate::pixelsnail) struct PixelBlock {
+pub(super) struct PixelBlock {
     pub resblocks: Vec<GatedResBlock>,
     pub tail: Tail,
 }
 
-/// The end of a block; both see where a position lies.
+/// The end of a block; both kinds see the coordinates of a position.
 #[derive(Debug)]
-pub(in crate::pixelsnail) enum Tail {
+pub(super) enum Tail {
     /// Attention to all earlier positions.
     Attention(Box<AttentionBlock>),
     /// `out`, `[C, C + 2, 1, 1]`.
@@ -24,7 +24,7 @@ pub(in crate::pixelsnail) enum Tail {
 }
 
 impl PixelBlock {
-    pub(in crate::pixelsnail) fn new(vs: &nn::Path, config: &PixelSnailConfig, has_features: bool) -> Self {
+    pub(super) fn new(vs: &nn::Path, config: &PixelSnailConfig, has_features: bool) -> Self {
         let PixelSnailConfig { channel, res_channel, kernel_size, cond_res_channel, .. } = *config;
         let resblock = |index: i64| {
             let vs = vs / "resblocks" / index;
@@ -40,14 +40,14 @@ impl PixelBlock {
         Self { resblocks, tail }
     }
 
-    /// `[B, C, H, W]` to the same; `background` `[B, 2, H, W]` says where a position lies.
-    pub(in crate::pixelsnail) fn forward(&self, input: &Tensor, background: &Tensor, given: Condition<'_>) -> Tensor {
+    /// `[B, C, H, W]` to the same; `background` `[B, 2, H, W]` holds the coordinates of a position.
+    pub(super) fn forward(&self, input: &Tensor, background: &Tensor, pass: Pass<'_>) -> Tensor {
         let mut out = input.shallow_clone();
         for block in &self.resblocks {
-            out = block.forward(&out, None, given);
+            out = block.forward(&out, None, pass);
         }
         match &self.tail {
-            Tail::Attention(attention) => attention.forward(input, &out, background, given),
+            Tail::Attention(attention) => attention.forward(input, &out, background, pass),
             Tail::Mix(conv) => conv.forward(&Tensor::cat(&[&out, background], 1)),
         }
     }

@@ -1,8 +1,8 @@
-//! Grids larger than those that a prior was trained on: which part of them it looks at, and of what they are conditioned on.
+//! Grids larger than those that a prior was trained on: the window of the grid, and of its condition grids, that the prior sees.
 
 use vqkit_torch::TokenGrid;
 
-use crate::{Condition, GridSpec, Prior, PriorError, PriorSpec};
+use crate::{Autoregressive, Condition, GridSpec, PriorError, PriorSpec};
 
 /// The window `[H, W]` of a trained grid on a larger one.
 #[derive(Debug, Clone, Copy)]
@@ -10,14 +10,14 @@ pub(super) struct Windows {
     trained: [i64; 2],
     grid: [i64; 2],
     codebooks: i64,
-    /// Windows stand at multiples of this, so that they begin with a whole place of every condition grid.
+    /// Windows begin at multiples of this, and so with a whole cell of every condition grid.
     step: [i64; 2],
 }
 
 /// A position of the grid, as the prior sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
-    /// Upper left place of the window, row and column.
+pub(super) struct View {
+    /// Upper left cell of the window, row and column.
     pub origin: [i64; 2],
     /// Position inside the window.
     pub local: i64,
@@ -25,10 +25,10 @@ pub(super) struct Seen {
 
 impl Windows {
     /// For a grid of `size`, or of the prior's own.
-    pub(super) fn new(prior: &dyn Prior, size: Option<[i64; 2]>) -> Result<Self, PriorError> {
+    pub(super) fn new(prior: &dyn Autoregressive, size: Option<[i64; 2]>) -> Result<Self, PriorError> {
         let spec = prior.spec();
-        let (trained, grid) = (spec.grid, size.unwrap_or(spec.grid));
-        let mut windows = Self { trained, grid, codebooks: spec.sizes.len() as i64, step: [1; 2] };
+        let (trained, grid) = (spec.target.grid, size.unwrap_or(spec.target.grid));
+        let mut windows = Self { trained, grid, codebooks: spec.target.sizes.len() as i64, step: [1; 2] };
         if grid == trained {
             return Ok(windows);
         }
@@ -44,10 +44,10 @@ impl Windows {
         }
         if let Some(axis) = [0, 1].into_iter().find(|axis| grid[*axis] % windows.step[*axis] != 0) {
             let (step, got) = (windows.step[axis], grid[axis]);
-            let reason = format!("must be a multiple of {step} tokens, each a place of a condition grid, got {got}");
+            let reason = format!("must be a multiple of {step} tokens, each a cell of a condition grid, got {got}");
             return Err(PriorError::config("size", reason));
         }
-        if prior.places().is_some_and(|places| !places.is_sorted()) {
+        if prior.token_order().is_some_and(|order| !order.is_sorted()) {
             let reason =
                 "only a prior that reads tokens in raster order draws grids larger than those it was trained on";
             return Err(PriorError::config("size", reason));
@@ -64,24 +64,25 @@ impl Windows {
         self.grid[0] * self.grid[1] * self.codebooks
     }
 
-    /// What a prior for the whole grid would be built for: its condition grids are larger in proportion.
+    /// The specification of a prior for the whole grid: its condition grids are larger in proportion.
     pub(super) fn whole(&self, spec: &PriorSpec) -> PriorSpec {
         let scaled = |condition: &GridSpec| GridSpec {
             sizes: condition.sizes.clone(),
             grid: [0, 1].map(|axis| condition.grid[axis] * self.grid[axis] / self.trained[axis]),
         };
         let condition_grids = spec.condition_grids.iter().map(scaled).collect();
-        PriorSpec { grid: self.grid, condition_grids, ..spec.clone() }
+        let target = GridSpec { grid: self.grid, ..spec.target.clone() };
+        PriorSpec { target, condition_grids, ..spec.clone() }
     }
 
-    /// A condition of the whole grid as it is for the window at `origin`.
+    /// The condition of the window at `origin`: its part of the condition of the whole grid.
     pub(super) fn part(
         &self,
         condition: &Condition,
         origin: [i64; 2],
         spec: &PriorSpec,
     ) -> Result<Condition, PriorError> {
-        let mut part = condition.shallow_clone();
+        let mut part = condition.clone();
         for (grid, own) in part.grids.iter_mut().zip(&spec.condition_grids) {
             let first = [0, 1].map(|axis| origin[axis] * own.grid[axis] / self.trained[axis]);
             let rows = grid.indices.f_narrow(2, first[0], own.grid[0])?;
@@ -90,25 +91,25 @@ impl Windows {
         Ok(part)
     }
 
-    /// Where the prior sees a position: as near to the middle of its window as the borders and the condition grids allow.
-    pub(super) fn seen(&self, position: i64) -> Seen {
-        let place = position / self.codebooks;
-        let at = [place / self.grid[1], place % self.grid[1]];
+    /// The window of a position, with the position as near to its middle as the borders and the condition grids allow.
+    pub(super) fn view(&self, position: i64) -> View {
+        let cell = position / self.codebooks;
+        let at = [cell / self.grid[1], cell % self.grid[1]];
         let local = [0, 1].map(|axis| {
             let nearest = local(at[axis], self.trained[axis], self.grid[axis]);
             on_step(at[axis], nearest, self.trained[axis], self.step[axis])
         });
-        Seen {
+        View {
             origin: [at[0] - local[0], at[1] - local[1]],
             local: (local[0] * self.trained[1] + local[1]) * self.codebooks + position % self.codebooks,
         }
     }
 
-    /// The positions of the grid that stand at positions `first..last` of the window at `origin`.
+    /// The positions of the grid that are the positions `first..last` of the window at `origin`.
     pub(super) fn positions_in(&self, origin: [i64; 2], first: i64, last: i64) -> Vec<i64> {
         let of = |local: i64| {
-            let place = local / self.codebooks;
-            let at = [origin[0] + place / self.trained[1], origin[1] + place % self.trained[1]];
+            let cell = local / self.codebooks;
+            let at = [origin[0] + cell / self.trained[1], origin[1] + cell % self.trained[1]];
             (at[0] * self.grid[1] + at[1]) * self.codebooks + local % self.codebooks
         };
         (first..last).map(of).collect()
@@ -127,13 +128,14 @@ fn local(at: i64, trained: i64, length: i64) -> i64 {
     }
 }
 
-/// The same place seen from the next window before that stands on a whole step, or behind where that one does not reach it.
+/// The same position in the nearest window at or before this one that begins at a multiple of `step`, or in the one after where
+/// that one does not reach the position.
 fn on_step(at: i64, local: i64, trained: i64, step: i64) -> i64 {
     let origin = (at - local) / step * step;
     if at - origin < trained { at - origin } else { at - origin - step }
 }
 
-/// How many tokens of a trained side are one place of the side of a condition grid; 1 where that has more places.
+/// The number of tokens of a trained side for each cell of a condition grid's side; 1 where the condition grid is the finer one.
 fn stride(trained: i64, condition: i64) -> Result<i64, PriorError> {
     if trained % condition == 0 {
         return Ok(trained / condition);
@@ -142,7 +144,7 @@ fn stride(trained: i64, condition: i64) -> Result<i64, PriorError> {
         0 => Ok(1),
         _ => {
             let reason = format!(
-                "needs condition grids of which windows are whole parts, one has {condition} places where the target has {trained}"
+                "needs condition grids of which windows are whole parts, one has {condition} cells where the target has {trained}"
             );
             Err(PriorError::config("size", reason))
         }

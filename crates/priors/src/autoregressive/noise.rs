@@ -1,4 +1,4 @@
-//! Noise by counting: every number is a hash of where it is used, so it depends on nothing else.
+//! Counter-based noise: every number is a hash of seed, sample, candidate and position, and depends on nothing else.
 
 use tch::Tensor;
 
@@ -7,7 +7,7 @@ pub(super) fn uniform(seed: u64, first: u64, candidate: u64, batch: i64, positio
     let of_sample = |row: u64| mix(mix(seed) ^ first.wrapping_add(row));
     let of_candidate = |row: u64| match candidate {
         0 => of_sample(row),
-        // Above every position, so that no number of the first candidate is a key.
+        // The candidate's number is above every position, so that no number of the first candidate is the key of another.
         _ => mix(of_sample(row) ^ (candidate << 40)),
     };
     let rows: Vec<u64> = (0..batch as u64).map(of_candidate).collect();

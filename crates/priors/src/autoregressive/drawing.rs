@@ -3,20 +3,20 @@
 use tch::{Device, Kind, Tensor};
 
 use super::draw::{self, Drawn};
-use super::given::{At, InOrder};
+use super::known::{KnownSequence, KnownStep};
 use super::ngram::NoRepeat;
+use super::noise;
 use super::window::Windows;
-use super::{Sampling, noise};
-use crate::{Condition, Cursor, Prior, PriorError};
+use crate::{Autoregressive, AutoregressiveSampling, Condition, Cursor, PriorError};
 
-/// What all candidates of a batch share.
+/// The input that all candidates of a batch share.
 pub(super) struct Task<'t> {
-    pub prior: &'t dyn Prior,
-    pub sampling: &'t Sampling,
+    pub prior: &'t dyn Autoregressive,
+    pub sampling: &'t AutoregressiveSampling,
     pub windows: Windows,
-    /// For `R` rows, and with guidance for as many more without condition.
+    /// Of `R` rows; with guidance, `R` unconditional rows follow.
     pub condition: Condition,
-    pub given: Option<InOrder>,
+    pub known: Option<KnownSequence>,
     /// `R`, padding included.
     pub num_rows: i64,
     pub guided: bool,
@@ -31,22 +31,22 @@ pub(super) struct Task<'t> {
 pub(super) struct Candidate {
     /// In the order of drawing, `[positions, R]`.
     pub tokens: Tensor,
-    /// In nats, `[R]` f64; zero where none was wanted.
+    /// In nats, `[R]` f64; zero where `scored` is false.
     pub log_likelihood: Tensor,
 }
 
 /// A candidate being drawn.
 struct Drawing<'t> {
     task: &'t Task<'t>,
-    /// Where the cursor's window stands.
+    /// The origin of the cursor's window, and the cursor.
     cursor: Option<([i64; 2], Box<dyn Cursor + 't>)>,
     /// `[positions, R]`
     noise: Tensor,
-    /// `[positions, branches · R]`, with guidance every row twice, as the cursor takes them.
+    /// `[positions, branches · R]`: with guidance every row twice, as the cursor reads them.
     tokens: Tensor,
     /// `[R]`, f64
     log_likelihood: Tensor,
-    /// `[R]`, f64: a number that is finite as long as all logits are; looked at once, since that waits for the device.
+    /// `[R]`, f64: a number that is finite as long as all logits are; read once at the end, since that waits for the device.
     witness: Tensor,
     no_repeat: Option<NoRepeat>,
 }
@@ -55,7 +55,7 @@ impl Task<'_> {
     /// Draws candidate `index` of every row.
     pub(super) fn draw(&self, index: u64) -> Result<Candidate, PriorError> {
         let (rows, length, device) = (self.num_rows, self.windows.positions(), self.prior.device());
-        let no_repeat = |n| NoRepeat::new(n, &self.prior.spec().sizes, length, rows, device);
+        let no_repeat = |n| NoRepeat::new(n, &self.prior.spec().target.sizes, length, rows, device);
         let mut drawing = Drawing {
             task: self,
             cursor: None,
@@ -85,11 +85,11 @@ impl Task<'_> {
 }
 
 impl Drawing<'_> {
-    /// The tokens `[R]` of a position. Where all are given, nobody asks the cursor, which reads them later with others.
+    /// The tokens `[R]` of a position. Where all are known, no logits are asked for, and the cursor reads these tokens later with others.
     fn next(&mut self, position: i64) -> Result<Tensor, PriorError> {
-        match self.task.given.as_ref().and_then(|given| given.at(position)) {
-            Some(At { tokens, mask: None }) => Ok(tokens),
-            Some(At { tokens, mask: Some(mask) }) => {
+        match self.task.known.as_ref().and_then(|known| known.at(position)) {
+            Some(KnownStep { tokens, mask: None }) => Ok(tokens),
+            Some(KnownStep { tokens, mask: Some(mask) }) => {
                 let drawn = self.draw(position, Some(&mask))?;
                 Ok(tokens.where_self(&mask, &drawn))
             }
@@ -97,15 +97,15 @@ impl Drawing<'_> {
         }
     }
 
-    /// Draws tokens `[R]`, of which those of rows in `given` `[R]`, bool, do not count.
-    fn draw(&mut self, position: i64, given: Option<&Tensor>) -> Result<Tensor, PriorError> {
+    /// Draws tokens `[R]`, of which those of rows in `known` `[R]`, bool, do not count.
+    fn draw(&mut self, position: i64, known: Option<&Tensor>) -> Result<Tensor, PriorError> {
         let Task { sampling, num_rows, windows, .. } = *self.task;
         let logits = self.logits(position)?;
         let conditional = logits.narrow(0, 0, num_rows);
         let scale = sampling.cfg_schedule.scale(sampling.cfg_scale, position, windows.positions());
         let mut steered = match scale == 1.0 {
             true => conditional.shallow_clone(),
-            // Not by `lerp`, which fuses the two steps for some of the numbers, and which those are depends on the batch.
+            // Not by `lerp`, which fuses the two steps for some of the numbers; for which of them depends on the batch.
             false => {
                 let null = logits.narrow(0, num_rows, num_rows);
                 &null + (&conditional - &null) * scale
@@ -119,15 +119,15 @@ impl Drawing<'_> {
         if self.task.scored {
             let all = conditional.log_softmax(-1, Kind::Float);
             let mut own = all.f_gather(1, &tokens.unsqueeze(1), false)?.squeeze_dim(1);
-            if let Some(given) = given {
-                own = own.masked_fill(given, 0.0);
+            if let Some(known) = known {
+                own = own.masked_fill(known, 0.0);
             }
             self.log_likelihood += own;
         }
         Ok(tokens)
     }
 
-    /// That all logits were numbers; what was drawn from others means nothing.
+    /// Whether all logits were finite; tokens drawn from others mean nothing.
     fn check_witness(&self) -> Result<(), PriorError> {
         let sound: Vec<bool> = Vec::try_from(self.witness.isfinite().to_device(Device::Cpu))?;
         match sound.iter().position(|sound| !sound) {
@@ -136,22 +136,22 @@ impl Drawing<'_> {
         }
     }
 
-    /// Logits `[branches · R, K]` of a position, for which the cursor reads what it has not read yet of its window.
+    /// Logits `[branches · R, K]` of a position; before, the cursor reads the tokens of its window that it has not read yet.
     fn logits(&mut self, position: i64) -> Result<Tensor, PriorError> {
         let Task { prior, windows, num_rows, .. } = *self.task;
-        let seen = windows.seen(position);
-        let stands_there = |(origin, cursor): &([i64; 2], Box<dyn Cursor + '_>)| {
-            *origin == seen.origin && cursor.position() <= seen.local
+        let view = windows.view(position);
+        let is_usable = |(origin, cursor): &([i64; 2], Box<dyn Cursor + '_>)| {
+            *origin == view.origin && cursor.position() <= view.local
         };
-        let (_, cursor) = match self.cursor.take().filter(stands_there) {
-            Some(there) => self.cursor.insert(there),
+        let (_, cursor) = match self.cursor.take().filter(is_usable) {
+            Some(cursor) => self.cursor.insert(cursor),
             None => {
-                let condition = windows.part(&self.task.condition, seen.origin, prior.spec())?;
+                let condition = windows.part(&self.task.condition, view.origin, prior.spec())?;
                 let cursor = prior.start(&condition, self.task.branches() * num_rows)?;
-                self.cursor.insert((seen.origin, cursor))
+                self.cursor.insert((view.origin, cursor))
             }
         };
-        match windows.positions_in(seen.origin, cursor.position(), seen.local).as_slice() {
+        match windows.positions_in(view.origin, cursor.position(), view.local).as_slice() {
             [] => {}
             [last] => cursor.push(&self.tokens.get(*last))?,
             several => {

@@ -1,12 +1,12 @@
-//! Tokens that would repeat a sequence, banned.
+//! A ban on tokens that would repeat an n-gram.
 
 use tch::{Device, Kind, Tensor};
 
-/// Stands for a token that is not drawn yet, and in front of the first.
+/// A token that is not drawn yet, and one before the first.
 const NOTHING: i64 = -1;
 const BEFORE: i64 = -2;
 
-/// What was drawn, and the tokens that would end a sequence of `n` that stands in it. Memory is of one size throughout.
+/// The tokens drawn so far, and those that would repeat an n-gram of them. Its memory is allocated once.
 #[derive(Debug)]
 pub(super) struct NoRepeat {
     n: i64,
@@ -15,7 +15,7 @@ pub(super) struct NoRepeat {
     history: Tensor,
     /// Whether a position holds a token of the codebook, `[1, length]` each.
     of_book: Vec<Tensor>,
-    /// `[R, K + 1]`, for the largest codebook; the last column takes what is no token.
+    /// `[R, K + 1]`, for the largest codebook; the last column is written where there is no token to ban.
     banned: Tensor,
 }
 
@@ -52,7 +52,7 @@ impl NoRepeat {
         logits.masked_fill(&banned.logical_and(&some_left), f64::NEG_INFINITY)
     }
 
-    /// Takes in the tokens `[R]` of a position.
+    /// Records the tokens `[R]` of a position.
     pub(super) fn write(&mut self, tokens: &Tensor, position: i64) {
         self.history.select(1, self.n - 1 + position).copy_(tokens);
     }

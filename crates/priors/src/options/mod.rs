@@ -1,0 +1,13 @@
+//! What a sample is a function of, besides prior and condition.
+
+mod autoregressive;
+mod call;
+mod cfg_schedule;
+mod sampling;
+mod weight_dtype;
+
+pub use autoregressive::AutoregressiveSampling;
+pub use call::{SampleOptions, Sampled};
+pub use cfg_schedule::CfgSchedule;
+pub use sampling::Sampling;
+pub use weight_dtype::WeightDtype;
