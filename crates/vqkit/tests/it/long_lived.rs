@@ -16,7 +16,7 @@ fn a_run_is_opened_once_and_serves_two_hundred_requests_from_a_thread() {
     let server = thread::spawn(move || {
         for (seed, answer) in inbox {
             let mut request = Request::of_class("circle", 1);
-            request.sample.sampling.seed = seed;
+            request.sample.sampling = request.sample.sampling.with_seed(seed);
             let image = generator.generate(&request, None).unwrap().remove(0);
             answer.send((seed, image.picture.png().unwrap(), image.log_likelihood)).unwrap();
         }
