@@ -9,17 +9,16 @@ use std::{
 use anyhow::{Result, anyhow};
 use vqkit::{
     fidelity::{self, Request},
-    models::inherit,
     pipeline::{
-        inspect,
+        Experiment, Session, inspect,
         reconstruct::{self, Reconstructed},
         report_stage, stages,
     },
     priors::{AutoregressiveSampling, Sampling},
     recipe::Recipe,
     report::{Compared, Comparison},
-    run::{Call, Context, Interrupt, Run, files, is_interruption},
-    sample::{self, Asked, Generator, Keep, Prompts, Side, Target},
+    run::{Call, Context, Interrupt, files, is_interruption},
+    sample::{self, Asked, Keep, Prompts, Side, Target},
     tokens::encode_folder,
     torch::attempt_in_memory,
 };
@@ -54,24 +53,14 @@ fn train(verb: Train, context: &Context) -> Result<()> {
     let recipe = Recipe::read(&verb.recipe, &verb.overrides)?;
     let path = verb.run.unwrap_or_else(|| Path::new("runs").join(&recipe.head.name));
     let goes_on = verb.resume && fs::symlink_metadata(&path).is_ok();
-    let recipe = inherit::resolve(recipe, goes_on.then_some(path.as_path()))?;
-    let call = Call::of_process(context, recipe.head.precision, recipe.head.seed);
-    stages::check(&recipe, verb.stage.as_deref(), context)?;
-    let data = stages::open_data(&recipe)?;
-    let mut run = match goes_on {
-        true => Run::resume(&path, &recipe, &data, call)?,
-        false => {
-            stages::check_files(&recipe)?;
-            Run::create(&path, &recipe, &data, call)?
-        }
-    };
-    let Call { device, threads, .. } = &run.record().call;
+    let experiment = Experiment::new(recipe, goes_on.then_some(path.as_path()), context)?;
+    stages::check_name(experiment.recipe(), verb.stage.as_deref())?;
+    let mut session = if goes_on { experiment.resume(&path)? } else { experiment.begin(&path)? };
+    let Call { device, threads, .. } = &session.run().record().call;
     terminal::say(format_args!("run {} on {device}, {threads} threads", path.display()));
-    stages::run(&mut run, &recipe, &data, verb.stage.as_deref(), context).map_err(|error| {
-        match is_interruption(&error) {
-            true => anyhow!(error).context("continue with --resume"),
-            false => error.into(),
-        }
+    session.run_stages(verb.stage.as_deref()).map_err(|error| match is_interruption(&error) {
+        true => anyhow!(error).context("continue with --resume"),
+        false => error.into(),
     })?;
     print_path(&path)
 }
@@ -91,17 +80,17 @@ fn sample(verb: Sample, context: &Context) -> Result<()> {
     match verb.again {
         None => draw(&verb.run, verb.image, verb.how, context),
         Some(record) => {
-            let run = Run::open(&verb.run)?;
-            let request = sample::Record::read(&record)?.again(&run, &run.recipe()?)?;
-            write_samples(&run, &request, verb.how.out, context)
+            let mut session = Session::open(&verb.run, context)?;
+            let request = sample::Record::read(&record)?.again(session.run(), session.recipe())?;
+            write_samples(&mut session, &request, verb.how.out)
         }
     }
 }
 
 /// Draws what a call asks for.
 fn draw(run: &Path, image: Option<PathBuf>, how: How, context: &Context) -> Result<()> {
-    let run = Run::open(run)?;
-    let own = run.recipe()?.sample;
+    let mut session = Session::open(run, context)?;
+    let own = session.recipe().sample.clone();
     let wanted = sample_as_asked(&how, own);
     wanted.validate_keys().map_err(|(key, reason)| sample::networks::wrong_option(key, &reason))?;
     let keep = keep(image, how.keep, how.mask)?;
@@ -114,7 +103,7 @@ fn draw(run: &Path, image: Option<PathBuf>, how: How, context: &Context) -> Resu
         unconditional: how.unconditional,
     };
     let prompts = Prompts::Asked { asked, each: wanted.each };
-    write_samples(&run, &sample::Request { sample: wanted, prompts, keep }, how.out, context)
+    write_samples(&mut session, &sample::Request { sample: wanted, prompts, keep }, how.out)
 }
 
 /// What is kept of a picture, where there is one.
@@ -133,15 +122,12 @@ fn keep(image: Option<PathBuf>, side: Option<Side>, mask: Option<PathBuf>) -> Re
     }
 }
 
-fn write_samples(run: &Run, request: &sample::Request, out: Option<PathBuf>, context: &Context) -> Result<()> {
+fn write_samples(session: &mut Session, request: &sample::Request, out: Option<PathBuf>) -> Result<()> {
     let target = match out {
         Some(out) => Target::New(free(&out)?),
         None => Target::Numbered,
     };
-    // Some calls do without the data, which may be elsewhere by now.
-    let mut generator = Generator::open(run, context)?;
-    let data = stages::open_data(generator.recipe());
-    let written = sample::folder::write(&mut generator, run, request, data.as_ref().ok(), &target)?;
+    let written = session.write_samples(request, &target)?;
     if let Some(checked) = &written.checked {
         terminal::print(&format!("the checker on these pictures:\n{checked}"))?;
     }
@@ -200,10 +186,7 @@ fn evaluate(verb: Evaluate, context: &Context) -> Result<()> {
 
 /// Measures a run, and writes its report anew.
 fn measure(path: &Path, inception: Option<&Path>, context: &Context) -> Result<Compared> {
-    let run = Run::open(path)?;
-    let recipe = run.recipe()?;
-    let data = stages::open_data(&recipe)?;
-    Ok(report_stage::refresh(&run, &recipe, &data, inception, context)?)
+    Ok(Session::open(path, context)?.measure(inception)?)
 }
 
 /// As JSON, or as people read it.

@@ -2,12 +2,16 @@
 #![doc = include_str!("../README.md")]
 
 mod error;
+mod experiment;
 pub mod inspect;
 pub mod reconstruct;
 pub mod report_stage;
+mod session;
 pub mod stages;
 
 pub use error::{PipelineError, Result};
+pub use experiment::Experiment;
 pub use inspect::Found;
 pub use reconstruct::Reconstructed;
+pub use session::Session;
 pub use stages::Stage;

@@ -4,10 +4,10 @@ use vqkit_data::Dataset;
 use vqkit_models::{Facts, Tokenizers, build, perceptual};
 use vqkit_priors::PriorError;
 use vqkit_recipe::{Domain, InvalidRequest, Recipe, Sample, stage_names};
-use vqkit_run::{Context, Output, Run, RunError};
+use vqkit_run::{Context, Output, Run};
 use vqkit_sample::{folder, networks};
 use vqkit_tokens::{TokensError, encode};
-use vqkit_torch::{attempt_in_memory, memory};
+use vqkit_torch::memory;
 use vqkit_train::{classifier, prior, tokenizer};
 
 use crate::{error::PipelineError, error::Result, report_stage};
@@ -60,7 +60,14 @@ impl Stage {
         self.name(recipe).split('/').next() == Some(only)
     }
 
-    fn run(&self, run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
+    /// The stages of a recipe that `only` names; all of them where it names none.
+    pub(crate) fn wanted(recipe: &Recipe, only: Option<&str>) -> Vec<Self> {
+        let mut stages = Self::of(recipe);
+        stages.retain(|stage| only.is_none_or(|only| stage.belongs_to(recipe, only)));
+        stages
+    }
+
+    pub(crate) fn run(&self, run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
         match self {
             Self::Features => Ok(classifier::train(run, recipe, data, context)?),
             Self::Tokenizer(domain) => Ok(tokenizer::train(run, recipe, *domain, data, context)?),
@@ -72,21 +79,12 @@ impl Stage {
     }
 }
 
-/// Whether the recipe can be run at all: its networks can be built for its data, and the stage asked for exists. Reads
+/// Whether the recipe can be run at all: its networks can be built for its data. Reads
 /// no file and writes none.
 ///
 /// # Errors
 /// When something does not fit.
-pub fn check(recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<()> {
-    let stages = Stage::of(recipe);
-    if let Some(only) = only.filter(|only| !stages.iter().any(|stage| stage.belongs_to(recipe, only))) {
-        let names: Vec<String> = stages.iter().map(|stage| stage.name(recipe)).collect();
-        return Err(InvalidRequest::option(
-            "stage",
-            format!("there is no stage `{only}`; there are {}", names.join(", ")),
-        )
-        .into());
-    }
+pub fn check(recipe: &Recipe, context: &Context) -> Result<()> {
     check_batches(recipe)?;
     let domains = recipe.domains();
     if domains.is_empty() {
@@ -111,6 +109,23 @@ pub fn check(recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<(
     networks::check_count(recipe.sample.count)
         .map_err(|reason| InvalidRequest::key("sample.count", format!("{reason}")))?;
     recipe.sample.size.map_or(Ok(()), |size| Ok(networks::larger_grid(size, recipe, &tokenizers.images).map(drop)?))
+}
+
+/// Whether the recipe has a stage of that name.
+///
+/// # Errors
+/// When it has none.
+pub fn check_name(recipe: &Recipe, only: Option<&str>) -> Result<()> {
+    let stages = Stage::of(recipe);
+    if let Some(only) = only.filter(|only| !stages.iter().any(|stage| stage.belongs_to(recipe, only))) {
+        let names: Vec<String> = stages.iter().map(|stage| stage.name(recipe)).collect();
+        return Err(InvalidRequest::option(
+            "stage",
+            format!("there is no stage `{only}`; there are {}", names.join(", ")),
+        )
+        .into());
+    }
+    Ok(())
 }
 
 /// Whether there is memory for the values of a training batch, of the images or templates that it is made of.
@@ -161,29 +176,6 @@ pub fn check_files(recipe: &Recipe) -> Result<()> {
         None => Ok(()),
         Some((key, path)) => Err(InvalidRequest::key(key, format!("there is no {}", path.display())).into()),
     }
-}
-
-/// Runs every missing stage in order, or only those whose name begins with `only` (`prior` means all priors).
-///
-/// # Errors
-/// When there is no such stage, or one fails.
-pub fn run(run: &mut Run, recipe: &Recipe, data: &Dataset, only: Option<&str>, context: &Context) -> Result<()> {
-    let wanted = |stage: &Stage| only.is_none_or(|only| stage.belongs_to(recipe, only));
-    for stage in Stage::of(recipe).into_iter().filter(wanted) {
-        let name = stage.name(recipe);
-        if run.output(&name).is_some() {
-            context.note(&name, "done already");
-            continue;
-        }
-        let output = attempt_in_memory(format!("the stage {name}"), || stage.run(run, recipe, data, context));
-        let output = output.map_err(|error| match run.home().and_then(|home| home.check()) {
-            // Whatever else went wrong followed from that.
-            Err(gone @ RunError::Artifact { .. }) => gone.into(),
-            _ => error,
-        })?;
-        run.finish(&name, output)?;
-    }
-    Ok(())
 }
 
 /// Opens the recipe's data; recipes that condition by class need a class for every sample, and so for captions and templates.

@@ -129,7 +129,8 @@ fn a_token_changes_later_logits_only() {
     for (config, spec) in every_kind() {
         let (_vs, prior) = build(&config, &spec);
         let draws = Draws::new(1);
-        let (target, condition) = (tokens(&draws, &spec.target.sizes, &spec.target.grid, 2), condition(&draws, &spec, 2));
+        let (target, condition) =
+            (tokens(&draws, &spec.target.sizes, &spec.target.grid, 2), condition(&draws, &spec, 2));
         let before = autoregressive(prior.as_ref()).logits(&target, &condition).unwrap();
         for position in 0..spec.positions() {
             let changed = target.indices.copy();
@@ -154,7 +155,8 @@ fn the_cursor_gives_the_logits_of_the_full_pass() {
         let (_vs, prior) = build(&config, &spec);
         let draws = Draws::new(1);
         for batch in [1, 3] {
-            let (target, condition) = (tokens(&draws, &spec.target.sizes, &spec.target.grid, batch), condition(&draws, &spec, batch));
+            let (target, condition) =
+                (tokens(&draws, &spec.target.sizes, &spec.target.grid, batch), condition(&draws, &spec, batch));
             let full = autoregressive(prior.as_ref()).logits(&target, &condition).unwrap().flatten(2, 3);
             let mut cursor = autoregressive(prior.as_ref()).start(&condition, batch).unwrap();
             for position in 0..spec.positions() {
@@ -202,7 +204,13 @@ fn a_sample_does_not_depend_on_its_neighbours() {
     for (config, spec) in every_kind() {
         let (_vs, prior) = build(&config, &spec);
         let draws = Draws::new(1);
-        let sampling = AutoregressiveSampling { temperature: 0.9, top_k: Some(8), top_p: Some(0.95), seed: 3, ..AutoregressiveSampling::default() };
+        let sampling = AutoregressiveSampling {
+            temperature: 0.9,
+            top_k: Some(8),
+            top_p: Some(0.95),
+            seed: 3,
+            ..AutoregressiveSampling::default()
+        };
         let all = condition(&draws, &spec, 9);
         let draw = |first: i64, batch: i64| {
             let rows = |tensor: &Tensor| tensor.narrow(0, first, batch);
@@ -297,7 +305,8 @@ fn dropout_acts_in_training_only() {
     for (config, spec) in guided_kinds() {
         let (_vs, prior) = build(&config, &spec);
         let draws = Draws::new(1);
-        let (target, condition) = (tokens(&draws, &spec.target.sizes, &spec.target.grid, 8), condition(&draws, &spec, 8));
+        let (target, condition) =
+            (tokens(&draws, &spec.target.sizes, &spec.target.grid, 8), condition(&draws, &spec, 8));
         let _generator = generator(1);
         let loss = |train: bool| prior.loss(from_ref(&target), &condition, train).unwrap().image.double_value(&[]);
         assert_eq!(loss(false), loss(false), "{config:?}");

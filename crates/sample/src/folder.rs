@@ -9,7 +9,8 @@ use vqkit_run::{Context, Output, Picture, Run, RunError, StageLog, files};
 use crate::{
     contact_sheet,
     error::Result,
-    generator::{GeneratedImage, Generator},
+    generated_image::GeneratedImage,
+    generator::Generator,
     record::SampleRecord,
     request::Request,
     shape_check::{Checked, Checker},

@@ -2,13 +2,13 @@
 
 use vqkit_data::Dataset;
 use vqkit_recipe::Recipe;
-use vqkit_run::{Context, Picture, Run};
+use vqkit_run::{Context, Run};
 use vqkit_tokens::run_tokens;
 
 use crate::{
     error::Result,
+    generated_image::GeneratedImage,
     networks::Networks,
-    prompt::Prompt,
     request::{Prompts, Request},
     resolve::Prompter,
     task::Task,
@@ -30,19 +30,6 @@ use crate::{
 pub struct Generator {
     prompter: Prompter,
     networks: Networks,
-}
-
-/// An image that was drawn.
-#[derive(Debug, Clone)]
-pub struct GeneratedImage {
-    /// The image.
-    pub picture: Picture,
-    /// What it was conditioned on.
-    pub prompt: Prompt,
-    /// Its number: with the seed, it fixes the noise, whatever else was drawn in the same batch.
-    pub sample: u64,
-    /// Of its tokens under the priors, in nats, all levels together: at temperature 1, without guidance and filters.
-    pub log_likelihood: f64,
 }
 
 impl Generator {

@@ -8,7 +8,7 @@ use vqkit_torch::threads;
 
 use crate::{
     error::{Result, SampleError},
-    generator::GeneratedImage,
+    generated_image::GeneratedImage,
     inpaint::Kept,
     networks::{Generated, Networks},
     prompt::{Prompt, Seen},
@@ -80,7 +80,8 @@ impl Task<'_> {
     fn generate(&self, first: usize, batch: usize) -> Result<Generated> {
         let prompts: Vec<Prompt> = (first..first + batch).map(|index| self.seen(index).prompt.clone()).collect();
         let condition = self.prompter.condition(&prompts, self.networks)?;
-        let given: Option<Vec<KnownTokens>> = self.kept.as_ref().map(|kept| kept.given(batch, self.networks)).transpose()?;
+        let given: Option<Vec<KnownTokens>> =
+            self.kept.as_ref().map(|kept| kept.given(batch, self.networks)).transpose()?;
         self.networks.generate(condition, given.as_deref(), batch, first, &self.prompter.context)
     }
 }

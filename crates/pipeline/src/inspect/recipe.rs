@@ -52,7 +52,7 @@ impl RecipePlan {
     /// When the recipe is wrong, or cannot be built.
     pub fn read(path: &Path, context: &Context) -> Result<Self> {
         let recipe = inherit::resolve(Recipe::read(path, &[])?, None)?;
-        stages::check(&recipe, None, context)?;
+        stages::check(&recipe, context)?;
         let stages = stages::Stage::of(&recipe).iter().map(|stage| stage.name(&recipe)).collect();
         let mut plan = Self {
             name: recipe.head.name.clone(),

@@ -7,9 +7,9 @@ use std::{
 
 use tempfile::TempDir;
 use vqkit::{
-    pipeline::stages,
+    pipeline::Experiment,
     recipe::Recipe,
-    run::{Call, Context, Event, Interrupt, Observer, Run},
+    run::{Context, Event, Interrupt, Observer},
 };
 
 const RECIPE: &str = r#"
@@ -84,10 +84,8 @@ fn train(path: &Path) {
     let collected = std::sync::Arc::new(Collected::default());
     let context = Context::new("cpu", None, Interrupt::default(), collected.clone()).unwrap();
     let recipe = Recipe::parse("small", RECIPE, &[]).unwrap();
-    let data = stages::open_data(&recipe).unwrap();
-    let call = Call::of_process(&context, recipe.head.precision, recipe.head.seed);
-    let mut run = Run::create(path, &recipe, &data, call).unwrap();
-    stages::run(&mut run, &recipe, &data, None, &context).unwrap();
+    let mut session = Experiment::new(recipe, None, &context).unwrap().begin(path).unwrap();
+    session.run_stages(None).unwrap();
     let heard = collected.0.lock().unwrap();
     for task in ["tokenizer", "tokens", "prior/0", "samples"] {
         assert!(heard.iter().filter(|heard| *heard == task).count() >= 2, "{task} began and ended: {heard:?}");

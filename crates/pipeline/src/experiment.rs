@@ -1,0 +1,65 @@
+//! An experiment before its run exists: a recipe that was checked, and its data.
+
+use std::path::Path;
+
+use vqkit_data::Dataset;
+use vqkit_models::inherit;
+use vqkit_recipe::Recipe;
+use vqkit_run::{Call, Context, Run};
+
+use crate::{error::Result, session::Session, stages};
+
+/// A recipe whose networks can be built and whose data is open, and where it is to be computed.
+#[derive(Debug)]
+pub struct Experiment {
+    recipe: Recipe,
+    data: Dataset,
+    context: Context,
+}
+
+impl Experiment {
+    /// Checks a recipe as a whole and opens its data. `resumed`: the run that goes on, which has copies of what it inherits.
+    ///
+    /// # Errors
+    /// When the recipe inherits a tokenizer that is not there, its networks cannot be built, or the data cannot be read or lacks
+    /// what it needs.
+    pub fn new(recipe: Recipe, resumed: Option<&Path>, context: &Context) -> Result<Self> {
+        let recipe = inherit::resolve(recipe, resumed)?;
+        stages::check(&recipe, context)?;
+        let data = stages::open_data(&recipe)?;
+        Ok(Self { recipe, data, context: context.clone() })
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Begins a run in a new folder.
+    ///
+    /// # Errors
+    /// When something stands at `path`, weights that the run begins with are not there, or the folder cannot be written.
+    pub fn begin(self, path: &Path) -> Result<Session> {
+        stages::check_files(&self.recipe)?;
+        let run = Run::create(path, &self.recipe, &self.data, self.call())?;
+        Ok(self.session(run))
+    }
+
+    /// Goes on with the run in a folder.
+    ///
+    /// # Errors
+    /// When there is no run, another process works on it, or it was begun with another recipe or other data.
+    pub fn resume(self, path: &Path) -> Result<Session> {
+        let run = Run::resume(path, &self.recipe, &self.data, self.call())?;
+        Ok(self.session(run))
+    }
+
+    fn call(&self) -> Call {
+        Call::of_process(&self.context, self.recipe.head.precision, self.recipe.head.seed)
+    }
+
+    fn session(self, run: Run) -> Session {
+        let Self { recipe, data, context } = self;
+        Session { run, recipe, data: Some(data), context }
+    }
+}

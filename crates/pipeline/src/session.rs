@@ -1,0 +1,133 @@
+//! A run with all that is done on it.
+
+use std::path::Path;
+
+use vqkit_data::Dataset;
+use vqkit_models::TrainedTokenizer;
+use vqkit_recipe::Recipe;
+use vqkit_report::Compared;
+use vqkit_run::{Context, Run, RunError};
+use vqkit_sample::{GeneratedImage, Generator, Request, Target, Written, folder};
+use vqkit_torch::attempt_in_memory;
+
+use crate::{
+    error::{PipelineError, Result},
+    report_stage,
+    stages::{self, Stage},
+};
+
+/// A run, its recipe, and where it is computed and heard of. It owns all of them, so a long-lived process can keep it.
+#[derive(Debug)]
+pub struct Session {
+    pub(crate) run: Run,
+    pub(crate) recipe: Recipe,
+    /// Opened when it is first needed; some work does without it.
+    pub(crate) data: Option<Dataset>,
+    pub(crate) context: Context,
+}
+
+impl Session {
+    /// Opens a run to read it.
+    ///
+    /// # Errors
+    /// When there is no run at `path`, or its recipe cannot be read.
+    pub fn open(path: &Path, context: &Context) -> Result<Self> {
+        let run = Run::open(path)?;
+        let recipe = run.recipe()?;
+        Ok(Self { run, recipe, data: None, context: context.clone() })
+    }
+
+    /// The run.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// The resolved recipe.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Runs every missing stage in order, or only those that `only` names (`prior` means all priors). The run has to be one that this
+    /// process began or resumed.
+    ///
+    /// # Errors
+    /// When there is no such stage, one fails, or the work is interrupted.
+    pub fn run_stages(&mut self, only: Option<&str>) -> Result<()> {
+        stages::check_name(&self.recipe, only)?;
+        let Self { run, recipe, data, context } = self;
+        let data = opened(data, recipe)?;
+        for stage in Stage::wanted(recipe, only) {
+            let name = stage.name(recipe);
+            if run.output(&name).is_some() {
+                context.note(&name, "done already");
+                continue;
+            }
+            let output = attempt_in_memory(format!("the stage {name}"), || stage.run(run, recipe, data, context));
+            let output = output.map_err(|error| gone(run).unwrap_or(error))?;
+            run.finish(&name, output)?;
+        }
+        Ok(())
+    }
+
+    /// The trained tokenizer of the images.
+    ///
+    /// # Errors
+    /// When it is not trained.
+    pub fn tokenizer(&self) -> Result<TrainedTokenizer> {
+        Ok(TrainedTokenizer::open(self.run.path(), &self.context)?)
+    }
+
+    /// What draws images.
+    ///
+    /// # Errors
+    /// When the run is not trained.
+    pub fn generator(&self) -> Result<Generator> {
+        Ok(Generator::open(&self.run, &self.context)?)
+    }
+
+    /// Draws what is asked for, in memory.
+    ///
+    /// # Errors
+    /// As [`Generator::generate`].
+    pub fn generate(&mut self, request: &Request) -> Result<Vec<GeneratedImage>> {
+        let mut generator = self.generator()?;
+        // Some requests do without the data, which may be elsewhere by now.
+        let data = opened(&mut self.data, &self.recipe).ok();
+        Ok(generator.generate(request, data)?)
+    }
+
+    /// Draws what is asked for into a folder.
+    ///
+    /// # Errors
+    /// As [`folder::write`].
+    pub fn write_samples(&mut self, request: &Request, target: &Target) -> Result<Written> {
+        let mut generator = self.generator()?;
+        let data = opened(&mut self.data, &self.recipe).ok();
+        Ok(folder::write(&mut generator, &self.run, request, data, target)?)
+    }
+
+    /// Measures the run and writes its report anew; `inception`: a file with the weights of FID's InceptionV3, for metrics by it too.
+    ///
+    /// # Errors
+    /// When the run is not trained, its data cannot be read, or the weights are not there.
+    pub fn measure(&mut self, inception: Option<&Path>) -> Result<Compared> {
+        let Self { run, recipe, data, context } = self;
+        report_stage::refresh(run, recipe, opened(data, recipe)?, inception, context)
+    }
+}
+
+/// The data, opened where it is not yet.
+fn opened<'d>(data: &'d mut Option<Dataset>, recipe: &Recipe) -> Result<&'d Dataset> {
+    match data {
+        Some(data) => Ok(data),
+        None => Ok(data.insert(stages::open_data(recipe)?)),
+    }
+}
+
+/// That the run's folder is gone, from which whatever else went wrong followed.
+fn gone(run: &Run) -> Option<PipelineError> {
+    match run.home().and_then(|home| home.check()) {
+        Err(gone @ RunError::Artifact { .. }) => Some(gone.into()),
+        _ => None,
+    }
+}
