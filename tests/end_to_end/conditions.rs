@@ -172,8 +172,8 @@ fn what_a_run_does_not_take_is_explained_and_nothing_is_written() {
 fn a_template_steers_the_pictures() {
     let folder = tempfile::tempdir().unwrap();
     let run = template_run();
-    let maps =
-        [0, 1].map(|index| png(&folder, &format!("{index}.png"), &Scene::new(9, index, 2).draw(24).unwrap().template));
+    let maps = [0, 1]
+        .map(|index| png(&folder, &format!("{index}.png"), &Scene::new(9, index, 2).render(24).unwrap().template));
     let drawn = |arguments: &[&str]| pictures(&sample(&folder, run, &[&["-n", "2"], arguments].concat()));
     let first = drawn(&["--template", &maps[0]]);
     assert_eq!(first, drawn(&["--template", &maps[0]]));
@@ -218,7 +218,7 @@ fn a_template_that_is_none_is_refused() {
 #[test]
 fn a_picture_is_completed_from_what_is_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let picture = png(&folder, "picture.png", &Scene::new(9, 0, 2).draw(24).unwrap().image);
+    let picture = png(&folder, "picture.png", &Scene::new(9, 0, 2).render(24).unwrap().image);
     let complete = |seed: &str, how: &[&str]| {
         let out = folder.path().join(format!("{seed}-{}", how.join("-").replace(['/', '='], "_")));
         succeed(
@@ -266,8 +266,8 @@ fn a_pixelcnn_takes_a_class_and_a_template() {
     let pixelcnn = "type = \"pixelcnn\"\ndim = 8\nnum_layers = 3\n";
     let condition = format!("[condition]\nclass = true\n[condition.template]\ntype = \"given\"\n{TEMPLATE}");
     let run = train(folder.path(), &conditioned(&condition).replace(GPT, pixelcnn), &[]);
-    let maps =
-        [0, 1].map(|index| png(&folder, &format!("{index}.png"), &Scene::new(9, index, 2).draw(24).unwrap().template));
+    let maps = [0, 1]
+        .map(|index| png(&folder, &format!("{index}.png"), &Scene::new(9, index, 2).render(24).unwrap().template));
     let drawn = |arguments: &[&str]| pictures(&sample(&folder, &run, &[&["-n", "2"], arguments].concat()));
     let first = drawn(&["--template", &maps[0], "--class", "circle"]);
     assert_ne!(first, drawn(&["--template", &maps[1], "--class", "circle"]));
@@ -293,7 +293,7 @@ fn kinds_combine_and_larger_pictures_follow_a_larger_template() {
     let out = sample(&folder, &run, &["-n", "2"]);
     let first = &record(&out)["samples"][0];
     assert!(first["class"].is_string() && first["text"].is_string() && first["template"].is_array(), "{first}");
-    let image = png(&folder, "image.png", &Scene::new(9, 3, 2).draw(24).unwrap().image);
+    let image = png(&folder, "image.png", &Scene::new(9, 3, 2).render(24).unwrap().image);
     sample(&folder, &run, &["-n", "2", "--template-of", &image, "--class", "circle", "--text", "a small red circle"]);
     let edges = png(&folder, "edges.png", &gray(48, 24, |x, y| u8::from(x % 16 == 3 || y == 12)));
     let wide =

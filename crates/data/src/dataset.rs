@@ -3,8 +3,8 @@
 use std::{collections::HashMap, fmt, ops::Range, sync::Arc};
 
 use crate::{
-    BadFile, DataConfig, DataError, Facts, Held, OnBad, Permutation, PictureReader, Sample, Source, TemplateConfig,
-    TemplateKind, TemplateReader, Transform,
+    BadFile, DataConfig, DataError, Held, OnBad, Permutation, PictureReader, Sample, Source, SourceInfo,
+    TemplateConfig, TemplateKind, TemplateReader, Transform,
     sources::{Opening, by_name},
 };
 
@@ -63,12 +63,15 @@ impl DataConfig {
         let mut opening = Opening {
             root: self.root(),
             class_names: self.class_names.clone(),
-            reader: PictureReader::new(self),
-            data: self.clone(),
+            reader: self.reader(),
+            image_size: self.image_size,
+            require_class: self.require_class,
+            on_bad: self.on_bad,
+            max_bad: self.max_bad,
         };
         let member = self.source.member();
         let train = member.train(&opening)?;
-        let names = &train.facts().class_names;
+        let names = &train.info().class_names;
         if !names.is_empty() {
             opening.class_names = Some(names.clone());
         }
@@ -88,7 +91,7 @@ impl DataConfig {
         held_out: Option<Arc<dyn Source>>,
         reader: PictureReader,
     ) -> Result<Dataset, DataError> {
-        let other = held_out.as_ref().map_or(0, |source| source.facts().num_classes);
+        let other = held_out.as_ref().map_or(0, |source| source.info().num_classes);
         let reading = Arc::new(Reading {
             transform: Transform::new(self),
             on_bad: self.on_bad,
@@ -97,9 +100,9 @@ impl DataConfig {
             prefetch: self.prefetch,
             templates: TemplateReader::new(self),
             reader,
-            class_names: train.facts().class_names.clone(),
-            by_name: by_name(&train.facts().class_names),
-            num_classes: train.facts().num_classes.max(other),
+            class_names: train.info().class_names.clone(),
+            by_name: by_name(&train.info().class_names),
+            num_classes: train.info().num_classes.max(other),
         });
         let view = |source: &Arc<dyn Source>, split: Option<Permutation>, range: Range<usize>| View {
             source: Arc::clone(source),
@@ -107,7 +110,7 @@ impl DataConfig {
             range,
             reading: Arc::clone(&reading),
         };
-        if matches!(self.template, Some(TemplateConfig::Given(_))) && train.facts().template.is_none() {
+        if matches!(self.template, Some(TemplateConfig::Given(_))) && train.info().template.is_none() {
             let reason = "the source has no templates; take edges, downsampled or gray, which are derived";
             return Err(DataError::config("template.type", reason));
         }
@@ -239,7 +242,7 @@ impl View {
 
     /// Whether any sample of the source has a caption.
     pub fn has_captions(&self) -> bool {
-        self.facts().has_captions
+        self.info().has_captions
     }
 
     /// The caption of the sample at `index`, without its image where that can be avoided.
@@ -270,7 +273,7 @@ impl View {
 
     /// Items of the source that were left out when it was opened, under `on_bad = "skip"`.
     pub fn rejected(&self) -> &[BadFile] {
-        &self.facts().rejected
+        &self.info().rejected
     }
 
     /// How samples become what a model sees.
@@ -282,7 +285,7 @@ impl View {
     /// the data, not with the folder that it lies in.
     pub fn fingerprint(&self) -> String {
         let split = self.split.is_some();
-        let meaning = format!("{} {:?} {split}", self.facts().fingerprint, self.range);
+        let meaning = format!("{} {:?} {split}", self.info().fingerprint, self.range);
         blake3::hash(meaning.as_bytes()).to_hex().to_string()
     }
 
@@ -290,7 +293,7 @@ impl View {
         &self.reading
     }
 
-    fn facts(&self) -> &Facts {
-        self.source.facts()
+    fn info(&self) -> &SourceInfo {
+        self.source.info()
     }
 }

@@ -65,6 +65,9 @@ pub enum DataError {
         /// Values found.
         got: usize,
     },
+    /// A picture that the PNG encoder refused.
+    #[error("cannot encode a picture: {0}")]
+    Encode(String),
     /// A decoding thread could not be started or ended before its work.
     #[error("a decoding thread stopped: {0}")]
     Worker(String),

@@ -7,7 +7,7 @@ use std::{error::Error, time::Instant};
 
 use serde_json::json;
 use tch::{Device, Kind, Tensor, nn::VarStore, no_grad};
-use vqkit_losses::{Adversary, Lpips, Objective};
+use vqkit_losses::{DiscriminatorObjective, GeneratorLoss, Lpips};
 use vqkit_pipeline::{Context, Domain, Interrupt, Player, Recipe, Step, Tokenizer};
 use vqkit_torch::{memory, weights};
 
@@ -76,9 +76,9 @@ impl Options {
 struct Training {
     tokenizer: vqkit_vqvae::Tokenizer,
     network: Player,
-    adversary: Adversary,
+    adversary: DiscriminatorObjective,
     opponent: Player,
-    objective: Objective,
+    objective: GeneratorLoss,
 }
 
 impl Training {
@@ -86,13 +86,13 @@ impl Training {
         let game = config.loss.adversarial.as_ref().ok_or("the recipe has a discriminator")?;
         let (vs, opponent_vs) = (VarStore::new(Device::Cpu), VarStore::new(Device::Cpu));
         let tokenizer = config.network.build(&vs.root(), 3, &config.quantizer)?;
-        let adversary = Adversary::new(&opponent_vs.root(), 3, &game.game)?;
+        let adversary = DiscriminatorObjective::new(&opponent_vs.root(), 3, &game.game)?;
         Ok(Self {
             tokenizer,
             network: Player::new(vs, &config.train)?,
             adversary,
             opponent: Player::new(opponent_vs, &game.train.beside(&config.train))?,
-            objective: Objective {
+            objective: GeneratorLoss {
                 reconstruction: config.loss.pixels.reconstruction,
                 reconstruction_weight: config.loss.pixels.reconstruction_weight,
                 perceptual: Some((1.0, Box::new(random_lpips()))),

@@ -43,7 +43,7 @@ impl Codebooks<'_> {
                 };
                 let name = codebooks::name(Place { level, codebook }, healths.len());
                 let latents = (healths.len() == 1).then(|| &self.latents[level]);
-                let cause = collapse::diagnosis(self.config, trainer.step(), health, latents)?;
+                let cause = collapse::diagnosis(self.config, trainer.step(), health, latents);
                 let percent = used.usage() * 100.0;
                 trainer
                     .note(&format!("warning: {name} collapses: {percent:.1} % of its codes were used {at}; {cause}"));
@@ -74,7 +74,7 @@ fn glance(quantizer: &dyn Quantizer, usage: &Usage) -> Result<Vec<CodebookHealth
         return Ok(counts.map(of_use).collect());
     }
     let views = quantizer.codebooks();
-    let glance = |(view, counts)| CodebookHealth::glance(view, Some(counts));
+    let glance = |(view, counts)| CodebookHealth::summary(view, Some(counts));
     Ok(views.iter().zip(counts).map(glance).collect::<Result<_, _>>()?)
 }
 

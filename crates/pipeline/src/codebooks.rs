@@ -104,7 +104,7 @@ impl Subject {
         let mut codebooks = Vec::new();
         for (level, quantizer) in self.tokenizer.quantizers().iter().enumerate() {
             let views = tables(quantizer.as_ref());
-            for (codebook, size) in quantizer.sizes().into_iter().enumerate() {
+            for (codebook, size) in quantizer.codebook_sizes().into_iter().enumerate() {
                 let counts = self.counts_of(Place { level, codebook });
                 let health = match views.get(codebook) {
                     Some(view) => {
@@ -137,7 +137,7 @@ impl Subject {
     pub fn pictures(&self) -> Result<Vec<(String, Picture)>> {
         let mut pictures = Vec::new();
         for (level, quantizer) in self.tokenizer.quantizers().iter().enumerate() {
-            let (views, number) = (tables(quantizer.as_ref()), quantizer.sizes().len());
+            let (views, number) = (tables(quantizer.as_ref()), quantizer.codebook_sizes().len());
             for codebook in 0..number {
                 let place = Place { level, codebook };
                 let (name, file) = (name(place, number), file(place, number));
@@ -186,7 +186,7 @@ fn run_around(checkpoint: &Path) -> Option<PathBuf> {
 
 /// How often every code was used: by the run's token files, if this checkpoint made them, or in the checkpoint's epoch.
 fn usage(run: &Run, checkpoint: &Path, tokenizer: &Tokenizer) -> Result<(Counted, Option<LevelUsage>)> {
-    let (sizes, cpu) = (tokenizer.sizes(), tch::Device::Cpu);
+    let (sizes, cpu) = (tokenizer.codebook_sizes(), tch::Device::Cpu);
     if run.output(encode::STAGE).is_some() {
         let fingerprint = trainer::fingerprint(checkpoint)?;
         let mut usage = LevelUsage::new(&sizes, cpu);

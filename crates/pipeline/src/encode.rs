@@ -163,7 +163,7 @@ impl<'r> Encoder<'r> {
         TokenHeader {
             tokenizer,
             data: view.fingerprint(),
-            sizes: self.tokenizer.sizes(),
+            sizes: self.tokenizer.codebook_sizes(),
             classes: classes(view),
             template: conditioner.and(template),
             condition_sizes: conditioner.map(Conditioner::grid_sizes).unwrap_or_default(),

@@ -99,7 +99,7 @@ pub fn check(recipe: &Recipe, only: Option<&str>, context: &Context) -> Result<(
     }
     domains.into_iter().try_for_each(|domain| check_tokenizer(recipe, domain, context))?;
     let tokenizers = Tokenizers::build(recipe, context)?;
-    let levels = tokenizers.images.sizes().len();
+    let levels = tokenizers.images.codebook_sizes().len();
     let found = recipe.priors.len();
     if found != 0 && found != levels {
         let reason = format!("the tokenizer has {levels} levels of tokens, the recipe {found} [[prior]]");

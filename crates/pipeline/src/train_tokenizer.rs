@@ -3,7 +3,7 @@
 
 use tch::{Kind, Tensor, nn::VarStore, no_grad};
 use vqkit_data::{Batch, Dataset};
-use vqkit_losses::{Adversary, Objective};
+use vqkit_losses::{DiscriminatorObjective, GeneratorLoss};
 use vqkit_quantizer::Mode;
 use vqkit_vqvae::Tokenizer;
 
@@ -52,10 +52,14 @@ pub fn build(recipe: &Recipe, domain: Domain, context: &Context) -> Result<(VarS
 ///
 /// # Errors
 /// When its configuration cannot be built.
-pub fn build_adversary(recipe: &Recipe, domain: Domain, context: &Context) -> Result<Option<(VarStore, Adversary)>> {
+pub fn build_adversary(
+    recipe: &Recipe,
+    domain: Domain,
+    context: &Context,
+) -> Result<Option<(VarStore, DiscriminatorObjective)>> {
     let Some(config) = &recipe.tokenizer(domain)?.loss.adversarial else { return Ok(None) };
     let vs = VarStore::new(context.device);
-    let adversary = Adversary::new(&vs.root(), domain.shape(&recipe.data).channels as i64, &config.game)?;
+    let adversary = DiscriminatorObjective::new(&vs.root(), domain.shape(&recipe.data).channels as i64, &config.game)?;
     Ok(Some((vs, adversary)))
 }
 
@@ -74,7 +78,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, domain: Domain, data: &Dataset, con
     let objective = objective(config, kind, run, context)?;
     let (mut tokenizer, mut adversary, mut trainer) = begin(run, recipe, domain, context)?;
     let mut loader = batches::training(recipe, data, config.train.batch_size, trainer.samples())?;
-    let mut usage = LevelUsage::restore(&tokenizer.sizes(), context.device, trainer.counters());
+    let mut usage = LevelUsage::restore(&tokenizer.codebook_sizes(), context.device, trainer.counters());
     let mut watch = Watch::restore(context.device, trainer.counters());
     let decoder_alone = config.finetune.as_ref().is_some_and(|finetune| finetune.train == FinetunedPart::Decoder);
     trainer.settle(|trainer| Ok(measure(trainer, &tokenizer, recipe, domain, data, context)?.figure(config)))?;
@@ -129,7 +133,7 @@ fn begin(
     recipe: &Recipe,
     domain: Domain,
     context: &Context,
-) -> Result<(Tokenizer, Option<Adversary>, Trainer)> {
+) -> Result<(Tokenizer, Option<DiscriminatorObjective>, Trainer)> {
     let config = recipe.tokenizer(domain)?;
     let (mut vs, tokenizer) = build(recipe, domain, context)?;
     let (mut opponent_vs, adversary) = build_adversary(recipe, domain, context)?.unzip();
@@ -148,13 +152,13 @@ fn begin(
     Ok((tokenizer, adversary, trainer))
 }
 
-fn objective(config: &recipe::Tokenizer, kind: Kind, run: &Run, context: &Context) -> Result<Objective> {
+fn objective(config: &recipe::Tokenizer, kind: Kind, run: &Run, context: &Context) -> Result<GeneratorLoss> {
     let recipe::Loss { pixels, perceptual, .. } = &config.loss;
     let network = match perceptual {
         None => None,
         Some(perceptual) => perceptual::load(perceptual, run, context)?.map(|network| (perceptual.weight(), network)),
     };
-    Ok(Objective {
+    Ok(GeneratorLoss {
         reconstruction: pixels.reconstruction,
         reconstruction_weight: pixels.reconstruction_weight,
         perceptual: network,
@@ -204,7 +208,7 @@ fn measure(
 ) -> Result<HeldOut> {
     let wanted = recipe.tokenizer(domain)?.train.evaluate_samples;
     let shape = domain.shape(&recipe.data);
-    let mut usage = LevelUsage::new(&tokenizer.sizes(), context.device);
+    let mut usage = LevelUsage::new(&tokenizer.codebook_sizes(), context.device);
     let (error, picture) = trainer.with_average(|| {
         let mut error = ReconstructionError::new(shape, wanted.min(data.held_out.len()), context.device)?;
         let mut picture = None;

@@ -8,8 +8,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::files::{FilePlace, Files, Listing, gather, images_under, item};
-use super::{OpenSource, Opening, labels::Label};
-use crate::{DataConfig, DataError, Source};
+use super::labels::Label;
+use super::open::{DataKeys, OpenSource, Opening};
+use crate::{DataError, Source};
 
 /// `type = "folder"`: a folder of images. Images that lie directly in it have no class; where all of them lie in
 /// sub-folders, the first sub-folder is the class. Both at once is an error.
@@ -24,7 +25,7 @@ pub struct FolderConfig {
 }
 
 impl OpenSource for FolderConfig {
-    fn validate(&self, _data: &DataConfig) -> Result<(), DataError> {
+    fn validate(&self, _data: &DataKeys) -> Result<(), DataError> {
         Ok(())
     }
 

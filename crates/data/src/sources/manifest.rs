@@ -10,8 +10,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::files::{FilePlace, Files, gather, item};
-use super::{OpenSource, Opening, labels::Label};
-use crate::{DataConfig, DataError, Source, TemplateKind, plain};
+use super::labels::Label;
+use super::open::{DataKeys, OpenSource, Opening};
+use crate::{DataError, Source, TemplateKind, plain};
 
 /// The longest line, in bytes.
 const MAX_LINE: u64 = 1 << 20;
@@ -41,7 +42,7 @@ struct Row {
 }
 
 impl OpenSource for ManifestConfig {
-    fn validate(&self, _data: &DataConfig) -> Result<(), DataError> {
+    fn validate(&self, _data: &DataKeys) -> Result<(), DataError> {
         self.template.as_ref().map_or(Ok(()), TemplateKind::validate)
     }
 

@@ -9,8 +9,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::files::{FilePlace, Files, Listing, gather, images_under, item};
-use super::{OpenSource, Opening};
-use crate::{BadFile, DataConfig, DataError, Source, TemplateKind};
+use super::open::{DataKeys, OpenSource, Opening};
+use crate::{BadFile, DataError, Source, TemplateKind};
 
 /// `type = "pairs"`: two folders whose files belong together by their names without extension. A template has the size
 /// of its image.
@@ -36,7 +36,7 @@ fn default_images() -> PathBuf {
 }
 
 impl OpenSource for PairsConfig {
-    fn validate(&self, _data: &DataConfig) -> Result<(), DataError> {
+    fn validate(&self, _data: &DataKeys) -> Result<(), DataError> {
         self.template.validate()
     }
 

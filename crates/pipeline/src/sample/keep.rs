@@ -144,7 +144,7 @@ fn masked(path: &Path, recipe: &Recipe, picture: &Picture) -> Result<Tensor> {
 }
 
 fn read(path: &Path, what: &str, recipe: &Recipe) -> Result<Picture> {
-    let picture = PictureReader::new(&recipe.data).read(path);
+    let picture = recipe.data.reader().read(path);
     picture.map_err(|error| PipelineError::Usage(format!("{what}: {error}")))
 }
 
@@ -154,7 +154,7 @@ impl Kept {
     /// # Errors
     /// When these are not tokens of such levels.
     pub fn given(&self, batch: usize, painter: &Painter) -> Result<Vec<Given>> {
-        let sizes = painter.tokenizer().sizes();
+        let sizes = painter.tokenizer().codebook_sizes();
         if self.tokens.len() != sizes.len() || self.mask.len() != sizes.len() {
             let message = format!("what was kept has other levels than the run's {}", sizes.len());
             return Err(PipelineError::Usage(message));

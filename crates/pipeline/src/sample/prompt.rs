@@ -187,12 +187,12 @@ impl Prompter<'_> {
     fn null_template(&self, batch: usize) -> Result<Tokens> {
         let Some(tokenizer) = self.conditioner.template() else { return Ok(Tokens::new()) };
         let shapes = tokenizer.grid_shapes(Domain::Templates.shape(&self.recipe.data).size.into())?;
-        let null = |(shape, sizes): (Vec<i64>, Vec<i64>)| {
+        let null = |(shape, sizes): ([i64; 2], Vec<i64>)| {
             let shape = [&[batch as i64, sizes.len() as i64], shape.as_slice()].concat();
             let null = sizes.iter().sum::<i64>();
             TokenGrid { indices: Tensor::full(shape, null, (Kind::Int64, self.context.device)), sizes }
         };
-        Ok(shapes.into_iter().zip(tokenizer.sizes()).map(null).collect())
+        Ok(shapes.into_iter().zip(tokenizer.codebook_sizes()).map(null).collect())
     }
 
     /// Whether the run takes what is asked for.
@@ -325,7 +325,7 @@ impl Prompter<'_> {
         let reader = self.reader()?;
         let usage = |error: DataError| PipelineError::Usage(format!("{flag}: {error}"));
         let name = path.display().to_string();
-        let files = PictureReader::new(&self.recipe.data);
+        let files = self.recipe.data.reader();
         let large = size.map(|side| side * reader.size() as u32 / image_size);
         let values = match flag {
             "--template-of" => reader.derive(&files.read(path).map_err(usage)?),
@@ -369,7 +369,7 @@ impl Prompter<'_> {
         let (Some(tokenizer), false) = (self.conditioner.template(), prompt.template.is_empty()) else {
             return Ok(None);
         };
-        let tokens = tokens(std::slice::from_ref(prompt), &tokenizer.sizes(), self.context.device)?;
+        let tokens = tokens(std::slice::from_ref(prompt), &tokenizer.codebook_sizes(), self.context.device)?;
         let values = tch::no_grad(|| tokenizer.decode(&tokens))?;
         let labels = Domain::Templates.shape(&self.recipe.data).labels;
         Ok(Some(if labels { values.argmax(1, false).get(0).unsqueeze(0) } else { values.get(0) }))

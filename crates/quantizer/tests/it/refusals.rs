@@ -47,7 +47,7 @@ fn masks_of_another_shape_or_kind_are_refused() {
 #[test]
 fn grids_of_another_codebook_are_refused() {
     for built in every_kind(4, &randn(&[2, 3, 4])) {
-        let sizes = built.quantizer.sizes();
+        let sizes = built.quantizer.codebook_sizes();
         let all = |index| Tensor::full([1, sizes.len() as i64, 2], index, (Kind::Int64, Device::Cpu));
         let lookup =
             |index, sizes: &[i64]| built.quantizer.lookup(&TokenGrid::new(all(index), sizes.to_vec()).unwrap());
