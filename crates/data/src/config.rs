@@ -5,7 +5,7 @@ use std::{collections::HashSet, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Color, Crop, DataError, Filter, OnBad, PictureReader, SourceConfig, TemplateConfig, TemplateKind,
+    Color, Crop, DataError, Filter, OnError, PictureReader, SourceConfig, TemplateConfig, TemplateKind,
     bounds::{DEFAULT_MAX_DECODED_MB, DEFAULT_MAX_FILE_MB, MAX_PREFETCH, MAX_WORKERS, within},
     sources::DataKeys,
 };
@@ -56,10 +56,10 @@ pub struct DataConfig {
     pub flip: bool,
     /// What to do with an item that cannot be used. Default `"fail"`.
     #[serde(default)]
-    pub on_bad: OnBad,
-    /// The share of bad items above which `on_bad = "skip"` fails all the same, in [0, 1). Default 0.01.
-    #[serde(default = "default_max_bad")]
-    pub max_bad: f64,
+    pub on_error: OnError,
+    /// The share of bad items above which `on_error = "skip"` fails all the same, in [0, 1). Default 0.01.
+    #[serde(default = "default_max_error_rate")]
+    pub max_error_rate: f64,
     /// Names of the classes, in their order. Default: the source's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_names: Option<Vec<String>>,
@@ -90,7 +90,7 @@ pub struct DataConfig {
 /// The largest bound on memory: a tebibyte, in MiB.
 const MAX_MB: u64 = 1 << 20;
 
-fn default_max_bad() -> f64 {
+fn default_max_error_rate() -> f64 {
     0.01
 }
 
@@ -118,8 +118,8 @@ impl DataConfig {
             crop: Crop::default(),
             resize: Filter::default(),
             flip: false,
-            on_bad: OnBad::default(),
-            max_bad: default_max_bad(),
+            on_error: OnError::default(),
+            max_error_rate: default_max_error_rate(),
             class_names: None,
             require_class: false,
             workers: None,
@@ -166,8 +166,8 @@ impl DataConfig {
         if let Some(share) = self.held_out.filter(|share| !(*share > 0.0 && *share < 1.0)) {
             return Err(DataError::config("held_out", format!("is a share between 0 and 1, found {share}")));
         }
-        if !(0.0..1.0).contains(&self.max_bad) {
-            return Err(DataError::config("max_bad", format!("is a share in [0, 1), found {}", self.max_bad)));
+        if !(0.0..1.0).contains(&self.max_error_rate) {
+            return Err(DataError::config("max_error_rate", format!("is a share in [0, 1), found {}", self.max_error_rate)));
         }
         if let Some(side) = self.short_side.filter(|side| !(self.image_size..=1 << 14).contains(side)) {
             let reason = format!("must be image_size = {} to 16384, found {side}", self.image_size);

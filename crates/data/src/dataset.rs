@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt, ops::Range, sync::Arc};
 
 use crate::{
-    BadFile, DataConfig, DataError, Held, OnBad, Permutation, PictureReader, Sample, Source, SourceInfo,
+    BadFile, DataConfig, DataError, Held, OnError, Permutation, PictureReader, Sample, Source, SourceInfo,
     TemplateConfig, TemplateKind, TemplateReader, Transform,
     sources::{Opening, by_name},
 };
@@ -41,8 +41,8 @@ impl fmt::Debug for View {
 /// What of `[data]` concerns reading samples.
 pub(crate) struct Reading {
     pub transform: Transform,
-    pub on_bad: OnBad,
-    pub max_bad: f64,
+    pub on_error: OnError,
+    pub max_error_rate: f64,
     pub workers: Option<usize>,
     pub prefetch: usize,
     pub templates: Option<TemplateReader>,
@@ -57,7 +57,7 @@ impl DataConfig {
     ///
     /// # Errors
     /// [`DataError::Config`] as [`DataConfig::validate`]; [`DataError::Io`] or [`DataError::Source`] where files are missing or
-    /// broken as a whole; [`DataError::Bad`] or [`DataError::TooManyBad`] for single ones, as `on_bad` says.
+    /// broken as a whole; [`DataError::Bad`] or [`DataError::TooManyErrors`] for single ones, as `on_error` says.
     pub fn open(&self) -> Result<Dataset, DataError> {
         self.validate()?;
         let mut opening = Opening {
@@ -66,8 +66,8 @@ impl DataConfig {
             reader: self.reader(),
             image_size: self.image_size,
             require_class: self.require_class,
-            on_bad: self.on_bad,
-            max_bad: self.max_bad,
+            on_error: self.on_error,
+            max_error_rate: self.max_error_rate,
         };
         let member = self.source.member();
         let train = member.train(&opening)?;
@@ -94,8 +94,8 @@ impl DataConfig {
         let other = held_out.as_ref().map_or(0, |source| source.info().num_classes);
         let reading = Arc::new(Reading {
             transform: Transform::new(self),
-            on_bad: self.on_bad,
-            max_bad: self.max_bad,
+            on_error: self.on_error,
+            max_error_rate: self.max_error_rate,
             workers: self.workers,
             prefetch: self.prefetch,
             templates: TemplateReader::new(self),
@@ -271,7 +271,7 @@ impl View {
         self.reading.templates.as_ref()
     }
 
-    /// Items of the source that were left out when it was opened, under `on_bad = "skip"`.
+    /// Items of the source that were left out when it was opened, under `on_error = "skip"`.
     pub fn rejected(&self) -> &[BadFile] {
         &self.info().rejected
     }

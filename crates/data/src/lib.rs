@@ -31,7 +31,7 @@ pub use decode::{Encoding, decode, decode_as_libjpeg, decode_labels};
 pub use embeddings::EmbeddingFile;
 pub use error::{BadFile, DataError};
 pub use loader::{Batch, Loader, LoaderConfig, Order, Templates, default_workers};
-pub use options::{Color, Crop, Filter, OnBad};
+pub use options::{Color, Crop, Filter, OnError};
 pub use permutation::Permutation;
 pub use picture::{Picture, Pixels};
 pub use plain::read_file;

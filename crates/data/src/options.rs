@@ -50,7 +50,7 @@ pub enum Filter {
 /// What to do with an item that cannot be used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum OnBad {
+pub enum OnError {
     /// Stop and name it.
     #[default]
     Fail,

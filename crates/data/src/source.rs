@@ -69,7 +69,7 @@ pub struct SourceInfo {
     pub has_captions: bool,
     /// What the templates are, where there are any.
     pub template: Option<TemplateKind>,
-    /// Items left out when the source was opened, under `on_bad = "skip"`.
+    /// Items left out when the source was opened, under `on_error = "skip"`.
     pub rejected: Vec<BadFile>,
     /// BLAKE3 over names, sizes and labels (not over pixels), in hexadecimal.
     pub fingerprint: String,

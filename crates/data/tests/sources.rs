@@ -209,11 +209,11 @@ fn links_in_an_archive_are_left_out() {
     tar.append_data(&mut header, "good.png", image.as_slice()).unwrap();
     tar.finish().unwrap();
     let source = "type = 'tar'\ntrain = 'links.tar'";
-    let data = open(folder.path(), "on_bad = 'skip'\nmax_bad = 0.5", source).unwrap();
+    let data = open(folder.path(), "on_error = 'skip'\nmax_bad = 0.5", source).unwrap();
     assert_eq!((keys(&data.train), data.train.rejected().len()), (vec!["good".to_owned()], 1));
     assert!(refusal(folder.path(), "", source).contains("is a link"));
-    let error = refusal(folder.path(), "on_bad = 'skip'", source);
-    assert!(error.starts_with("1 of 2 items are bad, above `max_bad` = 0.01; the first:"), "{error}");
+    let error = refusal(folder.path(), "on_error = 'skip'", source);
+    assert!(error.starts_with("1 of 2 items are bad, above `max_error_rate` = 0.01; the first:"), "{error}");
 }
 
 fn shapes(keys: &str) -> Dataset {
@@ -252,7 +252,7 @@ fn impossible_keys_are_named_with_what_is_allowed() {
         ("image_size = 32\nheld_out = nan", "type = 'shapes', count = 9", "`held_out`"),
         ("image_size = 32\nheld_out = 0.9", "type = 'shapes', count = 1", "leaves none to train on"),
         ("image_size = 32\nheld_out = 0.1", "type = 'shapes', count = 9, held_out_count = 3", "one of the two"),
-        ("image_size = 32\nmax_bad = 1.0", "type = 'shapes', count = 1", "`max_bad`"),
+        ("image_size = 32\nmax_bad = 1.0", "type = 'shapes', count = 1", "`max_error_rate`"),
         ("image_size = 32\nworkers = 0", "type = 'shapes', count = 1", "`workers`: must be 1 to 64"),
         ("image_size = 32\nclass_names = ['a', 'a']", "type = 'folder', train = 'x'", "`a` stands there twice"),
         ("image_size = 32", "type = 'tar', train = 'a-{0..'", "`source.train`: `a-{0..` leaves a brace open"),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, path::Path};
 
 use serde::Serialize;
-use vqkit_data::{BadFile, DataConfig, Encoding, OnBad, Pixels, Sample, View, default_workers, read_ahead};
+use vqkit_data::{BadFile, DataConfig, Encoding, OnError, Pixels, Sample, View, default_workers, read_ahead};
 
 use crate::{error::Result, interrupt::Interrupt, tokenize::source_at};
 
@@ -60,7 +60,7 @@ impl DataPlan {
     /// # Errors
     /// When there is nothing of the kind, or the user leaves.
     pub fn read(path: &Path, interrupt: &Interrupt) -> Result<Self> {
-        let config = DataConfig { on_bad: OnBad::Skip, max_bad: 0.999, ..DataConfig::new(1, source_at(path)?) };
+        let config = DataConfig { on_error: OnError::Skip, max_error_rate: 0.999, ..DataConfig::new(1, source_at(path)?) };
         let view = config.open()?.train;
         let mut plan = Self {
             images: view.len(),

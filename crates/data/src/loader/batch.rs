@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::order::{Plan, Slot};
 use crate::{
-    BadFile, CropRegion, DataError, OnBad, Order, Sample, TemplateKind, View,
+    BadFile, CropRegion, DataError, OnError, Order, Sample, TemplateKind, View,
     random::Random,
     transform::{Cut, Workspace},
 };
@@ -132,7 +132,7 @@ impl Builder {
         let mut index = slot.index;
         for _ in 0..REPLACEMENTS {
             let bad = match self.push(Slot { index, ..slot }, &mut built.batch, workspace) {
-                Err(DataError::Bad(bad)) if self.view.reading().on_bad == OnBad::Skip => bad,
+                Err(DataError::Bad(bad)) if self.view.reading().on_error == OnError::Skip => bad,
                 done => return done,
             };
             built.bad.push((index, bad));

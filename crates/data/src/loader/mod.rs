@@ -26,7 +26,7 @@ use crate::{BadFile, DataError, View, transform::Workspace};
 /// An iterator of batches.
 ///
 /// Order and augmentation depend on seed, epoch and index alone: not on the number of workers, and not on where the stream
-/// was resumed. A bad item, under `on_bad = "skip"`, is replaced in a shuffled stream by another that is drawn the same way,
+/// was resumed. A bad item, under `on_error = "skip"`, is replaced in a shuffled stream by another that is drawn the same way,
 /// and left out of a single pass, whose batch is then smaller. After an error the stream ends.
 ///
 /// ```
@@ -135,10 +135,10 @@ impl Loader {
     fn check_bad(&self) -> Result<(), DataError> {
         let rejected = self.view.rejected();
         let (bad, total) = (self.bad.len() + rejected.len(), self.view.len() + rejected.len());
-        let max_bad = self.view.reading().max_bad;
+        let max_error_rate = self.view.reading().max_error_rate;
         match self.bad.values().next() {
-            Some(first) if bad as f64 > max_bad * total as f64 => {
-                Err(DataError::TooManyBad { bad, total, max_bad, first: first.clone() })
+            Some(first) if bad as f64 > max_error_rate * total as f64 => {
+                Err(DataError::TooManyErrors { bad, total, max_error_rate, first: first.clone() })
             }
             _ => Ok(()),
         }

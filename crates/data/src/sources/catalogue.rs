@@ -4,7 +4,7 @@ use super::{
     labels::{Classes, Label},
     open::Opening,
 };
-use crate::{BadFile, DataError, OnBad, SourceInfo, TemplateKind};
+use crate::{BadFile, DataError, OnError, SourceInfo, TemplateKind};
 
 /// A sample as a scan found it; `place` says where its bytes are.
 pub(crate) struct Item<T> {
@@ -55,7 +55,7 @@ impl<T> Catalogue<T> {
     /// class.
     ///
     /// # Errors
-    /// [`DataError::Bad`] at the first of these under `on_bad = "fail"`, [`DataError::TooManyBad`] above `max_bad`.
+    /// [`DataError::Bad`] at the first of these under `on_error = "fail"`, [`DataError::TooManyErrors`] above `max_error_rate`.
     pub(crate) fn new(
         found: ScanResult<T>,
         template: Option<TemplateKind>,
@@ -104,11 +104,11 @@ fn hash<T>(hasher: &mut blake3::Hasher, item: &Item<T>, class: Option<u32>) {
 }
 
 fn check_rejected(rejected: &[BadFile], total: usize, opening: &Opening) -> Result<(), DataError> {
-    let max_bad = opening.max_bad;
-    match (rejected.first(), opening.on_bad) {
-        (Some(first), OnBad::Fail) => Err(DataError::Bad(first.clone())),
-        (Some(first), OnBad::Skip) if rejected.len() as f64 > max_bad * total as f64 => {
-            Err(DataError::TooManyBad { bad: rejected.len(), total, max_bad, first: first.clone() })
+    let max_error_rate = opening.max_error_rate;
+    match (rejected.first(), opening.on_error) {
+        (Some(first), OnError::Fail) => Err(DataError::Bad(first.clone())),
+        (Some(first), OnError::Skip) if rejected.len() as f64 > max_error_rate * total as f64 => {
+            Err(DataError::TooManyErrors { bad: rejected.len(), total, max_error_rate, first: first.clone() })
         }
         _ => Ok(()),
     }

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use crate::{DataError, OnBad, PictureReader, Source, TemplateKind};
+use crate::{DataError, OnError, PictureReader, Source, TemplateKind};
 
 /// What a member of [`SourceConfig`](crate::SourceConfig) does.
 pub(crate) trait OpenSource {
@@ -34,9 +34,9 @@ pub(crate) struct Opening {
     /// Whether a sample without a class is bad.
     pub require_class: bool,
     /// What to do with an item that cannot be used.
-    pub on_bad: OnBad,
+    pub on_error: OnError,
     /// The share of such items above which opening fails all the same.
-    pub max_bad: f64,
+    pub max_error_rate: f64,
 }
 
 /// The keys of `[data]` beside which a source may be impossible.
