@@ -33,10 +33,10 @@ pub struct DataConfig {
     pub root: Option<PathBuf>,
     /// Width and height of the images that a model sees, in pixels; 1 to 4096.
     pub image_size: u32,
-    /// Share of the samples held out of training, in (0, 1), where the source has no held-out samples of its own. The
+    /// Share of the samples kept for validation, in (0, 1), where the source has no validation samples of its own. The
     /// choice depends on their number alone. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out: Option<f64>,
+    pub validation: Option<f64>,
     /// The short side of an image is resized to this before the square of `image_size` is cut out of it; at least `image_size`.
     /// Default: `image_size`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,7 +112,7 @@ impl DataConfig {
         Self {
             root: None,
             image_size,
-            held_out: None,
+            validation: None,
             short_side: None,
             color: Color::default(),
             crop: Crop::default(),
@@ -163,8 +163,8 @@ impl DataConfig {
         self.workers.map_or(Ok(()), |workers| within("workers", workers as u64, MAX_WORKERS as u64))?;
         within("max_file_mb", self.max_file_mb, MAX_MB)?;
         within("max_decoded_mb", self.max_decoded_mb, MAX_MB)?;
-        if let Some(share) = self.held_out.filter(|share| !(*share > 0.0 && *share < 1.0)) {
-            return Err(DataError::config("held_out", format!("is a share between 0 and 1, found {share}")));
+        if let Some(share) = self.validation.filter(|share| !(*share > 0.0 && *share < 1.0)) {
+            return Err(DataError::config("validation", format!("is a share between 0 and 1, found {share}")));
         }
         if !(0.0..1.0).contains(&self.max_error_rate) {
             return Err(DataError::config("max_error_rate", format!("is a share in [0, 1), found {}", self.max_error_rate)));

@@ -1,4 +1,4 @@
-//! Opening `[data]`: the samples to train on and those held out.
+//! Opening `[data]`: the samples to train on and those for validation.
 
 use std::{collections::HashMap, fmt, ops::Range, sync::Arc};
 
@@ -8,7 +8,7 @@ use crate::{
     sources::{Opening, by_name},
 };
 
-/// The key of the split: a constant, so that the same samples are held out whatever the seed of a run.
+/// The key of the split: a constant, so that the same samples are for validation whatever the seed of a run.
 const SPLIT: u64 = 0x5eed_0f5b_117a_11ed;
 
 /// Classes that a message lists.
@@ -19,8 +19,8 @@ const LISTED: usize = 100;
 pub struct Dataset {
     /// Samples to train on.
     pub train: View,
-    /// Samples held out; possibly none.
-    pub held_out: View,
+    /// Samples for validation; possibly none.
+    pub validation: View,
 }
 
 /// Some samples of a source, and how they become what a model sees.
@@ -75,23 +75,23 @@ impl DataConfig {
         if !names.is_empty() {
             opening.class_names = Some(names.clone());
         }
-        let held_out = member.held_out(&opening)?;
-        if held_out.is_some() && self.held_out.is_some() {
+        let validation = member.validation(&opening)?;
+        if validation.is_some() && self.validation.is_some() {
             return Err(DataError::config(
-                "held_out",
-                "the source has held-out samples of its own; give one of the two",
+                "validation",
+                "the source has validation samples of its own; give one of the two",
             ));
         }
-        self.dataset(train, held_out, opening.reader)
+        self.dataset(train, validation, opening.reader)
     }
 
     fn dataset(
         &self,
         train: Arc<dyn Source>,
-        held_out: Option<Arc<dyn Source>>,
+        validation: Option<Arc<dyn Source>>,
         reader: PictureReader,
     ) -> Result<Dataset, DataError> {
-        let other = held_out.as_ref().map_or(0, |source| source.info().num_classes);
+        let other = validation.as_ref().map_or(0, |source| source.info().num_classes);
         let reading = Arc::new(Reading {
             transform: Transform::new(self),
             on_error: self.on_error,
@@ -115,28 +115,28 @@ impl DataConfig {
             return Err(DataError::config("template.type", reason));
         }
         let len = train.len();
-        Ok(match (held_out, self.held_out) {
+        Ok(match (validation, self.validation) {
             (Some(other), _) => {
-                Dataset { train: view(&train, None, 0..len), held_out: view(&other, None, 0..other.len()) }
+                Dataset { train: view(&train, None, 0..len), validation: view(&other, None, 0..other.len()) }
             }
-            (None, None) => Dataset { train: view(&train, None, 0..len), held_out: view(&train, None, 0..0) },
+            (None, None) => Dataset { train: view(&train, None, 0..len), validation: view(&train, None, 0..0) },
             (None, Some(share)) => {
-                let count = held_out_count(len, share)?;
+                let count = validation_count(len, share)?;
                 let split = Permutation::new(len as u64, SPLIT);
                 Dataset {
                     train: view(&train, Some(split.clone()), count..len),
-                    held_out: view(&train, Some(split), 0..count),
+                    validation: view(&train, Some(split), 0..count),
                 }
             }
         })
     }
 }
 
-fn held_out_count(len: usize, share: f64) -> Result<usize, DataError> {
+fn validation_count(len: usize, share: f64) -> Result<usize, DataError> {
     let count = ((len as f64 * share).round() as usize).max(1);
     match count < len {
         true => Ok(count),
-        false => Err(DataError::config("held_out", format!("{share} of {len} samples leaves none to train on"))),
+        false => Err(DataError::config("validation", format!("{share} of {len} samples leaves none to train on"))),
     }
 }
 

@@ -41,11 +41,11 @@ pub fn held_out(
     wanted: usize,
     context: &Context,
 ) -> Result<impl Iterator<Item = Result<Batch>>> {
-    if data.held_out.is_empty() {
-        let message = "nothing is held out: give the source a `held_out` of its own, or set data.held_out = 0.05";
+    if data.validation.is_empty() {
+        let message = "nothing is held out: give the source `validation` data of its own, or set data.validation = 0.05";
         return Err(PipelineError::Usage(message.into()));
     }
-    once(recipe, &data.held_out, wanted, context)
+    once(recipe, &data.validation, wanted, context)
 }
 
 /// Batches of the first `wanted` samples of a view, in order, not augmented; an error in place of the next one when the user leaves.

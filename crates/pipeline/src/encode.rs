@@ -67,7 +67,7 @@ pub fn encode(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context)
             paths.push(folder.join(TEXT_TOKENIZER));
             text.write(&paths[0])?;
         }
-        for (split, view) in [(Split::Train, &data.train), (Split::HeldOut, &data.held_out)] {
+        for (split, view) in [(Split::Train, &data.train), (Split::HeldOut, &data.validation)] {
             let conditioner = Conditioner::new(run, recipe, text.clone(), split, context)?;
             paths.extend(encoder.write_view(folder, split, view, Some(&conditioner))?.paths);
         }

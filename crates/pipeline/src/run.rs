@@ -72,7 +72,7 @@ impl DataRecord {
     /// Of a data set.
     pub fn of(data: &Dataset) -> Self {
         let part = |view: &View| Part { samples: view.len(), fingerprint: view.fingerprint() };
-        Self { train: part(&data.train), held_out: part(&data.held_out) }
+        Self { train: part(&data.train), held_out: part(&data.validation) }
     }
 
     /// How the data `now` differs from these; none where it does not.

@@ -205,8 +205,8 @@ pub fn open_data(recipe: &Recipe) -> Result<Dataset> {
     if let (Some((who, _)), 0) = (needs.into_iter().find(|(_, needs)| *needs), data.train.num_classes()) {
         return Err(PipelineError::Usage(format!("{who} needs classes, and the data has none")));
     }
-    if recipe.tokenizer.is_some() && data.held_out.is_empty() {
-        let message = "nothing is held out: give the source a `held_out` of its own, or set data.held_out = 0.05";
+    if recipe.tokenizer.is_some() && data.validation.is_empty() {
+        let message = "nothing is held out: give the source `validation` data of its own, or set data.validation = 0.05";
         return Err(PipelineError::Usage(message.into()));
     }
     if recipe.condition.text.is_some() && !data.train.has_captions() {

@@ -38,7 +38,7 @@ pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Resu
 pub fn open_images(recipe: &Recipe, images: &Path) -> Result<View> {
     let config = DataConfig {
         source: source_at(images)?,
-        held_out: None,
+        validation: None,
         require_class: false,
         class_names: None,
         template: None,
@@ -54,12 +54,12 @@ pub fn open_images(recipe: &Recipe, images: &Path) -> Result<View> {
 pub fn source_at(images: &Path) -> Result<SourceConfig> {
     let absolute = std::path::absolute(images).map_err(|source| PipelineError::io("find", images, source))?;
     match (images.extension().is_some_and(|extension| extension == "tar"), absolute.to_str()) {
-        (true, Some(train)) => Ok(SourceConfig::Tar(TarConfig { train: train.into(), held_out: None })),
+        (true, Some(train)) => Ok(SourceConfig::Tar(TarConfig { train: train.into(), validation: None })),
         (true, None) => {
             let message = format!("the name of {} is not UTF-8, as names of archives must be", images.display());
             Err(PipelineError::Usage(message))
         }
-        (false, _) if images.is_dir() => Ok(SourceConfig::Folder(FolderConfig { train: absolute, held_out: None })),
+        (false, _) if images.is_dir() => Ok(SourceConfig::Folder(FolderConfig { train: absolute, validation: None })),
         (false, _) => {
             let message = format!("{} is neither a folder of images nor a tar shard", images.display());
             Err(PipelineError::Usage(message))

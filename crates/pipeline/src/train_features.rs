@@ -158,18 +158,18 @@ fn freeze(path: &Path, checkpoint: &Path, recipe: &Recipe, data: &Dataset, conte
     let tensors: BTreeMap<String, Tensor> = network.freeze().tensors().into_iter().map(halved).collect();
     let frozen = FrozenVgg::from_tensors(&tensors, context.device)?;
     let logits = |images: &Tensor| Ok(frozen.classify(&frozen.pooled(images)?));
-    let accuracy = accuracy(recipe, data, data.held_out.len(), context, logits)?;
+    let accuracy = accuracy(recipe, data, data.validation.len(), context, logits)?;
     let metadata = [
         ("kind", "small-vgg".to_owned()),
         ("recipe", recipe.head.name.clone()),
         ("image_size", recipe.data.image_size.to_string()),
         ("classes", data.train.class_names().join(",")),
-        ("held_out_images", data.held_out.len().to_string()),
+        ("held_out_images", data.validation.len().to_string()),
         ("held_out_accuracy_percent", format!("{accuracy:.2}")),
     ];
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
     weights::save(path, &tensors, &metadata)?;
-    say(format_args!("{} is right on {accuracy:.2} % of {} held-out images", path.display(), data.held_out.len()));
+    say(format_args!("{} is right on {accuracy:.2} % of {} held-out images", path.display(), data.validation.len()));
     Ok(())
 }
 

@@ -210,7 +210,7 @@ fn measure(
     let shape = domain.shape(&recipe.data);
     let mut usage = LevelUsage::new(&tokenizer.codebook_sizes(), context.device);
     let (error, picture) = trainer.with_average(|| {
-        let mut error = ReconstructionError::new(shape, wanted.min(data.held_out.len()), context.device)?;
+        let mut error = ReconstructionError::new(shape, wanted.min(data.validation.len()), context.device)?;
         let mut picture = None;
         for batch in batches::held_out(recipe, data, wanted, context)? {
             let images = domain.of_batch(&batch?, context)?;

@@ -72,7 +72,7 @@ impl Default for LoaderConfig {
 impl LoaderConfig {
     pub(super) fn validate(&self, view: &View) -> Result<(), DataError> {
         if view.is_empty() {
-            return Err(DataError::config("held_out", "there are no samples in this part of the data"));
+            return Err(DataError::config("validation", "there are no samples in this part of the data"));
         }
         within("batch_size", self.batch_size as u64, MAX_BATCH)?;
         self.workers.map_or(Ok(()), |workers| within("workers", workers as u64, MAX_WORKERS as u64))?;

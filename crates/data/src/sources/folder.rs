@@ -19,9 +19,9 @@ use crate::{DataError, Source};
 pub struct FolderConfig {
     /// The folder to train on, relative to `root`.
     pub train: PathBuf,
-    /// The folder held out, with the same classes. Default: none.
+    /// The folder of validation images, with the same classes. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out: Option<PathBuf>,
+    pub validation: Option<PathBuf>,
 }
 
 impl OpenSource for FolderConfig {
@@ -33,8 +33,8 @@ impl OpenSource for FolderConfig {
         open(&opening.root.join(&self.train), opening)
     }
 
-    fn held_out(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
-        self.held_out.as_ref().map(|path| open(&opening.root.join(path), opening)).transpose()
+    fn validation(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
+        self.validation.as_ref().map(|path| open(&opening.root.join(path), opening)).transpose()
     }
 }
 

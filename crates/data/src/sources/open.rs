@@ -17,8 +17,8 @@ pub(crate) trait OpenSource {
     /// The samples to train on.
     fn train(&self, opening: &Opening) -> Result<Arc<dyn Source>, DataError>;
 
-    /// The samples held out, where the source has its own.
-    fn held_out(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError>;
+    /// The samples for validation, where the source has its own.
+    fn validation(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError>;
 }
 
 /// What every source needs to know of `[data]` when it is opened.

@@ -19,9 +19,9 @@ use crate::{BadFile, DataError, Source, TemplateKind};
 pub struct PairsConfig {
     /// The folder to train on, relative to `root`; it holds the two.
     pub train: PathBuf,
-    /// The folder held out, built the same way. Default: none.
+    /// The folder for validation, built the same way. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out: Option<PathBuf>,
+    pub validation: Option<PathBuf>,
     /// The folder of images inside it. Default `"images"`.
     #[serde(default = "default_images")]
     pub images: PathBuf,
@@ -48,8 +48,8 @@ impl OpenSource for PairsConfig {
         self.open(&opening.root.join(&self.train), opening)
     }
 
-    fn held_out(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
-        self.held_out.as_ref().map(|path| self.open(&opening.root.join(path), opening)).transpose()
+    fn validation(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
+        self.validation.as_ref().map(|path| self.open(&opening.root.join(path), opening)).transpose()
     }
 }
 

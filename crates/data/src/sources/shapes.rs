@@ -17,9 +17,9 @@ use crate::{
 pub struct ShapesConfig {
     /// The number of samples to train on.
     pub count: u32,
-    /// The number of samples held out, which follow them. Default 0.
+    /// The number of samples for validation, which follow them. Default 0.
     #[serde(default)]
-    pub held_out_count: u32,
+    pub validation_count: u32,
     /// Which pictures: other seeds give other ones. Default 0.
     #[serde(default)]
     pub seed: u64,
@@ -64,8 +64,8 @@ impl OpenSource for ShapesConfig {
         Ok(Arc::new(Shapes::new(self, 0..self.count.into(), opening)))
     }
 
-    fn held_out(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
-        let indices = u64::from(self.count)..u64::from(self.count) + u64::from(self.held_out_count);
+    fn validation(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
+        let indices = u64::from(self.count)..u64::from(self.count) + u64::from(self.validation_count);
         Ok(match indices.is_empty() {
             true => None,
             false => Some(Arc::new(Shapes::new(self, indices, opening))),

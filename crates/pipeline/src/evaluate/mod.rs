@@ -133,7 +133,7 @@ pub fn measure(
         template,
         rate: Rate::of(&levels, f64::from(recipe.data.image_size).powi(2), mse),
         levels,
-        warnings: protocol::warnings(data.held_out.len(), reconstruction_fid.is_some(), samples_as_set.as_ref()),
+        warnings: protocol::warnings(data.validation.len(), reconstruction_fid.is_some(), samples_as_set.as_ref()),
         reconstruction_fid,
         samples_as_set,
     };

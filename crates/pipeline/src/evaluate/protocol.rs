@@ -73,8 +73,8 @@ impl Protocol {
         Ok(Self {
             name: NAME,
             split: "held_out",
-            held_out_images: data.held_out.len(),
-            data: data.held_out.fingerprint(),
+            held_out_images: data.validation.len(),
+            data: data.validation.fingerprint(),
             image_size: recipe.data.image_size,
             crop: Crop::Center,
             short_side: recipe.data.short_side.unwrap_or(recipe.data.image_size),

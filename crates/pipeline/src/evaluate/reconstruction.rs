@@ -50,7 +50,7 @@ pub fn of_run(
 ) -> Result<Reconstructed> {
     let tokenizer = load::tokenizer(run, recipe, domain, context)?;
     let (kind, shape) = (context.kind(recipe.head.precision), domain.shape(&recipe.data));
-    let total = data.held_out.len();
+    let total = data.validation.len();
     let mut error = ReconstructionError::new(shape, total, context.device)?;
     if let Some(inception) = inception.filter(|_| shape.channels == 3 && !shape.labels) {
         error.compare_by(inception, total);
@@ -67,7 +67,7 @@ pub fn of_run(
         similarity.add(&output.images, &images)?;
         picture.get_or_insert_with(|| with_difference(shape, &images, &output.images));
         if let Some(checker) = &mut checker {
-            checker.add_batch(&shape.pictures(&output.images), &batch, data.held_out.class_names())?;
+            checker.add_batch(&shape.pictures(&output.images), &batch, data.validation.class_names())?;
         }
     }
     let picture = picture.ok_or_else(|| PipelineError::Usage("nothing is held out".into()))?;

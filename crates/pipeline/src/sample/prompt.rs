@@ -394,7 +394,7 @@ pub fn tokens(prompts: &[Prompt], sizes: &[Vec<i64>], device: Device) -> Result<
 
 fn held_out(data: Option<&Dataset>) -> Result<&View> {
     match data {
-        Some(data) if !data.held_out.is_empty() => Ok(&data.held_out),
+        Some(data) if !data.validation.is_empty() => Ok(&data.validation),
         _ => Err(PipelineError::Usage(
             "what is not asked for is taken from held-out samples, and the run's data cannot be opened: put it where the recipe says, \
              or give every condition"

@@ -20,7 +20,7 @@ image_size = 24
 [data.source]
 type = "shapes"
 count = 64
-held_out_count = 8
+validation_count = 8
 
 [tokenizer]
 type = "vqgan"

@@ -28,17 +28,17 @@ pub struct TarConfig {
     /// The archives to train on, relative to `root`; braces stand for several, as in `train-{000..009}.tar` or
     /// `{a,b}.tar`.
     pub train: String,
-    /// The archives held out, in the same notation. Default: none.
+    /// The archives for validation, in the same notation. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out: Option<String>,
+    pub validation: Option<String>,
 }
 
 impl OpenSource for TarConfig {
     fn validate(&self, _data: &DataKeys) -> Result<(), DataError> {
         braces::expand(&self.train).map_err(|reason| DataError::config("source.train", reason))?;
-        match &self.held_out {
+        match &self.validation {
             Some(pattern) => {
-                braces::expand(pattern).map(drop).map_err(|reason| DataError::config("source.held_out", reason))
+                braces::expand(pattern).map(drop).map_err(|reason| DataError::config("source.validation", reason))
             }
             None => Ok(()),
         }
@@ -48,8 +48,8 @@ impl OpenSource for TarConfig {
         open("source.train", &self.train, opening)
     }
 
-    fn held_out(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
-        self.held_out.as_ref().map(|pattern| open("source.held_out", pattern, opening)).transpose()
+    fn validation(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
+        self.validation.as_ref().map(|pattern| open("source.validation", pattern, opening)).transpose()
     }
 }
 
