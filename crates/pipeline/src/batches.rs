@@ -42,7 +42,7 @@ pub fn held_out(
     context: &Context,
 ) -> Result<impl Iterator<Item = Result<Batch>>> {
     if data.validation.is_empty() {
-        let message = "nothing is held out: give the source `validation` data of its own, or set data.validation = 0.05";
+        let message = "nothing is held out: give the source a `validation` of its own, or set data.validation = 0.05";
         return Err(PipelineError::Usage(message.into()));
     }
     once(recipe, &data.validation, wanted, context)

@@ -206,7 +206,7 @@ pub fn open_data(recipe: &Recipe) -> Result<Dataset> {
         return Err(PipelineError::Usage(format!("{who} needs classes, and the data has none")));
     }
     if recipe.tokenizer.is_some() && data.validation.is_empty() {
-        let message = "nothing is held out: give the source `validation` data of its own, or set data.validation = 0.05";
+        let message = "nothing is held out: give the source a `validation` of its own, or set data.validation = 0.05";
         return Err(PipelineError::Usage(message.into()));
     }
     if recipe.condition.text.is_some() && !data.train.has_captions() {

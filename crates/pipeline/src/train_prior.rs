@@ -89,7 +89,7 @@ pub fn read_tokens(run: &Run, split: Split) -> Result<TokenSet> {
     let folder = run.path().join(&run.require(encode::STAGE)?.path);
     let paths = encode::files_of(&folder, split);
     if paths.is_empty() {
-        let message = "nothing is held out: give the source `validation` data of its own, or set data.validation = 0.05";
+        let message = "nothing is held out: give the source a `validation` of its own, or set data.validation = 0.05";
         return Err(PipelineError::artifact(&folder, message));
     }
     let tokens = TokenSet::open(&paths)?;
