@@ -100,7 +100,7 @@ fn updates_by_what_was_made_of_other_latents_are_refused() {
     }
     let one = build(&table(), 3).quantizer.quantize(&latents, None, TRAIN).unwrap();
     let mut residual = build(&QuantizerConfig::Residual(ResidualQuantizerConfig::new(2, table())), 3);
-    assert!(matches!(residual.quantizer.update(&latents, &one), Err(QuantizeError::Shape { what: "parts", .. })));
+    assert!(matches!(residual.quantizer.update(&latents, &one), Err(QuantizeError::Shape { what: "inner", .. })));
 }
 
 fn wrong_without_table() -> Vec<(&'static str, QuantizerConfig)> {
