@@ -117,21 +117,21 @@ fn bad_items_are_skipped_and_counted_only_when_told_to() {
     fs::write(images.join("broken.png"), b"not a picture").unwrap();
     let source = format!("type = \"folder\"\ntrain = \"{}\"", text(&images));
     let recipe_text = SMALL
-        .replace("type = \"shapes\"\ncount = 96\nheld_out_count = 32\nmax_objects = 1", &source)
-        .replace("image_size = 24", "image_size = 24\nheld_out = 0.2")
+        .replace("type = \"shapes\"\ncount = 96\nvalidation_count = 32\nmax_objects = 1", &source)
+        .replace("image_size = 24", "image_size = 24\nvalidation = 0.2")
         .replace("class = true", "class = false");
     let recipe = crate::vqkit::recipe(folder.path(), &recipe_text);
     let run = folder.path().join("run");
     let call = ["train", &recipe, "--run", text(&run), "--stage", "tokenizer"];
     let message = fail(&call, &[1]);
     assert!(message.contains("broken.png"), "{message}");
-    let skip = ["--set", "data.on_bad=skip", "--resume"];
+    let skip = ["--set", "data.on_error=skip", "--resume"];
     let run2 = folder.path().join("run2");
     let call = ["train", &recipe, "--run", text(&run2), "--stage", "tokenizer"];
     let message = fail(&[&call[..], &skip[..]].concat(), &[1]);
-    assert!(message.contains("max_bad"), "{message}");
+    assert!(message.contains("max_error_rate"), "{message}");
     let run3 = folder.path().join("run3");
-    let call = ["train", &recipe, "--run", text(&run3), "--stage", "tokenizer", "--set", "data.max_bad=0.3"];
+    let call = ["train", &recipe, "--run", text(&run3), "--stage", "tokenizer", "--set", "data.max_error_rate=0.3"];
     succeed(&[&call[..], &skip[..]].concat());
     let bad = fs::read_to_string(run3.join("tokenizer/bad.json")).unwrap();
     assert!(bad.contains("broken.png"), "{bad}");

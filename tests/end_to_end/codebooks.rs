@@ -108,11 +108,11 @@ fn a_collapse_is_told_with_its_cause_and_epochs_are_logged() {
 }
 
 #[test]
-fn a_collapse_that_draws_hide_in_training_is_seen_on_held_out_images() {
+fn a_collapse_that_draws_hide_in_training_is_seen_on_validation_images() {
     let folder = tempfile::tempdir().unwrap();
     let (recipe, out) = (recipe(folder.path(), SMALL), folder.path().join("run"));
     let gumbel = "tokenizer.quantizer={ type = \"gumbel\", codebook_size = 1024 }";
-    let steps = ["--set", "tokenizer.train.steps=6", "--set", "tokenizer.train.evaluate_every=6"];
+    let steps = ["--set", "tokenizer.train.steps=6", "--set", "tokenizer.train.validate_every=6"];
     let call = ["train", &recipe, "--run", text(&out), "--stage", "tokenizer", "--set", gumbel];
     let output = run(&[&call[..], &steps].concat());
     let said = stderr(&output);
@@ -122,9 +122,9 @@ fn a_collapse_that_draws_hide_in_training_is_seen_on_held_out_images() {
         let line = log.lines().find(|line| line.contains(key)).unwrap();
         serde_json::from_str::<Value>(line).unwrap()[key].as_f64().unwrap()
     };
-    assert!(figure("epoch_usage_0") > 0.5 && figure("held_out_usage_0") < 0.1, "{log}");
+    assert!(figure("epoch_usage_0") > 0.5 && figure("validation_usage_0") < 0.1, "{log}");
     assert!(
-        said.contains("used on held-out images; the logits favour few codes: raise tokenizer.quantizer.kl_weight"),
+        said.contains("used on validation images; the logits favour few codes: raise tokenizer.quantizer.kl_weight"),
         "{said}"
     );
 }

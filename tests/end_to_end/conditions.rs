@@ -36,7 +36,7 @@ batch_size = 16
 optimizer = "muon"
 learning_rate = 1e-3
 log_every = 5
-evaluate_every = 15
+validate_every = 15
 checkpoint_every = 5
 "#;
 
@@ -124,9 +124,9 @@ fn a_text_steers_the_pictures_and_leaving_it_out_is_unconditional() {
 }
 
 #[test]
-fn held_out_captions_are_the_default_and_every_picture_can_be_made_again() {
+fn validation_captions_are_the_default_and_every_picture_can_be_made_again() {
     let folder = tempfile::tempdir().unwrap();
-    let out = sample(&folder, text_run(), &["-n", "6", "--each", "2", "--cfg", "2", "--seed", "3"]);
+    let out = sample(&folder, text_run(), &["-n", "6", "--samples-per-condition", "2", "--cfg", "2", "--seed", "3"]);
     let record = record(&out);
     let samples = record["samples"].as_array().unwrap();
     assert_eq!(samples[0]["text"], samples[1]["text"]);
@@ -138,10 +138,10 @@ fn held_out_captions_are_the_default_and_every_picture_can_be_made_again() {
     assert!(String::from_utf8(seen).unwrap().contains("circle"));
     let again = folder.path().join("again");
     let of = out.join("samples.json");
-    succeed(&["sample", text(text_run()), "--again", text(&of), "-o", text(&again)]);
+    succeed(&["sample", text(text_run()), "--replay", text(&of), "-o", text(&again)]);
     assert_eq!(pictures(&out), pictures(&again));
     let message =
-        fail(&["sample", text(template_run()), "--again", text(&of), "-o", text(&folder.path().join("x"))], &[2]);
+        fail(&["sample", text(template_run()), "--replay", text(&of), "-o", text(&folder.path().join("x"))], &[2]);
     assert!(message.contains("other weights"), "{message}");
 }
 
@@ -163,8 +163,8 @@ fn what_a_run_does_not_take_is_explained_and_nothing_is_written() {
         (template_run(), &["--template", "nowhere.png"], &["--template", "nowhere.png"]),
         (template_run(), &["--keep", "top=0.5"], &["--keep", "--image"]),
         (template_run(), &["--size", "24x48"], &["--size", "larger template"]),
-        (text_run(), &["--again", "nowhere.json"], &["--again", "nowhere.json"]),
-        (text_run(), &["--again", "nowhere.json", "--seed", "1"], &["--again", "--seed"]),
+        (text_run(), &["--replay", "nowhere.json"], &["--replay", "nowhere.json"]),
+        (text_run(), &["--replay", "nowhere.json", "--seed", "1"], &["--replay", "--seed"]),
     ];
     for (run, arguments, words) in cases {
         let message = fail(&[&["sample", text(run), "-o", text(&out)], *arguments].concat(), &[2]);
@@ -178,7 +178,7 @@ fn a_template_steers_the_pictures() {
     let folder = tempfile::tempdir().unwrap();
     let run = template_run();
     let maps =
-        [0, 1].map(|index| png(&folder, &format!("{index}.png"), &Scene::new(9, index, 2).draw(24).unwrap().template));
+        [0, 1].map(|index| png(&folder, &format!("{index}.png"), &Scene::new(9, index, 2).render(24).unwrap().template));
     let drawn = |arguments: &[&str]| sample(&folder, run, &[&["-n", "2"], arguments].concat());
     let first = drawn(&["--template", &maps[0]]);
     assert_eq!(pictures(&first), pictures(&drawn(&["--template", &maps[0]])));
@@ -186,16 +186,16 @@ fn a_template_steers_the_pictures() {
     differ(&["--template", &maps[1]]);
     differ(&["--template", &maps[0], "--cfg", "4"]);
     differ(&["--unconditional"]);
-    let own = sample(&folder, run, &["-n", "4", "--each", "2"]);
+    let own = sample(&folder, run, &["-n", "4", "--samples-per-condition", "2"]);
     let record = record(&own);
     assert!(record["checked"]["template_mean_iou"].as_f64().unwrap() > 0.0, "{}", record["checked"]);
     assert_eq!(record["samples"][0]["template"], record["samples"][1]["template"]);
     let again = folder.path().join("again");
     let of = own.join("samples.json");
-    succeed(&["sample", text(run), "--again", text(&of), "-o", text(&again)]);
+    succeed(&["sample", text(run), "--replay", text(&of), "-o", text(&again)]);
     assert_eq!(pictures(&own), pictures(&again));
     let metrics: Value = serde_json::from_slice(&fs::read(run.join("report/metrics.json")).unwrap()).unwrap();
-    assert!(metrics["template"]["held_out_label_accuracy"].as_f64().unwrap() > 0.0, "{metrics}");
+    assert!(metrics["template"]["validation_label_accuracy"].as_f64().unwrap() > 0.0, "{metrics}");
     assert!(metrics["samples_checked"]["template_mean_iou"].is_number());
 }
 
@@ -224,7 +224,7 @@ fn a_template_that_is_none_is_refused() {
 #[test]
 fn a_picture_is_completed_from_what_is_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let picture = png(&folder, "picture.png", &Scene::new(9, 0, 2).draw(24).unwrap().image);
+    let picture = png(&folder, "picture.png", &Scene::new(9, 0, 2).render(24).unwrap().image);
     let complete = |seed: &str, how: &[&str]| {
         let out = folder.path().join(format!("{seed}-{}", how.join("-").replace(['/', '='], "_")));
         succeed(
@@ -247,7 +247,7 @@ fn a_picture_is_completed_from_what_is_kept() {
     assert_eq!(record(&masked)["kept"]["mask"][0][0][3], "0 0 0 1 1 1");
     let again = folder.path().join("again");
     let of = masked.join("samples.json");
-    succeed(&["sample", text(text_run()), "--again", text(&of), "-o", text(&again)]);
+    succeed(&["sample", text(text_run()), "--replay", text(&of), "-o", text(&again)]);
     assert_eq!(pictures(&masked), pictures(&again));
 
     let out = folder.path().join("refused");
@@ -273,7 +273,7 @@ fn a_pixelcnn_takes_a_class_and_a_template() {
     let condition = format!("[condition]\nclass = true\n[condition.template]\ntype = \"given\"\n{TEMPLATE}");
     let run = train(folder.path(), &conditioned(&condition).replace(GPT, pixelcnn), &[]);
     let maps =
-        [0, 1].map(|index| png(&folder, &format!("{index}.png"), &Scene::new(9, index, 2).draw(24).unwrap().template));
+        [0, 1].map(|index| png(&folder, &format!("{index}.png"), &Scene::new(9, index, 2).render(24).unwrap().template));
     let drawn = |arguments: &[&str]| log_likelihoods(&sample(&folder, &run, &[&["-n", "2"], arguments].concat()));
     let first = drawn(&["--template", &maps[0], "--class", "circle"]);
     assert_ne!(first, drawn(&["--template", &maps[1], "--class", "circle"]));
@@ -299,7 +299,7 @@ fn kinds_combine_and_larger_pictures_follow_a_larger_template() {
     let out = sample(&folder, &run, &["-n", "2"]);
     let first = &record(&out)["samples"][0];
     assert!(first["class"].is_string() && first["text"].is_string() && first["template"].is_array(), "{first}");
-    let image = png(&folder, "image.png", &Scene::new(9, 3, 2).draw(24).unwrap().image);
+    let image = png(&folder, "image.png", &Scene::new(9, 3, 2).render(24).unwrap().image);
     sample(&folder, &run, &["-n", "2", "--template-of", &image, "--class", "circle", "--text", "a small red circle"]);
     let edges = png(&folder, "edges.png", &gray(48, 24, |x, y| u8::from(x % 16 == 3 || y == 12)));
     let wide =
@@ -361,13 +361,13 @@ fn vectors_beside_the_images_are_a_condition() {
     let source = format!("type = \"folder\"\ntrain = \"{}\"", text(&images));
     let condition = format!("[condition.embedding]\ntrain = [\"{}\"]\nlength = 2\ndim = 5\n", text(&vectors));
     let of = conditioned(&condition)
-        .replace("type = \"shapes\"\ncount = 96\nheld_out_count = 32\nmax_objects = 2", &source)
-        .replace("image_size = 24", "image_size = 24\nheld_out = 0.2");
+        .replace("type = \"shapes\"\ncount = 96\nvalidation_count = 32\nmax_objects = 2", &source)
+        .replace("image_size = 24", "image_size = 24\nvalidation = 0.2");
     let run = train(folder.path(), &of, &[]);
     let out = sample(&folder, &run, &["-n", "3"]);
     let again = folder.path().join("again");
     let of_record = out.join("samples.json");
-    succeed(&["sample", text(&run), "--again", text(&of_record), "-o", text(&again)]);
+    succeed(&["sample", text(&run), "--replay", text(&of_record), "-o", text(&again)]);
     assert_eq!(pictures(&out), pictures(&again));
     assert_ne!(log_likelihoods(&out), log_likelihoods(&sample(&folder, &run, &["-n", "3", "--unconditional"])));
     fs::remove_file(&vectors).unwrap();
@@ -396,7 +396,7 @@ fn vectors_of_ones_own_are_a_prompt(folder: &TempDir, run: &Path) {
     assert_ne!(log_likelihoods(&out), log_likelihoods(&sample(folder, run, &["-n", "3", "--unconditional"])));
     let again = folder.path().join("own-again");
     let of_record =
-        ["sample", text(run), "--again", text(&out.join("samples.json")), "-o", text(&again)].map(str::to_owned);
+        ["sample", text(run), "--replay", text(&out.join("samples.json")), "-o", text(&again)].map(str::to_owned);
     let of_record = of_record.each_ref().map(String::as_str);
     succeed(&of_record);
     assert_eq!(pictures(&out), pictures(&again));

@@ -249,15 +249,15 @@ fn other_data_is_noticed_on_resume() {
     }
     let source = format!("type = \"folder\"\ntrain = \"{}\"", text(&images));
     let of_folder = SMALL
-        .replace("type = \"shapes\"\ncount = 96\nheld_out_count = 32\nmax_objects = 1", &source)
-        .replace("image_size = 24", "image_size = 24\nheld_out = 0.2")
+        .replace("type = \"shapes\"\ncount = 96\nvalidation_count = 32\nmax_objects = 1", &source)
+        .replace("image_size = 24", "image_size = 24\nvalidation = 0.2")
         .replace("class = true", "class = false");
     let (recipe, run) = (recipe(folder.path(), &of_folder), folder.path().join("run"));
     let call = ["train", &recipe, "--run", text(&run), "--stage", "tokenizer", "--resume"];
     succeed(&call);
     succeed(&call);
     let record: Value = serde_json::from_slice(&fs::read(run.join("run.json")).unwrap()).unwrap();
-    assert_eq!((&record["data"]["train"]["samples"], &record["data"]["held_out"]["samples"]), (&16.into(), &4.into()));
+    assert_eq!((&record["data"]["train"]["samples"], &record["data"]["validation"]["samples"]), (&16.into(), &4.into()));
     fs::rename(images.join("3.png"), folder.path().join("3.png")).unwrap();
     assert!(fail(&call, &[1]).contains("16 samples to train on then, 15 now"));
     fs::copy(sample(5), images.join("other.png")).unwrap();

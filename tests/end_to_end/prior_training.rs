@@ -11,14 +11,14 @@ use crate::{
 
 /// The small recipe on a folder of pictures, whose prior looks at them mirrored through the tokenizer, in two parts a step.
 fn encoding(images: &Path) -> String {
-    let shapes = "type = \"shapes\"\ncount = 96\nheld_out_count = 32\nmax_objects = 1";
+    let shapes = "type = \"shapes\"\ncount = 96\nvalidation_count = 32\nmax_objects = 1";
     let folder = format!("type = \"folder\"\ntrain = \"{}\"", text(images));
     let changes = [
         (shapes, folder.as_str()),
-        ("image_size = 24\n", "image_size = 24\nflip = true\nheld_out = 0.2\n"),
+        ("image_size = 24\n", "image_size = 24\nflip = true\nvalidation = 0.2\n"),
         ("class = true", "class = false"),
         ("num_layers = 3\n", "num_layers = 3\ntokens = \"encode\"\n"),
-        ("weight_decay = 0.01\n", "weight_decay = 0.01\nmicro_batches = 2\n"),
+        ("weight_decay = 0.01\n", "weight_decay = 0.01\ngrad_accumulation = 2\n"),
     ];
     changes.into_iter().fold(SMALL.to_owned(), |recipe, (from, to)| {
         assert_eq!(recipe.matches(from).count(), 1, "{from}");
@@ -57,7 +57,7 @@ fn parts_of_a_batch_train_the_same_prior_up_to_rounding() {
     let trained = |parts: &str| {
         let at = folder.path().join(parts);
         fs::create_dir(&at).unwrap();
-        let parts = format!("prior.0.train.micro_batches={parts}");
+        let parts = format!("prior.0.train.grad_accumulation={parts}");
         let sets = [&parts, "precision=fp32", "prior.0.train.steps=3", "sample.count=1"];
         let run = train(&at, &of, &sets.map(|set| ["--set", set]).concat());
         weights(&run.join("prior/0/last/model.safetensors"))
@@ -71,14 +71,14 @@ fn parts_of_a_batch_train_the_same_prior_up_to_rounding() {
 }
 
 #[test]
-fn held_out_figures_are_logged_and_reported_in_every_unit() {
+fn validation_figures_are_logged_and_reported_in_every_unit() {
     let log = fs::read_to_string(shared_run().join("log.jsonl")).unwrap();
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let lines: Vec<Value> = lines.filter(|line| line.get("held_out_nats_per_token").is_some()).collect();
+    let lines: Vec<Value> = lines.filter(|line| line.get("validation_nats_per_token").is_some()).collect();
     assert!(!lines.is_empty());
     for line in lines {
         let [nats, bits, dim] = ["nats_per_token", "bits_per_token", "bits_per_dim"]
-            .map(|unit| line[format!("held_out_{unit}")].as_f64().unwrap());
+            .map(|unit| line[format!("validation_{unit}")].as_f64().unwrap());
         assert!((nats / std::f64::consts::LN_2 - bits).abs() < 1e-9);
         assert!((bits * 36.0 / (3.0 * 24.0 * 24.0) - dim).abs() < 1e-9);
     }

@@ -17,7 +17,7 @@ image_size = 32
 [data.source]
 type = "shapes"
 count = 64
-held_out_count = 16
+validation_count = 16
 max_objects = 1
 
 [tokenizer]
@@ -53,7 +53,7 @@ count = 4
 "#;
 
 const TRAIN: &str =
-    "steps = 12\nbatch_size = 8\nlearning_rate = 1e-3\nema_decay = 0.9\nevaluate_every = 6\ncheckpoint_every = 3";
+    "steps = 12\nbatch_size = 8\nlearning_rate = 1e-3\nema_decay = 0.9\nvalidate_every = 6\ncheckpoint_every = 3";
 const GPT2: &str = "type = \"gpt2\"\nn_layer = 2\nn_head = 2\nn_embd = 16\nresid_pdrop = 0.1\npkeep = 0.9\norder = \"spiral-in\"\ncondition_dropout = 0.1";
 const LLAMA: &str = "type = \"llama\"\nn_layer = 2\nn_head = 2\ndim = 16\nmultiple_of = 8\ncondition_dropout = 0.1\nactivation_checkpointing = true";
 const PIXELSNAIL: &str = "type = \"pixelsnail\"\nchannel = 16\nkernel_size = 3\nn_block = 1\nn_res_block = 1\nres_channel = 8\nn_cond_res_block = 1\ncond_res_channel = 8\nclass_dropout = 0.1";

@@ -41,7 +41,7 @@ image_size = 32
 [data.source]
 type = "shapes"
 count = 96
-held_out_count = 16
+validation_count = 16
 
 [features]
 widths = [8, 12]
@@ -100,7 +100,7 @@ betas = [0.4, 0.8]
 [tokenizer.train]
 steps = 24
 batch_size = 8
-micro_batches = 2
+grad_accumulation = 2
 learning_rate = 1e-3
 [tokenizer.finetune]
 from = "runs/other"

@@ -127,7 +127,7 @@ fn the_report_shows_everything_at_every_width() {
         let missing: Vec<_> = curves(run).into_iter().filter(|curve| !shown.contains(curve)).collect();
         assert!(missing.is_empty(), "curves that are not shown: {missing:?}");
         let body = page.ask("document.body.innerText").as_str().unwrap().to_owned();
-        for word in ["PSNR", "SSIM", "perplexity", "vqkit-held-out-1", "codebook_size = 16", "bits per pixel"] {
+        for word in ["PSNR", "SSIM", "perplexity", "vqkit-validation-1", "codebook_size = 16", "bits per pixel"] {
             assert!(body.contains(word), "the report says nothing of `{word}`");
         }
         let anchors =
@@ -149,7 +149,7 @@ fn runs_stand_side_by_side() {
     assert!(table.contains("| bits per pixel, fixed | 0.250 | 0.188 |"), "{table}");
     let json: Value = serde_json::from_slice(&fs::read(out.join("comparison.json")).unwrap()).unwrap();
     assert_eq!(json["runs"][1]["metrics"]["levels"][0]["codes"], 8);
-    assert_eq!(json["runs"][0]["metrics"]["protocol"]["name"], "vqkit-held-out-1");
+    assert_eq!(json["runs"][0]["metrics"]["protocol"]["name"], "vqkit-validation-1");
 
     let Some(browser) = browser() else { return };
     for width in [1200, 390] {

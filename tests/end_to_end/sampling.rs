@@ -92,14 +92,14 @@ fn a_wrong_value_names_its_flag_and_writes_nothing() {
 
 /// A prior with a null class, and enough pictures for the report to look at them as a set.
 #[test]
-fn many_pictures_are_compared_with_held_out_images() {
+fn many_pictures_are_compared_with_validation_images() {
     let folder = tempfile::tempdir().unwrap();
     let guided = SMALL.replace("num_layers = 3", "num_layers = 3\nclass_dropout = 0.2");
-    let many = ["data.source.held_out_count=1000", "sample.count=1001", "sample.batch_size=500"];
+    let many = ["data.source.validation_count=1000", "sample.count=1001", "sample.batch_size=500"];
     let run = train(folder.path(), &guided, &many.map(|set| ["--set", set]).concat());
     let metrics: Value = serde_json::from_slice(&fs::read(run.join("report/metrics.json")).unwrap()).unwrap();
     let set = &metrics["samples_as_set"];
-    assert_eq!((&set["samples"], &set["held_out_images"]), (&1001.into(), &1000.into()));
+    assert_eq!((&set["samples"], &set["validation_images"]), (&1001.into(), &1000.into()));
     assert!(set["figures"]["fd_vgg_cifar10"].as_f64().unwrap() > 0.0);
     assert!(
         set["figures"]["kid_vgg_cifar10"].as_f64().unwrap() > set["figures"]["kid_std_vgg_cifar10"].as_f64().unwrap()

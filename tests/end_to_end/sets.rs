@@ -197,7 +197,7 @@ fn inception_looks_at_a_run_where_its_weights_are_given() {
     let metrics = place.json(&["evaluate", text(&run), "--weights", text(&weights), "--json"]);
     assert!(metrics["reconstruction_fid"].as_f64().unwrap() > 0.0);
     assert_eq!(metrics["protocol"]["inception"], blake3(&weights));
-    assert!(warns(&metrics, "32 held-out images are few"));
+    assert!(warns(&metrics, "32 validation images are few"));
     assert!(fs::read_to_string(run.join("report/report.html")).unwrap().contains("rFID"));
     let missing = place.at("missing.pth");
     assert!(

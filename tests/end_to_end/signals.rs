@@ -159,7 +159,7 @@ fn a_measurement_that_is_left_is_owed_and_taken_first_on_resume() {
     let folder = tempfile::tempdir().unwrap();
     let (recipe, run) = (recipe(folder.path(), SMALL), folder.path().join("run"));
     // Measuring takes far longer than training.
-    let long = ["--set", "data.source.held_out_count=8000", "--set", "tokenizer.train.evaluate_samples=8000"];
+    let long = ["--set", "data.source.validation_count=8000", "--set", "tokenizer.train.validate_samples=8000"];
     let call = [&["train", &recipe, "--run", text(&run), "--stage", "tokenizer", "--resume"], &long[..]].concat();
     let mut child = spawn(&call);
     // The figures of a step are logged before it is measured.

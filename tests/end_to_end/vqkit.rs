@@ -22,7 +22,7 @@ image_size = 24
 [data.source]
 type = "shapes"
 count = 96
-held_out_count = 32
+validation_count = 32
 max_objects = 1
 
 [tokenizer]
@@ -42,7 +42,7 @@ optimizer = "muon"
 learning_rate = 1e-3
 ema_decay = 0.9
 log_every = 5
-evaluate_every = 20
+validate_every = 20
 checkpoint_every = 5
 
 [condition]
@@ -58,7 +58,7 @@ batch_size = 16
 learning_rate = 1e-3
 weight_decay = 0.01
 log_every = 5
-evaluate_every = 20
+validate_every = 20
 checkpoint_every = 5
 
 [sample]
@@ -75,7 +75,7 @@ image_size = 24
 [data.source]
 type = "shapes"
 count = 96
-held_out_count = 16
+validation_count = 16
 max_objects = 1
 
 [tokenizer]
@@ -112,12 +112,12 @@ learning_rate = 1e-3
 [tokenizer.train]
 steps = 24
 batch_size = 8
-micro_batches = 2
+grad_accumulation = 2
 learning_rate = 1e-3
 ema_decay = 0.9
 log_every = 4
-evaluate_every = 12
-evaluate_samples = 16
+validate_every = 12
+validate_samples = 16
 checkpoint_every = 4
 "#;
 

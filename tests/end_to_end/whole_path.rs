@@ -19,7 +19,7 @@ fn a_run_holds_everything_it_promises() {
         "tokenizer/last/optimizer.safetensors",
         "tokenizer/last/state.json",
         "tokens/train-00000.safetensors",
-        "tokens/held-out-00000.safetensors",
+        "tokens/validation-00000.safetensors",
         "prior/0/last/model.safetensors",
         "samples/grid.png",
         "samples/000008.png",
@@ -114,6 +114,6 @@ fn evaluate_prints_the_figures_of_the_report() {
     let rate = &after["rate"];
     assert_eq!(rate["fixed_bits_per_pixel"], 36.0 * 4.0 / (24.0 * 24.0));
     assert!(rate["unigram_bits_per_pixel"].as_f64().unwrap() <= 0.25);
-    assert_eq!(after["protocol"]["name"], "vqkit-held-out-1");
+    assert_eq!(after["protocol"]["name"], "vqkit-validation-1");
     assert_eq!(after["protocol"]["sampling"]["seed"], 0);
 }

@@ -14,7 +14,7 @@ const WRONG: &[(&str, &[&str])] = &[
     ("data.image_size=26", &["26 by 26 pixels", "multiples of 4"]),
     ("data.source.type=folders", &["data.source.type: unknown type `folders`", "shapes"]),
     ("data.source.count=0", &["data.source.count: must be at least 1"]),
-    ("data.held_out=1.5", &["data.held_out: ", "between 0 and 1"]),
+    ("data.validation=1.5", &["data.validation: ", "between 0 and 1"]),
     ("tokenizer.type=vqgna", &["tokenizer.type: unknown type `vqgna`", "vqvae2"]),
     ("tokenizer.channels=wide", &["tokenizer.channels: invalid type", "expected i64"]),
     ("tokenizer.downsampling=3", &["tokenizer.downsampling: ", "one of 2, 4, 8, 16, 32, 64"]),
@@ -56,14 +56,14 @@ const WRONG: &[(&str, &[&str])] = &[
     ("condition.num_classes=0", &["condition.num_classes: must be at least 1"]),
     ("condition={ class = false, num_classes = 4 }", &["condition.num_classes: ", "condition.class = true"]),
     ("prior.0.tokens=file", &["prior.0.tokens: unknown variant `file`", "`encode`"]),
-    ("prior.0.train.micro_batches=3", &["prior.0.train.micro_batches: ", "divide batch_size = 16"]),
+    ("prior.0.train.grad_accumulation=3", &["prior.0.train.grad_accumulation: ", "divide batch_size = 16"]),
     ("prior.0.class_dropout=1.0", &["prior.0.class_dropout: must lie in [0, 1)"]),
     ("tokenizer.from=runs/other", &["tokenizer.type: ", "tokenizer.from = \"runs/other\"", "not both"]),
     ("tokenizer={ from = \"no/such/run\" }", &["tokenizer.from: there is no no/such/run"]),
     ("tokenizer={ from = 3 }", &["tokenizer.from: invalid type", "string"]),
     (
-        "features={ widths = [8], train = { steps = 1, batch_size = 4, micro_batches = 2, learning_rate = 1e-3 } }",
-        &["features.train.micro_batches: 2 parts", "not split"],
+        "features={ widths = [8], train = { steps = 1, batch_size = 4, grad_accumulation = 2, learning_rate = 1e-3 } }",
+        &["features.train.grad_accumulation: 2 parts", "not split"],
     ),
 ];
 
@@ -104,8 +104,8 @@ const WRONG_GAMES: &[(&str, &[&str])] = &[
         "tokenizer.finetune={ from = \"x\", train = \"encoder\" }",
         &["tokenizer.finetune.train: unknown variant `encoder`", "decoder"],
     ),
-    ("tokenizer.train.micro_batches=3", &["tokenizer.train.micro_batches: ", "divide batch_size = 8"]),
-    ("tokenizer.train.micro_batches=0", &["tokenizer.train.micro_batches: must be at least 1"]),
+    ("tokenizer.train.grad_accumulation=3", &["tokenizer.train.grad_accumulation: ", "divide batch_size = 8"]),
+    ("tokenizer.train.grad_accumulation=0", &["tokenizer.train.grad_accumulation: must be at least 1"]),
     ("data.color=gray", &["tokenizer.loss.perceptual.type: ", "3 channels", "data.color have 1"]),
     (
         "tokenizer.loss.perceptual.weights=no-such.safetensors",
@@ -157,7 +157,7 @@ fn a_mistake_in_the_file_is_named_with_its_line() {
     check("[data.source]", "[data.sauce]", "data.sauce");
     check("[tokenizer]", "[tokeniser]", "recipe.toml:13: tokeniser: unknown key or section");
     check("seed = 7", "seed = = 7", "recipe.toml:3");
-    check("weight_decay = 0.01", "micro_batches = 5", "prior.0.train.micro_batches");
+    check("weight_decay = 0.01", "grad_accumulation = 5", "prior.0.train.grad_accumulation");
     check("type = \"vqvae\"", "from = \"runs/other\"", "recipe.toml:15: tokenizer.channels: tokenizer.from");
 }
 
@@ -184,10 +184,10 @@ fn a_mistake_in_a_game_is_named_with_its_line() {
     check("n_layers = 2", "n_layers = 4", &format!("{game}.discriminator.n_layers"));
     check("learning_rate = 1e-3\n", "learning_rate = -2e-3\n", &format!("{game}.train.learning_rate"));
     check("learning_rate = 1e-3\n", "clip = 1\n", &format!("{game}.train.clip"));
-    check("micro_batches = 2", "micro_batches = 3", "tokenizer.train.micro_batches");
+    check("grad_accumulation = 2", "grad_accumulation = 3", "tokenizer.train.grad_accumulation");
     let features = "[features]\nwidths = [8]\n[features.train]\nsteps = 1\nbatch_size = 4\nlearning_rate = 1e-3\n";
     let with = |more: &str| format!("keep = 9\n{features}{more}");
-    check("checkpoint_every = 4", &with("micro_batches = 2"), "features.train.micro_batches");
+    check("checkpoint_every = 4", &with("grad_accumulation = 2"), "features.train.grad_accumulation");
     check("checkpoint_every = 4", &with("epochs = 2"), "features.train.epochs");
     let features_alone = |keys: &str| format!("keep = 9\n{}", features.replace("widths = [8]", keys) + "# end");
     for (keys, key) in [("shifts = 1", "shifts"), ("widths = [8, 8, 8, 8, 8, 8]", "widths"), ("widths = []", "widths")]
@@ -211,7 +211,7 @@ fn features_need_classes() {
     let run = folder.path().join("run");
     let images = crate::vqkit::shared_run().join("samples");
     let source = format!("type = \"folder\"\ntrain = \"{}\"", text(&images));
-    let shapes = "type = \"shapes\"\ncount = 96\nheld_out_count = 16\nmax_objects = 1";
+    let shapes = "type = \"shapes\"\ncount = 96\nvalidation_count = 16\nmax_objects = 1";
     assert!(GAME.contains(shapes));
     let features = "\n[features]\nwidths = [8]\n[features.train]\nsteps = 1\nbatch_size = 4\nlearning_rate = 1e-3\n";
     let recipe = recipe(folder.path(), &(GAME.replace(shapes, &source) + features));
@@ -281,7 +281,7 @@ fn what_is_not_there_is_named() {
     assert!(at(&["train", &small, "--threads", "0"]).contains("threads"));
     assert!(at(&["train", &small, "--stage", "magic"]).contains("magic"));
     let elsewhere = SMALL.replace(
-        "type = \"shapes\"\ncount = 96\nheld_out_count = 32\nmax_objects = 1",
+        "type = \"shapes\"\ncount = 96\nvalidation_count = 32\nmax_objects = 1",
         "type = \"folder\"\ntrain = \"nowhere\"",
     );
     let message = at(&["train", &recipe(folder.path(), &elsewhere)]);

@@ -38,7 +38,7 @@ pub enum Verb {
     #[command(after_help = "Examples:\n  vqkit sample runs/demo --class circle -n 16 --temperature 0.9 -o circles\n  \
                             vqkit sample runs/shapes-text --text \"a small red circle above a large blue square\" --cfg 2\n  \
                             vqkit sample runs/ade20k-template --template map.png -n 3\n  \
-                            vqkit sample runs/demo --again circles/samples.json -o once-more")]
+                            vqkit sample runs/demo --replay circles/samples.json -o once-more")]
     Sample(Sample),
     /// Finish a picture of which a part is kept.
     #[command(after_help = "Examples:\n  vqkit complete runs/demo picture.png --keep top=0.5 -n 8\n  \
@@ -50,7 +50,7 @@ pub enum Verb {
     /// Write images beside their reconstructions.
     #[command(after_help = "Example: vqkit reconstruct runs/demo photographs/ -o reconstructions")]
     Reconstruct(Images),
-    /// Measure a run on its held-out data, several runs side by side, or any two sets of pictures.
+    /// Measure a run on its validation data, several runs side by side, or any two sets of pictures.
     #[command(
         after_help = "Examples:\n  vqkit evaluate runs/demo --json\n  vqkit evaluate runs/a runs/b runs/c -o comparison\n  \
                             vqkit evaluate --real photographs/ --fake samples.tar\n  \
@@ -94,7 +94,7 @@ const OF_A_RECORD: [&str; 23] = [
     "unconditional",
     "keep",
     "mask",
-    "each",
+    "samples_per_condition",
     "cfg",
     "cfg_schedule",
     "count",
@@ -105,7 +105,7 @@ const OF_A_RECORD: [&str; 23] = [
     "best_of",
     "no_repeat_ngram",
     "size",
-    "weights",
+    "weight_dtype",
     "batch_size",
     "seed",
 ];
@@ -120,7 +120,7 @@ pub struct Sample {
     pub image: Option<PathBuf>,
     /// Draw the pictures of a `samples.json` once more, bit for bit; takes no other flag but `--out`.
     #[arg(long, value_name = "FILE", conflicts_with_all = OF_A_RECORD)]
-    pub again: Option<PathBuf>,
+    pub replay: Option<PathBuf>,
     /// How.
     #[command(flatten)]
     pub how: How,
@@ -141,19 +141,19 @@ pub struct Complete {
 /// What pictures are drawn under which conditions.
 #[derive(Debug, Args)]
 pub struct How {
-    /// The class of every picture, by name or number [default: all in turn, or those of held-out samples].
+    /// The class of every picture, by name or number [default: all in turn, or those of validation samples].
     #[arg(long, value_name = "CLASS", help_heading = "Conditions")]
     pub class: Option<String>,
-    /// What every picture shows, in words such as the captions of the data [default: held-out captions in turn, those that never occurred in
+    /// What every picture shows, in words such as the captions of the data [default: validation captions in turn, those that never occurred in
     /// training first].
     #[arg(long, value_name = "TEXT", help_heading = "Conditions")]
     pub text: Option<String>,
     /// A safetensors file of vectors `[L, D]`, as the run was trained on; each of its tensors in turn, in the order of their names
-    /// [default: those of held-out samples in turn].
+    /// [default: those of validation samples in turn].
     #[arg(long, value_name = "FILE", help_heading = "Conditions")]
     pub embedding: Option<PathBuf>,
     /// The template of every picture, in a file: a label map, a depth map, edges, a small picture, as the run was trained on
-    /// [default: held-out templates in turn].
+    /// [default: validation templates in turn].
     #[arg(long, value_name = "IMAGE", conflicts_with = "template_of", help_heading = "Conditions")]
     pub template: Option<PathBuf>,
     /// An image of which the template is derived, for runs whose templates are.
@@ -170,7 +170,7 @@ pub struct How {
     pub mask: Option<PathBuf>,
     /// Draw N pictures for every condition.
     #[arg(long, value_name = "N", help_heading = "Conditions")]
-    pub each: Option<usize>,
+    pub samples_per_condition: Option<usize>,
     /// Strength of classifier-free guidance, of priors that were trained with dropout of their condition; 1 is none.
     #[arg(long, value_name = "SCALE", allow_negative_numbers = true, help_heading = "Conditions")]
     pub cfg: Option<f64>,
@@ -202,8 +202,8 @@ pub struct How {
     #[arg(long, value_name = "HxW", value_parser = size)]
     pub size: Option<[u32; 2]>,
     /// Arithmetic of the priors' weights: fp32, and bf16 or int8 for priors that have them [default: the recipe's].
-    #[arg(long, value_name = "WEIGHTS")]
-    pub weights: Option<WeightDtype>,
+    #[arg(long, value_name = "DTYPE")]
+    pub weight_dtype: Option<WeightDtype>,
     /// How many pictures are drawn at once; they do not depend on it [default: the recipe's].
     #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,

@@ -77,7 +77,7 @@ fn reconstruct(verb: &Images, context: &Context) -> Result<()> {
 }
 
 fn sample(verb: Sample, context: &Context) -> Result<()> {
-    match verb.again {
+    match verb.replay {
         None => draw(&verb.run, verb.image, verb.how, context),
         Some(record) => {
             let mut session = Session::open(&verb.run, context)?;
@@ -102,7 +102,7 @@ fn draw(run: &Path, image: Option<PathBuf>, how: How, context: &Context) -> Resu
         template_of: how.template_of,
         unconditional: how.unconditional,
     };
-    let prompts = Prompts::Asked { asked, each: wanted.each };
+    let prompts = Prompts::Asked { asked, samples_per_condition: wanted.samples_per_condition };
     write_samples(&mut session, &sample::Request { sample: wanted, prompts, keep }, how.out)
 }
 
@@ -139,9 +139,9 @@ fn sample_as_asked(how: &How, of_recipe: vqkit::recipe::Sample) -> vqkit::recipe
     let Sampling::Autoregressive(own) = of_recipe.sampling;
     vqkit::recipe::Sample {
         count: how.count.unwrap_or(of_recipe.count),
-        each: how.each.unwrap_or(of_recipe.each),
+        samples_per_condition: how.samples_per_condition.unwrap_or(of_recipe.samples_per_condition),
         batch_size: how.batch_size.unwrap_or(of_recipe.batch_size),
-        weights: how.weights.unwrap_or(of_recipe.weights),
+        weight_dtype: how.weight_dtype.unwrap_or(of_recipe.weight_dtype),
         size: how.size.or(of_recipe.size),
         sampling: Sampling::Autoregressive(AutoregressiveSampling {
             temperature: how.temperature.unwrap_or(own.temperature),

@@ -12,20 +12,20 @@ use crate::depth::{self, MAX_DEPTH, TOO_DEEP};
 
 /// What is wrong with a configuration, and where.
 #[derive(Debug, thiserror::Error)]
-#[error("{place}: {message}")]
+#[error("{location}: {message}")]
 pub struct ConfigError {
-    place: Place,
+    location: Location,
     message: String,
 }
 
 #[derive(Debug)]
-struct Place {
+struct Location {
     origin: String,
     line: Option<usize>,
     key: String,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         out.write_str(&self.origin)?;
         if let Some(line) = self.line {
@@ -60,12 +60,12 @@ impl fmt::Display for Place {
 /// ```
 #[derive(Debug)]
 pub struct Document<'t> {
-    source: Arc<Source<'t>>,
+    input: Arc<Input<'t>>,
     root: Spanned<DeTable<'t>>,
 }
 
 #[derive(Debug, Default, Clone)]
-struct Source<'t> {
+struct Input<'t> {
     origin: String,
     text: &'t str,
     overrides: Vec<(Vec<String>, String)>,
@@ -74,7 +74,7 @@ struct Source<'t> {
 /// A table of a [`Document`]. Sub-tables are taken out one by one; what is left is read into a struct.
 #[derive(Debug)]
 pub struct Section<'t> {
-    source: Arc<Source<'t>>,
+    input: Arc<Input<'t>>,
     path: Vec<String>,
     span: Range<usize>,
     table: DeTable<'t>,
@@ -86,10 +86,10 @@ impl<'t> Document<'t> {
     /// # Errors
     /// When it is not TOML, or nested more than 32 deep.
     pub fn parse(origin: &str, text: &'t str) -> Result<Self, ConfigError> {
-        let source = Source { origin: origin.to_owned(), text, overrides: Vec::new() };
-        let root = DeTable::parse(text).map_err(|error| source.syntax_error(&error))?;
-        let root = depth::checked_table(root).map_err(|place| source.error(Some(place), &[], TOO_DEEP))?;
-        Ok(Self { source: Arc::new(source), root })
+        let input = Input { origin: origin.to_owned(), text, overrides: Vec::new() };
+        let root = DeTable::parse(text).map_err(|error| input.syntax_error(&error))?;
+        let root = depth::checked_table(root).map_err(|place| input.error(Some(place), &[], TOO_DEEP))?;
+        Ok(Self { input: Arc::new(input), root })
     }
 
     /// Lays `key=value` over the document, as `--set tokenizer.train.steps=100` does. Parts of the key that are numbers
@@ -99,7 +99,7 @@ impl<'t> Document<'t> {
     /// When there is no `=`, the key leads through something that is not a table, or tables would be nested more than 32 deep.
     pub fn set(&mut self, assignment: &'t str) -> Result<(), ConfigError> {
         let bad = |message: String| ConfigError {
-            place: Place { origin: set_of(assignment), line: None, key: String::new() },
+            location: Location { origin: set_of(assignment), line: None, key: String::new() },
             message,
         };
         let (key, text) =
@@ -114,7 +114,7 @@ impl<'t> Document<'t> {
             Err(_) => Spanned::new(0..0, DeValue::String(text.trim().into())),
         };
         insert(self.root.get_mut(), &keys, value).map_err(bad)?;
-        Arc::make_mut(&mut self.source).overrides.push((keys, assignment.to_owned()));
+        Arc::make_mut(&mut self.input).overrides.push((keys, assignment.to_owned()));
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl<'t> Document<'t> {
         let span = self.root.span();
         let mut table = self.root.into_inner();
         put_type_first(&mut table);
-        Section { source: self.source, path: Vec::new(), span, table }
+        Section { input: self.input, path: Vec::new(), span, table }
     }
 }
 
@@ -157,7 +157,7 @@ impl<'t> Section<'t> {
         match T::deserialize(ValueDeserializer::from(value)) {
             Ok(value) => Ok(Some(value)),
             Err(error) => {
-                Err(self.source.error(Some(name.span().start), &self.below(&[key.to_owned()]), error.message()))
+                Err(self.input.error(Some(name.span().start), &self.below(&[key.to_owned()]), error.message()))
             }
         }
     }
@@ -175,7 +175,7 @@ impl<'t> Section<'t> {
         let Some(value) = self.table.remove(key) else { return Ok(Vec::new()) };
         let span = value.span();
         let DeValue::Array(items) = value.into_inner() else {
-            return Err(self.source.error(Some(span.start), &self.below(&[key.to_owned()]), "expected [[tables]]"));
+            return Err(self.input.error(Some(span.start), &self.below(&[key.to_owned()]), "expected [[tables]]"));
         };
         let items = items.into_iter().enumerate();
         items.map(|(index, item)| self.table_at(vec![key.to_owned(), index.to_string()], item)).collect()
@@ -191,7 +191,7 @@ impl<'t> Section<'t> {
             Some(key) => {
                 let message =
                     format!("unknown key or section `{}`, expected one of {}", key.get_ref(), known.join(", "));
-                Err(self.source.error(Some(key.span().start), &self.below(&[key.get_ref().to_string()]), &message))
+                Err(self.input.error(Some(key.span().start), &self.below(&[key.get_ref().to_string()]), &message))
             }
         }
     }
@@ -206,7 +206,7 @@ impl<'t> Section<'t> {
             let keys: Vec<String> = error.path().iter().map(|segment| segment.to_string()).collect();
             let inner = error.into_inner();
             let start = inner.span().map_or(self.span.start, |span| span.start);
-            self.source.error(Some(start), &self.below(&keys), inner.message())
+            self.input.error(Some(start), &self.below(&keys), inner.message())
         })
     }
 
@@ -214,12 +214,12 @@ impl<'t> Section<'t> {
     pub fn error_at(&self, key: &str, message: &str) -> ConfigError {
         let keys: Vec<String> = key.split('.').map(str::to_owned).collect();
         let start = place_of(&self.table, &keys).unwrap_or(self.span.start);
-        self.source.error(Some(start), &self.below(&keys), message)
+        self.input.error(Some(start), &self.below(&keys), message)
     }
 
     /// An error at the head of this section.
     pub fn error(&self, message: &str) -> ConfigError {
-        self.source.error(Some(self.span.start), &self.path, message)
+        self.input.error(Some(self.span.start), &self.path, message)
     }
 
     fn below(&self, keys: &[String]) -> Vec<String> {
@@ -229,23 +229,26 @@ impl<'t> Section<'t> {
     fn table_at(&self, keys: Vec<String>, value: Spanned<DeValue<'t>>) -> Result<Section<'t>, ConfigError> {
         let (path, span) = (self.below(&keys), value.span());
         match value.into_inner() {
-            DeValue::Table(table) => Ok(Section { source: Arc::clone(&self.source), path, span, table }),
+            DeValue::Table(table) => Ok(Section { input: Arc::clone(&self.input), path, span, table }),
             other => {
                 let message = format!("expected a table, found {}", other.type_str());
-                Err(self.source.error(Some(span.start), &path, &message))
+                Err(self.input.error(Some(span.start), &path, &message))
             }
         }
     }
 }
 
-impl Source<'_> {
+impl Input<'_> {
     fn error(&self, start: Option<usize>, keys: &[String], message: &str) -> ConfigError {
         let overriding = self.overrides.iter().rev().find(|(key, _)| keys.starts_with(key));
         let (origin, line) = match overriding {
             Some((_, assignment)) if !keys.is_empty() => (set_of(assignment), None),
             _ => (self.origin.clone(), start.map(|at| self.line(at))),
         };
-        ConfigError { place: Place { origin, line, key: keys.join(".") }, message: shortened(message.trim(), 4000) }
+        ConfigError {
+            location: Location { origin, line, key: keys.join(".") },
+            message: shortened(message.trim(), 4000),
+        }
     }
 
     /// What the parser says, in words about recipes; of keys that are too long it does not say where.

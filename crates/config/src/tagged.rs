@@ -27,17 +27,27 @@
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 ///
-/// With a line `macro NAME;` after the enum, `NAME!(self, |config| ...)` does the same to whichever member there is, so that
-/// a new member stays one line:
+/// With a line `fn member -> dyn TRAIT;` after the enum, the enum has a method `member` that gives whichever member there is as
+/// that trait, so that a new member stays one line here and one `impl` in its own file:
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
 /// # #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 /// # pub struct Circle { radius: f64 }
-/// # impl Circle { fn area(&self) -> f64 { 3.0 * self.radius * self.radius } }
 /// # #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 /// # pub struct Square { side: f64 }
-/// # impl Square { fn area(&self) -> f64 { self.side * self.side } }
+/// trait Area {
+///     fn area(&self) -> f64;
+/// }
+///
+/// impl Area for Circle {
+///     fn area(&self) -> f64 { 3.0 * self.radius * self.radius }
+/// }
+///
+/// impl Area for Square {
+///     fn area(&self) -> f64 { self.side * self.side }
+/// }
+///
 /// vqkit_config::tagged! {
 ///     /// A shape.
 ///     pub enum Shape {
@@ -46,19 +56,25 @@
 ///         /// Not round.
 ///         "square" => Square(Square),
 ///     }
-///     macro each_shape;
+///     fn member -> dyn Area;
 /// }
 ///
-/// impl Shape {
-///     fn area(&self) -> f64 {
-///         each_shape!(self, |shape| shape.area())
-///     }
-/// }
-///
-/// assert_eq!(Shape::Square(Square { side: 2.0 }).area(), 4.0);
+/// assert_eq!(Shape::Square(Square { side: 2.0 }).member().area(), 4.0);
 /// ```
 #[macro_export]
 macro_rules! tagged {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident {
+        $($(#[$doc:meta])* $tag:literal => $variant:ident($config:ty)),+ $(,)?
+    } $member:vis fn member -> dyn $behaviour:path;) => {
+        $crate::tagged! { $(#[$meta])* $vis enum $name { $($(#[$doc])* $tag => $variant($config)),+ } }
+
+        impl $name {
+            /// The member's settings.
+            $member fn member(&self) -> &dyn $behaviour {
+                match self { $(Self::$variant(config) => config),+ }
+            }
+        }
+    };
     ($(#[$meta:meta])* $vis:vis enum $name:ident {
         $($(#[$doc:meta])* $tag:literal => $variant:ident($config:ty)),+ $(,)?
     } macro $each:ident;) => {

@@ -16,10 +16,10 @@ fn data(recipe: &str) -> DataConfig {
 fn archive(path: &Path) -> io::Result<()> {
     let mut tar = tar::Builder::new(std::fs::File::create(path)?);
     for index in 0..512 {
-        let drawn = Scene::new(1, index, 3).draw(128).map_err(io::Error::other)?;
+        let rendered = Scene::new(1, index, 3).render(128).map_err(io::Error::other)?;
         let mut bytes = Vec::new();
         let encoder = JpegEncoder::new_with_quality(&mut bytes, 90);
-        let image = image::RgbImage::from_raw(128, 128, drawn.image.to_rgb8()).ok_or(io::ErrorKind::InvalidData)?;
+        let image = image::RgbImage::from_raw(128, 128, rendered.image.to_rgb8()).ok_or(io::ErrorKind::InvalidData)?;
         image.write_with_encoder(encoder).map_err(io::Error::other)?;
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);

@@ -16,8 +16,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut captions = Vec::new();
     for index in 0..SIDE * SIDE {
         let scene = Scene::new(0, index.into(), 3);
-        let drawn = scene.draw(size)?;
-        let tile = image::RgbImage::from_raw(size, size, drawn.image.to_rgb8()).ok_or("a picture of another size")?;
+        let rendered = scene.render(size)?;
+        let tile =
+            image::RgbImage::from_raw(size, size, rendered.image.to_rgb8()).ok_or("a picture of another size")?;
         image::imageops::replace(&mut grid, &tile, (index % SIDE * size).into(), (index / SIDE * size).into());
         captions.push(scene.caption());
     }

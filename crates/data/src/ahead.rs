@@ -7,7 +7,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, bounded};
 
-use crate::config::MAX_WORKERS;
+use crate::bounds::MAX_WORKERS;
 
 /// Items that a thread may be in front.
 const MAX_AHEAD: usize = 1024;

@@ -4,7 +4,11 @@ use std::{collections::HashSet, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DataError, SourceConfig, TemplateConfig};
+use crate::{
+    Color, Crop, DataError, Filter, OnError, PictureReader, SourceConfig, TemplateConfig, TemplateKind,
+    bounds::{DEFAULT_MAX_DECODED_MB, DEFAULT_MAX_FILE_MB, MAX_PREFETCH, MAX_WORKERS, within},
+    sources::DataKeys,
+};
 
 /// The section `[data]`: where samples come from and how they become what a model sees.
 ///
@@ -29,10 +33,10 @@ pub struct DataConfig {
     pub root: Option<PathBuf>,
     /// Width and height of the images that a model sees, in pixels; 1 to 4096.
     pub image_size: u32,
-    /// Share of the samples held out of training, in (0, 1), where the source has no held-out samples of its own. The
+    /// Share of the samples kept for validation, in (0, 1), where the source has no validation samples of its own. The
     /// choice depends on their number alone. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out: Option<f64>,
+    pub validation: Option<f64>,
     /// The short side of an image is resized to this before the square of `image_size` is cut out of it; at least `image_size`.
     /// Default: `image_size`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,10 +56,10 @@ pub struct DataConfig {
     pub flip: bool,
     /// What to do with an item that cannot be used. Default `"fail"`.
     #[serde(default)]
-    pub on_bad: OnBad,
-    /// The share of bad items above which `on_bad = "skip"` fails all the same, in [0, 1). Default 0.01.
-    #[serde(default = "default_max_bad")]
-    pub max_bad: f64,
+    pub on_error: OnError,
+    /// The share of bad items above which `on_error = "skip"` fails all the same, in [0, 1). Default 0.01.
+    #[serde(default = "default_max_error_rate")]
+    pub max_error_rate: f64,
     /// Names of the classes, in their order. Default: the source's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_names: Option<Vec<String>>,
@@ -83,78 +87,10 @@ pub struct DataConfig {
     pub template: Option<TemplateConfig>,
 }
 
-/// Colour mode of the images that a model sees.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Color {
-    /// Three channels, red, green and blue; grey images are repeated.
-    #[default]
-    Rgb,
-    /// One channel; colours become luma (ITU-R BT.601).
-    Gray,
-}
-
-impl Color {
-    /// 3 or 1.
-    pub fn channels(self) -> usize {
-        match self {
-            Self::Rgb => 3,
-            Self::Gray => 1,
-        }
-    }
-}
-
-/// Which square is cut out of an image.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Crop {
-    /// The middle.
-    #[default]
-    Center,
-    /// Anywhere: along the longer side, and with `short_side` in both directions.
-    Random,
-}
-
-/// Filter of the resize, as Pillow's of the same name.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Filter {
-    /// Triangle.
-    Bilinear,
-    /// Cubic with a = -0.5.
-    #[default]
-    Bicubic,
-    /// Windowed sinc of three lobes.
-    Lanczos,
-}
-
-/// What to do with an item that cannot be used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnBad {
-    /// Stop and name it.
-    #[default]
-    Fail,
-    /// Go on without it, and list it.
-    Skip,
-}
-
-/// Default of `max_file_mb`.
-pub(crate) const DEFAULT_MAX_FILE_MB: u64 = 256;
-
-/// Default of `max_decoded_mb`.
-pub(crate) const DEFAULT_MAX_DECODED_MB: u64 = 1024;
-
-/// The most threads that decode.
-pub(crate) const MAX_WORKERS: usize = 64;
-
-/// The most batches that are decoded ahead.
-pub(crate) const MAX_PREFETCH: usize = 64;
-
 /// The largest bound on memory: a tebibyte, in MiB.
 const MAX_MB: u64 = 1 << 20;
 
-fn default_max_bad() -> f64 {
+fn default_max_error_rate() -> f64 {
     0.01
 }
 
@@ -176,14 +112,14 @@ impl DataConfig {
         Self {
             root: None,
             image_size,
-            held_out: None,
+            validation: None,
             short_side: None,
             color: Color::default(),
             crop: Crop::default(),
             resize: Filter::default(),
             flip: false,
-            on_bad: OnBad::default(),
-            max_bad: default_max_bad(),
+            on_error: OnError::default(),
+            max_error_rate: default_max_error_rate(),
             class_names: None,
             require_class: false,
             workers: None,
@@ -201,6 +137,22 @@ impl DataConfig {
         self.root.clone().or_else(variable).unwrap_or_else(|| PathBuf::from("data"))
     }
 
+    /// What the templates are that a model sees, as far as the recipe says it; none where there are none.
+    pub fn template_kind(&self) -> Option<TemplateKind> {
+        let derived = self.template.as_ref().and_then(TemplateConfig::kind);
+        derived.or_else(|| self.source.member().template())
+    }
+
+    /// Width and height of the templates that a model sees, in pixels.
+    pub fn template_size(&self) -> u32 {
+        self.template.as_ref().map_or(self.image_size, |template| template.size(self.image_size))
+    }
+
+    /// What reads pictures within `max_file_mb` and `max_decoded_mb`.
+    pub fn reader(&self) -> PictureReader {
+        PictureReader::new(self.max_file_mb, self.max_decoded_mb)
+    }
+
     /// Whether every value is possible; no file is looked at.
     ///
     /// # Errors
@@ -211,11 +163,11 @@ impl DataConfig {
         self.workers.map_or(Ok(()), |workers| within("workers", workers as u64, MAX_WORKERS as u64))?;
         within("max_file_mb", self.max_file_mb, MAX_MB)?;
         within("max_decoded_mb", self.max_decoded_mb, MAX_MB)?;
-        if let Some(share) = self.held_out.filter(|share| !(*share > 0.0 && *share < 1.0)) {
-            return Err(DataError::config("held_out", format!("is a share between 0 and 1, found {share}")));
+        if let Some(share) = self.validation.filter(|share| !(*share > 0.0 && *share < 1.0)) {
+            return Err(DataError::config("validation", format!("is a share between 0 and 1, found {share}")));
         }
-        if !(0.0..1.0).contains(&self.max_bad) {
-            return Err(DataError::config("max_bad", format!("is a share in [0, 1), found {}", self.max_bad)));
+        if !(0.0..1.0).contains(&self.max_error_rate) {
+            return Err(DataError::config("max_error_rate", format!("is a share in [0, 1), found {}", self.max_error_rate)));
         }
         if let Some(side) = self.short_side.filter(|side| !(self.image_size..=1 << 14).contains(side)) {
             let reason = format!("must be image_size = {} to 16384, found {side}", self.image_size);
@@ -223,7 +175,11 @@ impl DataConfig {
         }
         self.template.as_ref().map_or(Ok(()), |template| template.validate(self.image_size))?;
         self.validate_class_names()?;
-        self.source.member().validate(self)
+        self.source.member().validate(&DataKeys {
+            image_size: self.image_size,
+            flip: self.flip,
+            has_class_names: self.class_names.is_some(),
+        })
     }
 
     fn validate_class_names(&self) -> Result<(), DataError> {
@@ -236,13 +192,5 @@ impl DataConfig {
             Some(name) => Err(DataError::config("class_names", format!("`{name}` stands there twice"))),
             None => Ok(()),
         }
-    }
-}
-
-/// Refuses a number that is not 1 to `most`.
-pub(crate) fn within(field: &'static str, found: u64, most: u64) -> Result<(), DataError> {
-    match (1..=most).contains(&found) {
-        true => Ok(()),
-        false => Err(DataError::config(field, format!("must be 1 to {most}, found {found}"))),
     }
 }

@@ -1,14 +1,14 @@
-//! Opening `[data]`: the samples to train on and those held out.
+//! Opening `[data]`: the samples to train on and those for validation.
 
 use std::{collections::HashMap, fmt, ops::Range, sync::Arc};
 
 use crate::{
-    BadFile, DataConfig, DataError, Facts, Held, OnBad, Permutation, PictureReader, Sample, Source, TemplateConfig,
-    TemplateKind, TemplateReader, Transform,
+    BadFile, DataConfig, DataError, Held, OnError, Permutation, PictureReader, Sample, Source, SourceInfo,
+    TemplateConfig, TemplateKind, TemplateReader, Transform,
     sources::{Opening, by_name},
 };
 
-/// The key of the split: a constant, so that the same samples are held out whatever the seed of a run.
+/// The key of the split: a constant, so that the same samples are for validation whatever the seed of a run.
 const SPLIT: u64 = 0x5eed_0f5b_117a_11ed;
 
 /// Classes that a message lists.
@@ -19,8 +19,8 @@ const LISTED: usize = 100;
 pub struct Dataset {
     /// Samples to train on.
     pub train: View,
-    /// Samples held out; possibly none.
-    pub held_out: View,
+    /// Samples for validation; possibly none.
+    pub validation: View,
 }
 
 /// Some samples of a source, and how they become what a model sees.
@@ -41,8 +41,8 @@ impl fmt::Debug for View {
 /// What of `[data]` concerns reading samples.
 pub(crate) struct Reading {
     pub transform: Transform,
-    pub on_bad: OnBad,
-    pub max_bad: f64,
+    pub on_error: OnError,
+    pub max_error_rate: f64,
     pub workers: Option<usize>,
     pub prefetch: usize,
     pub templates: Option<TemplateReader>,
@@ -57,49 +57,52 @@ impl DataConfig {
     ///
     /// # Errors
     /// [`DataError::Config`] as [`DataConfig::validate`]; [`DataError::Io`] or [`DataError::Source`] where files are missing or
-    /// broken as a whole; [`DataError::Bad`] or [`DataError::TooManyBad`] for single ones, as `on_bad` says.
+    /// broken as a whole; [`DataError::Bad`] or [`DataError::TooManyErrors`] for single ones, as `on_error` says.
     pub fn open(&self) -> Result<Dataset, DataError> {
         self.validate()?;
         let mut opening = Opening {
             root: self.root(),
             class_names: self.class_names.clone(),
-            reader: PictureReader::new(self),
-            data: self.clone(),
+            reader: self.reader(),
+            image_size: self.image_size,
+            require_class: self.require_class,
+            on_error: self.on_error,
+            max_error_rate: self.max_error_rate,
         };
         let member = self.source.member();
         let train = member.train(&opening)?;
-        let names = &train.facts().class_names;
+        let names = &train.info().class_names;
         if !names.is_empty() {
             opening.class_names = Some(names.clone());
         }
-        let held_out = member.held_out(&opening)?;
-        if held_out.is_some() && self.held_out.is_some() {
+        let validation = member.validation(&opening)?;
+        if validation.is_some() && self.validation.is_some() {
             return Err(DataError::config(
-                "held_out",
-                "the source has held-out samples of its own; give one of the two",
+                "validation",
+                "the source has validation samples of its own; give one of the two",
             ));
         }
-        self.dataset(train, held_out, opening.reader)
+        self.dataset(train, validation, opening.reader)
     }
 
     fn dataset(
         &self,
         train: Arc<dyn Source>,
-        held_out: Option<Arc<dyn Source>>,
+        validation: Option<Arc<dyn Source>>,
         reader: PictureReader,
     ) -> Result<Dataset, DataError> {
-        let other = held_out.as_ref().map_or(0, |source| source.facts().num_classes);
+        let other = validation.as_ref().map_or(0, |source| source.info().num_classes);
         let reading = Arc::new(Reading {
             transform: Transform::new(self),
-            on_bad: self.on_bad,
-            max_bad: self.max_bad,
+            on_error: self.on_error,
+            max_error_rate: self.max_error_rate,
             workers: self.workers,
             prefetch: self.prefetch,
             templates: TemplateReader::new(self),
             reader,
-            class_names: train.facts().class_names.clone(),
-            by_name: by_name(&train.facts().class_names),
-            num_classes: train.facts().num_classes.max(other),
+            class_names: train.info().class_names.clone(),
+            by_name: by_name(&train.info().class_names),
+            num_classes: train.info().num_classes.max(other),
         });
         let view = |source: &Arc<dyn Source>, split: Option<Permutation>, range: Range<usize>| View {
             source: Arc::clone(source),
@@ -107,33 +110,33 @@ impl DataConfig {
             range,
             reading: Arc::clone(&reading),
         };
-        if matches!(self.template, Some(TemplateConfig::Given(_))) && train.facts().template.is_none() {
+        if matches!(self.template, Some(TemplateConfig::Given(_))) && train.info().template.is_none() {
             let reason = "the source has no templates; take edges, downsampled or gray, which are derived";
             return Err(DataError::config("template.type", reason));
         }
         let len = train.len();
-        Ok(match (held_out, self.held_out) {
+        Ok(match (validation, self.validation) {
             (Some(other), _) => {
-                Dataset { train: view(&train, None, 0..len), held_out: view(&other, None, 0..other.len()) }
+                Dataset { train: view(&train, None, 0..len), validation: view(&other, None, 0..other.len()) }
             }
-            (None, None) => Dataset { train: view(&train, None, 0..len), held_out: view(&train, None, 0..0) },
+            (None, None) => Dataset { train: view(&train, None, 0..len), validation: view(&train, None, 0..0) },
             (None, Some(share)) => {
-                let count = held_out_count(len, share)?;
+                let count = validation_count(len, share)?;
                 let split = Permutation::new(len as u64, SPLIT);
                 Dataset {
                     train: view(&train, Some(split.clone()), count..len),
-                    held_out: view(&train, Some(split), 0..count),
+                    validation: view(&train, Some(split), 0..count),
                 }
             }
         })
     }
 }
 
-fn held_out_count(len: usize, share: f64) -> Result<usize, DataError> {
+fn validation_count(len: usize, share: f64) -> Result<usize, DataError> {
     let count = ((len as f64 * share).round() as usize).max(1);
     match count < len {
         true => Ok(count),
-        false => Err(DataError::config("held_out", format!("{share} of {len} samples leaves none to train on"))),
+        false => Err(DataError::config("validation", format!("{share} of {len} samples leaves none to train on"))),
     }
 }
 
@@ -239,7 +242,7 @@ impl View {
 
     /// Whether any sample of the source has a caption.
     pub fn has_captions(&self) -> bool {
-        self.facts().has_captions
+        self.info().has_captions
     }
 
     /// The caption of the sample at `index`, without its image where that can be avoided.
@@ -268,9 +271,9 @@ impl View {
         self.reading.templates.as_ref()
     }
 
-    /// Items of the source that were left out when it was opened, under `on_bad = "skip"`.
+    /// Items of the source that were left out when it was opened, under `on_error = "skip"`.
     pub fn rejected(&self) -> &[BadFile] {
-        &self.facts().rejected
+        &self.info().rejected
     }
 
     /// How samples become what a model sees.
@@ -282,7 +285,7 @@ impl View {
     /// the data, not with the folder that it lies in.
     pub fn fingerprint(&self) -> String {
         let split = self.split.is_some();
-        let meaning = format!("{} {:?} {split}", self.facts().fingerprint, self.range);
+        let meaning = format!("{} {:?} {split}", self.info().fingerprint, self.range);
         blake3::hash(meaning.as_bytes()).to_hex().to_string()
     }
 
@@ -290,7 +293,7 @@ impl View {
         &self.reading
     }
 
-    fn facts(&self) -> &Facts {
-        self.source.facts()
+    fn info(&self) -> &SourceInfo {
+        self.source.info()
     }
 }

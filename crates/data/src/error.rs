@@ -22,7 +22,7 @@ pub enum DataError {
         /// What the system said.
         source: io::Error,
     },
-    /// One item cannot be used; with `on_bad = "skip"` it is left out instead.
+    /// One item cannot be used; with `on_error = "skip"` it is left out instead.
     #[error("{0}")]
     Bad(BadFile),
     /// An archive, manifest or folder that cannot be used as a whole.
@@ -33,15 +33,15 @@ pub enum DataError {
         /// What is wrong and what to do.
         reason: String,
     },
-    /// `on_bad = "skip"` met more bad items than `max_bad` allows.
-    #[error("{bad} of {total} items are bad, above `max_bad` = {max_bad}; the first: {first}")]
-    TooManyBad {
+    /// `on_error = "skip"` met more bad items than `max_error_rate` allows.
+    #[error("{bad} of {total} items are bad, above `max_error_rate` = {max_error_rate}; the first: {first}")]
+    TooManyErrors {
         /// Bad items so far.
         bad: usize,
         /// Items of the view, the bad ones included.
         total: usize,
         /// The share allowed.
-        max_bad: f64,
+        max_error_rate: f64,
         /// The first of them.
         first: BadFile,
     },
@@ -65,6 +65,9 @@ pub enum DataError {
         /// Values found.
         got: usize,
     },
+    /// A picture that the PNG encoder refused.
+    #[error("cannot encode a picture: {0}")]
+    Encode(String),
     /// A decoding thread could not be started or ended before its work.
     #[error("a decoding thread stopped: {0}")]
     Worker(String),

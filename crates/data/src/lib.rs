@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod ahead;
+mod bounds;
 mod budget;
 mod config;
 mod dataset;
@@ -8,6 +9,7 @@ mod decode;
 mod embeddings;
 mod error;
 mod loader;
+mod options;
 mod permutation;
 mod picture;
 mod plain;
@@ -18,21 +20,26 @@ pub mod shapes;
 mod source;
 mod sources;
 mod template;
+mod template_kind;
+mod template_reader;
 mod transform;
 
 pub use ahead::read_ahead;
-pub use config::{Color, Crop, DataConfig, Filter, OnBad};
+pub use config::DataConfig;
 pub use dataset::{Dataset, View};
 pub use decode::{Encoding, decode, decode_as_libjpeg, decode_labels};
 pub use embeddings::EmbeddingFile;
 pub use error::{BadFile, DataError};
 pub use loader::{Batch, Loader, LoaderConfig, Order, Templates, default_workers};
+pub use options::{Color, Crop, Filter, OnError};
 pub use permutation::Permutation;
 pub use picture::{Picture, Pixels};
 pub use plain::read_file;
 pub use reader::{Held, PictureReader};
 pub use resample::resample;
-pub use source::{DepthMap, Facts, GrayTemplate, LabelMap, PictureTemplate, Sample, Source, TemplateKind};
+pub use source::{Sample, Source, SourceInfo};
 pub use sources::{FolderConfig, ManifestConfig, PairsConfig, ShapesConfig, SourceConfig, TarConfig};
-pub use template::{DownsampledTemplate, EdgesTemplate, GivenTemplate, GrayedTemplate, TemplateConfig, TemplateReader};
-pub use transform::{Part, Transform};
+pub use template::{DownsampledTemplate, EdgesTemplate, GivenTemplate, GrayedTemplate, TemplateConfig};
+pub use template_kind::{DepthMap, GrayTemplate, LabelMap, PictureTemplate, TemplateKind};
+pub use template_reader::TemplateReader;
+pub use transform::{CropRegion, Transform};

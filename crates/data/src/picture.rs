@@ -1,6 +1,8 @@
 //! A decoded picture.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io::Cursor};
+
+use image::{ExtendedColorType, ImageFormat};
 
 use crate::DataError;
 
@@ -98,6 +100,32 @@ impl Picture {
         }
     }
 
+    /// The bytes of a PNG file, in the picture's own kind of pixels.
+    ///
+    /// ```
+    /// use vqkit_data::{Picture, Pixels};
+    ///
+    /// let picture = Picture::new(2, 1, Pixels::Rgb8(vec![255, 0, 0, 0, 0, 255]))?;
+    /// assert_eq!(vqkit_data::decode(&picture.png()?, "picture.png")?, picture);
+    /// # Ok::<(), vqkit_data::DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`DataError::Encode`] where the encoder refuses.
+    pub fn png(&self) -> Result<Vec<u8>, DataError> {
+        let (values, kind) = match &self.pixels {
+            Pixels::Rgb8(values) => (Cow::Borrowed(values.as_slice()), ExtendedColorType::Rgb8),
+            Pixels::Gray8(values) => (Cow::Borrowed(values.as_slice()), ExtendedColorType::L8),
+            Pixels::Gray16(values) => {
+                (values.iter().flat_map(|value| value.to_ne_bytes()).collect(), ExtendedColorType::L16)
+            }
+        };
+        let mut bytes = Cursor::new(Vec::new());
+        image::write_buffer_with_format(&mut bytes, &values, self.width, self.height, kind, ImageFormat::Png)
+            .map_err(|error| DataError::Encode(error.to_string()))?;
+        Ok(bytes.into_inner())
+    }
+
     /// The same picture as 8-bit grey: colours by the luma of ITU-R BT.601, 16 bits scaled to 8.
     pub fn to_gray8(&self) -> Vec<u8> {
         self.gray8().into_owned()
@@ -141,6 +169,18 @@ mod tests {
         let picture = Picture::new(4, 1, Pixels::Gray16(vec![0, 16384, 32768, 65535])).unwrap();
         assert_eq!(picture.to_gray8(), [0, 64, 128, 255]);
         assert_eq!(picture.to_rgb8()[3..6], [64, 64, 64]);
+    }
+
+    #[test]
+    fn every_kind_of_pixels_survives_a_png_file() {
+        for pixels in [
+            Pixels::Rgb8((0..24).collect()),
+            Pixels::Gray8((0..8).collect()),
+            Pixels::Gray16((0..8).map(|value| value * 8191).collect()),
+        ] {
+            let picture = Picture::new(4, 2, pixels).unwrap();
+            assert_eq!(crate::decode(&picture.png().unwrap(), "it").unwrap(), picture);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, FileType},
     io::{self, Read},
+    os::unix::fs::{FileExt, FileTypeExt},
     path::Path,
 };
 
@@ -60,7 +61,7 @@ pub(crate) fn read_at(file: &File, offset: u64, len: u64) -> io::Result<Vec<u8>>
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
     bytes.resize(size, 0);
-    match read_exact_at(file, &mut bytes, offset) {
+    match file.read_exact_at(&mut bytes, offset) {
         Ok(()) => Ok(bytes),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(cut(file, offset.saturating_add(len))),
         Err(error) => Err(error),
@@ -74,23 +75,6 @@ fn cut(file: &File, wanted: u64) -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, reason)
 }
 
-#[cfg(unix)]
-fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
-}
-
-#[cfg(windows)]
-fn read_exact_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-    let mut done = 0;
-    while done < bytes.len() {
-        match std::os::windows::fs::FileExt::seek_read(file, &mut bytes[done..], offset + done as u64)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => done += count,
-        }
-    }
-    Ok(())
-}
-
 fn check(path: &Path, kind: FileType) -> Result<(), DataError> {
     match kind.is_file() {
         true => Ok(()),
@@ -98,9 +82,7 @@ fn check(path: &Path, kind: FileType) -> Result<(), DataError> {
     }
 }
 
-#[cfg(unix)]
 fn name(kind: FileType) -> &'static str {
-    use std::os::unix::fs::FileTypeExt;
     match kind {
         _ if kind.is_dir() => "a folder",
         _ if kind.is_fifo() => "a pipe",
@@ -110,12 +92,7 @@ fn name(kind: FileType) -> &'static str {
     }
 }
 
-#[cfg(not(unix))]
-fn name(kind: FileType) -> &'static str {
-    if kind.is_dir() { "a folder" } else { "something else" }
-}
-
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixListener;
 

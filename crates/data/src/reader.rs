@@ -3,9 +3,9 @@
 use std::{cell::Cell, marker::PhantomData, ops::Deref, path::Path, sync::Arc};
 
 use crate::{
-    DataConfig, DataError, Picture, TemplateKind,
+    DataError, Picture, TemplateKind,
+    bounds::{DEFAULT_MAX_DECODED_MB, DEFAULT_MAX_FILE_MB},
     budget::{Budget, Reservation},
-    config::{DEFAULT_MAX_DECODED_MB, DEFAULT_MAX_FILE_MB},
     decode::{Encoded, How},
     plain,
 };
@@ -50,19 +50,16 @@ struct Token {
 impl Default for PictureReader {
     /// With the bounds that hold where nothing is said.
     fn default() -> Self {
-        Self::with_bounds(DEFAULT_MAX_FILE_MB, DEFAULT_MAX_DECODED_MB)
+        Self::new(DEFAULT_MAX_FILE_MB, DEFAULT_MAX_DECODED_MB)
     }
 }
 
 impl PictureReader {
-    /// With the bounds of `[data]`.
-    pub fn new(config: &DataConfig) -> Self {
-        Self::with_bounds(config.max_file_mb, config.max_decoded_mb)
-    }
-
-    fn with_bounds(file_mb: u64, decoded_mb: u64) -> Self {
+    /// With these bounds in MiB, which are `max_file_mb` and `max_decoded_mb` of `[data]`;
+    /// [`DataConfig::reader`](crate::DataConfig::reader) has those of a recipe.
+    pub fn new(max_file_mb: u64, max_decoded_mb: u64) -> Self {
         let bytes = |mb: u64| Budget::new(mb.saturating_mul(1 << 20));
-        Self { files: bytes(file_mb), memory: bytes(decoded_mb) }
+        Self { files: bytes(max_file_mb), memory: bytes(max_decoded_mb) }
     }
 
     /// The picture at a path that somebody named, as [`decode`](crate::decode) reads it.

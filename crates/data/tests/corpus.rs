@@ -87,9 +87,9 @@ fn expect_reason(file: &str, error: &DataError) {
     assert!(message.contains(file) && message.contains(word), "{message}");
 }
 
-fn open(folder: &Path, file: &str, on_bad: &str, require_class: bool) -> Result<Dataset, DataError> {
+fn open(folder: &Path, file: &str, on_error: &str, require_class: bool) -> Result<Dataset, DataError> {
     let recipe = format!(
-        "image_size = 16\non_bad = '{on_bad}'\nmax_bad = 0.5\nrequire_class = {require_class}\n\
+        "image_size = 16\non_error = '{on_error}'\nmax_error_rate = 0.5\nrequire_class = {require_class}\n\
          root = {:?}\n[source]\ntype = 'tar'\ntrain = {file:?}",
         folder.display().to_string(),
     );

@@ -144,7 +144,6 @@ fn a_member_name_without_end_is_refused() {
     assert!(error.contains("bytes of headers"), "{error}");
 }
 
-#[cfg(unix)]
 #[test]
 fn deep_folders_and_links_in_circles_are_refused() {
     use std::os::unix::fs::symlink;
@@ -168,7 +167,6 @@ fn deep_folders_and_links_in_circles_are_refused() {
     }
 }
 
-#[cfg(unix)]
 #[test]
 fn what_is_no_picture_file_is_named() {
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt, os::unix::fs::symlink, os::unix::net::UnixListener};

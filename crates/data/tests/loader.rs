@@ -39,7 +39,7 @@ fn augmented(seed: u64, workers: usize) -> LoaderConfig {
 #[test]
 fn batches_do_not_depend_on_the_number_of_workers() {
     let folder = folder(20, &[3, 11]);
-    let keys = "on_bad = 'skip'\nmax_bad = 0.2\ncrop = 'random'\nflip = true";
+    let keys = "on_error = 'skip'\nmax_error_rate = 0.2\ncrop = 'random'\nflip = true";
     let data = open(folder.path(), keys, "type = 'folder'\ntrain = ''").unwrap();
     let one = batches(&data, augmented(5, 1), 9);
     assert_eq!(one, batches(&data, augmented(5, 4), 9));
@@ -95,7 +95,7 @@ fn a_bad_file_ends_the_stream_and_is_named() {
 #[test]
 fn skipped_files_are_left_out_of_a_pass_and_replaced_in_a_stream() {
     let folder = folder(10, &[0, 1, 7]);
-    let data = open(folder.path(), "on_bad = 'skip'\nmax_bad = 0.4", "type = 'folder'\ntrain = ''").unwrap();
+    let data = open(folder.path(), "on_error = 'skip'\nmax_error_rate = 0.4", "type = 'folder'\ntrain = ''").unwrap();
     let config = LoaderConfig { batch_size: 2, order: Order::Sequential, ..LoaderConfig::default() };
     let mut loader = Loader::new(&data.train, config).unwrap();
     let pass: Vec<Batch> = loader.by_ref().collect::<Result<_, _>>().unwrap();
@@ -111,13 +111,13 @@ fn skipped_files_are_left_out_of_a_pass_and_replaced_in_a_stream() {
 #[test]
 fn too_many_bad_files_are_an_error() {
     let folder = folder(10, &[0, 1, 7]);
-    let data = open(folder.path(), "on_bad = 'skip'\nmax_bad = 0.25", "type = 'folder'\ntrain = ''").unwrap();
+    let data = open(folder.path(), "on_error = 'skip'\nmax_error_rate = 0.25", "type = 'folder'\ntrain = ''").unwrap();
     let outcome: Result<Vec<Batch>, DataError> =
         Loader::new(&data.train, LoaderConfig { order: Order::Sequential, ..LoaderConfig::default() })
             .unwrap()
             .collect();
     let error = outcome.unwrap_err().to_string();
-    assert!(error.starts_with("3 of 10 items are bad, above `max_bad` = 0.25; the first:"), "{error}");
+    assert!(error.starts_with("3 of 10 items are bad, above `max_error_rate` = 0.25; the first:"), "{error}");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_bad_template_leaves_nothing_behind() {
         write(folder.path(), &format!("labels/{place}.png"), &png(8, level));
     }
     let source = "type = 'pairs'\ntrain = ''\ntemplates = 'labels'\ntemplate = { type = 'labels', count = 3 }";
-    let data = open(folder.path(), "on_bad = 'skip'\nmax_bad = 0.5", source).unwrap();
+    let data = open(folder.path(), "on_error = 'skip'\nmax_error_rate = 0.5", source).unwrap();
     let config = LoaderConfig { batch_size: 3, order: Order::Sequential, ..LoaderConfig::default() };
     let batch = batches(&data, config, 1).remove(0);
     let templates = batch.templates.unwrap();
@@ -153,5 +153,5 @@ fn impossible_loaders_are_refused() {
     let plain = LoaderConfig::default();
     assert_eq!(refused(LoaderConfig { batch_size: 0, ..plain.clone() }), "`batch_size`: must be 1 to 1048576, found 0");
     assert_eq!(refused(LoaderConfig { rank: 2, world: 2, ..plain.clone() }), "`rank`: rank 2 of a world of 2");
-    assert!(Loader::new(&data.held_out, plain).is_err());
+    assert!(Loader::new(&data.validation, plain).is_err());
 }

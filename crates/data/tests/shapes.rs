@@ -4,13 +4,13 @@
 
 use vqkit_data::{
     Picture, Pixels,
-    shapes::{Hue, Looks, Relation, Request, Scene, Shape, Size, check},
+    shapes::{Hue, Looks, ParsedCaption, Relation, Scene, Shape, Size, check},
 };
 
 const FRESH: u64 = 1000;
 
-fn request(scene: &Scene) -> Request {
-    Request::parse(&scene.caption()).unwrap()
+fn request(scene: &Scene) -> ParsedCaption {
+    ParsedCaption::parse(&scene.caption()).unwrap()
 }
 
 #[test]
@@ -19,7 +19,7 @@ fn fresh_renderings_hold_what_their_captions_say() {
         let right = (0..FRESH)
             .filter(|&index| {
                 let scene = Scene::new(11, index, 3);
-                let verdict = check(&scene.draw(size).unwrap().image, &scene.caption());
+                let verdict = check(&scene.render(size).unwrap().image, &scene.caption());
                 verdict.holds() && verdict.class() == Some(scene.class())
             })
             .count();
@@ -28,7 +28,7 @@ fn fresh_renderings_hold_what_their_captions_say() {
 }
 
 /// Every caption that differs from `request` in one attribute of one object, or in one relation.
-fn swapped(request: &Request) -> Vec<(&'static str, Request)> {
+fn swapped(request: &ParsedCaption) -> Vec<(&'static str, ParsedCaption)> {
     let mut all = Vec::new();
     for place in 0..=request.others.len() {
         for (kind, looks) in variants(request.objects().nth(place).unwrap()) {
@@ -63,7 +63,7 @@ fn a_caption_with_one_attribute_swapped_is_rejected() {
         let mut tried = 0;
         for index in 0..FRESH / 20 {
             let scene = Scene::new(12, index, 3);
-            let image = scene.draw(32).unwrap().image;
+            let image = scene.render(32).unwrap().image;
             for (_, wrong) in swapped(&request(&scene)).into_iter().filter(|(found, _)| *found == kind) {
                 tried += 1;
                 assert!(!check(&image, &wrong.to_string()).holds(), "{}: {wrong}", scene.caption());
@@ -81,14 +81,16 @@ fn every_word_of_the_language_occurs() {
     for word in words {
         assert!(captions.iter().any(|caption| caption.contains(word)), "{word}");
     }
-    assert!(captions.iter().all(|caption| Request::parse(caption).is_some_and(|read| read.to_string() == *caption)));
+    assert!(
+        captions.iter().all(|caption| ParsedCaption::parse(caption).is_some_and(|read| read.to_string() == *caption))
+    );
 }
 
 #[test]
 fn templates_mark_every_object() {
     let scene = Scene::new(14, 3, 3);
-    let drawn = scene.draw(64).unwrap();
-    let mut labels: Vec<u8> = drawn.template.to_gray8();
+    let rendered = scene.render(64).unwrap();
+    let mut labels: Vec<u8> = rendered.template.to_gray8();
     labels.sort_unstable();
     labels.dedup();
     let mut want: Vec<u8> = request(&scene).objects().map(|looks| looks.shape.class() as u8 + 1).collect();
@@ -131,7 +133,7 @@ fn spoiled(picture: &Picture, seed: u32) -> Picture {
 fn soft_and_noisy_renderings_are_read_as_well() {
     let holds = |index: &u64| {
         let scene = Scene::new(15, *index, 3);
-        check(&spoiled(&scene.draw(32).unwrap().image, *index as u32), &scene.caption()).holds()
+        check(&spoiled(&scene.render(32).unwrap().image, *index as u32), &scene.caption()).holds()
     };
     let right = (0..FRESH / 5).filter(holds).count();
     assert!(right as f64 >= 0.97 * (FRESH / 5) as f64, "{right} of {}", FRESH / 5);

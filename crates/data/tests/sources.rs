@@ -23,18 +23,18 @@ fn refusal(root: &Path, keys: &str, source: &str) -> String {
 }
 
 #[test]
-fn sub_folders_are_classes_and_held_out_has_the_same() {
+fn sub_folders_are_classes_and_validation_has_the_same() {
     let folder = tempdir().unwrap();
     for (name, level) in [("a/dog/1.png", 1), ("a/cat/2.PNG", 2), ("a/cat/deep/3.png", 3), ("b/dog/4.png", 4)] {
         write(folder.path(), name, &png(8, level));
     }
     write(folder.path(), "a/dog/notes.md", b"not an image");
     write(folder.path(), "a/dog/.hidden.png", b"not an image");
-    let data = open(folder.path(), "", "type = 'folder'\ntrain = 'a'\nheld_out = 'b'").unwrap();
+    let data = open(folder.path(), "", "type = 'folder'\ntrain = 'a'\nvalidation = 'b'").unwrap();
     assert_eq!(keys(&data.train), ["cat/2.PNG", "cat/deep/3.png", "dog/1.png"]);
     assert_eq!(classes(&data.train), [Some(0), Some(0), Some(1)]);
     assert_eq!(data.train.class_names(), ["cat", "dog"]);
-    assert_eq!((classes(&data.held_out), data.held_out.num_classes()), (vec![Some(1)], 2));
+    assert_eq!((classes(&data.validation), data.validation.num_classes()), (vec![Some(1)], 2));
     assert_eq!((data.class_index("dog").unwrap(), data.class_index("0").unwrap()), (1, 0));
     let error = data.class_index("cow").unwrap_err().to_string();
     assert_eq!(error, "no class `cow`; the classes are cat, dog, or their numbers 0 to 1");
@@ -46,7 +46,7 @@ fn a_flat_folder_has_no_classes_and_a_mixed_one_is_refused() {
     write(folder.path(), "a/1.png", &png(8, 1));
     write(folder.path(), "a/2.png", &png(8, 2));
     let data = open(folder.path(), "", "type = 'folder'\ntrain = 'a'").unwrap();
-    assert_eq!((data.train.num_classes(), data.held_out.len()), (0, 0));
+    assert_eq!((data.train.num_classes(), data.validation.len()), (0, 0));
     write(folder.path(), "a/dog/3.png", &png(8, 3));
     let error = refusal(folder.path(), "", "type = 'folder'\ntrain = 'a'");
     assert!(error.contains("holds 2 images and 1 in sub-folders"), "{error}");
@@ -57,7 +57,7 @@ fn a_class_that_training_does_not_have_is_refused() {
     let folder = tempdir().unwrap();
     write(folder.path(), "a/dog/1.png", &png(8, 1));
     write(folder.path(), "b/cow/1.png", &png(8, 1));
-    let error = refusal(folder.path(), "", "type = 'folder'\ntrain = 'a'\nheld_out = 'b'");
+    let error = refusal(folder.path(), "", "type = 'folder'\ntrain = 'a'\nvalidation = 'b'");
     assert!(error.contains("cow") && error.contains("is not one of [\"dog\"]"), "{error}");
     let error = refusal(folder.path(), "class_names = ['cat']", "type = 'folder'\ntrain = 'a'");
     assert!(error.contains("class `dog` is not one of [\"cat\"]"), "{error}");
@@ -209,11 +209,11 @@ fn links_in_an_archive_are_left_out() {
     tar.append_data(&mut header, "good.png", image.as_slice()).unwrap();
     tar.finish().unwrap();
     let source = "type = 'tar'\ntrain = 'links.tar'";
-    let data = open(folder.path(), "on_bad = 'skip'\nmax_bad = 0.5", source).unwrap();
+    let data = open(folder.path(), "on_error = 'skip'\nmax_error_rate = 0.5", source).unwrap();
     assert_eq!((keys(&data.train), data.train.rejected().len()), (vec!["good".to_owned()], 1));
     assert!(refusal(folder.path(), "", source).contains("is a link"));
-    let error = refusal(folder.path(), "on_bad = 'skip'", source);
-    assert!(error.starts_with("1 of 2 items are bad, above `max_bad` = 0.01; the first:"), "{error}");
+    let error = refusal(folder.path(), "on_error = 'skip'", source);
+    assert!(error.starts_with("1 of 2 items are bad, above `max_error_rate` = 0.01; the first:"), "{error}");
 }
 
 fn shapes(keys: &str) -> Dataset {
@@ -222,17 +222,17 @@ fn shapes(keys: &str) -> Dataset {
 }
 
 #[test]
-fn a_share_is_held_out_once_and_for_all() {
-    let data = shapes("held_out = 0.05");
-    assert_eq!((data.train.len(), data.held_out.len()), (190, 10));
-    let mut all = [keys(&data.train), keys(&data.held_out)].concat();
+fn a_share_is_validation_data_once_and_for_all() {
+    let data = shapes("validation = 0.05");
+    assert_eq!((data.train.len(), data.validation.len()), (190, 10));
+    let mut all = [keys(&data.train), keys(&data.validation)].concat();
     all.sort_unstable();
     all.dedup();
     assert_eq!(all.len(), 200);
-    let again = shapes("held_out = 0.05");
-    assert_eq!(keys(&again.held_out), keys(&data.held_out));
+    let again = shapes("validation = 0.05");
+    assert_eq!(keys(&again.validation), keys(&data.validation));
     assert_eq!(again.train.fingerprint(), data.train.fingerprint());
-    assert_ne!(data.held_out.fingerprint(), data.train.fingerprint());
+    assert_ne!(data.validation.fingerprint(), data.train.fingerprint());
     assert_ne!(shapes("").train.fingerprint(), data.train.fingerprint());
 }
 
@@ -248,11 +248,11 @@ fn impossible_keys_are_named_with_what_is_allowed() {
             "`source.max_objects`: must be 1 to 3, found 4",
         ),
         ("image_size = 32\nflip = true", "type = 'shapes', count = 1", "`flip`"),
-        ("image_size = 32\nheld_out = 1.5", "type = 'shapes', count = 9", "`held_out`: is a share between 0 and 1"),
-        ("image_size = 32\nheld_out = nan", "type = 'shapes', count = 9", "`held_out`"),
-        ("image_size = 32\nheld_out = 0.9", "type = 'shapes', count = 1", "leaves none to train on"),
-        ("image_size = 32\nheld_out = 0.1", "type = 'shapes', count = 9, held_out_count = 3", "one of the two"),
-        ("image_size = 32\nmax_bad = 1.0", "type = 'shapes', count = 1", "`max_bad`"),
+        ("image_size = 32\nvalidation = 1.5", "type = 'shapes', count = 9", "`validation`: is a share between 0 and 1"),
+        ("image_size = 32\nvalidation = nan", "type = 'shapes', count = 9", "`validation`"),
+        ("image_size = 32\nvalidation = 0.9", "type = 'shapes', count = 1", "leaves none to train on"),
+        ("image_size = 32\nvalidation = 0.1", "type = 'shapes', count = 9, validation_count = 3", "one of the two"),
+        ("image_size = 32\nmax_error_rate = 1.0", "type = 'shapes', count = 1", "`max_error_rate`"),
         ("image_size = 32\nworkers = 0", "type = 'shapes', count = 1", "`workers`: must be 1 to 64"),
         ("image_size = 32\nclass_names = ['a', 'a']", "type = 'folder', train = 'x'", "`a` stands there twice"),
         ("image_size = 32", "type = 'tar', train = 'a-{0..'", "`source.train`: `a-{0..` leaves a brace open"),

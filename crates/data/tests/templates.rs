@@ -29,7 +29,7 @@ fn a_part_says_where_it_lies_and_templates_are_cut_alike() {
     let templates = batch.templates.as_ref().unwrap();
     assert_eq!((batch.shape, templates.shape), ([24, 1, 20, 20], [24, 1, 10, 10]));
     let mut tops = Vec::new();
-    for (index, part) in batch.parts.iter().enumerate() {
+    for (index, part) in batch.regions.iter().enumerate() {
         assert_eq!((part.height, part.width), (0.5, 0.5));
         let byte = |value: f32| ((value + 1.0) * 127.5).round() as u32;
         let first = byte(batch.images[index * 400]);

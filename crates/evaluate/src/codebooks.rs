@@ -83,7 +83,7 @@ impl Subject {
         let mut codebooks = Vec::new();
         for (level, quantizer) in self.tokenizer.quantizers().iter().enumerate() {
             let views = tables(quantizer.as_ref());
-            for (codebook, size) in quantizer.sizes().into_iter().enumerate() {
+            for (codebook, size) in quantizer.codebook_sizes().into_iter().enumerate() {
                 let counts = self.counts_of(Place { level, codebook });
                 let health = match views.get(codebook) {
                     Some(view) => {
@@ -119,7 +119,7 @@ impl Subject {
     pub fn pictures(&self) -> Result<Vec<(String, Picture)>> {
         let mut pictures = Vec::new();
         for (level, quantizer) in self.tokenizer.quantizers().iter().enumerate() {
-            let (views, number) = (tables(quantizer.as_ref()), quantizer.sizes().len());
+            let (views, number) = (tables(quantizer.as_ref()), quantizer.codebook_sizes().len());
             for codebook in 0..number {
                 let place = Place { level, codebook };
                 let (name, file) = (usage::name(place, number), usage::file(place, number));
@@ -200,7 +200,7 @@ fn short(value: f64) -> String {
 
 /// How often every code was used: by the run's token files, if this checkpoint made them, or in the checkpoint's epoch.
 fn usage(run: &Run, checkpoint: &Path, tokenizer: &Tokenizer) -> Result<(Counted, Option<LevelUsage>)> {
-    let (sizes, cpu) = (tokenizer.sizes(), tch::Device::Cpu);
+    let (sizes, cpu) = (tokenizer.codebook_sizes(), tch::Device::Cpu);
     if run.output(stage_names::TOKENS).is_some() {
         let fingerprint = checkpoint_weights::fingerprint(checkpoint)?;
         let mut usage = LevelUsage::new(&sizes, cpu);

@@ -1,4 +1,4 @@
-//! `metrics.json`: what a run is worth on held-out data.
+//! `metrics.json`: what a run is worth on validation data.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub struct Metrics {
     pub reconstruction_similarity: Similarity,
     /// Samples of the run that the judge takes for the class for which they were drawn; where it knows their classes.
     pub samples_recognised: Option<Recognised>,
-    /// Samples of the run against held-out images, as sets; of colour images of the trained size, from 1,000 of either on.
+    /// Samples of the run against validation images, as sets; of colour images of the trained size, from 1,000 of either on.
     pub samples_as_set: Option<SamplesAsSet>,
     /// What the checker of the built-in shapes finds in reconstructions, where these are the run's data: the most that samples can reach.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,13 +92,13 @@ impl Rate {
     }
 }
 
-/// How well held-out templates are reconstructed: by name, as the log has them.
+/// How well validation templates are reconstructed: by name, as the log has them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct TemplateMetrics(BTreeMap<String, f64>);
 
 impl TemplateMetrics {
-    /// Of what became of held-out templates.
+    /// Of what became of validation templates.
     pub(super) fn of(error: &ReconstructionError) -> Self {
         Self(error.figures().into_iter().collect())
     }
@@ -118,9 +118,9 @@ pub struct LevelMetrics {
     pub codebooks: i64,
     /// Codes of its codebook (the first, where a position has several).
     pub codes: i64,
-    /// Share of codes used on held-out images, mean over the codebooks.
+    /// Share of codes used on validation images, mean over the codebooks.
     pub usage: f64,
-    /// Perplexity of the codes on held-out images, mean over the codebooks.
+    /// Perplexity of the codes on validation images, mean over the codebooks.
     pub perplexity: f64,
     /// Bits of a token under the best prior that ignores its neighbours.
     pub unigram_bits_per_token: f64,

@@ -13,7 +13,7 @@ use crate::{error::Result, metrics::LevelMetrics};
 /// # Errors
 /// When the run has no tokens, or a prior is missing.
 pub fn of_run(run: &Run, recipe: &Recipe, context: &Context) -> Result<Vec<LevelMetrics>> {
-    let tokens = run_tokens::read_tokens(run, Split::HeldOut)?;
+    let tokens = run_tokens::read_tokens(run, Split::Validation)?;
     let usage = LevelUsage::of(&tokens)?;
     let priors = load::priors(run, recipe, tokens.header.facts(), context)?;
     let mut levels = Vec::new();

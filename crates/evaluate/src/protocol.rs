@@ -12,18 +12,18 @@ use vqkit_sample::record;
 use crate::{error::Result, samples::SamplesAsSet};
 
 /// The name of what is done here; another way of measuring will have another.
-const NAME: &str = "vqkit-held-out-1";
+const NAME: &str = "vqkit-validation-1";
 
 /// How the figures were taken.
 #[derive(Debug, Clone, Serialize)]
 pub struct Protocol {
-    /// `vqkit-held-out-1`: all held-out images, in order, not mirrored; both sides of a comparison in RGB rounded to 8 bits.
+    /// `vqkit-validation-1`: all validation images, in order, not mirrored; both sides of a comparison in RGB rounded to 8 bits.
     pub name: &'static str,
     /// Which part of the data.
     pub split: &'static str,
-    /// Held-out images, all of which were used.
-    pub held_out_images: usize,
-    /// Fingerprint of the held-out data.
+    /// Validation images, all of which were used.
+    pub validation_images: usize,
+    /// Fingerprint of the validation data.
     pub data: String,
     /// Width and height of the images.
     pub image_size: u32,
@@ -76,9 +76,9 @@ impl Protocol {
         let priors = stages.iter().filter_map(|stage| Some(run.output(stage)?.fingerprint.clone()));
         Ok(Self {
             name: NAME,
-            split: "held_out",
-            held_out_images: data.held_out.len(),
-            data: data.held_out.fingerprint(),
+            split: "validation",
+            validation_images: data.validation.len(),
+            data: data.validation.fingerprint(),
             image_size: recipe.data.image_size,
             crop: Crop::Center,
             short_side: recipe.data.short_side.unwrap_or(recipe.data.image_size),
@@ -99,7 +99,7 @@ impl Protocol {
 }
 
 /// What a reader should know before comparing the figures with others.
-pub fn warnings(held_out: usize, has_reconstruction_fid: bool, samples: Option<&SamplesAsSet>) -> Vec<String> {
+pub fn warnings(validation: usize, has_reconstruction_fid: bool, samples: Option<&SamplesAsSet>) -> Vec<String> {
     let mut warnings = Vec::new();
     let few = |what: &str, count: usize| {
         let many = set_metrics::MANY;
@@ -108,8 +108,8 @@ pub fn warnings(held_out: usize, has_reconstruction_fid: bool, samples: Option<&
                  published figures take {many} to 50000"
         )
     };
-    if held_out < set_metrics::MANY && (has_reconstruction_fid || samples.is_some()) {
-        warnings.push(few("held-out images", held_out));
+    if validation < set_metrics::MANY && (has_reconstruction_fid || samples.is_some()) {
+        warnings.push(few("validation images", validation));
     }
     if let Some(samples) = samples.filter(|set| set.samples < set_metrics::MANY) {
         warnings.push(few("samples", samples.samples));

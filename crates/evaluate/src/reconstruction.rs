@@ -1,4 +1,4 @@
-//! What becomes of held-out pictures.
+//! What becomes of validation pictures.
 
 use tch::{Kind, Tensor, no_grad};
 use vqkit_data::Dataset;
@@ -17,7 +17,7 @@ const SHOWN: i64 = 8;
 /// How many times what differs is shown.
 pub const MAGNIFIED: f64 = 4.0;
 
-/// What became of held-out pictures.
+/// What became of validation pictures.
 pub struct Reconstructed {
     /// How far all are from what they should be.
     pub error: ReconstructionError,
@@ -29,7 +29,7 @@ pub struct Reconstructed {
     pub checked: Option<Checked>,
 }
 
-/// Looks at all held-out pictures of a domain; `inception` looks too, where it is given.
+/// Looks at all validation pictures of a domain; `inception` looks too, where it is given.
 ///
 /// # Errors
 /// When the tokenizer is not trained, nothing is held out, or a picture cannot be read.
@@ -43,7 +43,7 @@ pub fn of_run(
 ) -> Result<Reconstructed> {
     let tokenizer = load::tokenizer(run, recipe, domain, context)?;
     let (kind, shape) = (context.kind(recipe.head.precision), domain.shape(&recipe.data));
-    let total = data.held_out.len();
+    let total = data.validation.len();
     let mut error = ReconstructionError::new(shape, total, context.device)?;
     if let Some(inception) = inception.filter(|_| shape.channels == 3 && !shape.labels) {
         error.compare_by(inception, total);
@@ -52,7 +52,7 @@ pub fn of_run(
     let mut similarity = Compared::new(shape, perceptual::lpips_at_hand(perceptual, context.device)?);
     let mut picture = None;
     let mut checker = Checker::of(recipe).filter(|_| domain == Domain::Images);
-    for batch in loaders::held_out(recipe, data, total, context)? {
+    for batch in loaders::validation(recipe, data, total, context)? {
         let batch = batch?;
         let images = batch_tensors::of_batch(domain, &batch, context)?;
         let output = no_grad(|| context.autocast(kind, || tokenizer.forward(&images, Mode::Eval)))?;
@@ -60,7 +60,7 @@ pub fn of_run(
         similarity.add(&output.images, &images)?;
         picture.get_or_insert_with(|| with_difference(shape, &images, &output.images));
         if let Some(checker) = &mut checker {
-            checker.add_batch(&batch_tensors::pictures(shape, &output.images), &batch, data.held_out.class_names())?;
+            checker.add_batch(&batch_tensors::pictures(shape, &output.images), &batch, data.validation.class_names())?;
         }
     }
     let picture = picture.ok_or(TokensError::NoValidation)?;

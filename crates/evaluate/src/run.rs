@@ -1,4 +1,4 @@
-//! Stage `report`: what tokenizer and priors are worth on held-out data.
+//! Stage `report`: what tokenizer and priors are worth on validation data.
 
 use std::path::Path;
 
@@ -56,7 +56,7 @@ pub fn measure(
         template,
         rate: Rate::of(&levels, f64::from(recipe.data.image_size).powi(2), mse),
         levels,
-        warnings: protocol::warnings(data.held_out.len(), reconstruction_fid.is_some(), samples_as_set.as_ref()),
+        warnings: protocol::warnings(data.validation.len(), reconstruction_fid.is_some(), samples_as_set.as_ref()),
         reconstruction_fid,
         samples_as_set,
     };

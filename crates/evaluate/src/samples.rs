@@ -1,4 +1,4 @@
-//! How far the pictures that a run drew are, as a set, from held-out images.
+//! How far the pictures that a run drew are, as a set, from validation images.
 
 use serde::Serialize;
 use tch::Tensor;
@@ -24,37 +24,37 @@ const LEAST: usize = 1000;
 pub struct SamplesAsSet {
     /// Pictures that were drawn.
     pub samples: usize,
-    /// Held-out images, all there are.
-    pub held_out_images: usize,
+    /// Validation images, all there are.
+    pub validation_images: usize,
     /// By name; `fid` among them is the gFID.
     pub figures: Figures,
 }
 
 impl SamplesAsSet {
-    /// Pictures against the held-out images that networks saw; `None` with fewer than 1,000 on either side, or no network.
+    /// Pictures against the validation images that networks saw; `None` with fewer than 1,000 on either side, or no network.
     ///
     /// # Errors
     /// When a picture cannot be read, or a network cannot take it.
-    pub fn of(pictures: &[Drawn], held_out: &[Pair], context: &Context) -> Result<Option<Self>> {
-        let held_out_images = held_out.first().map_or(0, |pair| pair.images.count());
-        if pictures.len() < LEAST || held_out_images < LEAST {
+    pub fn of(pictures: &[Drawn], validation: &[Pair], context: &Context) -> Result<Option<Self>> {
+        let validation_images = validation.first().map_or(0, |pair| pair.images.count());
+        if pictures.len() < LEAST || validation_images < LEAST {
             return Ok(None);
         }
         let mut gathered: Vec<Gathered> =
-            held_out.iter().map(|pair| Gathered::new(pair.extractor.width(), pictures.len())).collect();
+            validation.iter().map(|pair| Gathered::new(pair.extractor.width(), pictures.len())).collect();
         for_each_batch(pictures, context, |images| {
             let images = images.to_device(context.device);
             Ok(gathered
                 .iter_mut()
-                .zip(held_out)
+                .zip(validation)
                 .try_for_each(|(gathered, pair)| gathered.add(&pair.extractor, &images))?)
         })?;
         let mut figures = Figures::new();
-        for (fake, pair) in gathered.iter().zip(held_out) {
+        for (fake, pair) in gathered.iter().zip(validation) {
             let (real, kind) = (pair.images.finish(None), pair.extractor.kind());
             figures.extend(set_metrics::between(&real, &fake.finish(None), fake.score(), kind)?);
         }
-        Ok(Some(Self { samples: pictures.len(), held_out_images, figures }))
+        Ok(Some(Self { samples: pictures.len(), validation_images, figures }))
     }
 }
 

@@ -9,8 +9,8 @@ use crate::{
 impl fmt::Display for Metrics {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         let (images, mse, psnr_db) =
-            (self.protocol.held_out_images, self.reconstruction_mse, self.reconstruction_psnr_db);
-        writeln!(out, "{images} held-out images: mean squared error {mse:.2}, PSNR {psnr_db:.2} dB")?;
+            (self.protocol.validation_images, self.reconstruction_mse, self.reconstruction_psnr_db);
+        writeln!(out, "{images} validation images: mean squared error {mse:.2}, PSNR {psnr_db:.2} dB")?;
         if let Some(distance) = self.reconstruction_fd_vgg_cifar10 {
             writeln!(out, "Fréchet distance of the judge's features (fd_vgg_cifar10) {distance:.4}")?;
         }
@@ -26,7 +26,7 @@ impl fmt::Display for Metrics {
             )?;
         }
         if let Some(set) = &self.samples_as_set {
-            writeln!(out, "{} samples against {} held-out images, as sets:", set.samples, set.held_out_images)?;
+            writeln!(out, "{} samples against {} validation images, as sets:", set.samples, set.validation_images)?;
             for (name, value) in &set.figures {
                 writeln!(out, "  {name:<36} {:.4}", value.as_f64().unwrap_or(f64::NAN))?;
             }

@@ -102,13 +102,13 @@ impl ReconstructionError {
     /// Everything there is, by the names of the log.
     pub fn figures(&self) -> Vec<(String, f64)> {
         let mut figures = match &self.difference {
-            Difference::Pixels(error) => vec![("held_out_psnr_db".to_owned(), error.psnr_db())],
+            Difference::Pixels(error) => vec![("validation_psnr_db".to_owned(), error.psnr_db())],
             Difference::Labels(agreement) => vec![
-                ("held_out_label_accuracy".to_owned(), agreement.accuracy()),
-                ("held_out_mean_iou".to_owned(), agreement.mean_iou()),
+                ("validation_label_accuracy".to_owned(), agreement.accuracy()),
+                ("validation_mean_iou".to_owned(), agreement.mean_iou()),
             ],
         };
-        figures.extend(self.fd_vgg_cifar10().map(|distance| ("held_out_fd_vgg_cifar10".into(), distance)));
+        figures.extend(self.fd_vgg_cifar10().map(|distance| ("validation_fd_vgg_cifar10".into(), distance)));
         figures
     }
 

@@ -9,8 +9,8 @@ pub const MAX_ADAPTIVE_WEIGHT: f64 = 1e4;
 /// Keeps the quotient finite (δ of VQGAN's eq. 7 is 1e-6, its code takes this).
 const DELTA: f64 = 1e-4;
 
-/// `||∇ L_rec|| / (||∇ L_adv|| + 1e-4)`, at most `max`: the weight that makes both losses pull alike at one layer of the
-/// decoder, its last (VQGAN, Esser et al. 2021, eq. 7; taming's `calculate_adaptive_weight`).
+/// `||∇ L_rec|| / (||∇ L_adv|| + 1e-4)`, at most `max`: the weight that gives both losses gradients of the same norm at the
+/// decoder's last layer (VQGAN, Esser et al. 2021, eq. 7; taming's `calculate_adaptive_weight`).
 ///
 /// A scalar in fp32 on the gradients' device, outside of any graph.
 ///

@@ -1,4 +1,4 @@
-//! What discriminator and generator play for.
+//! Adversarial losses of discriminator and generator.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -20,8 +20,8 @@ pub enum GanLoss {
     /// (taming's `hinge_d_loss`).
     #[default]
     Hinge,
-    /// Taming's `vanilla_d_loss`: `(E softplus(-D(x)) + E softplus(D(x̂))) / 2`, and `-E D(x̂)` for the generator, which
-    /// pulls as hard at fakes that pass as at those that do not.
+    /// Taming's `vanilla_d_loss`: `(E softplus(-D(x)) + E softplus(D(x̂))) / 2`, and `-E D(x̂)` for the generator, whose
+    /// gradient is the same for reconstructions that pass as real and for those that do not.
     Vanilla,
     /// Goodfellow et al. 2014, section 3: `E softplus(-D(x)) + E softplus(D(x̂))`, and `E softplus(-D(x̂))` for the
     /// generator.

@@ -6,7 +6,7 @@ use tch::{Kind, Reduction, Tensor};
 /// The pixel term of a tokenizer's loss: a mean over all elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Reconstruction {
+pub enum ReconstructionLoss {
     /// Mean squared error: `||x - D(z_q)||²` of van den Oord et al. 2017, eq. 3, up to its constant.
     #[default]
     L2,
@@ -16,7 +16,7 @@ pub enum Reconstruction {
     CrossEntropy,
 }
 
-impl Reconstruction {
+impl ReconstructionLoss {
     /// A scalar, computed in fp32 whatever the precision of its inputs.
     ///
     /// # Shapes
@@ -43,9 +43,9 @@ mod tests {
     fn a_mean_over_elements_in_fp32() {
         // torch 2.11: mse_loss(tensor([1., 2.]), tensor([3., 2.])) = 2.0, l1_loss of the same = 1.0
         let (a, b) = (Tensor::from_slice(&[1.0f32, 2.0]), Tensor::from_slice(&[3.0f32, 2.0]));
-        assert_eq!(Reconstruction::L2.loss(&a, &b).double_value(&[]), 2.0);
-        assert_eq!(Reconstruction::L1.loss(&a, &b).double_value(&[]), 1.0);
-        let half = Reconstruction::L2.loss(&a.to_kind(Kind::BFloat16), &b);
+        assert_eq!(ReconstructionLoss::L2.loss(&a, &b).double_value(&[]), 2.0);
+        assert_eq!(ReconstructionLoss::L1.loss(&a, &b).double_value(&[]), 1.0);
+        let half = ReconstructionLoss::L2.loss(&a.to_kind(Kind::BFloat16), &b);
         assert_eq!((half.kind(), half.double_value(&[])), (Kind::Float, 2.0));
     }
 
@@ -55,7 +55,7 @@ mod tests {
         let (logits, labels) = (draws.randn(&[2, 5, 3, 4]), draws.randint(5, &[2, 3, 4]));
         let one_hot = labels.one_hot(5).permute([0, 3, 1, 2]);
         let want = logits.cross_entropy_loss(&labels, None::<Tensor>, Reduction::Mean, -100, 0.0);
-        let got = Reconstruction::CrossEntropy.loss(&logits, &one_hot);
+        let got = ReconstructionLoss::CrossEntropy.loss(&logits, &one_hot);
         assert!((got - want).abs().double_value(&[]) < 1e-6);
     }
 }

@@ -1,4 +1,4 @@
-//! What features and their moments have to be before figures are taken of them.
+//! Checks of features and their moments, which come before any metric.
 
 use tch::{Kind, Tensor};
 

@@ -1,4 +1,4 @@
-//! What a tokenizer is worth.
+//! Metrics of images and reconstructions.
 #![doc = include_str!("../README.md")]
 
 mod error;

@@ -1,4 +1,4 @@
-//! The bits that it takes to code what a reconstruction misses.
+//! The bits that coding the residual of a reconstruction takes.
 
 use std::f64::consts::{E, LN_2, PI};
 

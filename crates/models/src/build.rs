@@ -1,7 +1,7 @@
 //! Networks of a recipe, with random weights.
 
 use tch::nn::VarStore;
-use vqkit_losses::Adversary;
+use vqkit_losses::DiscriminatorObjective;
 use vqkit_recipe::{Domain, InvalidRequest, Recipe};
 use vqkit_run::Context;
 use vqkit_vqvae::Tokenizer;
@@ -34,9 +34,9 @@ pub fn build(recipe: &Recipe, domain: Domain, context: &Context) -> Result<(VarS
 ///
 /// # Errors
 /// When its configuration cannot be built.
-pub fn build_adversary(recipe: &Recipe, domain: Domain, context: &Context) -> Result<Option<(VarStore, Adversary)>> {
+pub fn build_adversary(recipe: &Recipe, domain: Domain, context: &Context) -> Result<Option<(VarStore, DiscriminatorObjective)>> {
     let Some(config) = &recipe.tokenizer(domain)?.loss.adversarial else { return Ok(None) };
     let vs = VarStore::new(context.device);
-    let adversary = Adversary::new(&vs.root(), domain.shape(&recipe.data).channels as i64, &config.game)?;
+    let adversary = DiscriminatorObjective::new(&vs.root(), domain.shape(&recipe.data).channels as i64, &config.game)?;
     Ok(Some((vs, adversary)))
 }

@@ -90,6 +90,6 @@ fn grids_of(tokenizer: &Tokenizer, domain: Domain, recipe: &Recipe) -> Result<Ve
 /// The grid of every level, coarse first.
 fn grids(tokenizer: &Tokenizer, size: u32) -> Result<Vec<GridSpec>> {
     let shapes = tokenizer.grid_shapes(size.into())?;
-    let of_level = |(shape, sizes): (Vec<i64>, Vec<i64>)| Ok(GridSpec::new(sizes, &shape)?);
-    shapes.into_iter().zip(tokenizer.sizes()).map(of_level).collect()
+    let of_level = |(grid, sizes): ([i64; 2], Vec<i64>)| Ok(GridSpec::new(sizes, &grid)?);
+    shapes.into_iter().zip(tokenizer.codebook_sizes()).map(of_level).collect()
 }

@@ -92,7 +92,7 @@ pub fn check(recipe: &Recipe, context: &Context) -> Result<()> {
     }
     domains.into_iter().try_for_each(|domain| check_tokenizer(recipe, domain, context))?;
     let tokenizers = Tokenizers::build(recipe, context)?;
-    let levels = tokenizers.images.sizes().len();
+    let levels = tokenizers.images.codebook_sizes().len();
     let found = recipe.priors.len();
     if found != 0 && found != levels {
         let reason = format!("the tokenizer has {levels} levels of tokens, the recipe {found} [[prior]]");
@@ -102,8 +102,8 @@ pub fn check(recipe: &Recipe, context: &Context) -> Result<()> {
     recipe.priors.iter().enumerate().try_for_each(|(level, prior)| {
         let spec = tokenizers.prior_spec(recipe, level, facts)?;
         prior.network.check(&spec).map_err(|error| wrong_key(&format!("prior.{level}"), error))?;
-        let Sample { sampling, weights, .. } = &recipe.sample;
-        let fits = prior.network.check_sampling(sampling, *weights, &spec);
+        let Sample { sampling, weight_dtype, .. } = &recipe.sample;
+        let fits = prior.network.check_sampling(sampling, *weight_dtype, &spec);
         fits.map_err(|error| wrong_key(&format!("sample, for prior.{level}"), error))
     })?;
     networks::check_count(recipe.sample.count)
@@ -192,7 +192,7 @@ pub fn open_data(recipe: &Recipe) -> Result<Dataset> {
     if let (Some((who, _)), 0) = (needs.into_iter().find(|(_, needs)| *needs), data.train.num_classes()) {
         return Err(InvalidRequest::key(who, "needs classes, and the data has none").into());
     }
-    if recipe.tokenizer.is_some() && data.held_out.is_empty() {
+    if recipe.tokenizer.is_some() && data.validation.is_empty() {
         return Err(TokensError::NoValidation.into());
     }
     if recipe.condition.text.is_some() && !data.train.has_captions() {

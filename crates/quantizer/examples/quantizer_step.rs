@@ -224,7 +224,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     figures["kind"] = json!(options.kind);
     figures["points"] = json!(options.points);
     figures["dim"] = json!(options.dim);
-    figures["codes"] = json!(training.quantizer.sizes());
+    figures["codes"] = json!(training.quantizer.codebook_sizes());
     figures["extra_bytes"] = json!(extra);
     println!("{figures}");
     Ok(())

@@ -76,7 +76,7 @@ impl BinaryCodes {
     /// The channels of such a choice are independent: the probability of a code is the product of its channels', so the
     /// entropy of a point is the sum over its channels, and the mean over points is a product of two matrices, each with the
     /// probabilities of half of the channels. Neither needs the `N × K` probabilities; only a floor under them does, and then
-    /// they are made in blocks and made anew on the way back.
+    /// they are made in blocks and computed again in the backward pass.
     pub fn entropies(
         &self,
         points: &Tensor,

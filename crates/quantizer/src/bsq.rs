@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
-use crate::{LookupFreeQuantizer, LookupFreeQuantizerConfig, QuantizeError};
+use crate::member::{Assignment, Member};
+use crate::{LookupFreeQuantizer, LookupFreeQuantizerConfig, QuantizeError, Quantizer};
 
 /// `type = "bsq"`: latents are brought to length 1, and every channel becomes `±1/sqrt(log2(K))`, so that codes have length 1
 /// too. Keys and loss are those of [`LookupFreeQuantizerConfig`].
@@ -33,20 +34,38 @@ impl BinarySphericalQuantizerConfig {
         Self(LookupFreeQuantizerConfig::new(codebook_size))
     }
 
-    /// Looks at every value.
-    ///
-    /// # Errors
-    /// [`QuantizeError::Config`] for the first value out of range.
-    pub fn validate(&self) -> Result<(), QuantizeError> {
-        self.0.validate()
-    }
-
     /// Makes the quantizer for latents of width `dim`. Where that is not the number of channels, linear maps lead there and
     /// back, with their variables at `vs`.
     ///
     /// # Errors
-    /// As [`BinarySphericalQuantizerConfig::validate`], and when `dim` is not positive.
+    /// [`QuantizeError::Config`] for the first value out of range, and when `dim` is not positive.
     pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<LookupFreeQuantizer, QuantizeError> {
         self.0.build_on(vs, dim, true)
+    }
+}
+
+impl Member for BinarySphericalQuantizerConfig {
+    fn validate(&self) -> Result<(), QuantizeError> {
+        self.0.validate()
+    }
+
+    fn quantizer(&self, vs: &nn::Path, dim: i64) -> Result<Box<dyn Quantizer>, QuantizeError> {
+        Ok(Box::new(self.build(vs, dim)?))
+    }
+
+    fn least_parameters(&self, _dim: i64) -> i64 {
+        0
+    }
+
+    fn assignment(&self) -> Assignment {
+        self.0.assignment()
+    }
+
+    fn commitment_weight(&self) -> Option<f64> {
+        self.0.commitment_weight()
+    }
+
+    fn entropy_weight(&self) -> Option<f64> {
+        self.0.entropy_weight()
     }
 }

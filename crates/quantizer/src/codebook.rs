@@ -4,7 +4,7 @@ use tch::{Kind, Tensor, nn};
 use vqkit_torch::TokenGrid;
 
 use crate::kmeans::{Clusters, kmeans};
-use crate::latents::Rows;
+use crate::latents::FlatLatents;
 use crate::nearest::nearest;
 use crate::quantized::one_codebook;
 use crate::sampling::sample;
@@ -79,9 +79,9 @@ impl Codebook {
         self.weight.size()[1]
     }
 
-    /// Rows of latents, checked against this codebook, as they are compared with its codes.
-    pub fn rows(&self, latents: &Tensor) -> Result<Rows, QuantizeError> {
-        Ok(Rows::of(latents, self.dim())?.map(|points| self.metric.apply(points)))
+    /// FlatLatents of latents, checked against this codebook, as they are compared with its codes.
+    pub fn rows(&self, latents: &Tensor) -> Result<FlatLatents, QuantizeError> {
+        Ok(FlatLatents::of(latents, self.dim())?.map(|points| self.metric.apply(points)))
     }
 
     /// The codes `[K, D]` as they are compared and given out, with a gradient to the table where `trainable`.
@@ -149,7 +149,7 @@ impl Codebook {
     }
 }
 
-/// Rows of a table `[K, D]` as codes `[B, D, *S]` of a grid with one codebook.
+/// FlatLatents of a table `[K, D]` as codes `[B, D, *S]` of a grid with one codebook.
 pub(crate) fn lookup(table: &Tensor, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
     let indices = one_codebook(grid, table.size()[0])?;
     Ok(Tensor::embedding(table, &indices, -1, false, false).movedim_int(-1, 1))

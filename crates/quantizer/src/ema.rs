@@ -5,9 +5,10 @@ use tch::{Kind, Tensor, nn};
 use vqkit_torch::TokenGrid;
 
 use crate::codebook::{Codebook, CodebookConfig, Revival};
+use crate::config::{self, check_codebook, check_weight};
 use crate::kmeans::totals;
 use crate::latents::mean_squared_error;
-use crate::registry::{self, check_codebook, check_weight};
+use crate::member::Member;
 use crate::{CodebookView, GradientEstimate, Metric, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
 /// `type = "ema"`: the loss is `commitment_weight * ||z - sg[z_q]||²`; the codes move outside the optimizer.
@@ -34,19 +35,19 @@ pub struct EmaVectorQuantizerConfig {
     #[serde(default)]
     pub metric: Metric,
     /// How much of the averages each step keeps, at least 0 and below 1; default 0.99, as in the paper.
-    #[serde(default = "registry::decay")]
+    #[serde(default = "config::decay")]
     pub decay: f64,
     /// Added to every cluster size (Laplace smoothing), above 0; default 1e-5.
-    #[serde(default = "registry::eps")]
+    #[serde(default = "config::eps")]
     pub eps: f64,
     /// Weight of the term that holds the latents to their codes; default 0.25, the paper's beta.
-    #[serde(default = "registry::commitment_weight")]
+    #[serde(default = "config::commitment_weight")]
     pub commitment_weight: f64,
     /// Whether the codes start as the k-means of the first batch; default true.
-    #[serde(default = "registry::kmeans_init")]
+    #[serde(default = "config::kmeans_init")]
     pub kmeans_init: bool,
     /// Steps without use after which a code is put on a random latent of the batch; 0 for never, default 100.
-    #[serde(default = "registry::revive_after")]
+    #[serde(default = "config::revive_after")]
     pub revive_after: u64,
     /// How the decoder's gradient reaches the encoder; default `"straight-through"`.
     #[serde(default)]
@@ -62,41 +63,23 @@ impl EmaVectorQuantizerConfig {
         Self {
             codebook_size,
             metric: Metric::default(),
-            decay: registry::decay(),
-            eps: registry::eps(),
-            commitment_weight: registry::commitment_weight(),
-            kmeans_init: registry::kmeans_init(),
-            revive_after: registry::revive_after(),
+            decay: config::decay(),
+            eps: config::eps(),
+            commitment_weight: config::commitment_weight(),
+            kmeans_init: config::kmeans_init(),
+            revive_after: config::revive_after(),
             gradient: GradientEstimate::default(),
             sample_temperature: 0.0,
         }
     }
 
-    /// Looks at every value.
-    ///
-    /// # Errors
-    /// [`QuantizeError::Config`] for the first value out of range.
-    pub fn validate(&self) -> Result<(), QuantizeError> {
-        check_codebook(self.codebook_size)?;
-        check_weight("commitment_weight", self.commitment_weight)?;
-        check_weight("sample_temperature", self.sample_temperature)?;
-        if !(0.0..1.0).contains(&self.decay) {
-            let reason = format!("{} must be at least 0 and below 1", self.decay);
-            return Err(QuantizeError::Config { field: "decay", reason });
-        }
-        if !(self.eps > 0.0 && self.eps.is_finite()) {
-            return Err(QuantizeError::Config { field: "eps", reason: format!("{} must be above 0", self.eps) });
-        }
-        Ok(())
-    }
-
     /// Makes the quantizer for latents of width `dim`, with its codes and its state at `vs`.
     ///
     /// # Errors
-    /// As [`EmaVectorQuantizerConfig::validate`], and when `dim` is not positive.
+    /// [`QuantizeError::Config`] for the first value out of range, and when `dim` is not positive.
     pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<EmaVectorQuantizer, QuantizeError> {
         self.validate()?;
-        registry::check_dim(dim)?;
+        config::check_dim(dim)?;
         let codebook = Codebook::new(
             vs,
             &CodebookConfig {
@@ -113,6 +96,46 @@ impl EmaVectorQuantizerConfig {
         embed_avg.copy_(&codebook.weight);
         let cluster_size = vs.ones_no_train("cluster_size", &[self.codebook_size]);
         Ok(EmaVectorQuantizer { config: self.clone(), codebook, cluster_size, embed_avg })
+    }
+}
+
+impl Member for EmaVectorQuantizerConfig {
+    fn validate(&self) -> Result<(), QuantizeError> {
+        check_codebook(self.codebook_size)?;
+        check_weight("commitment_weight", self.commitment_weight)?;
+        check_weight("sample_temperature", self.sample_temperature)?;
+        if !(0.0..1.0).contains(&self.decay) {
+            let reason = format!("{} must be at least 0 and below 1", self.decay);
+            return Err(QuantizeError::Config { field: "decay", reason });
+        }
+        if !(self.eps > 0.0 && self.eps.is_finite()) {
+            return Err(QuantizeError::Config { field: "eps", reason: format!("{} must be above 0", self.eps) });
+        }
+        Ok(())
+    }
+
+    fn quantizer(&self, vs: &nn::Path, dim: i64) -> Result<Box<dyn Quantizer>, QuantizeError> {
+        Ok(Box::new(self.build(vs, dim)?))
+    }
+
+    fn least_parameters(&self, dim: i64) -> i64 {
+        self.codebook_size.saturating_mul(dim)
+    }
+
+    fn metric(&self) -> Option<Metric> {
+        Some(self.metric)
+    }
+
+    fn commitment_weight(&self) -> Option<f64> {
+        Some(self.commitment_weight)
+    }
+
+    fn kmeans_init(&self) -> Option<bool> {
+        Some(self.kmeans_init)
+    }
+
+    fn revive_after(&self) -> Option<u64> {
+        Some(self.revive_after)
     }
 }
 
@@ -184,7 +207,7 @@ impl Quantizer for EmaVectorQuantizer {
         let total = &commitment * self.config.commitment_weight;
         let none = QuantizerLosses::none(total.device());
         let codes = rows.restore(&self.config.gradient.apply(&codes, &rows.points)?);
-        let grid = TokenGrid::new(rows.restore_indices(&indices), self.sizes())?;
+        let grid = TokenGrid::new(rows.restore_indices(&indices), self.codebook_sizes())?;
         let losses = QuantizerLosses { commitment, total, ..none };
         Ok(Quantized::new(codes, grid, losses, mask))
     }
@@ -210,7 +233,7 @@ impl Quantizer for EmaVectorQuantizer {
         vec![self.codebook.view()]
     }
 
-    fn sizes(&self) -> Vec<i64> {
+    fn codebook_sizes(&self) -> Vec<i64> {
         vec![self.codebook.size()]
     }
 

@@ -4,11 +4,12 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_torch::{TokenGrid, autocast};
 
+use crate::config::{MOST_CODES, check_dim};
 use crate::gradient::with_gradient;
-use crate::latents::Rows;
+use crate::latents::FlatLatents;
+use crate::member::{Assignment, Member};
 use crate::projection::Projection;
 use crate::quantized::one_codebook;
-use crate::registry::{MOST_CODES, check_dim};
 use crate::{CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
 /// How far beyond the outermost level a channel is bounded, so that it is reached.
@@ -49,11 +50,22 @@ impl FiniteScalarQuantizerConfig {
         Self { levels: levels.to_vec(), preserve_symmetry: false }
     }
 
-    /// Looks at every value.
+    /// Makes the quantizer for latents of width `dim`. Where that is not the number of channels, linear maps lead there and
+    /// back, with their variables at `vs`.
     ///
     /// # Errors
-    /// [`QuantizeError::Config`] for the first value out of range.
-    pub fn validate(&self) -> Result<(), QuantizeError> {
+    /// [`QuantizeError::Config`] for the first value out of range, and when `dim` is not positive.
+    pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<FiniteScalarQuantizer, QuantizeError> {
+        self.validate()?;
+        check_dim(dim)?;
+        let channels = self.levels.len() as i64;
+        let scalars = Scalars::new(&self.levels, self.preserve_symmetry, vs.device());
+        Ok(FiniteScalarQuantizer { projection: Projection::new(vs, dim, channels), scalars })
+    }
+}
+
+impl Member for FiniteScalarQuantizerConfig {
+    fn validate(&self) -> Result<(), QuantizeError> {
         let wrong = |reason| Err(QuantizeError::Config { field: "levels", reason });
         let most = if self.preserve_symmetry { MOST_CODES } else { MOST_LEVELS };
         if let Some(level) = self.levels.iter().find(|level| !(2..=most).contains(*level)) {
@@ -66,17 +78,16 @@ impl FiniteScalarQuantizerConfig {
         }
     }
 
-    /// Makes the quantizer for latents of width `dim`. Where that is not the number of channels, linear maps lead there and
-    /// back, with their variables at `vs`.
-    ///
-    /// # Errors
-    /// As [`FiniteScalarQuantizerConfig::validate`], and when `dim` is not positive.
-    pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<FiniteScalarQuantizer, QuantizeError> {
-        self.validate()?;
-        check_dim(dim)?;
-        let channels = self.levels.len() as i64;
-        let scalars = Scalars::new(&self.levels, self.preserve_symmetry, vs.device());
-        Ok(FiniteScalarQuantizer { projection: Projection::new(vs, dim, channels), scalars })
+    fn quantizer(&self, vs: &nn::Path, dim: i64) -> Result<Box<dyn Quantizer>, QuantizeError> {
+        Ok(Box::new(self.build(vs, dim)?))
+    }
+
+    fn least_parameters(&self, _dim: i64) -> i64 {
+        0
+    }
+
+    fn assignment(&self) -> Assignment {
+        Assignment::Rule
     }
 }
 
@@ -148,8 +159,8 @@ impl Scalars {
         // Latents that are not numbers have indices all the same, so that it is the loss that is found not to be finite.
         let indices = indices.clamp(0, self.size - 1);
         let slope = &wide.scale * &wide.step;
-        let codes = with_gradient(&codes.view_as(points), points, move |pull| {
-            pull * slope.addcmul(&bounded.square(), &-&slope).view_as(pull)
+        let codes = with_gradient(&codes.view_as(points), points, move |gradient| {
+            gradient * slope.addcmul(&bounded.square(), &-&slope).view_as(gradient)
         })?;
         Ok((codes, indices))
     }
@@ -222,9 +233,9 @@ impl FiniteScalarQuantizer {
     /// # Errors
     /// When the codes have another number of channels.
     pub fn codes_to_indices(&self, codes: &Tensor) -> Result<TokenGrid, QuantizeError> {
-        let rows = Rows::of(codes, self.scalars.levels.size()[0])?;
+        let rows = FlatLatents::of(codes, self.scalars.levels.size()[0])?;
         let digits = (&rows.points / &self.scalars.step + &self.scalars.centre).round();
-        Ok(TokenGrid::new(rows.restore_indices(&self.scalars.indices_of(&digits)), self.sizes())?)
+        Ok(TokenGrid::new(rows.restore_indices(&self.scalars.indices_of(&digits)), self.codebook_sizes())?)
     }
 
     /// The level of every channel, `[B, C, *S]`, i64, of a grid.
@@ -239,17 +250,17 @@ impl FiniteScalarQuantizer {
 impl Quantizer for FiniteScalarQuantizer {
     /// There is nothing to start.
     fn initialize(&mut self, latents: &Tensor) -> Result<(), QuantizeError> {
-        Rows::of(latents, self.dim()).map(drop)
+        FlatLatents::of(latents, self.dim()).map(drop)
     }
 
     fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError> {
-        let rows = Rows::of(latents, self.dim())?;
+        let rows = FlatLatents::of(latents, self.dim())?;
         rows.weights(mask)?;
         let train = matches!(mode, Mode::Train { .. });
         autocast::disabled(latents.device(), || {
             let (codes, indices) = self.scalars.round(&self.projection.enter(&rows.points, train))?;
             let codes = rows.restore(&self.projection.leave(&codes, train));
-            let grid = TokenGrid::new(rows.restore_indices(&indices), self.sizes())?;
+            let grid = TokenGrid::new(rows.restore_indices(&indices), self.codebook_sizes())?;
             let losses = QuantizerLosses::none(latents.device());
             Ok(Quantized::new(codes, grid, losses, mask))
         })
@@ -274,7 +285,7 @@ impl Quantizer for FiniteScalarQuantizer {
         false
     }
 
-    fn sizes(&self) -> Vec<i64> {
+    fn codebook_sizes(&self) -> Vec<i64> {
         vec![self.scalars.size]
     }
 

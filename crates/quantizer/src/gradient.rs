@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
-use vqkit_torch::autograd::own_function;
+use vqkit_torch::autograd::custom_function;
 
 use crate::QuantizeError;
 use crate::metric::LEAST_NORM;
@@ -47,7 +47,7 @@ impl GradientEstimate {
 /// # Ok::<(), vqkit_quantizer::QuantizeError>(())
 /// ```
 pub fn straight_through(codes: &Tensor, latents: &Tensor) -> Result<Tensor, QuantizeError> {
-    with_gradient(codes, latents, |pull| pull.shallow_clone())
+    with_gradient(codes, latents, |gradient| gradient.shallow_clone())
 }
 
 /// The value of `codes`, exactly, with the gradient of the latents turned and scaled by constants (Fifty et al. 2024,
@@ -65,27 +65,28 @@ pub fn straight_through(codes: &Tensor, latents: &Tensor) -> Result<Tensor, Quan
 /// When libtorch refuses.
 pub fn rotation_trick(codes: &Tensor, latents: &Tensor) -> Result<Tensor, QuantizeError> {
     let (code, latent) = (codes.detach(), latents.detach());
-    with_gradient(codes, latents, move |pull| {
+    with_gradient(codes, latents, move |gradient| {
         let (code_norm, latent_norm) = (norm(&code), norm(&latent));
-        let along_latent = dot(&latent, pull) / &latent_norm;
-        let along_code = dot(&code, pull) / &code_norm;
+        let along_latent = dot(&latent, gradient) / &latent_norm;
+        let along_code = dot(&code, gradient) / &code_norm;
         let cosine = dot(&latent, &code) / (&latent_norm * &code_norm);
         let t = (along_latent + &along_code) / (cosine + 1.0).clamp_min(LEAST_NORM);
         let scale = &code_norm / &latent_norm;
         let of_latent = (along_code * 2.0 - &t) * &scale / latent_norm;
         let of_code = t * -&scale / code_norm;
-        (pull * scale).addcmul_(&latent, &of_latent).addcmul_(&code, &of_code)
+        (gradient * scale).addcmul_(&latent, &of_latent).addcmul_(&code, &of_code)
     })
 }
 
-/// The value of `codes`, and `backward` of the pull on it as the gradient of `latents`; nothing flows to `codes`.
+/// The value of `codes`, and `backward` of the gradient at it as that of `latents`; `codes` get none.
 pub(crate) fn with_gradient(
     codes: &Tensor,
     latents: &Tensor,
     backward: impl Fn(&Tensor) -> Tensor + Send + 'static,
 ) -> Result<Tensor, QuantizeError> {
-    let output =
-        own_function(&[latents], vec![codes.detach()], move |pulls| Ok(vec![pulls[0].as_ref().map(&backward)]));
+    let output = custom_function(&[latents], vec![codes.detach()], move |gradients| {
+        Ok(vec![gradients[0].as_ref().map(&backward)])
+    });
     Ok(output?.remove(0))
 }
 

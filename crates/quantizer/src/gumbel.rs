@@ -7,9 +7,10 @@ use tch::{Kind, Tensor};
 use vqkit_torch::{TokenGrid, autocast};
 
 use crate::codebook::lookup;
-use crate::latents::Rows;
+use crate::config::{check_codebook, check_dim, check_weight, check_width};
+use crate::latents::FlatLatents;
+use crate::member::{Assignment, Member};
 use crate::projection::kept_still;
-use crate::registry::{check_codebook, check_dim, check_weight, check_width};
 use crate::soft::{Logits, Mixture, Noise, Question, soft};
 use crate::temperature::check_temperature;
 use crate::{Anneal, CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
@@ -65,23 +66,11 @@ impl GumbelQuantizerConfig {
         }
     }
 
-    /// Looks at every value.
-    ///
-    /// # Errors
-    /// [`QuantizeError::Config`] for the first value out of range.
-    pub fn validate(&self) -> Result<(), QuantizeError> {
-        check_codebook(self.codebook_size)?;
-        check_width("embedding_dim", self.embedding_dim)?;
-        check_weight("kl_weight", self.kl_weight)?;
-        check_temperature("temp_init", self.temp_init)?;
-        self.anneal.as_ref().map_or(Ok(()), Anneal::validate)
-    }
-
     /// Makes the quantizer for latents of width `dim`, with its variables at `vs` under upstream's names. They start as
     /// PyTorch starts a convolution and an embedding.
     ///
     /// # Errors
-    /// As [`GumbelQuantizerConfig::validate`], and when `dim` is not positive.
+    /// [`QuantizeError::Config`] for the first value out of range, and when `dim` is not positive.
     pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<GumbelQuantizer, QuantizeError> {
         self.validate()?;
         check_dim(dim)?;
@@ -114,6 +103,28 @@ impl GumbelQuantizerConfig {
     }
 }
 
+impl Member for GumbelQuantizerConfig {
+    fn validate(&self) -> Result<(), QuantizeError> {
+        check_codebook(self.codebook_size)?;
+        check_width("embedding_dim", self.embedding_dim)?;
+        check_weight("kl_weight", self.kl_weight)?;
+        check_temperature("temp_init", self.temp_init)?;
+        self.anneal.as_ref().map_or(Ok(()), Anneal::validate)
+    }
+
+    fn quantizer(&self, vs: &nn::Path, dim: i64) -> Result<Box<dyn Quantizer>, QuantizeError> {
+        Ok(Box::new(self.build(vs, dim)?))
+    }
+
+    fn least_parameters(&self, dim: i64) -> i64 {
+        self.codebook_size.saturating_mul(dim)
+    }
+
+    fn assignment(&self) -> Assignment {
+        Assignment::Logits
+    }
+}
+
 /// Logits of the codes by a 1×1 convolution, `proj.weight` `[K, D, 1, 1]` and `proj.bias`; the codes are `embed.weight`
 /// `[K, D']`.
 ///
@@ -140,7 +151,7 @@ impl GumbelQuantizer {
     /// # Errors
     /// When the latents do not have the shape the quantizer was built for.
     pub fn logits(&self, latents: &Tensor) -> Result<Tensor, QuantizeError> {
-        let rows = Rows::of(latents, self.dim())?;
+        let rows = FlatLatents::of(latents, self.dim())?;
         let logits = || self.logits_of(true).of(&rows.points);
         Ok(rows.restore(&autocast::disabled(latents.device(), logits)))
     }
@@ -157,17 +168,17 @@ impl GumbelQuantizer {
         noise: &Tensor,
         temperature: f64,
     ) -> Result<Quantized, QuantizeError> {
-        let rows = Rows::of(latents, self.dim())?;
+        let rows = FlatLatents::of(latents, self.dim())?;
         let mut want = latents.size();
         want[1] = self.config.codebook_size;
         if noise.size() != want {
             return Err(QuantizeError::Shape { what: "noise", want: format!("{want:?}"), got: noise.size() });
         }
-        let noise = Rows::of(noise, self.config.codebook_size)?.points;
+        let noise = FlatLatents::of(noise, self.config.codebook_size)?.points;
         self.pass(&rows, mask, &Pass { noise: Noise::Given(&noise), temperature, train: true })
     }
 
-    fn pass(&self, rows: &Rows, mask: Option<&Tensor>, pass: &Pass) -> Result<Quantized, QuantizeError> {
+    fn pass(&self, rows: &FlatLatents, mask: Option<&Tensor>, pass: &Pass) -> Result<Quantized, QuantizeError> {
         let weights = rows.weights(mask)?;
         let logits = self.logits_of(pass.train);
         let mixes = pass.train && !self.config.straight_through;
@@ -191,7 +202,7 @@ impl GumbelQuantizer {
             Some(weights) => weights.sum(Kind::Float).clamp_max(1.0) * uniform - found.sample_entropy,
         };
         let codes = rows.restore(&codes);
-        let grid = TokenGrid::new(rows.restore_indices(&found.indices), self.sizes())?;
+        let grid = TokenGrid::new(rows.restore_indices(&found.indices), self.codebook_sizes())?;
         let losses = QuantizerLosses {
             total: divergence * self.config.kl_weight,
             ..QuantizerLosses::none(rows.points.device())
@@ -209,12 +220,12 @@ impl GumbelQuantizer {
 impl Quantizer for GumbelQuantizer {
     /// The weights keep the values that they were built with.
     fn initialize(&mut self, latents: &Tensor) -> Result<(), QuantizeError> {
-        Rows::of(latents, self.dim()).map(drop)
+        FlatLatents::of(latents, self.dim()).map(drop)
     }
 
     /// In [`Mode::Frozen`] and [`Mode::Eval`] the latents get the gradient of a mixture at the last temperature.
     fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError> {
-        let rows = Rows::of(latents, self.dim())?;
+        let rows = FlatLatents::of(latents, self.dim())?;
         let pass = match mode {
             Mode::Train { step } => {
                 Pass { noise: Noise::Drawn, temperature: self.config.temperature(step), train: true }
@@ -239,7 +250,7 @@ impl Quantizer for GumbelQuantizer {
         vec![CodebookView { codes: self.embed.detach(), ages: None }]
     }
 
-    fn sizes(&self) -> Vec<i64> {
+    fn codebook_sizes(&self) -> Vec<i64> {
         vec![self.config.codebook_size]
     }
 

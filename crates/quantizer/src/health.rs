@@ -9,8 +9,8 @@ use crate::{CodebookView, QuantizeError};
 const BLOCK_SCORES: i64 = 1 << 22;
 /// Pairs of codes compared by [`CodebookHealth::of`]: all of them up to `K = 32768`.
 const MOST_PAIRS: i64 = 1 << 30;
-/// Codes whose distances [`CodebookHealth::glance`] looks at.
-const GLANCE: i64 = 1 << 10;
+/// Codes whose distances [`CodebookHealth::summary`] looks at.
+const SUMMARIZED: i64 = 1 << 10;
 /// Codes nearer to another than this share of the median length of a code are duplicates.
 const DUPLICATE: f64 = 1e-3;
 
@@ -98,8 +98,8 @@ impl CodebookHealth {
     ///
     /// # Errors
     /// As [`CodebookHealth::of`].
-    pub fn glance(view: &CodebookView, counts: Option<&Tensor>) -> Result<Self, QuantizeError> {
-        Self::measure(view, counts, GLANCE)
+    pub fn summary(view: &CodebookView, counts: Option<&Tensor>) -> Result<Self, QuantizeError> {
+        Self::measure(view, counts, SUMMARIZED)
     }
 
     /// Of `K` codes of width `D` that a rule gives: nothing but their use, by counts `[K]`, can be better or worse.
@@ -275,10 +275,10 @@ mod tests {
     }
 
     #[test]
-    fn a_glance_measures_some_codes_against_all() {
+    fn a_summary_measures_some_codes_against_all() {
         let line = Tensor::arange(5000, (Kind::Float, Device::Cpu)).unsqueeze(-1);
         let view = CodebookView { codes: line, ages: None };
-        let found = CodebookHealth::glance(&view, None).unwrap().distances.unwrap();
+        let found = CodebookHealth::summary(&view, None).unwrap().distances.unwrap();
         assert_eq!((found.measured, found.smallest, found.largest), (1024, 1.0, 1.0));
     }
 

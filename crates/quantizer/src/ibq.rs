@@ -6,9 +6,10 @@ use tch::nn::{self, Init};
 use vqkit_torch::TokenGrid;
 
 use crate::codebook::lookup;
-use crate::latents::{Rows, mean_squared_error};
+use crate::config::{self, check_codebook, check_dim, check_weight};
+use crate::latents::{FlatLatents, mean_squared_error};
+use crate::member::{Assignment, Member};
 use crate::projection::kept_still;
-use crate::registry::{self, check_codebook, check_dim, check_weight};
 use crate::soft::{Logits, Mixture, Noise, Question, soft};
 use crate::temperature::check_temperature;
 use crate::{CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
@@ -39,16 +40,16 @@ pub struct IndexBackpropagationQuantizerConfig {
     /// Number of codes K; at least 2.
     pub codebook_size: i64,
     /// Weight of the term that holds the latents to their codes; default 1.
-    #[serde(default = "registry::one")]
+    #[serde(default = "config::one")]
     pub commitment_weight: f64,
     /// Weight of the term that moves the codes to the latents; default 0.25.
-    #[serde(default = "registry::commitment_weight")]
+    #[serde(default = "config::commitment_weight")]
     pub codebook_weight: f64,
     /// Weight of the entropies of the soft choices; default 0.05.
     #[serde(default = "IndexBackpropagationQuantizerConfig::default_entropy_weight")]
     pub entropy_weight: f64,
     /// Temperature of the soft choices whose entropies are taken; default 0.01.
-    #[serde(default = "registry::entropy_temperature")]
+    #[serde(default = "config::entropy_temperature")]
     pub entropy_temperature: f64,
 }
 
@@ -57,29 +58,17 @@ impl IndexBackpropagationQuantizerConfig {
     pub fn new(codebook_size: i64) -> Self {
         Self {
             codebook_size,
-            commitment_weight: registry::one(),
-            codebook_weight: registry::commitment_weight(),
+            commitment_weight: config::one(),
+            codebook_weight: config::commitment_weight(),
             entropy_weight: Self::default_entropy_weight(),
-            entropy_temperature: registry::entropy_temperature(),
+            entropy_temperature: config::entropy_temperature(),
         }
-    }
-
-    /// Looks at every value.
-    ///
-    /// # Errors
-    /// [`QuantizeError::Config`] for the first value out of range.
-    pub fn validate(&self) -> Result<(), QuantizeError> {
-        check_codebook(self.codebook_size)?;
-        check_weight("commitment_weight", self.commitment_weight)?;
-        check_weight("codebook_weight", self.codebook_weight)?;
-        check_weight("entropy_weight", self.entropy_weight)?;
-        check_temperature("entropy_temperature", self.entropy_temperature)
     }
 
     /// Makes the quantizer for latents of width `dim`, with its codes at `vs`, normally distributed at first.
     ///
     /// # Errors
-    /// As [`IndexBackpropagationQuantizerConfig::validate`], and when `dim` is not positive.
+    /// [`QuantizeError::Config`] for the first value out of range, and when `dim` is not positive.
     pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<IndexBackpropagationQuantizer, QuantizeError> {
         self.validate()?;
         check_dim(dim)?;
@@ -93,9 +82,39 @@ impl IndexBackpropagationQuantizerConfig {
     }
 }
 
+impl Member for IndexBackpropagationQuantizerConfig {
+    fn validate(&self) -> Result<(), QuantizeError> {
+        check_codebook(self.codebook_size)?;
+        check_weight("commitment_weight", self.commitment_weight)?;
+        check_weight("codebook_weight", self.codebook_weight)?;
+        check_weight("entropy_weight", self.entropy_weight)?;
+        check_temperature("entropy_temperature", self.entropy_temperature)
+    }
+
+    fn quantizer(&self, vs: &nn::Path, dim: i64) -> Result<Box<dyn Quantizer>, QuantizeError> {
+        Ok(Box::new(self.build(vs, dim)?))
+    }
+
+    fn least_parameters(&self, dim: i64) -> i64 {
+        self.codebook_size.saturating_mul(dim)
+    }
+
+    fn assignment(&self) -> Assignment {
+        Assignment::Product
+    }
+
+    fn commitment_weight(&self) -> Option<f64> {
+        Some(self.commitment_weight)
+    }
+
+    fn entropy_weight(&self) -> Option<f64> {
+        Some(self.entropy_weight)
+    }
+}
+
 /// Every code of `embedding.weight` `[K, D]` learns from every position: the code with the largest product `e·z` is taken, and
 /// its gradient goes to the softmax of all products, `one_hot + softmax - sg[softmax]` times the codes. The `N × K`
-/// probabilities are made in blocks, and made anew on the way back. A code that is
+/// probabilities are made in blocks, and computed again in the backward pass. A code that is
 /// never chosen learns too, so none is revived.
 #[derive(Debug)]
 pub struct IndexBackpropagationQuantizer {
@@ -106,11 +125,11 @@ pub struct IndexBackpropagationQuantizer {
 impl Quantizer for IndexBackpropagationQuantizer {
     /// The codes keep the values that they were built with.
     fn initialize(&mut self, latents: &Tensor) -> Result<(), QuantizeError> {
-        Rows::of(latents, self.dim()).map(drop)
+        FlatLatents::of(latents, self.dim()).map(drop)
     }
 
     fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError> {
-        let rows = Rows::of(latents, self.dim())?;
+        let rows = FlatLatents::of(latents, self.dim())?;
         let weights = rows.weights(mask)?;
         let table = kept_still(&self.embedding, !matches!(mode, Mode::Train { .. }));
         let still = table.detach();
@@ -133,7 +152,7 @@ impl Quantizer for IndexBackpropagationQuantizer {
             + &codebook * self.config.codebook_weight
             + &entropy * self.config.entropy_weight;
         let codes = rows.restore(&codes);
-        let grid = TokenGrid::new(rows.restore_indices(&found.indices), self.sizes())?;
+        let grid = TokenGrid::new(rows.restore_indices(&found.indices), self.codebook_sizes())?;
         let losses = QuantizerLosses { codebook, commitment, entropy, total };
         Ok(Quantized::new(codes, grid, losses, mask))
     }
@@ -151,7 +170,7 @@ impl Quantizer for IndexBackpropagationQuantizer {
         vec![CodebookView { codes: self.embedding.detach(), ages: None }]
     }
 
-    fn sizes(&self) -> Vec<i64> {
+    fn codebook_sizes(&self) -> Vec<i64> {
         vec![self.config.codebook_size]
     }
 

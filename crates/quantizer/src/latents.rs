@@ -6,12 +6,12 @@ use vqkit_torch::TokenGrid;
 use crate::QuantizeError;
 
 /// Latents `[B, D, *S]` as rows `[N, D]`, f32, with their gradient.
-pub(crate) struct Rows {
+pub(crate) struct FlatLatents {
     pub points: Tensor,
     shape: Vec<i64>,
 }
 
-impl Rows {
+impl FlatLatents {
     pub fn of(latents: &Tensor, dim: i64) -> Result<Self, QuantizeError> {
         let shape = latents.size();
         if shape.len() < 3 {
@@ -29,7 +29,7 @@ impl Rows {
         Self { points: change(&self.points), shape: self.shape }
     }
 
-    /// Rows `[N, D']` of any width to `[B, D', *S]`.
+    /// FlatLatents `[N, D']` of any width to `[B, D', *S]`.
     pub fn restore(&self, rows: &Tensor) -> Tensor {
         let mut shape = vec![self.shape[0]];
         shape.extend(&self.shape[2..]);

@@ -5,12 +5,13 @@ use tch::{Kind, Tensor, nn};
 use vqkit_torch::{TokenGrid, autocast};
 
 use crate::binary::{BinaryCodes, Softness};
+use crate::config::{self, MOST_CODES, check_dim, check_weight};
 use crate::gradient::straight_through;
-use crate::latents::{Rows, mean_squared_error};
+use crate::latents::{FlatLatents, mean_squared_error};
+use crate::member::{Assignment, Member};
 use crate::metric::normalized;
 use crate::projection::Projection;
 use crate::quantized::one_codebook;
-use crate::registry::{self, MOST_CODES, check_dim, check_weight};
 use crate::{Anneal, AnnealCurve, CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
 /// `type = "lfq"`: every channel becomes `1` or `-1`, its sign; the loss is
@@ -33,26 +34,26 @@ pub struct LookupFreeQuantizerConfig {
     /// Number of codes K, a power of two; there are `log2(K)` channels.
     pub codebook_size: i64,
     /// Weight of the entropies; default 0.1.
-    #[serde(default = "registry::binary_entropy_weight")]
+    #[serde(default = "config::binary_entropy_weight")]
     pub entropy_weight: f64,
     /// How that weight goes on from there; by default it stays. Open-MAGVIT2 lets it fall over the first steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entropy_anneal: Option<Anneal>,
     /// Share of the positions, drawn anew every step of training, on which entropies are taken; default 1, all.
-    #[serde(default = "registry::one")]
+    #[serde(default = "config::one")]
     pub entropy_fraction: f64,
     /// Probabilities below this count as this under the logarithm. Default 0, the exact entropy, for which the probabilities of
     /// all codes for all positions are never made; vector-quantize-pytorch has 1e-5, and needs them.
     #[serde(default)]
     pub entropy_floor: f64,
     /// Weight of the entropy of the mean choice against that of each; default 1.
-    #[serde(default = "registry::one")]
+    #[serde(default = "config::one")]
     pub diversity_gamma: f64,
     /// Sharpness of the soft choices `p = softmax(2 inv_temperature <z, code>)`; default 100.
-    #[serde(default = "registry::inv_temperature")]
+    #[serde(default = "config::inv_temperature")]
     pub inv_temperature: f64,
     /// Weight of the term that holds the latents to their codes; default 0.25.
-    #[serde(default = "registry::commitment_weight")]
+    #[serde(default = "config::commitment_weight")]
     pub commitment_weight: f64,
 }
 
@@ -61,51 +62,21 @@ impl LookupFreeQuantizerConfig {
     pub fn new(codebook_size: i64) -> Self {
         Self {
             codebook_size,
-            entropy_weight: registry::binary_entropy_weight(),
+            entropy_weight: config::binary_entropy_weight(),
             entropy_anneal: None,
-            entropy_fraction: registry::one(),
+            entropy_fraction: config::one(),
             entropy_floor: 0.0,
-            diversity_gamma: registry::one(),
-            inv_temperature: registry::inv_temperature(),
-            commitment_weight: registry::commitment_weight(),
+            diversity_gamma: config::one(),
+            inv_temperature: config::inv_temperature(),
+            commitment_weight: config::commitment_weight(),
         }
-    }
-
-    /// Looks at every value.
-    ///
-    /// # Errors
-    /// [`QuantizeError::Config`] for the first value out of range.
-    pub fn validate(&self) -> Result<(), QuantizeError> {
-        let wrong = |field, reason| Err(QuantizeError::Config { field, reason });
-        let size = self.codebook_size;
-        if !((2..=MOST_CODES).contains(&size) && size.count_ones() == 1) {
-            return wrong(
-                "codebook_size",
-                format!("{size} codes; it takes a power of two, at least 2 and at most {MOST_CODES}"),
-            );
-        }
-        check_weight("entropy_weight", self.entropy_weight)?;
-        check_weight("entropy_floor", self.entropy_floor)?;
-        check_weight("diversity_gamma", self.diversity_gamma)?;
-        check_weight("commitment_weight", self.commitment_weight)?;
-        if !(self.entropy_fraction > 0.0 && self.entropy_fraction <= 1.0) {
-            return wrong("entropy_fraction", format!("{} must be above 0 and at most 1", self.entropy_fraction));
-        }
-        if !(self.inv_temperature > 0.0 && self.inv_temperature.is_finite()) {
-            return wrong("inv_temperature", format!("{} must be above 0 and finite", self.inv_temperature));
-        }
-        let Some(anneal) = &self.entropy_anneal else { return Ok(()) };
-        if self.entropy_weight == 0.0 && anneal.curve == AnnealCurve::Exponential {
-            return wrong("entropy_anneal", "an exponential curve from `entropy_weight = 0` leads nowhere".into());
-        }
-        anneal.validate()
     }
 
     /// Makes the quantizer for latents of width `dim`. Where that is not the number of channels, linear maps lead there and
     /// back, with their variables at `vs`.
     ///
     /// # Errors
-    /// As [`LookupFreeQuantizerConfig::validate`], and when `dim` is not positive.
+    /// [`QuantizeError::Config`] for the first value out of range, and when `dim` is not positive.
     pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<LookupFreeQuantizer, QuantizeError> {
         self.build_on(vs, dim, false)
     }
@@ -135,6 +106,54 @@ impl LookupFreeQuantizerConfig {
     }
 }
 
+impl Member for LookupFreeQuantizerConfig {
+    fn validate(&self) -> Result<(), QuantizeError> {
+        let wrong = |field, reason| Err(QuantizeError::Config { field, reason });
+        let size = self.codebook_size;
+        if !((2..=MOST_CODES).contains(&size) && size.count_ones() == 1) {
+            return wrong(
+                "codebook_size",
+                format!("{size} codes; it takes a power of two, at least 2 and at most {MOST_CODES}"),
+            );
+        }
+        check_weight("entropy_weight", self.entropy_weight)?;
+        check_weight("entropy_floor", self.entropy_floor)?;
+        check_weight("diversity_gamma", self.diversity_gamma)?;
+        check_weight("commitment_weight", self.commitment_weight)?;
+        if !(self.entropy_fraction > 0.0 && self.entropy_fraction <= 1.0) {
+            return wrong("entropy_fraction", format!("{} must be above 0 and at most 1", self.entropy_fraction));
+        }
+        if !(self.inv_temperature > 0.0 && self.inv_temperature.is_finite()) {
+            return wrong("inv_temperature", format!("{} must be above 0 and finite", self.inv_temperature));
+        }
+        let Some(anneal) = &self.entropy_anneal else { return Ok(()) };
+        if self.entropy_weight == 0.0 && anneal.curve == AnnealCurve::Exponential {
+            return wrong("entropy_anneal", "an exponential curve from `entropy_weight = 0` leads nowhere".into());
+        }
+        anneal.validate()
+    }
+
+    fn quantizer(&self, vs: &nn::Path, dim: i64) -> Result<Box<dyn Quantizer>, QuantizeError> {
+        Ok(Box::new(self.build(vs, dim)?))
+    }
+
+    fn least_parameters(&self, _dim: i64) -> i64 {
+        0
+    }
+
+    fn assignment(&self) -> Assignment {
+        Assignment::Rule
+    }
+
+    fn commitment_weight(&self) -> Option<f64> {
+        Some(self.commitment_weight)
+    }
+
+    fn entropy_weight(&self) -> Option<f64> {
+        Some(self.entropy_weight)
+    }
+}
+
 /// The sign of every channel, or with [`BinarySphericalQuantizerConfig`](crate::BinarySphericalQuantizerConfig) the nearest
 /// corner of a cube in the unit sphere. The gradient passes the choice unchanged. In an index, the first channel is the
 /// highest bit.
@@ -154,7 +173,7 @@ impl LookupFreeQuantizer {
     /// # Errors
     /// When the latents or the mask do not have the shape the quantizer was built for.
     pub fn entropies(&self, latents: &Tensor, mask: Option<&Tensor>) -> Result<(Tensor, Tensor), QuantizeError> {
-        let rows = Rows::of(latents, self.dim())?;
+        let rows = FlatLatents::of(latents, self.dim())?;
         let weights = rows.weights(mask)?;
         autocast::disabled(latents.device(), || {
             let found = self.codes.entropies(&self.enter(&rows.points, false), weights.as_ref(), self.softness())?;
@@ -206,11 +225,11 @@ impl LookupFreeQuantizer {
 impl Quantizer for LookupFreeQuantizer {
     /// There is nothing to start.
     fn initialize(&mut self, latents: &Tensor) -> Result<(), QuantizeError> {
-        Rows::of(latents, self.dim()).map(drop)
+        FlatLatents::of(latents, self.dim()).map(drop)
     }
 
     fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError> {
-        let rows = Rows::of(latents, self.dim())?;
+        let rows = FlatLatents::of(latents, self.dim())?;
         let weights = rows.weights(mask)?;
         let train = matches!(mode, Mode::Train { .. });
         autocast::disabled(latents.device(), || {
@@ -219,7 +238,7 @@ impl Quantizer for LookupFreeQuantizer {
             let losses = self.losses(&points, &codes, weights.as_ref(), mode)?;
             let codes = straight_through(&codes, &points)?;
             let codes = rows.restore(&self.projection.leave(&codes, train));
-            let grid = TokenGrid::new(rows.restore_indices(&indices), self.sizes())?;
+            let grid = TokenGrid::new(rows.restore_indices(&indices), self.codebook_sizes())?;
             Ok(Quantized::new(codes, grid, losses, mask))
         })
     }
@@ -243,7 +262,7 @@ impl Quantizer for LookupFreeQuantizer {
         false
     }
 
-    fn sizes(&self) -> Vec<i64> {
+    fn codebook_sizes(&self) -> Vec<i64> {
         vec![self.codes.size()]
     }
 

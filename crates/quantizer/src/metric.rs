@@ -20,7 +20,7 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// Rows `[N, D]` as they are compared, with their gradient.
+    /// FlatLatents `[N, D]` as they are compared, with their gradient.
     pub(crate) fn apply(self, rows: &Tensor) -> Tensor {
         match self {
             Self::Euclidean => rows.shallow_clone(),
@@ -29,7 +29,7 @@ impl Metric {
     }
 }
 
-/// Rows `[N, D]` of length 1.
+/// FlatLatents `[N, D]` of length 1.
 pub(crate) fn normalized(rows: &Tensor) -> Tensor {
     rows / rows.norm_scalaropt_dim(2, [-1i64].as_slice(), true).clamp_min(LEAST_NORM)
 }

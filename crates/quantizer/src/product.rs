@@ -1,47 +1,19 @@
 //! Product quantization: groups of channels, each with codes of its own (Jégou et al. 2011; the heads of
 //! vector-quantize-pytorch).
 
-use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, nn};
 use vqkit_torch::{TokenGrid, autocast};
 
-use crate::latents::Rows;
-use crate::parts::{join_grids, join_losses, split_grid, update_parts};
+use crate::composite::{join_grids, join_losses, split_grid, update_inner};
+use crate::config::{check_dim, check_width};
+use crate::latents::FlatLatents;
+use crate::member::Member;
 use crate::projection::Projection;
-use crate::quantized::Part;
-use crate::registry::{check_dim, check_width};
-use crate::{CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerConfig};
+use crate::quantized::InnerQuantized;
+use crate::{CodebookView, Mode, ProductQuantizerConfig, QuantizeError, Quantized, Quantizer, QuantizerConfig};
 
 /// More groups are a typing error.
 const MOST_GROUPS: i64 = 64;
-
-/// `type = "product"`: the channels of a latent are cut into groups; the losses are the means of the groups'.
-///
-/// ```
-/// use tch::{Device, Kind, Tensor, nn};
-/// use vqkit_quantizer::{EmaVectorQuantizerConfig, Mode, ProductQuantizerConfig, Quantizer, QuantizerConfig};
-///
-/// let vs = nn::VarStore::new(Device::Cpu);
-/// let group = QuantizerConfig::Ema(EmaVectorQuantizerConfig::new(16));
-/// let mut quantizer = ProductQuantizerConfig::new(2, group).build(&vs.root(), 8)?;
-/// let latents = Tensor::randn([2, 8, 4, 4], (Kind::Float, Device::Cpu));
-/// quantizer.initialize(&latents)?;
-/// let quantized = quantizer.quantize(&latents, None, Mode::Train { step: 0 })?;
-/// assert_eq!(quantized.grid.sizes, [16, 16]);
-/// # Ok::<(), vqkit_quantizer::QuantizeError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProductQuantizerConfig {
-    /// Number of groups, at least 1.
-    pub groups: i64,
-    /// Width of a group. Where the groups together are not as wide as the latents, linear maps lead there and back. Default
-    /// the latents' width divided by the groups.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub codebook_dim: Option<i64>,
-    /// What every group is quantized by, each group with codes of its own.
-    pub quantizer: Box<QuantizerConfig>,
-}
 
 impl ProductQuantizerConfig {
     /// `groups` groups, and everything else by default.
@@ -49,24 +21,11 @@ impl ProductQuantizerConfig {
         Self { groups, codebook_dim: None, quantizer: Box::new(quantizer) }
     }
 
-    /// Looks at every value.
-    ///
-    /// # Errors
-    /// [`QuantizeError::Config`] for the first value out of range.
-    pub fn validate(&self) -> Result<(), QuantizeError> {
-        if !(1..=MOST_GROUPS).contains(&self.groups) {
-            let reason = format!("{} groups; it takes at least 1 and at most {MOST_GROUPS}", self.groups);
-            return Err(QuantizeError::Config { field: "groups", reason });
-        }
-        check_width("codebook_dim", self.codebook_dim)?;
-        self.quantizer.validate()
-    }
-
     /// Makes the quantizer for latents of width `dim`, with the maps, where there are any, at `vs`, and the variables of group
     /// `i` at `groups.i`.
     ///
     /// # Errors
-    /// As [`ProductQuantizerConfig::validate`], and when the groups do not divide `dim` and `codebook_dim` is not given.
+    /// [`QuantizeError::Config`] for the first value out of range, and when the groups do not divide `dim` and `codebook_dim` is not given.
     pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<ProductQuantizer, QuantizeError> {
         self.validate()?;
         check_dim(dim)?;
@@ -89,6 +48,26 @@ impl ProductQuantizerConfig {
     }
 }
 
+impl Member for ProductQuantizerConfig {
+    fn validate(&self) -> Result<(), QuantizeError> {
+        if !(1..=MOST_GROUPS).contains(&self.groups) {
+            let reason = format!("{} groups; it takes at least 1 and at most {MOST_GROUPS}", self.groups);
+            return Err(QuantizeError::Config { field: "groups", reason });
+        }
+        check_width("codebook_dim", self.codebook_dim)?;
+        self.quantizer.validate()
+    }
+
+    fn quantizer(&self, vs: &nn::Path, dim: i64) -> Result<Box<dyn Quantizer>, QuantizeError> {
+        Ok(Box::new(self.build(vs, dim)?))
+    }
+
+    fn least_parameters(&self, dim: i64) -> i64 {
+        let width = self.codebook_dim.unwrap_or(dim / self.groups.max(1));
+        self.groups.saturating_mul(self.quantizer.least_parameters(width))
+    }
+}
+
 /// Groups of channels, quantized each by itself and put side by side again.
 #[derive(Debug)]
 pub struct ProductQuantizer {
@@ -100,7 +79,7 @@ pub struct ProductQuantizer {
 impl ProductQuantizer {
     /// Latents `[B, D, *S]` as the latents `[B, D / G, *S]` of every group.
     fn split(&self, latents: &Tensor, train: bool) -> Result<Vec<Tensor>, QuantizeError> {
-        let rows = Rows::of(latents, self.projection.dim())?;
+        let rows = FlatLatents::of(latents, self.projection.dim())?;
         let enter = || rows.restore(&self.projection.enter(&rows.points, train));
         Ok(autocast::disabled(latents.device(), enter).f_split(self.width, 1)?)
     }
@@ -118,26 +97,26 @@ impl Quantizer for ProductQuantizer {
         self.groups.iter_mut().zip(&split).try_for_each(|(group, latents)| group.initialize(latents))
     }
 
-    /// `parts` has the channels of every group, and what it made of them.
+    /// `inner` has the channels of every group, and what it made of them.
     fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError> {
         let train = matches!(mode, Mode::Train { .. });
         let split = self.split(latents, train)?;
-        let mut parts = Vec::with_capacity(split.len());
+        let mut inner = Vec::with_capacity(split.len());
         for (group, latents) in self.groups.iter().zip(&split) {
-            parts.push(Part { latents: latents.detach(), quantized: group.quantize(latents, mask, mode)? });
+            inner.push(InnerQuantized { latents: latents.detach(), quantized: group.quantize(latents, mask, mode)? });
         }
-        let codes: Vec<_> = parts.iter().map(|part| part.quantized.codes.shallow_clone()).collect();
+        let codes: Vec<_> = inner.iter().map(|part| part.quantized.codes.shallow_clone()).collect();
         Ok(Quantized {
             codes: self.join(&codes, train),
-            grid: join_grids(&parts)?,
-            losses: join_losses(&parts, |terms| terms.mean(Kind::Float)),
+            grid: join_grids(&inner)?,
+            losses: join_losses(&inner, |terms| terms.mean(Kind::Float)),
             mask: mask.map(Tensor::shallow_clone),
-            parts,
+            inner,
         })
     }
 
     fn update(&mut self, _latents: &Tensor, quantized: &Quantized) -> Result<(), QuantizeError> {
-        update_parts(&mut self.groups, quantized)
+        update_inner(&mut self.groups, quantized)
     }
 
     fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
@@ -154,8 +133,8 @@ impl Quantizer for ProductQuantizer {
         self.groups.iter().any(|group| group.has_tables())
     }
 
-    fn sizes(&self) -> Vec<i64> {
-        self.groups.iter().flat_map(|group| group.sizes()).collect()
+    fn codebook_sizes(&self) -> Vec<i64> {
+        self.groups.iter().flat_map(|group| group.codebook_sizes()).collect()
     }
 
     fn dim(&self) -> i64 {

@@ -17,12 +17,12 @@ pub struct Quantized {
     /// The mask `[B, *S]` that was given: [`update`](crate::Quantizer::update) leaves the same positions out.
     pub mask: Option<Tensor>,
     /// What the quantizers inside were given and made of it, in the order of the codebooks, where a member is made of others.
-    pub parts: Vec<Part>,
+    pub inner: Vec<InnerQuantized>,
 }
 
-/// The share of one quantizer inside another.
+/// What one quantizer inside another was given, and what it made of it.
 #[derive(Debug)]
-pub struct Part {
+pub struct InnerQuantized {
     /// Latents `[B, D_i, *S]` that it was given, outside of any graph.
     pub latents: Tensor,
     /// What it made of them.
@@ -32,7 +32,7 @@ pub struct Part {
 impl Quantized {
     /// The answer of a member that holds no others.
     pub(crate) fn new(codes: Tensor, grid: TokenGrid, losses: QuantizerLosses, mask: Option<&Tensor>) -> Self {
-        Self { codes, grid, losses, mask: mask.map(Tensor::shallow_clone), parts: Vec::new() }
+        Self { codes, grid, losses, mask: mask.map(Tensor::shallow_clone), inner: Vec::new() }
     }
 
     /// This batch and the next as one, outside of any graph, with the losses of this one.
@@ -51,15 +51,15 @@ impl Quantized {
                 });
             }
         };
-        check_parts(self.parts.len(), &next.parts)?;
+        check_inner(self.inner.len(), &next.inner)?;
         let grid = TokenGrid::new(joined(&self.grid.indices, &next.grid.indices)?, self.grid.sizes.clone())?;
-        let parts = self.parts.into_iter().zip(&next.parts).map(|(one, other)| one.join(other));
-        let parts = parts.collect::<Result<_, _>>()?;
-        Ok(Self { codes: joined(&self.codes, &next.codes)?, grid, mask, losses: self.losses, parts })
+        let inner = self.inner.into_iter().zip(&next.inner).map(|(one, other)| one.join(other));
+        let inner = inner.collect::<Result<_, _>>()?;
+        Ok(Self { codes: joined(&self.codes, &next.codes)?, grid, mask, losses: self.losses, inner })
     }
 }
 
-impl Part {
+impl InnerQuantized {
     fn join(self, next: &Self) -> Result<Self, QuantizeError> {
         Ok(Self { latents: joined(&self.latents, &next.latents)?, quantized: self.quantized.join(&next.quantized)? })
     }
@@ -69,13 +69,13 @@ fn joined(one: &Tensor, other: &Tensor) -> Result<Tensor, QuantizeError> {
     Ok(Tensor::f_cat(&[one.detach(), other.detach()], 0)?)
 }
 
-/// Whether there are as many parts as quantizers.
-pub(crate) fn check_parts(quantizers: usize, parts: &[Part]) -> Result<(), QuantizeError> {
-    if parts.len() == quantizers {
+/// Whether there is one result for each quantizer inside.
+pub(crate) fn check_inner(quantizers: usize, inner: &[InnerQuantized]) -> Result<(), QuantizeError> {
+    if inner.len() == quantizers {
         return Ok(());
     }
     let want = format!("[{quantizers}], one for each quantizer inside");
-    Err(QuantizeError::Shape { what: "parts", want, got: vec![parts.len() as i64] })
+    Err(QuantizeError::Shape { what: "inner", want, got: vec![inner.len() as i64] })
 }
 
 /// Scalars, f32; each term is a mean over elements, and zero where a member has no such term.

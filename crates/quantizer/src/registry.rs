@@ -1,12 +1,15 @@
-//! Every quantizer by its name in a recipe; a new one is one line here. Below, the defaults and checks that members share.
+//! Every quantizer by its name in a recipe; a new one is one line here. The keys of the two that are made of others stand here too,
+//! since they hold the enum that holds them.
 
+use serde::{Deserialize, Serialize};
 use tch::{Device, nn};
 use vqkit_torch::{attempt, memory};
 
+use crate::member::{Assignment, Member};
 use crate::{
-    BinarySphericalQuantizerConfig, EmaVectorQuantizerConfig, FiniteScalarQuantizerConfig, GumbelQuantizerConfig,
-    IndexBackpropagationQuantizerConfig, LookupFreeQuantizerConfig, ProductQuantizerConfig, QuantizeError, Quantizer,
-    ResidualQuantizerConfig, SimVectorQuantizerConfig, VectorQuantizerConfig,
+    BinarySphericalQuantizerConfig, EmaVectorQuantizerConfig, FiniteScalarQuantizerConfig, GradientEstimate,
+    GumbelQuantizerConfig, IndexBackpropagationQuantizerConfig, LookupFreeQuantizerConfig, Metric, QuantizeError,
+    Quantizer, SimVectorQuantizerConfig, VectorQuantizerConfig,
 };
 
 vqkit_config::tagged! {
@@ -33,7 +36,7 @@ vqkit_config::tagged! {
         /// Groups of channels, each by itself.
         "product" => Product(ProductQuantizerConfig),
     }
-    macro each_quantizer;
+    fn member -> dyn Member;
 }
 
 impl QuantizerConfig {
@@ -48,32 +51,12 @@ impl QuantizerConfig {
         if vs.device() == Device::Cpu {
             memory::check(&format!("codebooks of {numbers} numbers"), numbers.unsigned_abs().saturating_mul(4))?;
         }
-        let build = || -> Result<Box<dyn Quantizer>, QuantizeError> {
-            each_quantizer!(self, |config| Ok(Box::new(config.build(vs, dim)?)))
-        };
-        attempt("the codebooks", build)
+        attempt("the codebooks", || self.member().quantizer(vs, dim))
     }
 
     /// A number of parameters that it has at least for latents of width `dim`: those of its tables of codes. Nothing is built.
     pub fn least_parameters(&self, dim: i64) -> i64 {
-        let dim = dim.max(1);
-        match self {
-            Self::Vq(VectorQuantizerConfig { codebook_size, .. })
-            | Self::Ema(EmaVectorQuantizerConfig { codebook_size, .. })
-            | Self::IndexBackpropagation(IndexBackpropagationQuantizerConfig { codebook_size, .. })
-            | Self::Gumbel(GumbelQuantizerConfig { codebook_size, .. }) => codebook_size.saturating_mul(dim),
-            Self::Sim(SimVectorQuantizerConfig { codebook_size, frozen_codebook_dim, .. }) => {
-                codebook_size.saturating_mul(frozen_codebook_dim.unwrap_or(dim))
-            }
-            Self::FiniteScalar(_) | Self::LookupFree(_) | Self::BinarySpherical(_) => 0,
-            Self::Residual(ResidualQuantizerConfig { num_quantizers, quantizer, .. }) => {
-                num_quantizers.saturating_mul(quantizer.least_parameters(dim))
-            }
-            Self::Product(ProductQuantizerConfig { groups, codebook_dim, quantizer, .. }) => {
-                let width = codebook_dim.unwrap_or(dim / (*groups).max(1));
-                groups.saturating_mul(quantizer.least_parameters(width))
-            }
-        }
+        self.member().least_parameters(dim.max(1))
     }
 
     /// Looks at every value, and builds nothing.
@@ -81,93 +64,104 @@ impl QuantizerConfig {
     /// # Errors
     /// [`QuantizeError::Config`] for the first value out of range.
     pub fn validate(&self) -> Result<(), QuantizeError> {
-        each_quantizer!(self, |config| config.validate())
+        self.member().validate()
     }
-}
 
-pub(crate) fn binary_entropy_weight() -> f64 {
-    0.1
-}
-
-pub(crate) fn codebook_weight() -> f64 {
-    1.0
-}
-
-pub(crate) fn commitment_weight() -> f64 {
-    0.25
-}
-
-pub(crate) fn decay() -> f64 {
-    0.99
-}
-
-pub(crate) fn entropy_temperature() -> f64 {
-    0.01
-}
-
-pub(crate) fn eps() -> f64 {
-    1e-5
-}
-
-pub(crate) fn inv_temperature() -> f64 {
-    100.0
-}
-
-pub(crate) fn kmeans_init() -> bool {
-    true
-}
-
-pub(crate) fn one() -> f64 {
-    1.0
-}
-
-pub(crate) fn revive_after() -> u64 {
-    100
-}
-
-/// The most codes of a codebook: f32 counts up to here.
-pub(crate) const MOST_CODES: i64 = 1 << 24;
-
-/// A share of something, none to all.
-pub(crate) fn check_share(field: &'static str, share: f64) -> Result<(), QuantizeError> {
-    if (0.0..=1.0).contains(&share) {
-        return Ok(());
-    }
-    Err(QuantizeError::Config { field, reason: format!("{share} must be at least 0 and at most 1") })
-}
-
-pub(crate) fn check_codebook(size: i64) -> Result<(), QuantizeError> {
-    if (2..=MOST_CODES).contains(&size) {
-        return Ok(());
-    }
-    let reason = format!("{size} codes; it takes at least 2 and at most {MOST_CODES}");
-    Err(QuantizeError::Config { field: "codebook_size", reason })
-}
-
-pub(crate) fn check_weight(field: &'static str, weight: f64) -> Result<(), QuantizeError> {
-    if weight >= 0.0 && weight.is_finite() {
-        return Ok(());
-    }
-    Err(QuantizeError::Config { field, reason: format!("{weight} must be at least 0 and finite") })
-}
-
-/// Wider codes are a typing error.
-const MOST_CHANNELS: i64 = 1 << 14;
-
-/// A width of codes that may be left to the latents.
-pub(crate) fn check_width(field: &'static str, width: Option<i64>) -> Result<(), QuantizeError> {
-    match width {
-        Some(width) if !(1..=MOST_CHANNELS).contains(&width) => {
-            let reason = format!("{width} must be at least 1 and at most {MOST_CHANNELS}");
-            Err(QuantizeError::Config { field, reason })
+    /// What every level or group is, of one that is made of others.
+    pub fn inner(&self) -> Option<&Self> {
+        match self {
+            Self::Residual(config) => Some(&config.quantizer),
+            Self::Product(config) => Some(&config.quantizer),
+            _ => None,
         }
-        _ => Ok(()),
+    }
+
+    /// How it gives a latent its code; as all that follows, of one that is made of others see [`inner`](Self::inner).
+    pub fn assignment(&self) -> Assignment {
+        self.member().assignment()
+    }
+
+    /// What latents and codes are compared by; none where they are not, or not as they come.
+    pub fn metric(&self) -> Option<Metric> {
+        self.member().metric()
+    }
+
+    /// Weight of the term that holds the latents to their codes, where there is one.
+    pub fn commitment_weight(&self) -> Option<f64> {
+        self.member().commitment_weight()
+    }
+
+    /// Weight of the term that keeps all codes in use by the entropies of soft choices, where there is one.
+    pub fn entropy_weight(&self) -> Option<f64> {
+        self.member().entropy_weight()
+    }
+
+    /// Whether the codes start as the k-means of the first batch, where that is a choice.
+    pub fn kmeans_init(&self) -> Option<bool> {
+        self.member().kmeans_init()
+    }
+
+    /// Steps without use after which a code is replaced by a latent of the batch, 0 for never; none where codes are never dead.
+    pub fn revive_after(&self) -> Option<u64> {
+        self.member().revive_after()
     }
 }
 
-pub(crate) fn check_dim(dim: i64) -> Result<(), QuantizeError> {
-    if dim > 0 {
-        return Ok(());
-    }
-    Err(QuantizeError::Config { field: "dim", reason: format!("latents of width {dim}; it takes at least 1") })
+/// `type = "residual"`: each level quantizes what those before it left over; the losses are the sums of the levels'.
+///
+/// ```
+/// use tch::{Device, Kind, Tensor, nn};
+/// use vqkit_quantizer::{EmaVectorQuantizerConfig, Mode, Quantizer, QuantizerConfig, ResidualQuantizerConfig};
+///
+/// let vs = nn::VarStore::new(Device::Cpu);
+/// let level = QuantizerConfig::Ema(EmaVectorQuantizerConfig::new(16));
+/// let mut quantizer = ResidualQuantizerConfig::new(4, level).build(&vs.root(), 8)?;
+/// let latents = Tensor::randn([2, 8, 4, 4], (Kind::Float, Device::Cpu));
+/// quantizer.initialize(&latents)?;
+/// let quantized = quantizer.quantize(&latents, None, Mode::Train { step: 0 })?;
+/// assert_eq!(quantized.grid.indices.size(), [2, 4, 4, 4]);
+/// # Ok::<(), vqkit_quantizer::QuantizeError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResidualQuantizerConfig {
+    /// Number of levels Q, at least 1.
+    pub num_quantizers: i64,
+    /// Share of the images of a training step for which only a random number of levels, at least one, is used: so fewer
+    /// levels give a coarser picture later; default 0. SoundStream has 1, the Descript Audio Codec 0.5.
+    #[serde(default)]
+    pub quantize_dropout: f64,
+    /// How the decoder's gradient reaches the encoder past all levels at once; default `"straight-through"`.
+    #[serde(default)]
+    pub gradient: GradientEstimate,
+    /// What every level is: `"vq"`, `"ema"` or `"simvq"`, each level with codes of its own.
+    pub quantizer: Box<QuantizerConfig>,
+}
+
+/// `type = "product"`: the channels of a latent are cut into groups; the losses are the means of the groups'.
+///
+/// ```
+/// use tch::{Device, Kind, Tensor, nn};
+/// use vqkit_quantizer::{EmaVectorQuantizerConfig, Mode, ProductQuantizerConfig, Quantizer, QuantizerConfig};
+///
+/// let vs = nn::VarStore::new(Device::Cpu);
+/// let group = QuantizerConfig::Ema(EmaVectorQuantizerConfig::new(16));
+/// let mut quantizer = ProductQuantizerConfig::new(2, group).build(&vs.root(), 8)?;
+/// let latents = Tensor::randn([2, 8, 4, 4], (Kind::Float, Device::Cpu));
+/// quantizer.initialize(&latents)?;
+/// let quantized = quantizer.quantize(&latents, None, Mode::Train { step: 0 })?;
+/// assert_eq!(quantized.grid.sizes, [16, 16]);
+/// # Ok::<(), vqkit_quantizer::QuantizeError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProductQuantizerConfig {
+    /// Number of groups, at least 1.
+    pub groups: i64,
+    /// Width of a group. Where the groups together are not as wide as the latents, linear maps lead there and back. Default
+    /// the latents' width divided by the groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codebook_dim: Option<i64>,
+    /// What every group is quantized by, each group with codes of its own.
+    pub quantizer: Box<QuantizerConfig>,
 }

@@ -1,52 +1,21 @@
 //! Residual quantization (Zeghidour et al. 2021, "SoundStream"; Lee et al. 2022, "Autoregressive Image Generation using
 //! Residual Quantization").
 
-use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, nn};
 use vqkit_torch::TokenGrid;
 
-use crate::latents::Rows;
-use crate::parts::{join_grids, join_losses, split_grid, update_parts};
-use crate::quantized::Part;
-use crate::registry::{check_dim, check_share};
+use crate::composite::{join_grids, join_losses, split_grid, update_inner};
+use crate::config::{check_dim, check_share};
+use crate::latents::FlatLatents;
+use crate::member::Member;
+use crate::quantized::InnerQuantized;
 use crate::{
-    CodebookView, EmaVectorQuantizerConfig, GradientEstimate, Metric, Mode, QuantizeError, Quantized, Quantizer,
-    QuantizerConfig, VectorQuantizerConfig,
+    CodebookView, GradientEstimate, Metric, Mode, QuantizeError, Quantized, Quantizer, QuantizerConfig,
+    ResidualQuantizerConfig,
 };
 
 /// More levels are a typing error.
 const MOST_LEVELS: i64 = 64;
-
-/// `type = "residual"`: each level quantizes what those before it left over; the losses are the sums of the levels'.
-///
-/// ```
-/// use tch::{Device, Kind, Tensor, nn};
-/// use vqkit_quantizer::{EmaVectorQuantizerConfig, Mode, Quantizer, QuantizerConfig, ResidualQuantizerConfig};
-///
-/// let vs = nn::VarStore::new(Device::Cpu);
-/// let level = QuantizerConfig::Ema(EmaVectorQuantizerConfig::new(16));
-/// let mut quantizer = ResidualQuantizerConfig::new(4, level).build(&vs.root(), 8)?;
-/// let latents = Tensor::randn([2, 8, 4, 4], (Kind::Float, Device::Cpu));
-/// quantizer.initialize(&latents)?;
-/// let quantized = quantizer.quantize(&latents, None, Mode::Train { step: 0 })?;
-/// assert_eq!(quantized.grid.indices.size(), [2, 4, 4, 4]);
-/// # Ok::<(), vqkit_quantizer::QuantizeError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ResidualQuantizerConfig {
-    /// Number of levels Q, at least 1.
-    pub num_quantizers: i64,
-    /// Share of the images of a training step for which only a random number of levels, at least one, is used: so fewer
-    /// levels give a coarser picture later; default 0. SoundStream has 1, the Descript Audio Codec 0.5.
-    #[serde(default)]
-    pub quantize_dropout: f64,
-    /// How the decoder's gradient reaches the encoder past all levels at once; default `"straight-through"`.
-    #[serde(default)]
-    pub gradient: GradientEstimate,
-    /// What every level is: `"vq"`, `"ema"` or `"simvq"`, each level with codes of its own.
-    pub quantizer: Box<QuantizerConfig>,
-}
 
 impl ResidualQuantizerConfig {
     /// `num_quantizers` levels, and everything else by default.
@@ -59,19 +28,28 @@ impl ResidualQuantizerConfig {
         }
     }
 
-    /// Looks at every value.
+    /// Makes the quantizer for latents of width `dim`, with the variables of level `i` at `layers.i` of `vs`.
     ///
     /// # Errors
-    /// [`QuantizeError::Config`] for the first value out of range.
-    pub fn validate(&self) -> Result<(), QuantizeError> {
+    /// [`QuantizeError::Config`] for the first value out of range, and when `dim` is not positive.
+    pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<ResidualQuantizer, QuantizeError> {
+        self.validate()?;
+        check_dim(dim)?;
+        let layer = |level| self.quantizer.build(&(vs / "layers" / level), dim);
+        let layers = (0..self.num_quantizers).map(layer).collect::<Result<_, _>>()?;
+        Ok(ResidualQuantizer { config: self.clone(), layers, dim })
+    }
+}
+
+impl Member for ResidualQuantizerConfig {
+    fn validate(&self) -> Result<(), QuantizeError> {
         if !(1..=MOST_LEVELS).contains(&self.num_quantizers) {
             let reason = format!("{} levels; it takes at least 1 and at most {MOST_LEVELS}", self.num_quantizers);
             return Err(QuantizeError::Config { field: "num_quantizers", reason });
         }
         check_share("quantize_dropout", self.quantize_dropout)?;
         match *self.quantizer {
-            QuantizerConfig::Vq(VectorQuantizerConfig { metric: Metric::Cosine, .. })
-            | QuantizerConfig::Ema(EmaVectorQuantizerConfig { metric: Metric::Cosine, .. }) => {
+            QuantizerConfig::Vq(_) | QuantizerConfig::Ema(_) if self.quantizer.metric() == Some(Metric::Cosine) => {
                 let reason = "levels with the cosine metric, whose codes have length 1 whatever is left over".into();
                 Err(QuantizeError::Config { field: "quantizer", reason })
             }
@@ -86,16 +64,12 @@ impl ResidualQuantizerConfig {
         }
     }
 
-    /// Makes the quantizer for latents of width `dim`, with the variables of level `i` at `layers.i` of `vs`.
-    ///
-    /// # Errors
-    /// As [`ResidualQuantizerConfig::validate`], and when `dim` is not positive.
-    pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<ResidualQuantizer, QuantizeError> {
-        self.validate()?;
-        check_dim(dim)?;
-        let layer = |level| self.quantizer.build(&(vs / "layers" / level), dim);
-        let layers = (0..self.num_quantizers).map(layer).collect::<Result<_, _>>()?;
-        Ok(ResidualQuantizer { config: self.clone(), layers, dim })
+    fn quantizer(&self, vs: &nn::Path, dim: i64) -> Result<Box<dyn Quantizer>, QuantizeError> {
+        Ok(Box::new(self.build(vs, dim)?))
+    }
+
+    fn least_parameters(&self, dim: i64) -> i64 {
+        self.num_quantizers.saturating_mul(self.quantizer.least_parameters(dim))
     }
 }
 
@@ -157,33 +131,33 @@ impl Quantizer for ResidualQuantizer {
         Ok(())
     }
 
-    /// `parts` has the residual of every level, and what it made of it.
+    /// `inner` has the residual of every level, and what it made of it.
     fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError> {
-        let rows = Rows::of(latents, self.dim)?;
+        let rows = FlatLatents::of(latents, self.dim)?;
         rows.weights(mask)?;
         let used = self.used(latents, mode);
         let (mut residual, mut sum) = (latents.to_kind(Kind::Float), Tensor::zeros_like(latents).to_kind(Kind::Float));
-        let mut parts = Vec::with_capacity(self.layers.len());
+        let mut inner = Vec::with_capacity(self.layers.len());
         for (level, layer) in self.layers.iter().enumerate() {
             let used = used.as_ref().map(|used| &used[level]);
             let quantized = layer.quantize(&residual, masked(latents, mask, used).as_ref(), mode)?;
             let codes = quantized.codes.detach();
-            parts.push(Part { latents: residual.detach(), quantized });
+            inner.push(InnerQuantized { latents: residual.detach(), quantized });
             residual = &residual - &codes;
             sum += used.map_or_else(|| codes.shallow_clone(), |used| &codes * per_image(used, codes.dim()));
         }
-        let codes = self.config.gradient.apply(&Rows::of(&sum, self.dim)?.points, &rows.points)?;
+        let codes = self.config.gradient.apply(&FlatLatents::of(&sum, self.dim)?.points, &rows.points)?;
         Ok(Quantized {
             codes: rows.restore(&codes),
-            grid: join_grids(&parts)?,
-            losses: join_losses(&parts, |terms| terms.sum(Kind::Float)),
+            grid: join_grids(&inner)?,
+            losses: join_losses(&inner, |terms| terms.sum(Kind::Float)),
             mask: mask.map(Tensor::shallow_clone),
-            parts,
+            inner,
         })
     }
 
     fn update(&mut self, _latents: &Tensor, quantized: &Quantized) -> Result<(), QuantizeError> {
-        update_parts(&mut self.layers, quantized)
+        update_inner(&mut self.layers, quantized)
     }
 
     fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
@@ -198,8 +172,8 @@ impl Quantizer for ResidualQuantizer {
         self.layers.iter().flat_map(|layer| layer.codebooks()).collect()
     }
 
-    fn sizes(&self) -> Vec<i64> {
-        self.layers.iter().flat_map(|layer| layer.sizes()).collect()
+    fn codebook_sizes(&self) -> Vec<i64> {
+        self.layers.iter().flat_map(|layer| layer.codebook_sizes()).collect()
     }
 
     fn dim(&self) -> i64 {

@@ -5,11 +5,12 @@ use tch::nn::{self, Init};
 use tch::{Kind, Tensor};
 use vqkit_torch::{TokenGrid, autocast};
 
-use crate::latents::{Rows, mean_squared_error};
+use crate::config::{self, check_codebook, check_dim, check_weight, check_width};
+use crate::latents::{FlatLatents, mean_squared_error};
+use crate::member::Member;
 use crate::nearest::nearest;
 use crate::projection::kept_still;
 use crate::quantized::one_codebook;
-use crate::registry::{self, check_codebook, check_dim, check_weight, check_width};
 use crate::{CodebookView, GradientEstimate, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
 /// `type = "simvq"`: the loss is `codebook_weight * ||sg[z] - z_q||² + commitment_weight * ||z - sg[z_q]||²`.
@@ -35,10 +36,10 @@ pub struct SimVectorQuantizerConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen_codebook_dim: Option<i64>,
     /// Weight of the term that moves the codes to the latents; default 1.
-    #[serde(default = "registry::codebook_weight")]
+    #[serde(default = "config::codebook_weight")]
     pub codebook_weight: f64,
     /// Weight of the term that holds the latents to their codes; default 0.25.
-    #[serde(default = "registry::commitment_weight")]
+    #[serde(default = "config::commitment_weight")]
     pub commitment_weight: f64,
     /// How the decoder's gradient reaches the encoder; default `"rotation"`, as in vector-quantize-pytorch.
     #[serde(default = "SimVectorQuantizerConfig::default_gradient")]
@@ -51,27 +52,16 @@ impl SimVectorQuantizerConfig {
         Self {
             codebook_size,
             frozen_codebook_dim: None,
-            codebook_weight: registry::codebook_weight(),
-            commitment_weight: registry::commitment_weight(),
+            codebook_weight: config::codebook_weight(),
+            commitment_weight: config::commitment_weight(),
             gradient: Self::default_gradient(),
         }
-    }
-
-    /// Looks at every value.
-    ///
-    /// # Errors
-    /// [`QuantizeError::Config`] for the first value out of range.
-    pub fn validate(&self) -> Result<(), QuantizeError> {
-        check_codebook(self.codebook_size)?;
-        check_width("frozen_codebook_dim", self.frozen_codebook_dim)?;
-        check_weight("codebook_weight", self.codebook_weight)?;
-        check_weight("commitment_weight", self.commitment_weight)
     }
 
     /// Makes the quantizer for latents of width `dim`, with its variables at `vs` under upstream's names.
     ///
     /// # Errors
-    /// As [`SimVectorQuantizerConfig::validate`], and when `dim` is not positive.
+    /// [`QuantizeError::Config`] for the first value out of range, and when `dim` is not positive.
     pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<SimVectorQuantizer, QuantizeError> {
         self.validate()?;
         check_dim(dim)?;
@@ -88,6 +78,27 @@ impl SimVectorQuantizerConfig {
 
     fn default_gradient() -> GradientEstimate {
         GradientEstimate::Rotation
+    }
+}
+
+impl Member for SimVectorQuantizerConfig {
+    fn validate(&self) -> Result<(), QuantizeError> {
+        check_codebook(self.codebook_size)?;
+        check_width("frozen_codebook_dim", self.frozen_codebook_dim)?;
+        check_weight("codebook_weight", self.codebook_weight)?;
+        check_weight("commitment_weight", self.commitment_weight)
+    }
+
+    fn quantizer(&self, vs: &nn::Path, dim: i64) -> Result<Box<dyn Quantizer>, QuantizeError> {
+        Ok(Box::new(self.build(vs, dim)?))
+    }
+
+    fn least_parameters(&self, dim: i64) -> i64 {
+        self.codebook_size.saturating_mul(self.frozen_codebook_dim.unwrap_or(dim))
+    }
+
+    fn commitment_weight(&self) -> Option<f64> {
+        Some(self.commitment_weight)
     }
 }
 
@@ -115,11 +126,11 @@ impl SimVectorQuantizer {
 impl Quantizer for SimVectorQuantizer {
     /// The vectors and the map keep the values that they were built with.
     fn initialize(&mut self, latents: &Tensor) -> Result<(), QuantizeError> {
-        Rows::of(latents, self.dim()).map(drop)
+        FlatLatents::of(latents, self.dim()).map(drop)
     }
 
     fn quantize(&self, latents: &Tensor, mask: Option<&Tensor>, mode: Mode) -> Result<Quantized, QuantizeError> {
-        let rows = Rows::of(latents, self.dim())?;
+        let rows = FlatLatents::of(latents, self.dim())?;
         let weights = rows.weights(mask)?;
         autocast::disabled(latents.device(), || {
             let indices = nearest(&rows.points, &self.codes(&self.frozen, false))?.indices;
@@ -129,7 +140,7 @@ impl Quantizer for SimVectorQuantizer {
             let total = &codebook * self.config.codebook_weight + &commitment * self.config.commitment_weight;
             let none = QuantizerLosses::none(latents.device());
             let codes = rows.restore(&self.config.gradient.apply(&codes, &rows.points)?);
-            let grid = TokenGrid::new(rows.restore_indices(&indices), self.sizes())?;
+            let grid = TokenGrid::new(rows.restore_indices(&indices), self.codebook_sizes())?;
             let losses = QuantizerLosses { codebook, commitment, total, ..none };
             Ok(Quantized::new(codes, grid, losses, mask))
         })
@@ -153,7 +164,7 @@ impl Quantizer for SimVectorQuantizer {
         vec![CodebookView { codes, ages: None }]
     }
 
-    fn sizes(&self) -> Vec<i64> {
+    fn codebook_sizes(&self) -> Vec<i64> {
         vec![self.config.codebook_size]
     }
 

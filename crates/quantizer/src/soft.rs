@@ -1,4 +1,4 @@
-//! Soft assignments of latents to codes, in blocks of rows that are computed anew on the way back: the `N × K` probabilities
+//! Soft assignments of latents to codes, in blocks of rows that are computed again in the backward pass: the `N × K` probabilities
 //! are never held at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -127,8 +127,8 @@ fn soft_in_blocks(points: &Tensor, question: &Question, rows: i64) -> Result<Sof
     })
 }
 
-/// Indices, the sum of entropies, the sum of probabilities and perhaps the mixture of some points; kept in memory, or made
-/// anew on the way back.
+/// Indices, the sum of entropies, the sum of probabilities and perhaps the mixture of some points; kept in memory, or computed
+/// again in the backward pass.
 fn answer(points: &Tensor, question: &Question, block: Block, anew: bool) -> Result<Vec<Tensor>, QuantizeError> {
     let mut inputs = vec![points, &question.logits.weight];
     inputs.extend(&question.logits.bias);

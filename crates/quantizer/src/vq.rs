@@ -5,9 +5,10 @@ use tch::{Tensor, nn};
 use vqkit_torch::TokenGrid;
 
 use crate::codebook::{Codebook, CodebookConfig};
+use crate::config::{self, check_codebook, check_weight};
 use crate::kmeans::counts;
 use crate::latents::mean_squared_error;
-use crate::registry::{self, check_codebook, check_weight};
+use crate::member::Member;
 use crate::soft::{Logits, Question, soft};
 use crate::temperature::check_temperature;
 use crate::{CodebookView, GradientEstimate, Metric, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
@@ -38,23 +39,23 @@ pub struct VectorQuantizerConfig {
     #[serde(default)]
     pub metric: Metric,
     /// Weight of the term that moves the codes to the latents; default 1, as in equation 3 of the paper.
-    #[serde(default = "registry::codebook_weight")]
+    #[serde(default = "config::codebook_weight")]
     pub codebook_weight: f64,
     /// Weight of the term that holds the latents to their codes; default 0.25, the paper's beta.
-    #[serde(default = "registry::commitment_weight")]
+    #[serde(default = "config::commitment_weight")]
     pub commitment_weight: f64,
     /// Weight of `H(p) - H(mean p)`, in nats, of the soft choices `p = softmax(-||z - e||² / entropy_temperature)`: small where
     /// each choice is sure and all codes are chosen (LlamaGen's `entropy_loss_ratio`); default 0.
     #[serde(default)]
     pub entropy_weight: f64,
     /// Temperature of the soft choices; default 0.01, as LlamaGen's.
-    #[serde(default = "registry::entropy_temperature")]
+    #[serde(default = "config::entropy_temperature")]
     pub entropy_temperature: f64,
     /// Whether the codes start as the k-means of the first batch; default true.
-    #[serde(default = "registry::kmeans_init")]
+    #[serde(default = "config::kmeans_init")]
     pub kmeans_init: bool,
     /// Steps without use after which a code is put on a random latent of the batch; 0 for never, default 100.
-    #[serde(default = "registry::revive_after")]
+    #[serde(default = "config::revive_after")]
     pub revive_after: u64,
     /// How the decoder's gradient reaches the encoder; default `"straight-through"`.
     #[serde(default)]
@@ -70,37 +71,24 @@ impl VectorQuantizerConfig {
         Self {
             codebook_size,
             metric: Metric::default(),
-            codebook_weight: registry::codebook_weight(),
-            commitment_weight: registry::commitment_weight(),
+            codebook_weight: config::codebook_weight(),
+            commitment_weight: config::commitment_weight(),
             entropy_weight: 0.0,
-            entropy_temperature: registry::entropy_temperature(),
-            kmeans_init: registry::kmeans_init(),
-            revive_after: registry::revive_after(),
+            entropy_temperature: config::entropy_temperature(),
+            kmeans_init: config::kmeans_init(),
+            revive_after: config::revive_after(),
             gradient: GradientEstimate::default(),
             sample_temperature: 0.0,
         }
     }
 
-    /// Looks at every value.
-    ///
-    /// # Errors
-    /// [`QuantizeError::Config`] for the first value out of range.
-    pub fn validate(&self) -> Result<(), QuantizeError> {
-        check_codebook(self.codebook_size)?;
-        check_weight("codebook_weight", self.codebook_weight)?;
-        check_weight("commitment_weight", self.commitment_weight)?;
-        check_weight("entropy_weight", self.entropy_weight)?;
-        check_temperature("entropy_temperature", self.entropy_temperature)?;
-        check_weight("sample_temperature", self.sample_temperature)
-    }
-
     /// Makes the quantizer for latents of width `dim`, with its codes and its state at `vs`.
     ///
     /// # Errors
-    /// As [`VectorQuantizerConfig::validate`], and when `dim` is not positive.
+    /// [`QuantizeError::Config`] for the first value out of range, and when `dim` is not positive.
     pub fn build(&self, vs: &nn::Path, dim: i64) -> Result<VectorQuantizer, QuantizeError> {
         self.validate()?;
-        registry::check_dim(dim)?;
+        config::check_dim(dim)?;
         let codebook = Codebook::new(
             vs,
             &CodebookConfig {
@@ -114,6 +102,45 @@ impl VectorQuantizerConfig {
             },
         );
         Ok(VectorQuantizer { config: self.clone(), codebook })
+    }
+}
+
+impl Member for VectorQuantizerConfig {
+    fn validate(&self) -> Result<(), QuantizeError> {
+        check_codebook(self.codebook_size)?;
+        check_weight("codebook_weight", self.codebook_weight)?;
+        check_weight("commitment_weight", self.commitment_weight)?;
+        check_weight("entropy_weight", self.entropy_weight)?;
+        check_temperature("entropy_temperature", self.entropy_temperature)?;
+        check_weight("sample_temperature", self.sample_temperature)
+    }
+
+    fn quantizer(&self, vs: &nn::Path, dim: i64) -> Result<Box<dyn Quantizer>, QuantizeError> {
+        Ok(Box::new(self.build(vs, dim)?))
+    }
+
+    fn least_parameters(&self, dim: i64) -> i64 {
+        self.codebook_size.saturating_mul(dim)
+    }
+
+    fn metric(&self) -> Option<Metric> {
+        Some(self.metric)
+    }
+
+    fn commitment_weight(&self) -> Option<f64> {
+        Some(self.commitment_weight)
+    }
+
+    fn entropy_weight(&self) -> Option<f64> {
+        Some(self.entropy_weight)
+    }
+
+    fn kmeans_init(&self) -> Option<bool> {
+        Some(self.kmeans_init)
+    }
+
+    fn revive_after(&self) -> Option<u64> {
+        Some(self.revive_after)
     }
 }
 
@@ -165,7 +192,7 @@ impl Quantizer for VectorQuantizer {
         let codes = Tensor::embedding(&table, &indices, -1, false, false);
         let losses = self.losses(&rows.points, &codes, &table, weights.as_ref())?;
         let codes = rows.restore(&self.config.gradient.apply(&codes, &rows.points)?);
-        let grid = TokenGrid::new(rows.restore_indices(&indices), self.sizes())?;
+        let grid = TokenGrid::new(rows.restore_indices(&indices), self.codebook_sizes())?;
         Ok(Quantized::new(codes, grid, losses, mask))
     }
 
@@ -191,7 +218,7 @@ impl Quantizer for VectorQuantizer {
         vec![self.codebook.view()]
     }
 
-    fn sizes(&self) -> Vec<i64> {
+    fn codebook_sizes(&self) -> Vec<i64> {
         vec![self.codebook.size()]
     }
 

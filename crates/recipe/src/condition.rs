@@ -56,9 +56,9 @@ impl Default for TextCondition {
 pub struct EmbeddingCondition {
     /// The files of the training samples, relative to `data.root`.
     pub train: Vec<PathBuf>,
-    /// The files of the held-out samples. Default: those of `train`.
+    /// The files of the validation samples. Default: those of `train`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub held_out: Vec<PathBuf>,
+    pub validation: Vec<PathBuf>,
     /// The most vectors of a sample that are read.
     pub length: i64,
     /// The width of a vector.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Section};
-use vqkit_losses::{AdversarialConfig, LossError, Reconstruction};
+use vqkit_losses::{AdversarialConfig, LossError, ReconstructionLoss};
 
 use crate::{modality::Shape, train::OptimizerKind, train::Train};
 
@@ -24,27 +24,28 @@ pub struct Loss {
 #[serde(default, deny_unknown_fields)]
 pub struct Pixels {
     /// The pixel term: of label maps `cross-entropy`, of all else `l2` (the default) or `l1`.
-    pub reconstruction: Reconstruction,
+    pub reconstruction: ReconstructionLoss,
     /// Its weight. Default 1.
     pub reconstruction_weight: f64,
 }
 
 impl Default for Pixels {
     fn default() -> Self {
-        Self { reconstruction: Reconstruction::default(), reconstruction_weight: 1.0 }
+        Self { reconstruction: ReconstructionLoss::default(), reconstruction_weight: 1.0 }
     }
 }
 
 impl Pixels {
     fn of(shape: Shape) -> Self {
-        let reconstruction = if shape.labels { Reconstruction::CrossEntropy } else { Reconstruction::default() };
+        let reconstruction =
+            if shape.labels { ReconstructionLoss::CrossEntropy } else { ReconstructionLoss::default() };
         Self { reconstruction, ..Self::default() }
     }
 
     fn from_section(section: &mut Section, shape: Shape) -> Result<Self, ConfigError> {
         let default = Self::of(shape);
         let reconstruction = section.take_value("reconstruction")?.unwrap_or(default.reconstruction);
-        if (reconstruction == Reconstruction::CrossEntropy) != shape.labels {
+        if (reconstruction == ReconstructionLoss::CrossEntropy) != shape.labels {
             let reason = "cross-entropy is the loss of label maps, and theirs alone; pictures have l2 and l1";
             return Err(section.error_at("reconstruction", reason));
         }

@@ -81,7 +81,7 @@ pub struct Head {
 pub struct Prior {
     /// The network.
     pub network: PriorConfig,
-    /// `tokens`: where its training tokens come from. Default `"files"`; held-out tokens come from files always.
+    /// `tokens`: where its training tokens come from. Default `"files"`; validation tokens come from files always.
     pub tokens: TokenSource,
     /// How it is trained.
     pub train: Train,

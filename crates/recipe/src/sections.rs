@@ -31,14 +31,14 @@ pub enum TokenSource {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sample {
-    /// How many. Default 64. From 1,000 on, the report compares them with held-out images as a set.
+    /// How many. Default 64. From 1,000 on, the report compares them with validation images as a set.
     pub count: usize,
-    /// How many in a row have the same condition, where conditions are taken from held-out samples. Default 1.
-    pub each: usize,
+    /// How many in a row have the same condition, where conditions are taken from validation samples. Default 1.
+    pub samples_per_condition: usize,
     /// How many are drawn at once; the pictures do not depend on it. Default 64.
     pub batch_size: usize,
     /// Arithmetic of the priors' weights while they draw: `fp32`, and what else a prior has. Default `fp32`.
-    pub weights: WeightDtype,
+    pub weight_dtype: WeightDtype,
     /// Height and width of the pictures in pixels, at least `data.image_size`: larger ones are drawn through a window of
     /// that size. Default: `data.image_size`.
     pub size: Option<[u32; 2]>,
@@ -50,9 +50,9 @@ impl Default for Sample {
     fn default() -> Self {
         Self {
             count: 64,
-            each: 1,
+            samples_per_condition: 1,
             batch_size: 64,
-            weights: WeightDtype::default(),
+            weight_dtype: WeightDtype::default(),
             size: None,
             sampling: Sampling::default(),
         }
@@ -66,7 +66,7 @@ impl Sample {
     /// The key, and what is wrong.
     pub fn validate(&self) -> Result<(), (&'static str, String)> {
         self.validate_keys().map_err(|(key, reason)| match key {
-            "count" | "each" | "batch_size" => (key, reason),
+            "count" | "samples_per_condition" | "batch_size" => (key, reason),
             key => ("sampling", format!("`{key}`: {reason}")),
         })
     }
@@ -76,7 +76,7 @@ impl Sample {
     /// # Errors
     /// The key, and what is wrong.
     pub fn validate_keys(&self) -> Result<(), (&'static str, String)> {
-        for (key, value) in [("count", self.count), ("each", self.each), ("batch_size", self.batch_size)] {
+        for (key, value) in [("count", self.count), ("samples_per_condition", self.samples_per_condition), ("batch_size", self.batch_size)] {
             if value == 0 {
                 return Err((key, "must be at least 1".into()));
             }

@@ -14,8 +14,8 @@ pub struct Train {
     pub batch_size: usize,
     /// Parts into which the samples of a step are split, one after the other, to save memory; the weights move once. Must
     /// divide `batch_size`. Default 1, and no other in `[features]`.
-    #[serde(default = "Train::default_micro_batches")]
-    pub micro_batches: usize,
+    #[serde(default = "Train::default_grad_accumulation")]
+    pub grad_accumulation: usize,
     /// What moves the weights. Default AdamW.
     #[serde(default)]
     pub optimizer: OptimizerKind,
@@ -39,12 +39,12 @@ pub struct Train {
     /// Steps between two lines of the log. Default 50.
     #[serde(default = "Train::default_log_every")]
     pub log_every: u64,
-    /// Steps between two measurements on held-out data; the best of them is kept. Default 1000.
+    /// Steps between two measurements on validation data; the best of them is kept. Default 1000.
     #[serde(default = "Train::default_every")]
-    pub evaluate_every: u64,
-    /// Held-out samples of such a measurement. Default 1000.
-    #[serde(default = "Train::default_evaluate_samples")]
-    pub evaluate_samples: usize,
+    pub validate_every: u64,
+    /// Validation samples of such a measurement. Default 1000.
+    #[serde(default = "Train::default_validate_samples")]
+    pub validate_samples: usize,
     /// Steps between two checkpoints. Default 1000.
     #[serde(default = "Train::default_every")]
     pub checkpoint_every: u64,
@@ -65,7 +65,7 @@ pub enum OptimizerKind {
 }
 
 impl Train {
-    fn default_micro_batches() -> usize {
+    fn default_grad_accumulation() -> usize {
         1
     }
 
@@ -85,7 +85,7 @@ impl Train {
         1000
     }
 
-    fn default_evaluate_samples() -> usize {
+    fn default_validate_samples() -> usize {
         1000
     }
 
@@ -104,10 +104,10 @@ impl Train {
     /// As [`from_section`](Self::from_section), for a loop that takes its batches whole.
     pub(super) fn from_unsplit_section(section: &Section) -> Result<Self, ConfigError> {
         let train = Self::from_section(section)?;
-        match train.micro_batches {
+        match train.grad_accumulation {
             1 => Ok(train),
             found => {
-                Err(section.error_at("micro_batches", &format!("{found} parts; batches of [features] are not split")))
+                Err(section.error_at("grad_accumulation", &format!("{found} parts; batches of [features] are not split")))
             }
         }
     }
@@ -116,19 +116,19 @@ impl Train {
         let counts = [
             ("steps", self.steps),
             ("batch_size", self.batch_size as u64),
-            ("micro_batches", self.micro_batches as u64),
+            ("grad_accumulation", self.grad_accumulation as u64),
             ("log_every", self.log_every),
-            ("evaluate_every", self.evaluate_every),
-            ("evaluate_samples", self.evaluate_samples as u64),
+            ("validate_every", self.validate_every),
+            ("validate_samples", self.validate_samples as u64),
             ("checkpoint_every", self.checkpoint_every),
             ("keep", self.keep as u64),
         ];
         if let Some((key, _)) = counts.into_iter().find(|(_, value)| *value == 0) {
             return Err((key, "must be at least 1".into()));
         }
-        if !self.batch_size.is_multiple_of(self.micro_batches) {
-            let reason = format!("{} does not divide batch_size = {}", self.micro_batches, self.batch_size);
-            return Err(("micro_batches", reason));
+        if !self.batch_size.is_multiple_of(self.grad_accumulation) {
+            let reason = format!("{} does not divide batch_size = {}", self.grad_accumulation, self.batch_size);
+            return Err(("grad_accumulation", reason));
         }
         let positive = |value: f64| value.is_finite() && value > 0.0;
         let share = |value: f64| (0.0..1.0).contains(&value);

@@ -38,7 +38,7 @@ type Row = (&'static str, fn(&Metrics) -> String);
 
 /// What is compared.
 const ROWS: [Row; 17] = [
-    ("held-out images", |metrics| metrics.protocol.held_out_images.to_string()),
+    ("validation images", |metrics| metrics.protocol.validation_images.to_string()),
     ("PSNR (dB)", |metrics| format!("{:.2}", metrics.reconstruction_psnr_db)),
     ("SSIM", |metrics| figure(metrics.reconstruction_similarity.ssim, 4)),
     ("MS-SSIM", |metrics| figure(metrics.reconstruction_similarity.ms_ssim, 4)),
@@ -80,7 +80,7 @@ impl Comparison {
         };
         let mut warnings = Vec::new();
         if differ(|metrics| metrics.protocol.data.clone()) {
-            warnings.push("the runs were measured on other held-out images: no figure compares".to_owned());
+            warnings.push("the runs were measured on other validation images: no figure compares".to_owned());
         }
         if differ(|metrics| format!("{} {:?}", metrics.protocol.image_size, metrics.protocol.resize)) {
             warnings.push("the runs have images of other sizes, or resized by another filter".to_owned());

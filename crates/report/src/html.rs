@@ -33,7 +33,7 @@ pub fn html(
         (tables::figures(metrics))
         (reconstructed)
         p {
-            "Held-out images; below them their reconstructions; below these what differs, grey where nothing does, "
+            "Validation images; below them their reconstructions; below these what differs, grey where nothing does, "
             (MAGNIFIED) " times as strong as it is."
         }
         (image("reconstructions", &reconstructions.enlarged(2).png()?))
@@ -60,7 +60,7 @@ fn samples(run: &Run, metrics: &Metrics) -> Result<Markup> {
         @if samples.is_none() { p { "None were drawn." } }
         @if let Some(samples) = samples { (image("samples", &samples)) }
         @if let Some(sheet) = sheet {
-            p { "In every row a condition, the held-out image that it belongs to, if any, and what was drawn for it." }
+            p { "In every row a condition, the validation image that it belongs to, if any, and what was drawn for it." }
             (image("samples by condition", &sheet))
         }
         @for (what, checked) in checked {

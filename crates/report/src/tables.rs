@@ -23,9 +23,9 @@ pub fn figures(metrics: &Metrics) -> Markup {
 fn tokenizer(metrics: &Metrics) -> Markup {
     let Similarity { ssim, ms_ssim, lpips } = metrics.reconstruction_similarity;
     let head =
-        ["held-out images", "mean squared error", "PSNR (dB)", "SSIM", "MS-SSIM", "LPIPS", "fd_vgg_cifar10", "rFID"];
+        ["validation images", "mean squared error", "PSNR (dB)", "SSIM", "MS-SSIM", "LPIPS", "fd_vgg_cifar10", "rFID"];
     let row = vec![
-        metrics.protocol.held_out_images.to_string(),
+        metrics.protocol.validation_images.to_string(),
         format!("{:.2}", metrics.reconstruction_mse),
         format!("{:.2}", metrics.reconstruction_psnr_db),
         figure(ssim, 4),
@@ -37,7 +37,7 @@ fn tokenizer(metrics: &Metrics) -> Markup {
     html! {
         h3 { "Tokenizer" }
         (table(&head, &[row]))
-        (note("Pixels are rounded to 8 bits. The mean squared error is in units of 1/255, over all held-out images at once; SSIM, MS-SSIM and \
+        (note("Pixels are rounded to 8 bits. The mean squared error is in units of 1/255, over all validation images at once; SSIM, MS-SSIM and \
                LPIPS are means over images. fd_vgg_cifar10: Fréchet distance between the features that a small classifier of CIFAR-10 gives \
                images and reconstructions; it compares models of one data set with each other, and is no FID. rFID: the same by FID's \
                Inception, where its weights were given; it is not comparable with the FID of samples."))
@@ -100,7 +100,7 @@ pub fn samples(set: &SamplesAsSet) -> Markup {
     let rows =
         set.figures.iter().map(|(name, value)| vec![name.clone(), figure(value.as_f64(), 4)]).collect::<Vec<_>>();
     html! {
-        p { (set.samples) " samples against " (set.held_out_images) " held-out images:" }
+        p { (set.samples) " samples against " (set.validation_images) " validation images:" }
         (table(&["figure", ""], &rows))
         (note("Names that end in vgg_cifar10 are by the small classifier of CIFAR-10; they are no FID, and no Inception Score. Fewer pictures \
                give a larger Fréchet distance, so compare only figures whose counts are the same. kid is not multiplied by anything."))

@@ -54,7 +54,7 @@ pub struct DataRecord {
     /// The samples to train on.
     pub train: Part,
     /// The samples held out.
-    pub held_out: Part,
+    pub validation: Part,
 }
 
 /// One part of the data.
@@ -70,12 +70,12 @@ impl DataRecord {
     /// Of a data set.
     pub fn of(data: &Dataset) -> Self {
         let part = |view: &View| Part { samples: view.len(), fingerprint: view.fingerprint() };
-        Self { train: part(&data.train), held_out: part(&data.held_out) }
+        Self { train: part(&data.train), validation: part(&data.validation) }
     }
 
     /// How the data `now` differs from these; none where it does not.
     fn difference(&self, now: &Self) -> Option<String> {
-        let parts = [("to train on", &self.train, &now.train), ("held out", &self.held_out, &now.held_out)];
+        let parts = [("to train on", &self.train, &now.train), ("held out", &self.validation, &now.validation)];
         let (what, was, is) = parts.into_iter().find(|(_, was, is)| was != is)?;
         Some(match was.samples == is.samples {
             true => format!("names, sizes or labels of the {} samples {what} are others", is.samples),

@@ -1,4 +1,4 @@
-//! `sheet.png`: in every row a condition, the held-out image that belongs to it, and what was drawn.
+//! `sheet.png`: in every row a condition, the validation image that belongs to it, and what was drawn.
 
 use plotters::{
     prelude::*,

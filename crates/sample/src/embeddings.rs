@@ -1,4 +1,4 @@
-//! Vectors made elsewhere that pictures are conditioned on: those of held-out samples, or all of a file that the call names.
+//! Vectors made elsewhere that pictures are conditioned on: those of validation samples, or all of a file that the call names.
 
 use std::{
     collections::HashMap,
@@ -18,7 +18,7 @@ use crate::error::Result;
 pub struct Vectors {
     /// Their key.
     pub key: String,
-    /// The file; without one, those of the run's held-out samples.
+    /// The file; without one, those of the run's validation samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
     /// BLAKE3 of their numbers, as little-endian f32.
@@ -26,7 +26,7 @@ pub struct Vectors {
 }
 
 impl Vectors {
-    /// Those of a held-out sample.
+    /// Those of a validation sample.
     ///
     /// # Errors
     /// Where it has none.

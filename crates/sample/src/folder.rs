@@ -130,7 +130,7 @@ impl Drawing {
             checker.add(&picture, &prompt, task.seen(index).template.as_ref())?;
         }
         self.records.push(SampleRecord { file, sample, prompt, log_likelihood });
-        let row = index / task.each;
+        let row = index / task.samples_per_condition;
         if row < contact_sheet::ROWS {
             self.rows.resize(self.rows.len().max(row + 1), Vec::new());
             self.rows[row].push(picture.clone());

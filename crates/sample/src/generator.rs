@@ -68,10 +68,10 @@ impl Generator {
     pub(crate) fn begin<'t>(&'t mut self, request: &'t Request, data: Option<&Dataset>) -> Result<Task<'t>> {
         let Self { prompter, networks } = self;
         networks.configure(&request.sample, &prompter.recipe, &prompter.context)?;
-        let (seen, each) = match &request.prompts {
-            Prompts::Asked { asked, each } => {
+        let (seen, samples_per_condition) = match &request.prompts {
+            Prompts::Asked { asked, samples_per_condition } => {
                 prompter.check(asked, networks)?;
-                (prompter.prompts(asked, data, request.sample.count.div_ceil(*each), networks.size())?, *each)
+                (prompter.prompts(asked, data, request.sample.count.div_ceil(*samples_per_condition), networks.size())?, *samples_per_condition)
             }
             Prompts::Recorded(prompts, _) => (prompter.recorded(prompts.clone())?, 1),
         };
@@ -80,6 +80,6 @@ impl Generator {
             (None, Prompts::Recorded(_, kept)) => kept.clone(),
             (None, Prompts::Asked { .. }) => None,
         };
-        Ok(Task { networks, prompter, seen, each, kept, request })
+        Ok(Task { networks, prompter, seen, samples_per_condition, kept, request })
     }
 }

@@ -143,7 +143,7 @@ fn masked(path: &Path, recipe: &Recipe, picture: &Picture) -> Result<Tensor> {
 }
 
 fn read(path: &Path, what: &'static str, recipe: &Recipe) -> Result<Picture> {
-    let picture = PictureReader::new(&recipe.data).read(path);
+    let picture = recipe.data.reader().read(path);
     Ok(picture.map_err(|error| InvalidRequest::option(what, error.to_string()))?)
 }
 
@@ -153,7 +153,7 @@ impl Kept {
     /// # Errors
     /// When these are not tokens of such levels.
     pub fn given(&self, batch: usize, networks: &Networks) -> Result<Vec<KnownTokens>> {
-        let sizes = networks.tokenizer().sizes();
+        let sizes = networks.tokenizer().codebook_sizes();
         if self.tokens.len() != sizes.len() || self.mask.len() != sizes.len() {
             let message = format!("what was kept has other levels than the run's {}", sizes.len());
             return Err(InvalidRequest::Mismatch(message).into());

@@ -57,7 +57,7 @@ impl Networks {
         let size = sample.size.unwrap_or([recipe.data.image_size; 2]);
         check_memory(sample, size, recipe.data.color.channels())?;
         for prior in &mut self.priors {
-            context.autocast(self.kind, || prior.set_weight_dtype(sample.weights)).map_err(usage)?;
+            context.autocast(self.kind, || prior.set_weight_dtype(sample.weight_dtype)).map_err(usage)?;
             prior.check_sampling(&sampling).map_err(usage)?;
         }
         (self.sampling, self.size) = (sampling, size);
@@ -152,7 +152,7 @@ pub fn larger_grid(size: [u32; 2], recipe: &Recipe, tokenizer: &Tokenizer) -> Re
     let asked = format!("{} x {} pixels", size[0], size[1]);
     let reason = if size == [trained; 2] {
         return Ok(None);
-    } else if tokenizer.sizes().len() > 1 {
+    } else if tokenizer.codebook_sizes().len() > 1 {
         "only runs whose tokenizer has one level draw pictures larger than those they were trained on".into()
     } else if size.iter().any(|side| *side < trained) {
         format!("must be at least the run's {trained} x {trained} pixels, got {asked}")
@@ -188,7 +188,7 @@ fn check_memory(sample: &Sample, [height, width]: [u32; 2], channels: usize) -> 
     let of_one = u64::from(height).saturating_mul(width.into()).saturating_mul(8 * channels as u64 + 3).max(1);
     let Some(available) = memory::available() else { return Ok(()) };
     let (batch, most) = (sample.batch_size.min(sample.count) as u64, available / of_one);
-    let of_one = memory::in_words(of_one);
+    let of_one = memory::format_bytes(of_one);
     match most {
         0 => Err(wrong_option(
             "size",

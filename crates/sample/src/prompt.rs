@@ -9,7 +9,7 @@ use vqkit_tokens::Rows;
 
 use crate::embeddings::Vectors;
 
-/// What a call asks for; what it leaves out, held-out samples give, or the null condition.
+/// What a call asks for; what it leaves out, validation samples give, or the null condition.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
     /// A class, by name or number.
@@ -54,9 +54,9 @@ pub struct Prompt {
     /// The vectors that the priors are told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding: Option<Vectors>,
-    /// The key of the held-out sample that it was taken from.
+    /// The key of the validation sample that it was taken from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out: Option<String>,
+    pub validation: Option<String>,
 }
 
 /// A prompt, and what people and the checker see of it.
@@ -66,6 +66,6 @@ pub struct Seen {
     pub prompt: Prompt,
     /// The template, `[C', H, W]` as the data has it.
     pub template: Option<Tensor>,
-    /// The held-out image that belongs to it.
+    /// The validation image that belongs to it.
     pub truth: Option<Picture>,
 }

@@ -14,11 +14,11 @@ use crate::{error::Result, inpaint::Kept, prompt::Prompt, request::Prompts, requ
 pub struct Record {
     /// With the size of the grid in tokens, where it is larger than the prior's own.
     pub(crate) sampling: Sampling,
-    pub(crate) weights: WeightDtype,
+    pub(crate) weight_dtype: WeightDtype,
     pub(crate) count: usize,
     pub(crate) batch_size: usize,
     /// Pictures in a row of the same prompt.
-    pub(crate) each: usize,
+    pub(crate) samples_per_condition: usize,
     /// Height and width in pixels.
     pub(crate) size: [u32; 2],
     pub(crate) precision: String,
@@ -64,7 +64,7 @@ impl Record {
     pub fn read(path: &Path) -> Result<Self> {
         match path.is_file() {
             true => Ok(files::read_json(path)?),
-            false => Err(InvalidRequest::option("again", format!("there is no file {}", path.display())).into()),
+            false => Err(InvalidRequest::option("replay", format!("there is no file {}", path.display())).into()),
         }
     }
 
@@ -85,14 +85,14 @@ impl Record {
             .into());
         }
         if self.samples.is_empty() {
-            return Err(InvalidRequest::option("again", "there is no picture in this record").into());
+            return Err(InvalidRequest::option("replay", "there is no picture in this record").into());
         }
         let prompts: Vec<Prompt> = self.samples.into_iter().map(|sample| sample.prompt).collect();
         let sample = Sample {
             count: prompts.len(),
             batch_size: self.batch_size.max(1),
-            each: 1,
-            weights: self.weights,
+            samples_per_condition: 1,
+            weight_dtype: self.weight_dtype,
             size: Some(self.size),
             sampling: self.sampling.with_size(None),
         };

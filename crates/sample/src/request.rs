@@ -23,7 +23,7 @@ pub enum Prompts {
         /// What is asked for.
         asked: Asked,
         /// Pictures of every prompt, at least 1.
-        each: usize,
+        samples_per_condition: usize,
     },
     /// As a record has them, with what it kept of a picture.
     Recorded(Vec<Prompt>, Option<Kept>),
@@ -32,7 +32,7 @@ pub enum Prompts {
 impl Request {
     /// What the recipe asks for.
     pub fn of_recipe(recipe: &Recipe) -> Self {
-        let prompts = Prompts::Asked { asked: Asked::default(), each: recipe.sample.each };
+        let prompts = Prompts::Asked { asked: Asked::default(), samples_per_condition: recipe.sample.samples_per_condition };
         Self { sample: recipe.sample.clone(), prompts, keep: None }
     }
 
@@ -45,6 +45,6 @@ impl Request {
     /// `count` images of a prompt, with the defaults of `[sample]`.
     pub fn of_prompt(asked: Asked, count: usize) -> Self {
         let sample = Sample { count, ..Sample::default() };
-        Self { sample, prompts: Prompts::Asked { asked, each: 1 }, keep: None }
+        Self { sample, prompts: Prompts::Asked { asked, samples_per_condition: 1 }, keep: None }
     }
 }

@@ -1,4 +1,4 @@
-//! What single pictures are conditioned on: as the call asks, or as held-out samples have it.
+//! What single pictures are conditioned on: as the call asks, or as validation samples have it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -40,7 +40,7 @@ impl Prompter {
     /// When that stage is not done, or its files cannot be read.
     pub fn of_run(run: &Run, context: &Context) -> Result<Self> {
         let (run, recipe) = (Run::open(run.path())?, run.recipe()?);
-        let conditioner = Conditioner::of_run(&run, &recipe, Split::HeldOut, context)?;
+        let conditioner = Conditioner::of_run(&run, &recipe, Split::Validation, context)?;
         let classes = run_tokens::header(&run)?.classes;
         Ok(Self { run, recipe, conditioner, classes, context: context.clone() })
     }
@@ -75,7 +75,7 @@ impl Prompter {
             return Err(InvalidRequest::option("size", reason).into());
         }
         if lacks_template || lacks_words {
-            return self.of_held_out(asked.asks().then_some(&own), data, count);
+            return self.of_validation(asked.asks().then_some(&own), data, count);
         }
         let Seen { prompt: of_template, template, .. } =
             self.seen(Prompt::default(), self.template_of_file(asked, size)?, None)?;
@@ -130,12 +130,12 @@ impl Prompter {
     fn null_template(&self, batch: usize) -> Result<Tokens> {
         let Some(tokenizer) = self.conditioner.template() else { return Ok(Tokens::new()) };
         let shapes = tokenizer.grid_shapes(Domain::Templates.shape(&self.recipe.data).size.into())?;
-        let null = |(shape, sizes): (Vec<i64>, Vec<i64>)| {
+        let null = |(shape, sizes): ([i64; 2], Vec<i64>)| {
             let shape = [&[batch as i64, sizes.len() as i64], shape.as_slice()].concat();
             let null = sizes.iter().sum::<i64>();
             TokenGrid { indices: Tensor::full(shape, null, (Kind::Int64, self.context.device)), sizes }
         };
-        Ok(shapes.into_iter().zip(tokenizer.sizes()).map(null).collect())
+        Ok(shapes.into_iter().zip(tokenizer.codebook_sizes()).map(null).collect())
     }
 
     /// Whether the run takes what is asked for.
@@ -200,35 +200,35 @@ impl Prompter {
         })?)
     }
 
-    /// The prompts of held-out samples in turn, captions that never occurred in training first; `asked`, where it is given, stands in
+    /// The prompts of validation samples in turn, captions that never occurred in training first; `asked`, where it is given, stands in
     /// their place.
-    fn of_held_out(
+    fn of_validation(
         &self,
         asked: Option<&dyn Fn(usize) -> Prompt>,
         data: Option<&Dataset>,
         count: usize,
     ) -> Result<Vec<Seen>> {
-        let held_out = held_out(data)?;
-        let places = self.places(held_out.len())?;
+        let validation = validation(data)?;
+        let places = self.places(validation.len())?;
         let mut prompts = Vec::with_capacity(count);
         for place in places.iter().cycle().take(count.min(places.len())) {
-            let sample = held_out.get(*place)?;
+            let sample = validation.get(*place)?;
             let prompt = asked.map_or_else(|| self.prompt_of(&sample), |asked| Ok(asked(prompts.len())))?;
             let template =
                 self.recipe.condition.template.as_ref().map(|_| self.template_of_sample(&sample)).transpose()?;
-            let truth = Tensor::from_slice(&held_out.transform().image(&sample.image)?);
+            let truth = Tensor::from_slice(&validation.transform().image(&sample.image)?);
             let shape = Domain::Images.shape(&self.recipe.data);
             let truth = batch_tensors::pictures(
                 shape,
                 &truth.view([1, shape.channels as i64, shape.size.into(), shape.size.into()]),
             );
-            let prompt = Prompt { held_out: Some(sample.key), ..prompt };
+            let prompt = Prompt { validation: Some(sample.key), ..prompt };
             prompts.push(self.seen(prompt, template, truth.into_iter().next())?);
         }
         Ok(prompts)
     }
 
-    /// What the priors are told of a held-out sample, its template aside.
+    /// What the priors are told of a validation sample, its template aside.
     fn prompt_of(&self, sample: &Sample) -> Result<Prompt> {
         let condition = &self.recipe.condition;
         let name = |class: u32| self.classes.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
@@ -241,9 +241,9 @@ impl Prompter {
         })
     }
 
-    /// Held-out samples in the order in which they are asked for: first those whose caption never occurred in training.
-    fn places(&self, held_out: usize) -> Result<Vec<usize>> {
-        let all = (0..held_out).collect();
+    /// Validation samples in the order in which they are asked for: first those whose caption never occurred in training.
+    fn places(&self, validation: usize) -> Result<Vec<usize>> {
+        let all = (0..validation).collect();
         if self.recipe.condition.text.is_none() {
             return Ok(all);
         }
@@ -254,8 +254,8 @@ impl Prompter {
         };
         let known: HashSet<Vec<i64>> = rows(Split::Train)?.into_iter().collect();
         let (new, old): (Vec<_>, Vec<_>) =
-            rows(Split::HeldOut)?.into_iter().enumerate().partition(|(_, row)| !known.contains(row));
-        Ok(new.into_iter().chain(old).map(|(place, _)| place).filter(|place| *place < held_out).collect())
+            rows(Split::Validation)?.into_iter().enumerate().partition(|(_, row)| !known.contains(row));
+        Ok(new.into_iter().chain(old).map(|(place, _)| place).filter(|place| *place < validation).collect())
     }
 
     fn template_of_file(&self, asked: &Asked, size: [u32; 2]) -> Result<Option<Tensor>> {
@@ -272,7 +272,7 @@ impl Prompter {
         let reader = self.reader()?;
         let usage = |error: DataError| InvalidRequest::option(option, error.to_string());
         let name = path.display().to_string();
-        let files = PictureReader::new(&self.recipe.data);
+        let files = self.recipe.data.reader();
         let large = size.map(|side| side * reader.size() as u32 / image_size);
         let values = match option {
             "template_of" => reader.derive(&files.read(path).map_err(usage)?),
@@ -292,7 +292,7 @@ impl Prompter {
         Ok(TemplateReader::new(&self.recipe.data).ok_or_else(missing)?)
     }
 
-    /// The template of a held-out sample.
+    /// The template of a validation sample.
     fn template_of_sample(&self, sample: &Sample) -> Result<Tensor> {
         let reader = self.reader()?;
         let values = match &sample.template {
@@ -316,7 +316,7 @@ impl Prompter {
         let (Some(tokenizer), false) = (self.conditioner.template(), prompt.template.is_empty()) else {
             return Ok(None);
         };
-        let tokens = tokens(std::slice::from_ref(prompt), &tokenizer.sizes(), self.context.device)?;
+        let tokens = tokens(std::slice::from_ref(prompt), &tokenizer.codebook_sizes(), self.context.device)?;
         let values = tch::no_grad(|| tokenizer.decode(&tokens))?;
         let labels = Domain::Templates.shape(&self.recipe.data).labels;
         Ok(Some(if labels { values.argmax(1, false).get(0).unsqueeze(0) } else { values.get(0) }))
@@ -339,11 +339,11 @@ pub fn tokens(prompts: &[Prompt], sizes: &[Vec<i64>], device: Device) -> Result<
     (0..levels).map(of_level).collect()
 }
 
-fn held_out(data: Option<&Dataset>) -> Result<&View> {
+fn validation(data: Option<&Dataset>) -> Result<&View> {
     match data {
-        Some(data) if !data.held_out.is_empty() => Ok(&data.held_out),
+        Some(data) if !data.validation.is_empty() => Ok(&data.validation),
         _ => Err(InvalidRequest::Mismatch(
-            "what is not asked for is taken from held-out samples, and the run's data cannot be opened: put it where the recipe says, \
+            "what is not asked for is taken from validation samples, and the run's data cannot be opened: put it where the recipe says, \
              or give every condition"
                 .into(),
         ).into()),

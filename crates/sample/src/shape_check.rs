@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 use vqkit_data::{
     Batch, Color, SourceConfig,
-    shapes::{self, Problem, Request, Shape},
+    shapes::{self, ParsedCaption, Problem, Shape},
 };
 use vqkit_metrics::LabelAgreement;
 use vqkit_recipe::Recipe;
@@ -89,7 +89,7 @@ impl Checker {
         if let Some(class) = &prompt.class {
             self.class.count(found.first().is_some_and(|object| object.looks.shape.name() == class));
         }
-        if let Some(request) = prompt.text.as_deref().and_then(Request::parse) {
+        if let Some(request) = prompt.text.as_deref().and_then(ParsedCaption::parse) {
             let looks = |object: &shapes::Looks| (object.shape.class(), object.hue.name());
             let wanted = request.objects().map(|object| looks(&object)).collect();
             let there = found.iter().map(|object| looks(&object.looks)).collect();

@@ -23,7 +23,7 @@ pub(crate) struct Task<'t> {
     pub(crate) networks: &'t Networks,
     pub(crate) prompter: &'t Prompter,
     pub(crate) seen: Vec<Seen>,
-    pub(crate) each: usize,
+    pub(crate) samples_per_condition: usize,
     pub(crate) kept: Option<Kept>,
     pub(crate) request: &'t Request,
 }
@@ -31,7 +31,7 @@ pub(crate) struct Task<'t> {
 impl Task<'_> {
     /// The prompt of an image.
     pub(crate) fn seen(&self, index: usize) -> &Seen {
-        &self.seen[index / self.each % self.seen.len()]
+        &self.seen[index / self.samples_per_condition % self.seen.len()]
     }
 
     /// Draws the images, in order, and hands each to `take`.
@@ -57,13 +57,13 @@ impl Task<'_> {
     pub(crate) fn record(&self, samples: Vec<SampleRecord>, checked: Option<Checked>) -> Result<Record> {
         let Prompter { run, recipe, context, .. } = self.prompter;
         let fingerprint = |stage: &str| Ok::<_, SampleError>(run.require(stage)?.fingerprint.clone());
-        let Sample { weights, count, batch_size, size, .. } = self.request.sample;
+        let Sample { weight_dtype, count, batch_size, size, .. } = self.request.sample;
         Ok(Record {
             sampling: self.networks.sampling().clone(),
-            weights,
+            weight_dtype,
             count,
             batch_size,
-            each: self.each,
+            samples_per_condition: self.samples_per_condition,
             size: size.unwrap_or([recipe.data.image_size; 2]),
             precision: if context.kind(recipe.head.precision) == Kind::Float { "fp32" } else { "bf16" }.into(),
             device: vqkit_torch::device::name(context.device),

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use tch::Tensor;
-use vqkit_data::{Batch, EmbeddingFile, Part};
+use vqkit_data::{Batch, CropRegion, EmbeddingFile};
 use vqkit_models::{build, grids, load};
 use vqkit_priors::{Condition, Embedding, Text};
 use vqkit_recipe::{Domain, EmbeddingCondition, InvalidRequest, Recipe, stage_names};
@@ -49,7 +49,7 @@ impl Conditioner {
             Some(levels) => {
                 let (_, images) = build::build(recipe, Domain::Images, context)?;
                 let shapes = images.grid_shapes(recipe.data.image_size.into())?;
-                Some(([shapes[0][0], shapes[0][1]], levels))
+                Some((shapes[0], levels))
             }
         };
         Ok(Self {
@@ -125,7 +125,7 @@ impl Conditioner {
                 self.template_tokens(&batch_tensors::of_batch(Domain::Templates, batch, &self.context)?)?,
             );
         }
-        Ok((with_grids(condition, self.coordinates(&batch.parts)?), num_cut))
+        Ok((with_grids(condition, self.coordinates(&batch.regions)?), num_cut))
     }
 
     /// The indices of templates as an encoder takes them, level by level; none where the run has no templates.
@@ -165,7 +165,7 @@ impl Conditioner {
     }
 
     /// Coordinates of parts of pictures, of the trained size; none where the run is not told them.
-    fn coordinates(&self, parts: &[Part]) -> Result<Tokens> {
+    fn coordinates(&self, parts: &[CropRegion]) -> Result<Tokens> {
         let Some((grid, levels)) = self.coordinates else { return Ok(Tokens::new()) };
         let size = self.recipe.data.image_size;
         let rows = parts.iter().map(|part| coordinates(part, grid, levels, size));
@@ -180,7 +180,7 @@ impl Conditioner {
         let Some((trained, levels)) = self.coordinates else { return Ok(Tokens::new()) };
         let size = i64::from(self.recipe.data.image_size);
         let grid = [trained[0] * i64::from(height) / size, trained[1] * i64::from(width) / size];
-        let whole = Part { top: 0.0, left: 0.0, height: 1.0, width: 1.0 };
+        let whole = CropRegion { top: 0.0, left: 0.0, height: 1.0, width: 1.0 };
         let row = coordinates(&whole, grid, levels, height);
         self.grid_of_coordinates((0..batch).map(|_| row.clone()), grid, levels)
     }
@@ -222,7 +222,7 @@ pub fn with_grids(condition: Condition, grids: Tokens) -> Condition {
 ///
 /// taming-transformers' (`CoordStage`): of the pixels of the whole picture, numbered row by row, the share that precedes, as a mean
 /// over a token's pixels. So it says how far down a place lies, and hardly how far right.
-pub fn coordinates(part: &Part, [height, width]: [i64; 2], levels: i64, size: u32) -> Vec<i64> {
+pub fn coordinates(part: &CropRegion, [height, width]: [i64; 2], levels: i64, size: u32) -> Vec<i64> {
     // Pixels of the whole picture's height, at the scale at which the model sees its part.
     let whole = f64::from(size) / f64::from(part.height);
     let at = |index: i64, length: i64, first: f32, share: f32| {
@@ -239,7 +239,7 @@ pub fn coordinates(part: &Part, [height, width]: [i64; 2], levels: i64, size: u3
 
 fn open_embeddings(recipe: &Recipe, config: &EmbeddingCondition, split: Split) -> Result<EmbeddingFile> {
     let files = match split {
-        Split::HeldOut if !config.held_out.is_empty() => &config.held_out,
+        Split::Validation if !config.validation.is_empty() => &config.validation,
         _ => &config.train,
     };
     let paths: Vec<_> = files.iter().map(|file| recipe.data.root().join(file)).collect();
@@ -260,11 +260,11 @@ mod tests {
 
     #[test]
     fn coordinates_go_from_top_to_bottom_of_the_whole_picture() {
-        let whole = Part { top: 0.0, left: 0.0, height: 1.0, width: 1.0 };
+        let whole = CropRegion { top: 0.0, left: 0.0, height: 1.0, width: 1.0 };
         let all = coordinates(&whole, [8, 8], 64, 64);
         assert!(all.is_sorted_by_key(|level| level / 8), "{all:?}");
         assert_eq!((all[0], all[63]), (4, 60));
-        let lower = Part { top: 0.5, left: 0.0, height: 0.5, width: 0.5 };
+        let lower = CropRegion { top: 0.5, left: 0.0, height: 0.5, width: 0.5 };
         let rows = coordinates(&lower, [8, 8], 64, 64);
         assert_eq!((rows[0], rows[63]), (34, 62));
     }

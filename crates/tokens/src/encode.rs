@@ -21,7 +21,7 @@ use crate::{
 /// Images in one token file.
 const PER_FILE: usize = 65_536;
 
-/// Encodes training and held-out images with the run's tokenizers; first the tokenizer of captions is trained or read, where there
+/// Encodes training and validation images with the run's tokenizers; first the tokenizer of captions is trained or read, where there
 /// is to be one.
 ///
 /// # Errors
@@ -37,7 +37,7 @@ pub fn encode(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context)
             paths.push(folder.join(TEXT_TOKENIZER));
             text.write(&paths[0])?;
         }
-        for (split, view) in [(Split::Train, &data.train), (Split::HeldOut, &data.held_out)] {
+        for (split, view) in [(Split::Train, &data.train), (Split::Validation, &data.validation)] {
             let conditioner = Conditioner::new(run, recipe, text.clone(), split, context)?;
             paths.extend(encoder.write_view(folder, split, view, Some(&conditioner))?.paths);
         }
@@ -133,7 +133,7 @@ impl Encoder {
         TokenHeader {
             tokenizer,
             data: view.fingerprint(),
-            sizes: self.tokenizer.sizes(),
+            sizes: self.tokenizer.codebook_sizes(),
             classes: classes(view),
             template: conditioner.and(template),
             condition_sizes: conditioner.map(Conditioner::grid_sizes).unwrap_or_default(),

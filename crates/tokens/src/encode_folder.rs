@@ -33,7 +33,7 @@ pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Resu
 pub fn open_images(recipe: &Recipe, images: &Path) -> Result<View> {
     let config = DataConfig {
         source: SourceConfig::at_path(images)?,
-        held_out: None,
+        validation: None,
         require_class: false,
         class_names: None,
         template: None,

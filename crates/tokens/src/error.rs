@@ -9,7 +9,7 @@ pub type Result<T, E = TokensError> = std::result::Result<T, E>;
 pub enum TokensError {
     /// No images were set aside for validation.
     #[error(
-        "no images are set aside for validation: give the source a `held_out` of its own, or set data.held_out = 0.05"
+        "no images are set aside for validation: give the source a `validation` of its own, or set data.validation = 0.05"
     )]
     NoValidation,
     /// The endless stream of training images ended.

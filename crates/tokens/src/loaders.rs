@@ -1,4 +1,4 @@
-//! Batches of a recipe's data: in training order, or once through the held-out samples.
+//! Batches of a recipe's data: in training order, or once through the validation samples.
 
 use std::iter;
 
@@ -26,20 +26,20 @@ pub fn next(loader: &mut Loader) -> Result<Batch> {
     Ok(loader.next().ok_or(TokensError::StreamEnded)??)
 }
 
-/// Batches of the first `wanted` held-out samples, in order, not augmented.
+/// Batches of the first `wanted` validation samples, in order, not augmented.
 ///
 /// # Errors
 /// When nothing is held out.
-pub fn held_out(
+pub fn validation(
     recipe: &Recipe,
     data: &Dataset,
     wanted: usize,
     context: &Context,
 ) -> Result<impl Iterator<Item = Result<Batch>>> {
-    if data.held_out.is_empty() {
+    if data.validation.is_empty() {
         return Err(TokensError::NoValidation);
     }
-    once(recipe, &data.held_out, wanted, context)
+    once(recipe, &data.validation, wanted, context)
 }
 
 /// Batches of the first `wanted` samples of a view, in order, not augmented; an error in place of the next one when the user leaves.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 pub enum Split {
     /// `train-00000.safetensors` and on.
     Train,
-    /// `held-out-00000.safetensors` and on.
-    HeldOut,
+    /// `validation-00000.safetensors` and on.
+    Validation,
 }
 
 impl Split {
@@ -16,7 +16,7 @@ impl Split {
     pub fn prefix(self) -> &'static str {
         match self {
             Self::Train => "train",
-            Self::HeldOut => "held-out",
+            Self::Validation => "validation",
         }
     }
 }

@@ -1,20 +1,15 @@
 //! Work that may fail for lack of memory anywhere in it, tried as a whole.
 
 use std::any::Any;
-use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::LibtorchError;
+use crate::making::Scope;
 
 /// How a plain call of tch panics: the debug form of its error.
 const UNWRAPPED: &str = "called `Result::unwrap()` on an `Err` value: ";
 /// The errors of tch that hold a text.
 const VARIANTS: [&str; 5] = ["Torch", "Convert", "Kind", "Shape", "FileFormat"];
-
-thread_local! {
-    /// What this thread is attempting to make, the innermost last.
-    static MAKING: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
 
 /// Runs work in which any call of tch may fail, mostly for lack of memory. `what` says what the work makes, as part of a sentence:
 /// "the tokens of 64 pictures".
@@ -67,17 +62,6 @@ fn tried<T, E: From<LibtorchError>>(
     }
 }
 
-/// What this thread is attempting to make.
-pub fn making() -> Option<String> {
-    MAKING.with_borrow(|making| making.last().cloned())
-}
-
-/// Runs a part of an attempt on another thread: `what` is what [`making`] said on the first.
-pub fn continued<T>(what: Option<&str>, work: impl FnOnce() -> T) -> T {
-    let _scope = what.map(|what| Scope::enter(what.to_owned()));
-    work()
-}
-
 /// What libtorch said, if that is what the panic is about.
 pub(crate) fn refusal(payload: &(dyn Any + Send)) -> Option<String> {
     let said = payload.downcast_ref::<String>().map(String::as_str);
@@ -111,29 +95,13 @@ fn unescaped(quoted: &str) -> String {
     text
 }
 
-/// One level of [`MAKING`].
-struct Scope;
-
-impl Scope {
-    fn enter(what: String) -> Self {
-        MAKING.with_borrow_mut(|making| making.push(what));
-        Self
-    }
-}
-
-impl Drop for Scope {
-    fn drop(&mut self) {
-        MAKING.with_borrow_mut(|making| drop(making.pop()));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use tch::{Device, Kind, TchError, Tensor};
 
     use super::*;
-    use crate::TorchError;
+    use crate::{TorchError, making};
 
     const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 

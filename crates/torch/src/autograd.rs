@@ -1,53 +1,54 @@
-//! Gradients with respect to chosen tensors alone, from outputs that are pulled each its own way; and functions whose way back
-//! is one's own.
+//! Gradients with respect to chosen tensors, from chosen gradients at several outputs; and functions with a backward pass of
+//! one's own.
 //!
-//! `Tensor::backward` of tch pulls one scalar and reaches every leaf. A step that plays two networks against each other asks
-//! for less: the pull of a loss on a picture, and not on the weights that judged it.
+//! `Tensor::backward` of tch starts at one scalar and reaches every leaf. Adversarial training needs less: the gradient of a loss
+//! at an image, and not at the weights of the network that computed the loss.
 
 use tch::Tensor;
 
 use crate::TorchError;
-use crate::shim::{self, WayBack};
+use crate::shim::{self, BackwardPass};
 
-/// What a backward pass of one's own takes and gives: one entry for each output or input, `None` where nothing flows.
-pub type Flow = Vec<Option<Tensor>>;
+/// What a backward pass of one's own returns: one gradient for each input, `None` where there is none.
+pub type Gradients = Vec<Option<Tensor>>;
 
 /// What becomes of the graph behind the outputs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Graph {
-    /// It is freed on the way back.
+    /// It is freed in the backward pass.
     #[default]
     Free,
-    /// It stays, for another way back.
+    /// It stays, for another backward pass.
     Keep,
     /// It stays, and the gradients get one of their own: they can be differentiated.
     Create,
 }
 
-/// The gradients of `sum(output * pull)` over all outputs with respect to `inputs`, in their order; nothing else is computed,
+/// The gradients of `sum(output * gradient)` over all pairs in `outputs` with respect to `inputs`, in their order; nothing else is computed,
 /// and no `.grad` changes.
 ///
-/// Each pull has the shape of its output.
+/// The second of each pair is the gradient at the first, and has its shape.
 ///
 /// ```
 /// use tch::{Kind, Tensor};
 /// use vqkit_torch::autograd::{Graph, grad};
 ///
 /// let x = Tensor::from_slice(&[1.0f32, 2.0]).set_requires_grad(true);
-/// let pull = Tensor::from_slice(&[1.0f32, 10.0]);
-/// let gradients = grad(&[(&x.square(), &pull)], &[&x], Graph::Free)?;
+/// let at_output = Tensor::from_slice(&[1.0f32, 10.0]);
+/// let gradients = grad(&[(&x.square(), &at_output)], &[&x], Graph::Free)?;
 /// assert_eq!(gradients[0], Tensor::from_slice(&[2.0f32, 40.0]));
 /// # Ok::<(), vqkit_torch::TorchError>(())
 /// ```
 ///
 /// # Errors
-/// When an output does not depend on an input, a pull has another shape than its output, or the graph was freed.
+/// When an output does not depend on an input, a gradient has another shape than its output, or the graph was freed.
 pub fn grad(outputs: &[(&Tensor, &Tensor)], inputs: &[&Tensor], graph: Graph) -> Result<Vec<Tensor>, TorchError> {
-    let way = WayBack { keep_graph: graph != Graph::Free, create_graph: graph == Graph::Create, allow_unused: false };
-    Ok(shim::grad(outputs, inputs, &way)?.into_iter().flatten().collect())
+    let pass =
+        BackwardPass { keep_graph: graph != Graph::Free, create_graph: graph == Graph::Create, allow_unused: false };
+    Ok(shim::grad(outputs, inputs, &pass)?.into_iter().flatten().collect())
 }
 
-/// Adds the gradients of `sum(output * pull)` over all outputs to the `.grad` of `inputs`, and of all leaves where `inputs` is
+/// Adds the gradients of `sum(output * gradient)` over all pairs in `outputs` to the `.grad` of `inputs`, and of all leaves where `inputs` is
 /// empty; frees the graph.
 ///
 /// ```
@@ -68,41 +69,41 @@ pub fn backward(outputs: &[(&Tensor, &Tensor)], inputs: &[&Tensor]) -> Result<()
     shim::backward(outputs, inputs)
 }
 
-/// `outputs`, as functions of `inputs` whose gradients `backward` computes from the pulls on the outputs.
+/// `outputs`, as functions of `inputs` whose gradients `backward` computes from those at the outputs: a custom autograd function.
 ///
-/// The outputs are values without a graph of their own; integers among them stay constants. `backward` gives one gradient
-/// for each input, of its shape. It runs without a graph, so its gradients cannot be differentiated again; it may be called
+/// The outputs are values without a graph of their own; integers among them stay constants. `backward` gets one gradient for
+/// each output, `None` where there is none, and gives one for each input, of its shape. It runs without a graph, so its gradients cannot be differentiated again; it may be called
 /// from another thread, and must not hold on to the outputs that this returns. Where no gradient would flow, the outputs come
 /// back as they are and `backward` is dropped.
 ///
 /// ```
 /// use tch::{Kind, Tensor};
-/// use vqkit_torch::autograd::own_function;
+/// use vqkit_torch::autograd::custom_function;
 ///
 /// let x = Tensor::from_slice(&[1.4f32, -0.6]).set_requires_grad(true);
 /// let rounded = tch::no_grad(|| x.round());
-/// let outputs = own_function(&[&x], vec![rounded], |pulls| Ok(vec![pulls[0].as_ref().map(Tensor::shallow_clone)]))?;
+/// let outputs = custom_function(&[&x], vec![rounded], |gradients| Ok(vec![gradients[0].as_ref().map(Tensor::shallow_clone)]))?;
 /// outputs[0].sum(Kind::Float).backward();
 /// assert_eq!(x.grad(), Tensor::from_slice(&[1.0f32, 1.0]));
 /// # Ok::<(), vqkit_torch::TorchError>(())
 /// ```
 ///
 /// # Errors
-/// When libtorch refuses. What `backward` returns as an error fails the way back through these outputs.
-pub fn own_function(
+/// When libtorch refuses. An error of `backward` fails the backward pass through these outputs.
+pub fn custom_function(
     inputs: &[&Tensor],
     outputs: Vec<Tensor>,
-    backward: impl Fn(&[Option<Tensor>]) -> Result<Flow, TorchError> + Send + 'static,
+    backward: impl Fn(&[Option<Tensor>]) -> Result<Gradients, TorchError> + Send + 'static,
 ) -> Result<Vec<Tensor>, TorchError> {
     let outputs: Vec<Tensor> = outputs.iter().map(Tensor::detach).collect();
     if shim::takes_gradient(inputs) {
-        let backward = move |pulls: &[Option<Tensor>]| tch::no_grad(|| backward(pulls));
-        shim::own_function(inputs, &outputs, Box::new(backward))?;
+        let backward = move |gradients: &[Option<Tensor>]| tch::no_grad(|| backward(gradients));
+        shim::custom_function(inputs, &outputs, Box::new(backward))?;
     }
     Ok(outputs)
 }
 
-/// Runs `work` on the inputs without a graph, and once more, with one, on the way back: memory for time
+/// Runs `work` on the inputs without a graph, and once more, with one, in the backward pass: memory for time
 /// (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost").
 ///
 /// `work` must give the same outputs for the same inputs.
@@ -130,15 +131,15 @@ pub fn checkpoint(
     let takes: Vec<bool> = inputs.iter().map(|input| input.requires_grad()).collect();
     let held: Vec<Tensor> = inputs.iter().map(|input| input.detach()).collect();
     let outputs = tch::no_grad(|| work(&held))?;
-    own_function(inputs, outputs, move |pulls| {
+    custom_function(inputs, outputs, move |gradients| {
         let leaf = |(value, &takes): (&Tensor, &bool)| value.detach().set_requires_grad(takes);
         let leaves: Vec<Tensor> = held.iter().zip(&takes).map(leaf).collect();
         let outputs = tch::with_grad(|| work(&leaves))?;
-        let pulled = outputs.iter().zip(pulls).filter_map(|(output, pull)| Some((output, pull.as_ref()?)));
-        let pulled: Vec<_> = pulled.filter(|(output, _)| output.requires_grad()).collect();
+        let used = outputs.iter().zip(gradients).filter_map(|(output, gradient)| Some((output, gradient.as_ref()?)));
+        let used: Vec<_> = used.filter(|(output, _)| output.requires_grad()).collect();
         let wanted: Vec<&Tensor> = leaves.iter().filter(|leaf| leaf.requires_grad()).collect();
-        let way = WayBack { allow_unused: true, ..WayBack::default() };
-        let mut gradients = shim::grad(&pulled, &wanted, &way)?.into_iter();
+        let pass = BackwardPass { allow_unused: true, ..BackwardPass::default() };
+        let mut gradients = shim::grad(&used, &wanted, &pass)?.into_iter();
         Ok(takes.iter().map(|takes| if *takes { gradients.next().flatten() } else { None }).collect())
     })
 }
@@ -162,11 +163,11 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_gives_the_values_and_gradients_of_the_plain_way() {
+    fn a_checkpoint_gives_the_values_and_gradients_of_the_plain_computation() {
         let (a, b) = (random(&[3, 4]), random(&[4, 5]));
         let gradients = |outputs: Vec<Tensor>| {
-            let pulls = [outputs[0].cos().detach(), outputs[2].full_like(0.3)];
-            grad(&[(&outputs[0], &pulls[0]), (&outputs[2], &pulls[1])], &[&a, &b], Graph::Free).unwrap()
+            let at_outputs = [outputs[0].cos().detach(), outputs[2].full_like(0.3)];
+            grad(&[(&outputs[0], &at_outputs[0]), (&outputs[2], &at_outputs[1])], &[&a, &b], Graph::Free).unwrap()
         };
         let inputs = [a.shallow_clone(), b.shallow_clone()];
         let (plain, kept) = (work(&inputs).unwrap(), checkpoint(&[&a, &b], work).unwrap());
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_that_nothing_pulls_and_an_input_without_gradient_are_passed_over() {
+    fn an_output_without_gradient_and_an_input_without_gradient_are_passed_over() {
         let (a, b) = (random(&[3, 4]), random(&[4, 5]).detach());
         let outputs = checkpoint(&[&a, &b], work).unwrap();
         outputs[2].backward();
@@ -196,21 +197,21 @@ mod tests {
     #[test]
     fn without_a_graph_nothing_is_kept() {
         let a = random(&[3, 4]);
-        let outputs = tch::no_grad(|| own_function(&[&a], vec![a.square()], |_| unreachable!())).unwrap();
+        let outputs = tch::no_grad(|| custom_function(&[&a], vec![a.square()], |_| unreachable!())).unwrap();
         assert!(!outputs[0].requires_grad());
     }
 
     #[test]
-    fn errors_and_panics_of_a_backward_pass_fail_the_way_back() {
+    fn errors_and_panics_of_a_backward_pass_fail_the_backward_pass() {
         let x = random(&[2]);
-        let fail = |_: &[Option<Tensor>]| Err(LibtorchError::new("no way back").into());
-        let panic = |_: &[Option<Tensor>]| panic!("no way back");
+        let fail = |_: &[Option<Tensor>]| Err(LibtorchError::new("no gradient").into());
+        let panic = |_: &[Option<Tensor>]| panic!("no gradient");
         let few = |_: &[Option<Tensor>]| Ok(vec![]);
         let error = |backward: shim::Backward| {
-            let outputs = own_function(&[&x], vec![Tensor::ones_like(&x)], backward).unwrap();
+            let outputs = custom_function(&[&x], vec![Tensor::ones_like(&x)], backward).unwrap();
             grad(&[(&outputs[0], &x.ones_like())], &[&x], Graph::Free).unwrap_err().to_string()
         };
-        assert!(error(Box::new(fail)).contains("no way back"));
+        assert!(error(Box::new(fail)).contains("no gradient"));
         assert!(error(Box::new(panic)).contains("panicked"));
         assert!(error(Box::new(few)).contains("0 gradients were made for 1 inputs"));
     }
@@ -221,14 +222,14 @@ mod tests {
             let x = random(&[2]);
             let held = std::sync::Arc::new(());
             let context = held.clone();
-            let backward = move |pulls: &[Option<Tensor>]| {
+            let backward = move |gradients: &[Option<Tensor>]| {
                 let _held = &context;
                 match fails {
-                    true => Err(LibtorchError::new("no way back").into()),
-                    false => Ok(vec![pulls[0].as_ref().map(Tensor::shallow_clone)]),
+                    true => Err(LibtorchError::new("no gradient").into()),
+                    false => Ok(vec![gradients[0].as_ref().map(Tensor::shallow_clone)]),
                 }
             };
-            let outputs = own_function(&[&x], vec![Tensor::ones_like(&x)], backward).unwrap();
+            let outputs = custom_function(&[&x], vec![Tensor::ones_like(&x)], backward).unwrap();
             assert_eq!(std::sync::Arc::strong_count(&held), 2);
             assert_eq!(grad(&[(&outputs[0], &x.ones_like())], &[&x], Graph::Keep).is_err(), fails);
             drop(outputs);
@@ -239,12 +240,12 @@ mod tests {
     #[test]
     fn a_graph_that_was_freed_says_so() {
         let x = random(&[2]);
-        let outputs = own_function(&[&x], vec![Tensor::ones_like(&x)], |pulls| {
-            Ok(vec![pulls[0].as_ref().map(Tensor::shallow_clone)])
+        let outputs = custom_function(&[&x], vec![Tensor::ones_like(&x)], |gradients| {
+            Ok(vec![gradients[0].as_ref().map(Tensor::shallow_clone)])
         });
         let outputs = outputs.unwrap();
-        let pull = |graph| grad(&[(&outputs[0], &x.ones_like())], &[&x], graph);
-        assert!(pull(Graph::Keep).is_ok() && pull(Graph::Free).is_ok());
-        assert!(pull(Graph::Free).unwrap_err().to_string().contains("freed"));
+        let again = |graph| grad(&[(&outputs[0], &x.ones_like())], &[&x], graph);
+        assert!(again(Graph::Keep).is_ok() && again(Graph::Free).is_ok());
+        assert!(again(Graph::Free).unwrap_err().to_string().contains("freed"));
     }
 }

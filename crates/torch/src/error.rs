@@ -15,8 +15,8 @@ pub enum TorchError {
     /// Less memory than something would take, which was therefore not begun.
     #[error(
         "{what} would take {} of memory, and {} are free",
-        memory::in_words(*needed),
-        memory::in_words(*available)
+        memory::format_bytes(*needed),
+        memory::format_bytes(*available)
     )]
     Memory {
         /// What would take it.

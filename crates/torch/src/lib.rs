@@ -8,7 +8,9 @@ pub mod determinism;
 pub mod device;
 pub mod ema;
 mod error;
+mod images;
 mod libtorch_error;
+mod making;
 pub mod memory;
 pub mod optim;
 pub mod rng;
@@ -18,9 +20,13 @@ pub mod threads;
 mod tokens;
 pub mod weights;
 
-pub use attempt::{attempt, attempt_in_memory, continued, making};
+pub use attempt::{attempt, attempt_in_memory};
 pub use error::TorchError;
+pub use images::{images, rgb8};
 pub use libtorch_error::{BACKTRACE, LibtorchError};
+pub use making::{continued, making};
+/// The crate that this one builds on, in the version that all types here are of.
+pub use tch;
 pub use tokens::{TokenError, TokenGrid, Tokens};
 
 /// The version of libtorch that this crate was built against, such as `2.11.0`.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::{attempt, memory};
+use crate::making::making;
+use crate::memory;
 
 /// The variable of the environment under which libtorch's whole text is shown, stack frames of C++ included.
 pub const BACKTRACE: &str = "VQKIT_BACKTRACE";
@@ -45,7 +46,7 @@ pub struct LibtorchError {
 impl LibtorchError {
     /// Of libtorch's own text; what is being made, [`attempt`](crate::attempt) knows.
     pub fn new(text: impl Into<String>) -> Self {
-        Self { making: attempt::making(), text: text.into() }
+        Self { making: making(), text: text.into() }
     }
 
     /// Whether memory ran out, that of the machine or of a device.
@@ -137,7 +138,7 @@ fn asked(sentence: &str) -> Option<String> {
     let mut words = behind.split_whitespace();
     let (number, unit) = (words.next()?, words.next()?.trim_end_matches(['.', ',']));
     match (number.parse::<u64>(), unit) {
-        (Ok(bytes), "bytes") => Some(memory::in_words(bytes)),
+        (Ok(bytes), "bytes") => Some(memory::format_bytes(bytes)),
         _ => Some(format!("{number} {unit}")),
     }
 }

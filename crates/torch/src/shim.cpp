@@ -89,24 +89,24 @@ at::Tensor gradient_like(const at::Tensor& parameter) {
     return at::empty_like(parameter).copy_(gradient);
 }
 
-// A backward pass of the caller's. `pulls` has null for an output that nothing pulled; the pass puts null into `gradients`
+// A backward pass of the caller's. `at_outputs` has null for an output without a gradient; the pass puts null into `gradients`
 // for an input that gets none. Messages of `call` are the shim's to free.
 struct Backward {
     void* context;
-    Message (*call)(void* context, Tensors pulls, size_t outputs, at::Tensor** gradients, size_t inputs);
+    Message (*call)(void* context, Tensors at_outputs, size_t outputs, at::Tensor** gradients, size_t inputs);
     void (*drop)(void* context);
 };
 
-class OwnNode final : public torch::autograd::Node {
+class CustomNode final : public torch::autograd::Node {
 public:
-    OwnNode(Backward backward, torch::autograd::edge_list edges) : Node(std::move(edges)), backward_(backward) {}
-    ~OwnNode() override { release_variables(); }
+    CustomNode(Backward backward, torch::autograd::edge_list edges) : Node(std::move(edges)), backward_(backward) {}
+    ~CustomNode() override { release_variables(); }
 
-    torch::autograd::variable_list apply(torch::autograd::variable_list&& pulls) override {
+    torch::autograd::variable_list apply(torch::autograd::variable_list&& at_outputs) override {
         const std::lock_guard<std::mutex> lock(mutex_);
-        TORCH_CHECK(backward_.context != nullptr, "the graph was freed on an earlier way back");
+        TORCH_CHECK(backward_.context != nullptr, "the graph was freed in an earlier backward pass");
         std::vector<at::Tensor*> given, made(num_outputs(), nullptr);
-        for (auto& pull : pulls) given.push_back(pull.defined() ? &pull : nullptr);
+        for (auto& gradient : at_outputs) given.push_back(gradient.defined() ? &gradient : nullptr);
         std::vector<std::unique_ptr<at::Tensor>> owned(made.size());
         const std::unique_ptr<char, decltype(&release)> message(
             backward_.call(backward_.context, given.data(), given.size(), made.data(), made.size()), &release);
@@ -165,13 +165,13 @@ Message vqkit_adam_step(Tensors parameters, Tensors exp_avgs, Tensors exp_avg_sq
     });
 }
 
-// The gradients of `count` outputs, each pulled by a tensor of its own shape, with respect to the inputs alone; `made`
+// The gradients of `count` outputs, each with the gradient at it, of its shape, with respect to the inputs alone; `made`
 // receives one new tensor for each input, or null for one that no output depends on, where that is allowed.
-Message vqkit_grad(Tensors outputs, Tensors pulls, size_t count, Tensors inputs, size_t wanted, bool keep_graph,
+Message vqkit_grad(Tensors outputs, Tensors at_outputs, size_t count, Tensors inputs, size_t wanted, bool keep_graph,
                    bool create_graph, bool allow_unused, at::Tensor** made) {
     return guarded([&] {
         const auto gradients = torch::autograd::grad(list_of(outputs, count), list_of(inputs, wanted),
-                                                     list_of(pulls, count), keep_graph, create_graph, allow_unused);
+                                                     list_of(at_outputs, count), keep_graph, create_graph, allow_unused);
         // Given away together, once nothing can throw.
         std::vector<std::unique_ptr<at::Tensor>> owned(wanted);
         for (size_t i = 0; i < wanted; ++i)
@@ -180,11 +180,11 @@ Message vqkit_grad(Tensors outputs, Tensors pulls, size_t count, Tensors inputs,
     });
 }
 
-// Adds the gradients of `count` outputs, each pulled by a tensor of its own shape, to those of the inputs; to those of all
+// Adds the gradients of `count` outputs, each with the gradient at it, of its shape, to those of the inputs; to those of all
 // leaves where no input is given.
-Message vqkit_backward(Tensors outputs, Tensors pulls, size_t count, Tensors inputs, size_t wanted) {
+Message vqkit_backward(Tensors outputs, Tensors at_outputs, size_t count, Tensors inputs, size_t wanted) {
     return guarded([&] {
-        torch::autograd::backward(list_of(outputs, count), list_of(pulls, count), /*keep_graph=*/false, /*create_graph=*/false,
+        torch::autograd::backward(list_of(outputs, count), list_of(at_outputs, count), /*keep_graph=*/false, /*create_graph=*/false,
                                   list_of(inputs, wanted));
     });
 }
@@ -196,14 +196,14 @@ bool vqkit_takes_gradient(Tensors tensors, size_t count) {
 }
 
 // Makes outputs, tensors without a graph, functions of the inputs; integers stay constants. Takes the context in any case.
-Message vqkit_own_function(Tensors inputs, size_t wanted, Tensors outputs, size_t count, Backward backward) {
+Message vqkit_custom_function(Tensors inputs, size_t wanted, Tensors outputs, size_t count, Backward backward) {
     return guarded([&] {
         std::unique_ptr<void, void (*)(void*)> held(backward.context, backward.drop);
         auto edges = torch::autograd::collect_next_edges(list_of(inputs, wanted));
-        auto* const made = new OwnNode(backward, std::move(edges));
+        auto* const made = new CustomNode(backward, std::move(edges));
         // From here on the node drops the context, also where the next line throws, which then deletes the node.
         held.release();
-        const std::shared_ptr<OwnNode> node(made, torch::autograd::deleteNode);
+        const std::shared_ptr<CustomNode> node(made, torch::autograd::deleteNode);
         for (size_t i = 0; i < count; ++i) {
             if (at::isFloatingType(outputs[i]->scalar_type())) {
                 torch::autograd::set_history(*outputs[i], node);

@@ -34,7 +34,7 @@ unsafe extern "C" {
     #[allow(clippy::too_many_arguments, reason = "three lists and two flags")]
     fn vqkit_grad(
         outputs: *const RawTensor,
-        pulls: *const RawTensor,
+        at_outputs: *const RawTensor,
         count: usize,
         inputs: *const RawTensor,
         wanted: usize,
@@ -45,13 +45,13 @@ unsafe extern "C" {
     ) -> Message;
     fn vqkit_backward(
         outputs: *const RawTensor,
-        pulls: *const RawTensor,
+        at_outputs: *const RawTensor,
         count: usize,
         inputs: *const RawTensor,
         wanted: usize,
     ) -> Message;
     fn vqkit_takes_gradient(tensors: *const RawTensor, count: usize) -> bool;
-    fn vqkit_own_function(
+    fn vqkit_custom_function(
         inputs: *const RawTensor,
         wanted: usize,
         outputs: *const RawTensor,
@@ -85,7 +85,7 @@ struct RawBackward {
     drop: unsafe extern "C" fn(*mut c_void),
 }
 
-/// A backward pass: the pulls of the outputs to the gradients of the inputs; `None` where nothing flows.
+/// A backward pass: from the gradients at the outputs to those at the inputs; `None` where there is none.
 pub type Backward = Box<dyn Fn(&[Option<Tensor>]) -> Result<Vec<Option<Tensor>>, TorchError> + Send>;
 
 /// The parameters of one group of an optimizer and their state, all of one length.
@@ -129,48 +129,50 @@ pub fn adam_step(operands: &AdamOperands, numbers: &AdamNumbers) -> Result<(), T
     })
 }
 
-/// What the way back leaves of the graph, and whether it may miss an input.
+/// What a backward pass leaves of the graph, and whether it may miss an input.
 #[derive(Default)]
-pub struct WayBack {
+pub struct BackwardPass {
     pub keep_graph: bool,
     pub create_graph: bool,
     pub allow_unused: bool,
 }
 
-/// The gradients of outputs, each with its pull, with respect to the inputs; `None` for one that no output depends on.
+/// The gradients of outputs, each with the gradient at it, with respect to the inputs; `None` for one that no output depends on.
 pub fn grad(
     outputs: &[(&Tensor, &Tensor)],
     inputs: &[&Tensor],
-    way: &WayBack,
+    pass: &BackwardPass,
 ) -> Result<Vec<Option<Tensor>>, TorchError> {
-    let (outputs, pulls): (Vec<&Tensor>, Vec<&Tensor>) = outputs.iter().copied().unzip();
-    let [outputs, pulls, inputs] = [&outputs, &pulls, &inputs.to_vec()].map(|list| pointers(list));
+    let (outputs, at_outputs): (Vec<&Tensor>, Vec<&Tensor>) = outputs.iter().copied().unzip();
+    let [outputs, at_outputs, inputs] = [&outputs, &at_outputs, &inputs.to_vec()].map(|list| pointers(list));
     let mut made: Vec<RawTensor> = vec![std::ptr::null_mut(); inputs.len()];
     // SAFETY: lists of valid tensors, which outlive the call, and a place for every tensor made.
     check(unsafe {
         vqkit_grad(
             outputs.as_ptr(),
-            pulls.as_ptr(),
+            at_outputs.as_ptr(),
             outputs.len(),
             inputs.as_ptr(),
             inputs.len(),
-            way.keep_graph,
-            way.create_graph,
-            way.allow_unused,
+            pass.keep_graph,
+            pass.create_graph,
+            pass.allow_unused,
             made.as_mut_ptr(),
         )
     })?;
-    // SAFETY: a call without a message has made a tensor for every input, or null, and gives it away.
+    // SAFETY: a call without a message has made a tensor for every input, or null, and gives it apass.
     let own = |tensor: RawTensor| (!tensor.is_null()).then(|| unsafe { Tensor::from_ptr(tensor.cast()) });
     Ok(made.into_iter().map(own).collect())
 }
 
-/// Adds the gradients of outputs, each with its pull, to those of the inputs, or of all leaves where there are none.
+/// Adds the gradients of outputs, each with the gradient at it, to those of the inputs, or of all leaves where there are none.
 pub fn backward(outputs: &[(&Tensor, &Tensor)], inputs: &[&Tensor]) -> Result<(), TorchError> {
-    let (outputs, pulls): (Vec<&Tensor>, Vec<&Tensor>) = outputs.iter().copied().unzip();
-    let [outputs, pulls, inputs] = [&outputs, &pulls, &inputs.to_vec()].map(|list| pointers(list));
+    let (outputs, at_outputs): (Vec<&Tensor>, Vec<&Tensor>) = outputs.iter().copied().unzip();
+    let [outputs, at_outputs, inputs] = [&outputs, &at_outputs, &inputs.to_vec()].map(|list| pointers(list));
     // SAFETY: lists of valid tensors, which outlive the call.
-    check(unsafe { vqkit_backward(outputs.as_ptr(), pulls.as_ptr(), outputs.len(), inputs.as_ptr(), inputs.len()) })
+    check(unsafe {
+        vqkit_backward(outputs.as_ptr(), at_outputs.as_ptr(), outputs.len(), inputs.as_ptr(), inputs.len())
+    })
 }
 
 /// Whether a gradient would reach one of the tensors now.
@@ -181,31 +183,32 @@ pub fn takes_gradient(tensors: &[&Tensor]) -> bool {
 }
 
 /// Makes the outputs functions of the inputs with a backward pass of their own.
-pub fn own_function(inputs: &[&Tensor], outputs: &[Tensor], backward: Backward) -> Result<(), TorchError> {
+pub fn custom_function(inputs: &[&Tensor], outputs: &[Tensor], backward: Backward) -> Result<(), TorchError> {
     let [inputs, outputs] = [inputs.to_vec(), outputs.iter().collect()].map(|list| pointers(&list));
     let context = Box::into_raw(Box::new(backward)).cast();
     let backward = RawBackward { context, call: call_backward, drop: drop_backward };
     // SAFETY: lists of valid tensors, which outlive the call; the shim owns the context from here on.
-    check(unsafe { vqkit_own_function(inputs.as_ptr(), inputs.len(), outputs.as_ptr(), outputs.len(), backward) })
+    check(unsafe { vqkit_custom_function(inputs.as_ptr(), inputs.len(), outputs.as_ptr(), outputs.len(), backward) })
 }
 
 unsafe extern "C" fn call_backward(
     context: *mut c_void,
-    pulls: *const RawTensor,
+    at_outputs: *const RawTensor,
     outputs: usize,
     gradients: *mut RawTensor,
     inputs: usize,
 ) -> Message {
     let run = || {
-        // SAFETY: the shim hands back the context that `own_function` gave it, and lists of these lengths.
-        let (backward, pulls, places) = unsafe {
+        // SAFETY: the shim hands back the context that `custom_function` gave it, and lists of these lengths.
+        let (backward, at_outputs, places) = unsafe {
             let backward = &*context.cast::<Backward>();
-            let pulls = std::slice::from_raw_parts(pulls, outputs);
-            (backward, pulls, std::slice::from_raw_parts_mut(gradients, inputs))
+            let at_outputs = std::slice::from_raw_parts(at_outputs, outputs);
+            (backward, at_outputs, std::slice::from_raw_parts_mut(gradients, inputs))
         };
-        // SAFETY: every pull that is not null is a valid tensor, of which a second handle is made.
-        let share = |&pull: &RawTensor| (!pull.is_null()).then(|| unsafe { Tensor::clone_from_ptr(pull.cast()) });
-        let made = backward(&pulls.iter().map(share).collect::<Vec<_>>())?;
+        // SAFETY: every gradient that is not null is a valid tensor, of which a second handle is made.
+        let share =
+            |&gradient: &RawTensor| (!gradient.is_null()).then(|| unsafe { Tensor::clone_from_ptr(gradient.cast()) });
+        let made = backward(&at_outputs.iter().map(share).collect::<Vec<_>>())?;
         if made.len() != inputs {
             let text = format!("{} gradients were made for {inputs} inputs", made.len());
             return Err(LibtorchError::new(text).into());
@@ -226,7 +229,7 @@ unsafe extern "C" fn call_backward(
 }
 
 unsafe extern "C" fn drop_backward(context: *mut c_void) {
-    // SAFETY: the context is the box that `own_function` gave away; the shim drops it once.
+    // SAFETY: the context is the box that `custom_function` gave away; the shim drops it once.
     drop(unsafe { Box::from_raw(context.cast::<Backward>()) });
 }
 
@@ -365,7 +368,7 @@ fn pointers(tensors: &[&Tensor]) -> Vec<RawTensor> {
 fn tensor(call: impl FnOnce(*mut RawTensor) -> Message) -> Result<Tensor, TorchError> {
     let mut made: RawTensor = std::ptr::null_mut();
     check(call(&mut made))?;
-    // SAFETY: a call without a message has made a tensor on the heap and gives it away.
+    // SAFETY: a call without a message has made a tensor on the heap and gives it apass.
     Ok(unsafe { Tensor::from_ptr(made.cast()) })
 }
 

@@ -2,6 +2,8 @@
 
 use tch::{Kind, Tensor};
 
+use crate::TorchError;
+
 /// One level of tokens: `Q` indices at every position of a spatial grid.
 ///
 /// ```
@@ -85,6 +87,37 @@ impl TokenGrid {
     /// Number of images `B`.
     pub fn batch(&self) -> i64 {
         self.indices.size()[0]
+    }
+
+    /// Number of codebooks `Q`.
+    pub fn codebooks(&self) -> usize {
+        self.sizes.len()
+    }
+
+    /// The tokens of some images: `count` of them from `first` on; a view of the same memory.
+    ///
+    /// # Errors
+    /// When there are not as many images.
+    pub fn narrow(&self, first: i64, count: i64) -> Result<Self, TorchError> {
+        Ok(Self { indices: self.indices.f_narrow(0, first, count)?, sizes: self.sizes.clone() })
+    }
+
+    /// All indices in row-major order of `[B, Q, *S]`; waits for the device.
+    ///
+    /// ```
+    /// use tch::Tensor;
+    /// use vqkit_torch::TokenGrid;
+    ///
+    /// let grid = TokenGrid::new(Tensor::from_slice(&[7i64, 1, 0, 5]).view([1, 1, 2, 2]), vec![8])?;
+    /// assert_eq!(grid.to_vec()?, [7, 1, 0, 5]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When libtorch refuses.
+    pub fn to_vec(&self) -> Result<Vec<i64>, TorchError> {
+        let flat = self.indices.f_flatten(0, -1)?.f_to_device(tch::Device::Cpu)?.f_contiguous()?;
+        Ok(Vec::try_from(flat)?)
     }
 
     /// The spatial axes `*S`.

@@ -101,7 +101,7 @@ fn percent_right(logits: &Tensor, classes: &Tensor) -> f64 {
     100.0 * logits.argmax(-1, false).eq_tensor(classes).to_kind(Kind::Float).mean(Kind::Double).double_value(&[])
 }
 
-/// Held-out accuracy in percent, with the averaged weights.
+/// Validation accuracy in percent, with the averaged weights.
 fn measure(
     trainer: &mut Trainer,
     network: &SmallVgg,
@@ -109,14 +109,14 @@ fn measure(
     data: &Dataset,
     context: &Context,
 ) -> Result<f64> {
-    let wanted = recipe.features()?.train.evaluate_samples;
+    let wanted = recipe.features()?.train.validate_samples;
     let accuracy =
         trainer.with_average(|| accuracy(recipe, data, wanted, context, |x| Ok(network.logits(x, false))))?;
-    trainer.log(vec![("held_out_accuracy_percent".into(), accuracy)], &format!("held-out accuracy {accuracy:.2} %"))?;
+    trainer.log(vec![("validation_accuracy_percent".into(), accuracy)], &format!("validation accuracy {accuracy:.2} %"))?;
     Ok(accuracy)
 }
 
-/// Accuracy in percent on the first `wanted` held-out images.
+/// Accuracy in percent on the first `wanted` validation images.
 fn accuracy(
     recipe: &Recipe,
     data: &Dataset,
@@ -125,7 +125,7 @@ fn accuracy(
     logits: impl Fn(&Tensor) -> Result<Tensor>,
 ) -> Result<f64> {
     let (mut right, mut seen) = (0.0, 0.0);
-    for batch in loaders::held_out(recipe, data, wanted, context)? {
+    for batch in loaders::validation(recipe, data, wanted, context)? {
         let batch = batch?;
         let classes = Tensor::f_from_slice(&batch.classes)?.to_device(context.device);
         let images = context.images(&batch)?;
@@ -143,18 +143,18 @@ fn freeze(path: &Path, checkpoint: &Path, recipe: &Recipe, data: &Dataset, conte
     let tensors: BTreeMap<String, Tensor> = network.freeze().tensors().into_iter().map(halved).collect();
     let frozen = FrozenVgg::from_tensors(&tensors, context.device)?;
     let logits = |images: &Tensor| Ok(frozen.classify(&frozen.pooled(images)?));
-    let accuracy = accuracy(recipe, data, data.held_out.len(), context, logits)?;
+    let accuracy = accuracy(recipe, data, data.validation.len(), context, logits)?;
     let metadata = [
         ("kind", "small-vgg".to_owned()),
         ("recipe", recipe.head.name.clone()),
         ("image_size", recipe.data.image_size.to_string()),
         ("classes", data.train.class_names().join(",")),
-        ("held_out_images", data.held_out.len().to_string()),
-        ("held_out_accuracy_percent", format!("{accuracy:.2}")),
+        ("validation_images", data.validation.len().to_string()),
+        ("validation_accuracy_percent", format!("{accuracy:.2}")),
     ];
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
     weights::save(path, &tensors, &metadata)?;
-    let images = data.held_out.len();
+    let images = data.validation.len();
     context.note(stage_names::FEATURES, format_args!("accuracy {accuracy:.2} % on {images} validation images"));
     Ok(())
 }

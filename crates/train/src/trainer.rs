@@ -18,7 +18,7 @@ use vqkit_torch::{ema::WeightEma, rng, weights};
 
 use crate::{error::Result, error::TrainError, train_state::Player, train_state::is_finite};
 
-/// Which way a figure on held-out data gets better.
+/// Which way a figure on validation data gets better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Better {
     /// PSNR.
@@ -27,7 +27,7 @@ pub enum Better {
     Lower,
 }
 
-/// A figure on held-out data, and which way it gets better.
+/// A figure on validation data, and which way it gets better.
 pub type Figure = (f64, Better);
 
 /// A network in training.
@@ -147,13 +147,13 @@ impl Trainer {
         self.is_due(self.train.log_every)
     }
 
-    /// What `measure` says of the step just done, where it is one to measure on held-out data. Where the user leaves meanwhile, the
+    /// What `measure` says of the step just done, where it is one to measure on validation data. Where the user leaves meanwhile, the
     /// measurement is owed: a resumed run takes it first ([`settle`](Self::settle)).
     ///
     /// # Errors
     /// Those of `measure`.
     pub fn measure_if_due<T>(&mut self, measure: impl FnOnce(&mut Self) -> Result<T>) -> Result<Option<T>> {
-        if !self.is_due(self.train.evaluate_every) {
+        if !self.is_due(self.train.validate_every) {
             return Ok(None);
         }
         match measure(self) {
@@ -369,7 +369,7 @@ impl Trainer {
     /// # Errors
     /// When there is none.
     pub fn finish(self) -> Result<PathBuf> {
-        let best = self.state.best.map_or(String::new(), |best| format!(", best held-out figure {best:.3}"));
+        let best = self.state.best.map_or(String::new(), |best| format!(", best validation figure {best:.3}"));
         self.progress.finish(&format!("{} steps done{best}", self.state.step));
         let folder = self.run.join(&self.stage);
         Ok(self.checkpoints.chosen()?.ok_or_else(|| RunError::artifact(&folder, "no checkpoint was written"))?)

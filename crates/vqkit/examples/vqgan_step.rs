@@ -7,7 +7,7 @@ use std::{error::Error, sync::Arc, time::Instant};
 
 use serde_json::json;
 use tch::{Device, Kind, Tensor, nn::VarStore, no_grad};
-use vqkit_losses::{Adversary, Lpips, Objective};
+use vqkit_losses::{DiscriminatorObjective, GeneratorLoss, Lpips};
 use vqkit_recipe::{Domain, Recipe, Tokenizer};
 use vqkit_run::{Context, Interrupt, Silent};
 use vqkit_torch::{memory, weights};
@@ -78,9 +78,9 @@ impl Options {
 struct Training {
     tokenizer: vqkit_vqvae::Tokenizer,
     network: Player,
-    adversary: Adversary,
+    adversary: DiscriminatorObjective,
     opponent: Player,
-    objective: Objective,
+    objective: GeneratorLoss,
 }
 
 impl Training {
@@ -88,13 +88,13 @@ impl Training {
         let game = config.loss.adversarial.as_ref().ok_or("the recipe has a discriminator")?;
         let (vs, opponent_vs) = (VarStore::new(Device::Cpu), VarStore::new(Device::Cpu));
         let tokenizer = config.network.build(&vs.root(), 3, &config.quantizer)?;
-        let adversary = Adversary::new(&opponent_vs.root(), 3, &game.game)?;
+        let adversary = DiscriminatorObjective::new(&opponent_vs.root(), 3, &game.game)?;
         Ok(Self {
             tokenizer,
             network: Player::new(vs, &config.train)?,
             adversary,
             opponent: Player::new(opponent_vs, &game.train.beside(&config.train))?,
-            objective: Objective {
+            objective: GeneratorLoss {
                 reconstruction: config.loss.pixels.reconstruction,
                 reconstruction_weight: config.loss.pixels.reconstruction_weight,
                 perceptual: Some((1.0, Box::new(random_lpips()))),
@@ -106,7 +106,7 @@ impl Training {
     /// A step as the training takes it, without the clipping of gradients, which the peer has not; gives the discriminator's loss.
     fn step(&mut self, images: &Tensor, now: u64) -> Result<f64, Box<dyn Error>> {
         let Self { tokenizer, network, adversary, opponent, objective } = self;
-        let step = Step { kind: objective.kind, objective, decoder_alone: false, micro_batches: 1 };
+        let step = Step { kind: objective.kind, objective, decoder_alone: false, grad_accumulation: 1 };
         let taken = step.take((tokenizer, network), Some((adversary, opponent)), images, now)?;
         network.step(1.0)?;
         opponent.step(1.0)?;

@@ -4,6 +4,7 @@ mod blocks;
 mod config;
 mod error;
 mod llamagen;
+mod member;
 mod network;
 mod registry;
 mod tokenizer;

@@ -39,7 +39,7 @@ pub trait Network: fmt::Debug + Send {
     /// What the names of the decoder's variables begin with, up to the first dot; all others are needed to encode.
     fn decoder_parts(&self) -> &'static [&'static str];
 
-    /// The weight of the decoder's last convolution, at which the pulls of two losses are compared
+    /// The weight of the decoder's last convolution, at which the gradients of two losses are compared
     /// (Esser et al. 2021, equation 7).
     fn last_layer(&self) -> &Tensor;
 }

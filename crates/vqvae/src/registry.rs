@@ -4,7 +4,8 @@ use tch::{Device, nn};
 use vqkit_quantizer::QuantizerConfig;
 use vqkit_torch::{attempt, memory};
 
-use crate::{Tokenizer, TokenizerError, VqVae2Config, VqVaeConfig, VqganConfig};
+use crate::member::Member;
+use crate::{NormKind, Tokenizer, TokenizerError, VqVae2Config, VqVaeConfig, VqganConfig};
 
 vqkit_config::tagged! {
     /// `[tokenizer]` of a recipe: the architecture.
@@ -16,7 +17,7 @@ vqkit_config::tagged! {
         /// One level, with attention.
         "vqgan" => Vqgan(VqganConfig),
     }
-    macro each_tokenizer;
+    fn member -> dyn Member;
 }
 
 impl TokenizerConfig {
@@ -37,14 +38,12 @@ impl TokenizerConfig {
             let what = format!("a tokenizer of at least {parameters} parameters");
             memory::check(&what, parameters.unsigned_abs().saturating_mul(4))?;
         }
-        attempt("the parameters of the tokenizer", || {
-            each_tokenizer!(self, |config| config.build(vs, in_channels, quantizer))
-        })
+        attempt("the parameters of the tokenizer", || self.member().tokenizer(vs, in_channels, quantizer))
     }
 
     /// A number of parameters that its networks have at least: those of the convolutions that most of them are in. Nothing is built.
     pub fn least_parameters(&self) -> i64 {
-        each_tokenizer!(self, |config| config.least_parameters())
+        self.member().least_parameters()
     }
 
     /// Looks at every value, and builds nothing.
@@ -52,6 +51,11 @@ impl TokenizerConfig {
     /// # Errors
     /// [`TokenizerError::Config`] for the first value out of range.
     pub fn validate(&self) -> Result<(), TokenizerError> {
-        each_tokenizer!(self, |config| config.validate())
+        self.member().validate()
+    }
+
+    /// Normalisation of the latents, where that is a choice.
+    pub fn latent_norm(&self) -> Option<NormKind> {
+        self.member().latent_norm()
     }
 }

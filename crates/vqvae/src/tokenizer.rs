@@ -1,8 +1,8 @@
 //! A network and one quantizer a level: images to tokens and back.
 
-use tch::{Tensor, nn};
-use vqkit_quantizer::{Mode, Quantized, Quantizer, QuantizerConfig};
-use vqkit_torch::{TokenGrid, Tokens};
+use tch::{Kind, Tensor, nn};
+use vqkit_quantizer::{Mode, Quantized, Quantizer, QuantizerConfig, QuantizerLosses};
+use vqkit_torch::TokenGrid;
 
 use crate::TokenizerError;
 use crate::network::Network;
@@ -26,6 +26,19 @@ pub struct Reconstruction {
 }
 
 impl Reconstruction {
+    /// What the quantizers add to a training loss, a scalar: the sum over the levels of their weighted losses. The loss of a
+    /// tokenizer is this and a reconstruction term.
+    pub fn quantizer_loss(&self) -> Tensor {
+        self.quantizer_term(|losses| &losses.total)
+    }
+
+    /// One term of the quantizers' losses, summed over the levels; a scalar.
+    pub fn quantizer_term(&self, term: fn(&QuantizerLosses) -> &Tensor) -> Tensor {
+        let terms = self.levels.iter().map(|level| term(&level.losses).shallow_clone());
+        let none = || Tensor::zeros([0i64; 0], (Kind::Float, self.images.device()));
+        terms.reduce(|sum, term| sum + term).unwrap_or_else(none)
+    }
+
     /// One of several that were made one after the other, of parts of a batch, outside of any graph: what
     /// [`Tokenizer::update`] takes. The losses are those of the first.
     ///
@@ -83,11 +96,21 @@ impl Tokenizer {
         Ok(self.run_encoder(images, mode)?.levels)
     }
 
-    /// Tokens to images `[B, C, H, W]`, not clamped to `[-1, 1]`.
+    /// Images `[B, C, H, W]` in `[-1, 1]` to tokens, one grid `[B, Q, h, w]` a level, coarse first; as in evaluation, and
+    /// outside of any graph. Sides need not be equal, but the [downsampling](Self::downsampling) has to divide them.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn tokens(&self, images: &Tensor) -> Result<Vec<TokenGrid>, TokenizerError> {
+        let levels = tch::no_grad(|| self.encode(images, Mode::Eval))?;
+        Ok(levels.into_iter().map(|level| level.grid).collect())
+    }
+
+    /// Tokens, one grid a level, coarse first, to images `[B, C, H, W]`, not clamped to `[-1, 1]`.
     ///
     /// # Errors
     /// When the tokens have other levels or codebooks, or grids that do not belong together.
-    pub fn decode(&self, tokens: &Tokens) -> Result<Tensor, TokenizerError> {
+    pub fn decode(&self, tokens: &[TokenGrid]) -> Result<Tensor, TokenizerError> {
         self.check_tokens(tokens)?;
         let codes: Vec<_> = self
             .quantizers
@@ -147,13 +170,14 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// The grid `[h, w]` of every level, coarse first, for square images of this size.
+    /// Height and width `[h, w]` of every level's grid, coarse first, for square images of this size: what a prior over that
+    /// level's tokens is built for, together with its [`codebook_sizes`](Self::codebook_sizes).
     ///
     /// # Errors
     /// [`TokenizerError::Size`] when the downsampling does not divide the size.
-    pub fn grid_shapes(&self, image_size: i64) -> Result<Vec<Vec<i64>>, TokenizerError> {
+    pub fn grid_shapes(&self, image_size: i64) -> Result<Vec<[i64; 2]>, TokenizerError> {
         self.check_size(image_size, image_size)?;
-        Ok(self.network.strides().iter().map(|stride| vec![image_size / stride; 2]).collect())
+        Ok(self.network.strides().iter().map(|stride| [image_size / stride; 2]).collect())
     }
 
     /// By how much the coarsest level is coarser than the image.
@@ -161,9 +185,9 @@ impl Tokenizer {
         self.network.strides().iter().copied().max().unwrap_or(1)
     }
 
-    /// The sizes of the codebooks of every level, coarse first.
-    pub fn sizes(&self) -> Vec<Vec<i64>> {
-        self.quantizers.iter().map(|quantizer| quantizer.sizes()).collect()
+    /// The number of codes of every codebook of every level, coarse first: the [`sizes`](TokenGrid::sizes) of the grids.
+    pub fn codebook_sizes(&self) -> Vec<Vec<i64>> {
+        self.quantizers.iter().map(|quantizer| quantizer.codebook_sizes()).collect()
     }
 
     /// What the names of the decoder's variables begin with, up to the first dot; all others are needed to encode.
@@ -176,7 +200,7 @@ impl Tokenizer {
         self.network.out_channels()
     }
 
-    /// The weight of the decoder's last convolution, at which the pulls of two losses are compared
+    /// The weight of the decoder's last convolution, at which the gradients of two losses are compared
     /// (Esser et al. 2021, equation 7).
     pub fn last_layer(&self) -> &Tensor {
         self.network.last_layer()
@@ -223,7 +247,7 @@ impl Tokenizer {
         if got == want { Ok(()) } else { Err(TokenizerError::Levels { want, got }) }
     }
 
-    fn check_tokens(&self, tokens: &Tokens) -> Result<(), TokenizerError> {
+    fn check_tokens(&self, tokens: &[TokenGrid]) -> Result<(), TokenizerError> {
         self.check_levels(tokens.len())?;
         let strides = self.network.strides();
         let grids: Vec<_> = tokens.iter().map(TokenGrid::spatial).collect();

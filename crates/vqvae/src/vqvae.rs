@@ -6,6 +6,7 @@ use vqkit_quantizer::QuantizerConfig;
 
 use crate::blocks::{Norm, NormKind, Residual, ResidualShape, ResidualStack, conv, double, halve};
 use crate::config::{self, check_channels, check_channels_in, check_count, check_downsampling};
+use crate::member::Member;
 use crate::network::{Network, Quantize};
 use crate::{Tokenizer, TokenizerError};
 
@@ -72,19 +73,6 @@ impl VqVaeConfig {
         }
     }
 
-    /// Looks at every value.
-    ///
-    /// # Errors
-    /// [`TokenizerError::Config`] for the first value out of range.
-    pub fn validate(&self) -> Result<(), TokenizerError> {
-        check_channels("channels", self.channels)?;
-        check_channels("fine_channels", self.fine_channels())?;
-        check_downsampling(self.downsampling)?;
-        check_count("residual_blocks", self.residual_blocks)?;
-        check_channels("residual_channels", self.residual_channels())?;
-        self.embed_dim.map_or(Ok(()), |dim| check_channels("embed_dim", dim))
-    }
-
     /// Makes the tokenizer of images with `in_channels` channels, with its variables at `vs`: `encoder`, `decoder` and
     /// `quantize`.
     ///
@@ -106,13 +94,6 @@ impl VqVaeConfig {
             dim: self.dim(),
         };
         Tokenizer::new(Box::new(network), vs, quantizer, &["quantize"])
-    }
-
-    /// Of the residual blocks, and of the convolutions that halve and double.
-    pub(crate) fn least_parameters(&self) -> i64 {
-        let widths = self.widths();
-        let scaled: i64 = widths.windows(2).map(|pair| 16 * pair[0] * pair[1]).sum();
-        2 * (self.residual_shape().parameters(self.channels) + scaled)
     }
 
     fn fine_channels(&self) -> i64 {
@@ -143,6 +124,37 @@ impl VqVaeConfig {
         let mut widths = vec![self.fine_channels(); halvings];
         widths[halvings - 1] = self.channels;
         widths
+    }
+}
+
+impl Member for VqVaeConfig {
+    fn validate(&self) -> Result<(), TokenizerError> {
+        check_channels("channels", self.channels)?;
+        check_channels("fine_channels", self.fine_channels())?;
+        check_downsampling(self.downsampling)?;
+        check_count("residual_blocks", self.residual_blocks)?;
+        check_channels("residual_channels", self.residual_channels())?;
+        self.embed_dim.map_or(Ok(()), |dim| check_channels("embed_dim", dim))
+    }
+
+    fn tokenizer(
+        &self,
+        vs: &nn::Path,
+        in_channels: i64,
+        quantizer: &QuantizerConfig,
+    ) -> Result<Tokenizer, TokenizerError> {
+        self.build(vs, in_channels, quantizer)
+    }
+
+    /// Of the residual blocks, and of the convolutions that halve and double.
+    fn least_parameters(&self) -> i64 {
+        let widths = self.widths();
+        let scaled: i64 = widths.windows(2).map(|pair| 16 * pair[0] * pair[1]).sum();
+        2 * (self.residual_shape().parameters(self.channels) + scaled)
+    }
+
+    fn latent_norm(&self) -> Option<NormKind> {
+        Some(self.latent_norm)
     }
 }
 

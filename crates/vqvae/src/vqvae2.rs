@@ -6,6 +6,7 @@ use vqkit_quantizer::QuantizerConfig;
 
 use crate::blocks::{Norm, NormKind, Residual, ResidualShape, ResidualStack, conv, double, halve};
 use crate::config::{self, check_channels, check_channels_in, check_count};
+use crate::member::Member;
 use crate::network::{Network, Quantize};
 use crate::{Tokenizer, TokenizerError};
 
@@ -53,21 +54,6 @@ impl Default for VqVae2Config {
 }
 
 impl VqVae2Config {
-    /// Looks at every value.
-    ///
-    /// # Errors
-    /// [`TokenizerError::Config`] for the first value out of range.
-    pub fn validate(&self) -> Result<(), TokenizerError> {
-        check_channels("channels", self.channels)?;
-        if self.channels % 2 != 0 {
-            let reason = format!("{} must be even: the finer grids have half as many", self.channels);
-            return Err(TokenizerError::Config { field: "channels", reason });
-        }
-        check_count("residual_blocks", self.residual_blocks)?;
-        check_channels("residual_channels", self.residual_channels)?;
-        check_channels("embed_dim", self.embed_dim)
-    }
-
     /// Makes the tokenizer of images with `in_channels` channels, with its variables at `vs`, in upstream's division
     /// (rosinality/vq-vae-2-pytorch): `enc_b`, `enc_t`, `quantize_conv_t`, `quantize_t`, `dec_t`, `quantize_conv_b`,
     /// `quantize_b`, `upsample_t`, `dec`; and `latent_norm_t` and `latent_norm_b`.
@@ -100,11 +86,6 @@ impl VqVae2Config {
         Tokenizer::new(Box::new(network), vs, quantizer, &["quantize_t", "quantize_b"])
     }
 
-    /// Of the residual blocks of two encoders and two decoders.
-    pub(crate) fn least_parameters(&self) -> i64 {
-        4 * self.residual_shape().parameters(self.channels)
-    }
-
     fn residual_shape(&self) -> ResidualShape {
         ResidualShape {
             blocks: self.residual_blocks,
@@ -112,6 +93,37 @@ impl VqVae2Config {
             norm: self.norm,
             order: self.residual,
         }
+    }
+}
+
+impl Member for VqVae2Config {
+    fn validate(&self) -> Result<(), TokenizerError> {
+        check_channels("channels", self.channels)?;
+        if self.channels % 2 != 0 {
+            let reason = format!("{} must be even: the finer grids have half as many", self.channels);
+            return Err(TokenizerError::Config { field: "channels", reason });
+        }
+        check_count("residual_blocks", self.residual_blocks)?;
+        check_channels("residual_channels", self.residual_channels)?;
+        check_channels("embed_dim", self.embed_dim)
+    }
+
+    fn tokenizer(
+        &self,
+        vs: &nn::Path,
+        in_channels: i64,
+        quantizer: &QuantizerConfig,
+    ) -> Result<Tokenizer, TokenizerError> {
+        self.build(vs, in_channels, quantizer)
+    }
+
+    /// Of the residual blocks of two encoders and two decoders.
+    fn least_parameters(&self) -> i64 {
+        4 * self.residual_shape().parameters(self.channels)
+    }
+
+    fn latent_norm(&self) -> Option<NormKind> {
+        Some(self.latent_norm)
     }
 }
 

@@ -9,8 +9,8 @@ use toml::Table;
 
 use super::recipe;
 
-/// A line of the log with this figure was written after a measurement on held-out data.
-const MEASURED: &str = "held_out_psnr_db";
+/// A line of the log with this figure was written after a measurement on validation data.
+const MEASURED: &str = "validation_psnr_db";
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,11 +96,11 @@ pub fn conditions(folder: &Path) -> Result<Conditions> {
     };
     let called = |key: &str| word(&record, &format!("/call/{key}"));
     let words = format!(
-        "{} steps of {} images, seed {}, measured on {} held-out images; {}, {} threads, {}, libtorch {}",
+        "{} steps of {} images, seed {}, measured on {} validation images; {}, {} threads, {}, libtorch {}",
         setting("tokenizer.train.steps")?,
         setting("tokenizer.train.batch_size")?,
         setting("seed")?,
-        word(&metrics, "/protocol/held_out_images")?,
+        word(&metrics, "/protocol/validation_images")?,
         called("device")?,
         called("threads")?,
         called("precision")?,
@@ -179,7 +179,7 @@ pub mod tests {
         write(folder, "run.json", &json!({ "call": call, "stages": stages }).to_string());
         let level = json!({ "positions": 64, "codebooks": 2, "codes": 32, "usage": 0.96875, "perplexity": 30.14 });
         let metrics = json!({
-            "protocol": { "held_out_images": 10_000 },
+            "protocol": { "validation_images": 10_000 },
             "reconstruction_psnr_db": psnr_db,
             "reconstruction_fd_vgg_cifar10": 2.5,
             "levels": [level],
@@ -228,7 +228,7 @@ pub mod tests {
         let words = conditions(run.path()).unwrap().words;
         assert_eq!(
             words,
-            "1500 steps of 16 images, seed 0, measured on 10000 held-out images; cpu, 2 threads, fp32, libtorch 2.11.0"
+            "1500 steps of 16 images, seed 0, measured on 10000 validation images; cpu, 2 threads, fp32, libtorch 2.11.0"
         );
     }
 

@@ -6,7 +6,7 @@ use zune_jpeg::{
     zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
 };
 
-use super::{Measure, turn::turn};
+use super::{measure::Measure, turn::turn};
 use crate::{Picture, Pixels};
 
 /// Pixels across and down of the largest unit that a JPEG is coded in: four blocks of eight.

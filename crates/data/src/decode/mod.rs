@@ -1,8 +1,10 @@
 //! From the bytes of an image file to an upright, opaque picture.
 
+mod alpha;
 mod encoding;
 mod jpeg;
 mod libjpeg;
+mod measure;
 mod png;
 mod raster;
 mod turn;
@@ -13,13 +15,8 @@ use image::ImageFormat;
 
 pub use encoding::Encoding;
 
-use crate::{DataError, Picture, config::DEFAULT_MAX_DECODED_MB};
-
-/// Bytes per pixel that resizing holds beside a picture, and turning it upright.
-const RESIZING: u64 = 4;
-
-/// Bytes that any decoder holds, however small the picture.
-const OVERHEAD: u64 = 256 << 10;
+use crate::{DataError, Picture, bounds::DEFAULT_MAX_DECODED_MB};
+use measure::Measure;
 
 /// Decodes a JPEG, PNG, WebP, GIF or BMP; the content decides which, not the name.
 ///
@@ -79,39 +76,6 @@ pub(crate) struct Encoded<'a> {
     pub how: How,
 }
 
-/// What an image file declares, and what decoding and resizing it will take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Measure {
-    pub width: u64,
-    pub height: u64,
-    /// The most memory that is held at once, in bytes.
-    pub peak: u64,
-}
-
-impl Measure {
-    /// Of a picture of this size that comes out with `out` bytes per pixel, whose decoder holds `working` bytes beside it.
-    fn new(width: u64, height: u64, out: u64, working: u64) -> Self {
-        let area = width.saturating_mul(height);
-        let beside = working.max(area.saturating_mul(RESIZING));
-        Self { width, height, peak: area.saturating_mul(out).saturating_add(beside).saturating_add(OVERHEAD) }
-    }
-
-    /// Why this is more than `most` bytes, if it is.
-    fn check(&self, most: u64) -> Result<(), String> {
-        let Self { width, height, peak } = self;
-        match peak {
-            _ if width * height == 0 => Err(format!("declares {width}x{height} pixels, which is nothing")),
-            peak if *peak > most => Err(format!(
-                "declares {width}x{height} pixels, which take {} MiB to decode, more than the {} given; raise data.max_decoded_mb to \
-                 read it",
-                peak.div_ceil(1 << 20),
-                most >> 20
-            )),
-            _ => Ok(()),
-        }
-    }
-}
-
 impl Encoded<'_> {
     /// What decoding takes; refuses what takes more than `most` bytes.
     ///
@@ -157,12 +121,6 @@ fn guarded<T>(bytes: &[u8], decoder: impl FnOnce(ImageFormat) -> Result<T, Strin
         .map_err(|_| "the content is not an image (JPEG, PNG, WebP, GIF and BMP are read)".to_owned())?;
     catch_unwind(AssertUnwindSafe(|| decoder(format)))
         .unwrap_or_else(|_| Err("the decoder gave up on this content, which is damaged".into()))
-}
-
-/// `round(alpha * colour + (1 - alpha) * white)`.
-fn over_white([red, green, blue, alpha]: [u8; 4]) -> [u8; 3] {
-    let alpha = u32::from(alpha);
-    [red, green, blue].map(|value| ((u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255) as u8)
 }
 
 #[cfg(test)]

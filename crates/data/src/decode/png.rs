@@ -5,7 +5,7 @@ use std::io::Cursor;
 use image::metadata::Orientation;
 use png::{BitDepth, ColorType, Decoder, DecodingError, InterlaceInfo, Limits, Reader, Transformations};
 
-use super::{Measure, over_white, turn::turn};
+use super::{alpha::over_white, measure::Measure, turn::turn};
 use crate::{Picture, Pixels, picture::to_8_bits};
 
 /// The largest row and the largest chunk, in bytes.

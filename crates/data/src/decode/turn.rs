@@ -2,7 +2,7 @@
 
 use image::{DynamicImage, GrayImage, ImageBuffer, Luma, RgbImage, metadata::Orientation};
 
-use super::raster;
+use super::alpha::opaque;
 use crate::{Picture, Pixels};
 
 /// The picture as its orientation in EXIF says that it stands.
@@ -18,5 +18,5 @@ pub(super) fn turn(picture: Picture, orientation: Orientation) -> Result<Picture
     };
     let mut image = image.ok_or("a picture of another size than it declares")?;
     image.apply_orientation(orientation);
-    raster::opaque(image)
+    opaque(image)
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::order::{Plan, Slot};
 use crate::{
-    BadFile, DataError, OnBad, Order, Part, Sample, TemplateKind, View,
+    BadFile, CropRegion, DataError, OnError, Order, Sample, TemplateKind, View,
     random::Random,
     transform::{Cut, Workspace},
 };
@@ -28,7 +28,7 @@ pub struct Batch {
     /// The name of each within its source.
     pub keys: Vec<String>,
     /// The part of the whole picture that each shows.
-    pub parts: Vec<Part>,
+    pub regions: Vec<CropRegion>,
     /// Samples consumed after this batch, by all ranks: the `start` that goes on from here.
     pub position: u64,
 }
@@ -69,7 +69,7 @@ impl Batch {
             captions: self.captions[range.clone()].to_vec(),
             templates,
             keys: self.keys[range.clone()].to_vec(),
-            parts: self.parts[range].to_vec(),
+            regions: self.regions[range].to_vec(),
             position: self.position,
         }
     }
@@ -120,7 +120,7 @@ impl Builder {
             captions: Vec::with_capacity(len),
             templates,
             keys: Vec::with_capacity(len),
-            parts: Vec::with_capacity(len),
+            regions: Vec::with_capacity(len),
             position,
         })
     }
@@ -132,7 +132,7 @@ impl Builder {
         let mut index = slot.index;
         for _ in 0..REPLACEMENTS {
             let bad = match self.push(Slot { index, ..slot }, &mut built.batch, workspace) {
-                Err(DataError::Bad(bad)) if self.view.reading().on_bad == OnBad::Skip => bad,
+                Err(DataError::Bad(bad)) if self.view.reading().on_error == OnError::Skip => bad,
                 done => return done,
             };
             built.bad.push((index, bad));
@@ -166,7 +166,7 @@ impl Builder {
             }
         }
         batch.images.extend(image);
-        batch.parts.push(transform.part(&sample.image, cut));
+        batch.regions.push(transform.crop_region(&sample.image, cut));
         batch.shape[0] += 1;
         let sample = sample.into_inner();
         batch.classes.push(sample.class.map_or(-1, i64::from));

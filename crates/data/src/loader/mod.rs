@@ -1,6 +1,7 @@
 //! Batches of a view, decoded ahead on worker threads, always in the same order.
 
 mod batch;
+mod config;
 mod order;
 
 use std::{
@@ -12,89 +13,20 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-pub use self::batch::{Batch, Templates};
+pub use self::{
+    batch::{Batch, Templates},
+    config::{LoaderConfig, Order, default_workers},
+};
 use self::{
     batch::{Builder, Built},
     order::Plan,
 };
-use crate::{
-    BadFile, DataError, View,
-    config::{MAX_PREFETCH, MAX_WORKERS, within},
-    transform::Workspace,
-};
-
-/// The most samples of a batch.
-const MAX_BATCH: u64 = 1 << 20;
-
-/// The most ranks.
-const MAX_WORLD: u64 = 1 << 16;
-
-/// The last place that a stream begins at; no sum of places leaves 64 bits.
-const MAX_START: u64 = 1 << 62;
-
-/// In which order a loader goes through a view.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Order {
-    /// Epoch after epoch without end, each in an order of its own; batches run on over the ends of epochs.
-    #[default]
-    Shuffled,
-    /// Once, from the first to the last.
-    Sequential,
-}
-
-/// How a loader goes through a view.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoaderConfig {
-    /// Samples of a batch, per rank. Default 1.
-    pub batch_size: usize,
-    /// Decides order and augmentation. Default 0.
-    pub seed: u64,
-    /// Default [`Order::Shuffled`].
-    pub order: Order,
-    /// Samples that all ranks together have consumed already: [`Batch::position`] of the last batch. Default 0.
-    pub start: u64,
-    /// Which rank this is, below `world`. Default 0.
-    pub rank: usize,
-    /// The number of ranks that share the stream. Default 1.
-    pub world: usize,
-    /// Decoding threads. Default: as `[data]` says.
-    pub workers: Option<usize>,
-    /// Batches decoded ahead. Default: as `[data]` says.
-    pub prefetch: Option<usize>,
-    /// Whether to mirror and to crop at random, where `[data]` says so; otherwise the middle is taken as it is. Default
-    /// false.
-    pub augment: bool,
-    /// Whether to leave out a last batch that is not full, in a single pass. Default false.
-    pub drop_last: bool,
-}
-
-impl Default for LoaderConfig {
-    fn default() -> Self {
-        Self {
-            batch_size: 1,
-            seed: 0,
-            order: Order::Shuffled,
-            start: 0,
-            rank: 0,
-            world: 1,
-            workers: None,
-            prefetch: None,
-            augment: false,
-            drop_last: false,
-        }
-    }
-}
-
-/// Decoding threads where nothing is said: a quarter of the cores, 1 to 8, so that the rest are left to the threads that
-/// compute.
-pub fn default_workers() -> usize {
-    thread::available_parallelism().map_or(1, |cores| cores.get() / 4).clamp(1, 8)
-}
+use crate::{BadFile, DataError, View, transform::Workspace};
 
 /// An iterator of batches.
 ///
 /// Order and augmentation depend on seed, epoch and index alone: not on the number of workers, and not on where the stream
-/// was resumed. A bad item, under `on_bad = "skip"`, is replaced in a shuffled stream by another that is drawn the same way,
+/// was resumed. A bad item, under `on_error = "skip"`, is replaced in a shuffled stream by another that is drawn the same way,
 /// and left out of a single pass, whose batch is then smaller. After an error the stream ends.
 ///
 /// ```
@@ -131,7 +63,7 @@ impl Loader {
     /// 1,048,576 samples, there are 1 to 64 threads and as many batches ahead;
     /// [`DataError::Worker`] where the system gives no thread.
     pub fn new(view: &View, config: LoaderConfig) -> Result<Self, DataError> {
-        validate(view, &config)?;
+        config.validate(view)?;
         let builder = Arc::new(Builder {
             view: view.clone(),
             plan: Plan::new(view.len(), &config),
@@ -203,10 +135,10 @@ impl Loader {
     fn check_bad(&self) -> Result<(), DataError> {
         let rejected = self.view.rejected();
         let (bad, total) = (self.bad.len() + rejected.len(), self.view.len() + rejected.len());
-        let max_bad = self.view.reading().max_bad;
+        let max_error_rate = self.view.reading().max_error_rate;
         match self.bad.values().next() {
-            Some(first) if bad as f64 > max_bad * total as f64 => {
-                Err(DataError::TooManyBad { bad, total, max_bad, first: first.clone() })
+            Some(first) if bad as f64 > max_error_rate * total as f64 => {
+                Err(DataError::TooManyErrors { bad, total, max_error_rate, first: first.clone() })
             }
             _ => Ok(()),
         }
@@ -238,24 +170,6 @@ impl Drop for Loader {
             let _ = thread.join();
         }
     }
-}
-
-fn validate(view: &View, config: &LoaderConfig) -> Result<(), DataError> {
-    if view.is_empty() {
-        return Err(DataError::config("held_out", "there are no samples in this part of the data"));
-    }
-    within("batch_size", config.batch_size as u64, MAX_BATCH)?;
-    config.workers.map_or(Ok(()), |workers| within("workers", workers as u64, MAX_WORKERS as u64))?;
-    config.prefetch.map_or(Ok(()), |prefetch| within("prefetch", prefetch as u64, MAX_PREFETCH as u64))?;
-    within("world", config.world as u64, MAX_WORLD)?;
-    if config.start > MAX_START {
-        return Err(DataError::config("start", format!("must be 0 to {MAX_START}, found {}", config.start)));
-    }
-    if config.rank >= config.world {
-        let reason = format!("rank {} of a world of {}", config.rank, config.world);
-        return Err(DataError::config("rank", reason));
-    }
-    Ok(())
 }
 
 fn start(

@@ -8,22 +8,22 @@ use super::{Hue, Looks, Relation, Shape, Size};
 /// `a small red circle above a large blue square and left of a small green cross`.
 ///
 /// ```
-/// use vqkit_data::shapes::Request;
+/// use vqkit_data::shapes::ParsedCaption;
 ///
-/// let request = Request::parse("a small red circle above a large blue square").unwrap();
+/// let request = ParsedCaption::parse("a small red circle above a large blue square").unwrap();
 /// assert_eq!(request.others.len(), 1);
 /// assert_eq!(request.to_string(), "a small red circle above a large blue square");
-/// assert_eq!(Request::parse("two red circles"), None);
+/// assert_eq!(ParsedCaption::parse("two red circles"), None);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct ParsedCaption {
     /// The object named first.
     pub first: Looks,
     /// How the first lies to each of the others.
     pub others: Vec<(Relation, Looks)>,
 }
 
-impl Request {
+impl ParsedCaption {
     /// The request that `caption` makes; `None` where it is not in the language, or names more than three objects.
     pub fn parse(caption: &str) -> Option<Self> {
         let mut words = caption.split_whitespace().peekable();
@@ -44,7 +44,7 @@ impl Request {
     }
 }
 
-impl fmt::Display for Request {
+impl fmt::Display for ParsedCaption {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.first)?;
         for (place, (relation, looks)) in self.others.iter().enumerate() {

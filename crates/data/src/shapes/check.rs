@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use super::{Found, Looks, Relation, Request, read};
+use super::{Looks, ObservedObject, ParsedCaption, Relation, read};
 use crate::Picture;
 
 /// Something that a caption asked for and a picture does not show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Problem {
-    /// The caption is not in the language of [`Request`].
+    /// The caption is not in the language of [`ParsedCaption`].
     NoCaption(String),
     /// No object looks like this.
     Missing(Looks),
@@ -38,7 +38,7 @@ impl fmt::Display for Problem {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     /// The objects that the picture shows, the largest first.
-    pub found: Vec<Found>,
+    pub found: Vec<ObservedObject>,
     /// What was asked for and is not there.
     pub problems: Vec<Problem>,
 }
@@ -58,14 +58,14 @@ impl Verdict {
 /// Reads `picture`, and nothing else, and compares it with what `caption` asks for.
 pub fn check(picture: &Picture, caption: &str) -> Verdict {
     let found = read(picture);
-    let problems = match Request::parse(caption) {
+    let problems = match ParsedCaption::parse(caption) {
         Some(request) => problems(&request, &found),
         None => vec![Problem::NoCaption(caption.to_owned())],
     };
     Verdict { found, problems }
 }
 
-fn problems(request: &Request, found: &[Found]) -> Vec<Problem> {
+fn problems(request: &ParsedCaption, found: &[ObservedObject]) -> Vec<Problem> {
     let missing = missing(request, found);
     let firsts = (0..found.len()).filter(|&place| found[place].looks == request.first);
     let misplaced = firsts.map(|first| misplaced(request, found, first)).min_by_key(Vec::len).unwrap_or_default();
@@ -75,7 +75,7 @@ fn problems(request: &Request, found: &[Found]) -> Vec<Problem> {
 }
 
 /// Objects asked for that have no object of their own.
-fn missing(request: &Request, found: &[Found]) -> Vec<Looks> {
+fn missing(request: &ParsedCaption, found: &[ObservedObject]) -> Vec<Looks> {
     let mut free: Vec<Looks> = found.iter().map(|object| object.looks).collect();
     let mut missing = Vec::new();
     for looks in request.objects() {
@@ -88,7 +88,7 @@ fn missing(request: &Request, found: &[Found]) -> Vec<Looks> {
 }
 
 /// The relations that fail when the object at `first` is the one named first; each other object is used once.
-fn misplaced(request: &Request, found: &[Found], first: usize) -> Vec<Problem> {
+fn misplaced(request: &ParsedCaption, found: &[ObservedObject], first: usize) -> Vec<Problem> {
     let mut used = vec![first];
     let mut problems = Vec::new();
     for &(relation, other) in &request.others {
@@ -106,8 +106,9 @@ fn misplaced(request: &Request, found: &[Found], first: usize) -> Vec<Problem> {
 
 /// Whether the first object of `request` lies to all others as it says, whatever their sizes: of `found`, objects of the shapes and
 /// colours asked for.
-pub fn lies_as_asked(request: &Request, found: &[Found]) -> bool {
-    let is = |object: &Found, looks: &Looks| (object.looks.shape, object.looks.hue) == (looks.shape, looks.hue);
+pub fn lies_as_asked(request: &ParsedCaption, found: &[ObservedObject]) -> bool {
+    let is =
+        |object: &ObservedObject, looks: &Looks| (object.looks.shape, object.looks.hue) == (looks.shape, looks.hue);
     found.iter().filter(|object| is(object, &request.first)).any(|first| {
         let lies = |(relation, other): &(Relation, Looks)| {
             let mut others = found.iter().filter(|object| is(object, other));

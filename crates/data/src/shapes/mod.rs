@@ -8,9 +8,9 @@
 //! use vqkit_data::shapes::{self, Scene};
 //!
 //! let scene = Scene::new(7, 0, 3);
-//! let drawn = scene.draw(64)?;
-//! assert!(shapes::check(&drawn.image, &scene.caption()).holds());
-//! assert!(!shapes::check(&drawn.image, "a small red circle above a large red circle").holds());
+//! let rendered = scene.render(64)?;
+//! assert!(shapes::check(&rendered.image, &scene.caption()).holds());
+//! assert!(!shapes::check(&rendered.image, "a small red circle above a large red circle").holds());
 //! # Ok::<(), vqkit_data::DataError>(())
 //! ```
 
@@ -26,11 +26,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use caption::Request;
+pub use caption::ParsedCaption;
 pub use check::{Problem, Verdict, check, lies_as_asked};
 pub use label_map::label_map;
-pub use read::{Found, read};
-pub use scene::{Drawn, Scene};
+pub use read::{ObservedObject, read};
+pub use scene::{RenderedScene, Scene};
 
 /// The shape of an object; its position in [`Shape::ALL`] is its class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,7 +21,7 @@ const MARGIN: usize = 2;
 
 /// An object as it was read.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Found {
+pub struct ObservedObject {
     /// How it looks.
     pub looks: Looks,
     /// Across and down to its middle, in widths of the picture.
@@ -33,11 +33,11 @@ pub struct Found {
 }
 
 /// The objects that a picture shows, the largest first. A picture that is not square is read as wide as it is high.
-pub fn read(picture: &Picture) -> Vec<Found> {
+pub fn read(picture: &Picture) -> Vec<ObservedObject> {
     let side = picture.width().min(picture.height());
     let pixels: Vec<Option<(Hue, f64)>> =
         (0..side * side).map(|place| hue(picture.rgb(place % side, place / side))).collect();
-    let mut found: Vec<Found> = components(&pixels, side as usize)
+    let mut found: Vec<ObservedObject> = components(&pixels, side as usize)
         .into_iter()
         .filter_map(|(hue, places)| object(hue, &places, &pixels, side as usize))
         .collect();
@@ -93,7 +93,7 @@ fn neighbours(place: usize, side: usize) -> impl Iterator<Item = usize> {
 }
 
 /// The object that these pixels show, if they show one.
-fn object(hue: Hue, places: &[usize], pixels: &[Option<(Hue, f64)>], side: usize) -> Option<Found> {
+fn object(hue: Hue, places: &[usize], pixels: &[Option<(Hue, f64)>], side: usize) -> Option<ObservedObject> {
     let [left, right] = range(places.iter().map(|place| place % side))?;
     let [top, bottom] = range(places.iter().map(|place| place / side))?;
     let (left, top) = (left.saturating_sub(MARGIN), top.saturating_sub(MARGIN));
@@ -107,7 +107,7 @@ fn object(hue: Hue, places: &[usize], pixels: &[Option<(Hue, f64)>], side: usize
     let scale = side as f64;
     let width = fitted.width / scale;
     let plain = width >= MIN_WIDTH && fitted.misfit <= MAX_MISFIT;
-    plain.then(|| Found {
+    plain.then(|| ObservedObject {
         looks: Looks { size: Size::of(width), hue, shape: fitted.shape },
         middle: [(left as f64 + fitted.middle[0]) / scale, (top as f64 + fitted.middle[1]) / scale],
         width,

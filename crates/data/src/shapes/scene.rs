@@ -1,7 +1,7 @@
-//! Making up scenes and drawing them.
+//! Making up scenes and rendering them.
 
-use super::{Hue, Looks, Relation, Request, Shape, Size, patch::coverage};
-use crate::{DataError, Picture, Pixels, TemplateKind, random::Random, source::LabelMap};
+use super::{Hue, Looks, ParsedCaption, Relation, Shape, Size, patch::coverage};
+use crate::{DataError, LabelMap, Picture, Pixels, TemplateKind, random::Random};
 
 /// Free space around every object, in widths of the picture.
 const GAP: f64 = 0.07;
@@ -29,9 +29,9 @@ pub struct Scene {
     background: [f64; 2],
 }
 
-/// A scene, drawn.
+/// A scene, rendered.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Drawn {
+pub struct RenderedScene {
     /// The picture, 8-bit RGB.
     pub image: Picture,
     /// Its segmentation map, 8-bit grey: 0 for the background, else the class of the shape plus 1.
@@ -74,20 +74,20 @@ impl Scene {
 
     /// The caption, which names every object.
     pub fn caption(&self) -> String {
-        self.request().map_or_else(String::new, |request| request.to_string())
+        self.parsed_caption().map_or_else(String::new, |caption| caption.to_string())
     }
 
-    fn request(&self) -> Option<Request> {
+    fn parsed_caption(&self) -> Option<ParsedCaption> {
         let (first, others) = self.objects.split_first()?;
         let related = |other: &Object| (Relation::between([first.x, first.y], [other.x, other.y]), other.looks);
-        Some(Request { first: first.looks, others: others.iter().map(related).collect() })
+        Some(ParsedCaption { first: first.looks, others: others.iter().map(related).collect() })
     }
 
-    /// Draws the scene `size` pixels wide and high, anti-aliased.
+    /// Renders the scene `size` pixels wide and high, anti-aliased.
     ///
     /// # Errors
     /// [`DataError::Picture`] for a size of 0.
-    pub fn draw(&self, size: u32) -> Result<Drawn, DataError> {
+    pub fn render(&self, size: u32) -> Result<RenderedScene, DataError> {
         let side = size as usize;
         let mut labels = vec![0; side * side];
         let mut colours: Vec<[f64; 3]> =
@@ -104,7 +104,7 @@ impl Scene {
             });
         }
         let values = colours.iter().flatten().map(|value| value.round() as u8).collect();
-        Ok(Drawn {
+        Ok(RenderedScene {
             image: Picture::new(size, size, Pixels::Rgb8(values))?,
             template: Picture::new(size, size, Pixels::Gray8(labels))?,
         })

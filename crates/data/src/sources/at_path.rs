@@ -14,9 +14,9 @@ impl SourceConfig {
         let refuse = |reason: &str| DataError::Source { path: path.to_owned(), reason: reason.into() };
         let absolute = std::path::absolute(path).map_err(DataError::io(path))?;
         match (path.extension().is_some_and(|extension| extension == "tar"), absolute.to_str()) {
-            (true, Some(train)) => Ok(Self::Tar(TarConfig { train: train.into(), held_out: None })),
+            (true, Some(train)) => Ok(Self::Tar(TarConfig { train: train.into(), validation: None })),
             (true, None) => Err(refuse("its name is not UTF-8, as names of archives must be")),
-            (false, _) if path.is_dir() => Ok(Self::Folder(FolderConfig { train: absolute, held_out: None })),
+            (false, _) if path.is_dir() => Ok(Self::Folder(FolderConfig { train: absolute, validation: None })),
             (false, _) => Err(refuse("is neither a folder of images nor a tar archive")),
         }
     }

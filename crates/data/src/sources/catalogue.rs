@@ -1,10 +1,10 @@
 //! The list of a source's samples, without those that cannot be used.
 
 use super::{
-    Opening,
     labels::{Classes, Label},
+    open::Opening,
 };
-use crate::{BadFile, DataError, Facts, OnBad, TemplateKind};
+use crate::{BadFile, DataError, OnError, SourceInfo, TemplateKind};
 
 /// A sample as a scan found it; `place` says where its bytes are.
 pub(crate) struct Item<T> {
@@ -35,7 +35,7 @@ pub(crate) struct Entry<T> {
 }
 
 /// What a scan found, and what was wrong already then.
-pub(crate) struct Found<T> {
+pub(crate) struct ScanResult<T> {
     /// The samples, in the order that is theirs from now on.
     pub items: Vec<Item<T>>,
     /// What cannot be used.
@@ -47,7 +47,7 @@ pub(crate) struct Catalogue<T> {
     /// The samples.
     pub entries: Vec<Entry<T>>,
     /// What is known about them.
-    pub facts: Facts,
+    pub info: SourceInfo,
 }
 
 impl<T> Catalogue<T> {
@@ -55,30 +55,34 @@ impl<T> Catalogue<T> {
     /// class.
     ///
     /// # Errors
-    /// [`DataError::Bad`] at the first of these under `on_bad = "fail"`, [`DataError::TooManyBad`] above `max_bad`.
-    pub(crate) fn new(found: Found<T>, template: Option<TemplateKind>, opening: &Opening) -> Result<Self, DataError> {
-        let Found { items, mut rejected } = found;
+    /// [`DataError::Bad`] at the first of these under `on_error = "fail"`, [`DataError::TooManyErrors`] above `max_error_rate`.
+    pub(crate) fn new(
+        found: ScanResult<T>,
+        template: Option<TemplateKind>,
+        opening: &Opening,
+    ) -> Result<Self, DataError> {
+        let ScanResult { items, mut rejected } = found;
         let total = items.len() + rejected.len();
         let classes = Classes::new(opening.class_names.as_deref(), items.iter().filter_map(|item| item.label.as_ref()));
         let mut hasher = blake3::Hasher::new();
-        let mut facts = Facts { template, ..Facts::default() };
+        let mut info = SourceInfo { template, ..SourceInfo::default() };
         let mut entries = Vec::with_capacity(items.len());
         for item in items {
             match class_of(&item, &classes, opening) {
                 Err(reason) => rejected.push(BadFile { key: item.name, reason }),
                 Ok(class) => {
                     hash(&mut hasher, &item, class);
-                    facts.has_captions |= item.captioned;
+                    info.has_captions |= item.captioned;
                     entries.push(Entry { key: item.key, name: item.name, class, place: item.place });
                 }
             }
         }
         check_rejected(&rejected, total, opening)?;
-        facts.class_names = classes.names().to_vec();
-        facts.num_classes = classes.count();
-        facts.rejected = rejected;
-        facts.fingerprint = hasher.finalize().to_hex().to_string();
-        Ok(Self { entries, facts })
+        info.class_names = classes.names().to_vec();
+        info.num_classes = classes.count();
+        info.rejected = rejected;
+        info.fingerprint = hasher.finalize().to_hex().to_string();
+        Ok(Self { entries, info })
     }
 }
 
@@ -86,9 +90,7 @@ fn class_of<T>(item: &Item<T>, classes: &Classes, opening: &Opening) -> Result<O
     opening.reader.check_file(item.size)?;
     match (item.size, &item.label) {
         (0, _) => Err("is empty".into()),
-        (_, None) if opening.data.require_class => {
-            Err("has no class label, and this recipe conditions by class".into())
-        }
+        (_, None) if opening.require_class => Err("has no class label, and this recipe conditions by class".into()),
         (_, None) => Ok(None),
         (_, Some(label)) => classes.resolve(label).map(Some),
     }
@@ -102,11 +104,11 @@ fn hash<T>(hasher: &mut blake3::Hasher, item: &Item<T>, class: Option<u32>) {
 }
 
 fn check_rejected(rejected: &[BadFile], total: usize, opening: &Opening) -> Result<(), DataError> {
-    let max_bad = opening.data.max_bad;
-    match (rejected.first(), opening.data.on_bad) {
-        (Some(first), OnBad::Fail) => Err(DataError::Bad(first.clone())),
-        (Some(first), OnBad::Skip) if rejected.len() as f64 > max_bad * total as f64 => {
-            Err(DataError::TooManyBad { bad: rejected.len(), total, max_bad, first: first.clone() })
+    let max_error_rate = opening.max_error_rate;
+    match (rejected.first(), opening.on_error) {
+        (Some(first), OnError::Fail) => Err(DataError::Bad(first.clone())),
+        (Some(first), OnError::Skip) if rejected.len() as f64 > max_error_rate * total as f64 => {
+            Err(DataError::TooManyErrors { bad: rejected.len(), total, max_error_rate, first: first.clone() })
         }
         _ => Ok(()),
     }

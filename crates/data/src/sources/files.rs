@@ -6,10 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::catalogue::{Catalogue, Entry, Found, Item};
-use super::{Opening, labels::Label};
+use super::catalogue::{Catalogue, Entry, Item, ScanResult};
+use super::{labels::Label, open::Opening};
 use crate::{
-    BadFile, DataError, Facts, Held, Picture, PictureReader, Sample, Source, TemplateKind,
+    BadFile, DataError, Held, Picture, PictureReader, Sample, Source, SourceInfo, TemplateKind,
     decode::{Encoded, How},
     plain,
 };
@@ -37,7 +37,7 @@ impl Files {
     /// Of what a scan of `origin` found.
     pub(super) fn new(
         origin: &Path,
-        found: Found<FilePlace>,
+        found: ScanResult<FilePlace>,
         template: Option<TemplateKind>,
         opening: &Opening,
     ) -> Result<Self, DataError> {
@@ -63,7 +63,7 @@ impl Files {
         let files = [image.read().map_err(refused)?, template.read().map_err(refused)?];
         let shown = path.display().to_string();
         let image = Encoded { bytes: &files[0], name, how: How::Fast };
-        let template = Encoded { bytes: &files[1], name: &shown, how: How::of(self.catalogue.facts.template.as_ref()) };
+        let template = Encoded { bytes: &files[1], name: &shown, how: How::of(self.catalogue.info.template.as_ref()) };
         self.reader.hold_pair(image, template)?.map(|[image, template]| {
             let (found, want) = ((template.width(), template.height()), (image.width(), image.height()));
             match found == want {
@@ -121,8 +121,8 @@ impl Source for Files {
         Ok(self.catalogue.entries[index].place.caption.clone())
     }
 
-    fn facts(&self) -> &Facts {
-        &self.catalogue.facts
+    fn info(&self) -> &SourceInfo {
+        &self.catalogue.info
     }
 }
 
@@ -144,8 +144,8 @@ pub(super) fn item(key: String, place: FilePlace, label: Option<Label>) -> Resul
 pub(super) fn gather(
     items: impl Iterator<Item = Result<Item<FilePlace>, BadFile>>,
     rejected: Vec<BadFile>,
-) -> Found<FilePlace> {
-    let mut found = Found { items: Vec::new(), rejected };
+) -> ScanResult<FilePlace> {
+    let mut found = ScanResult { items: Vec::new(), rejected };
     for item in items {
         match item {
             Ok(item) => found.items.push(item),

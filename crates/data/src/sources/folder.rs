@@ -8,8 +8,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::files::{FilePlace, Files, Listing, gather, images_under, item};
-use super::{OpenSource, Opening, labels::Label};
-use crate::{DataConfig, DataError, Source};
+use super::labels::Label;
+use super::open::{DataKeys, OpenSource, Opening};
+use crate::{DataError, Source};
 
 /// `type = "folder"`: a folder of images. Images that lie directly in it have no class; where all of them lie in
 /// sub-folders, the first sub-folder is the class. Both at once is an error.
@@ -18,13 +19,13 @@ use crate::{DataConfig, DataError, Source};
 pub struct FolderConfig {
     /// The folder to train on, relative to `root`.
     pub train: PathBuf,
-    /// The folder held out, with the same classes. Default: none.
+    /// The folder of validation images, with the same classes. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out: Option<PathBuf>,
+    pub validation: Option<PathBuf>,
 }
 
 impl OpenSource for FolderConfig {
-    fn validate(&self, _data: &DataConfig) -> Result<(), DataError> {
+    fn validate(&self, _data: &DataKeys) -> Result<(), DataError> {
         Ok(())
     }
 
@@ -32,8 +33,8 @@ impl OpenSource for FolderConfig {
         open(&opening.root.join(&self.train), opening)
     }
 
-    fn held_out(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
-        self.held_out.as_ref().map(|path| open(&opening.root.join(path), opening)).transpose()
+    fn validation(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
+        self.validation.as_ref().map(|path| open(&opening.root.join(path), opening)).transpose()
     }
 }
 

@@ -10,8 +10,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::files::{FilePlace, Files, gather, item};
-use super::{OpenSource, Opening, labels::Label};
-use crate::{DataConfig, DataError, Source, TemplateKind, plain};
+use super::labels::Label;
+use super::open::{DataKeys, OpenSource, Opening};
+use crate::{DataError, Source, TemplateKind, plain};
 
 /// The longest line, in bytes.
 const MAX_LINE: u64 = 1 << 20;
@@ -24,9 +25,9 @@ const MAX_LINE: u64 = 1 << 20;
 pub struct ManifestConfig {
     /// The manifest of the samples to train on, relative to `root`.
     pub train: PathBuf,
-    /// The manifest of the samples held out. Default: none.
+    /// The manifest of the samples for validation. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out: Option<PathBuf>,
+    pub validation: Option<PathBuf>,
     /// What the templates are; needed where the manifest has the column `template`, which is passed over without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateKind>,
@@ -41,7 +42,7 @@ struct Row {
 }
 
 impl OpenSource for ManifestConfig {
-    fn validate(&self, _data: &DataConfig) -> Result<(), DataError> {
+    fn validate(&self, _data: &DataKeys) -> Result<(), DataError> {
         self.template.as_ref().map_or(Ok(()), TemplateKind::validate)
     }
 
@@ -53,8 +54,8 @@ impl OpenSource for ManifestConfig {
         self.open(&opening.root.join(&self.train), opening)
     }
 
-    fn held_out(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
-        self.held_out.as_ref().map(|path| self.open(&opening.root.join(path), opening)).transpose()
+    fn validation(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
+        self.validation.as_ref().map(|path| self.open(&opening.root.join(path), opening)).transpose()
     }
 }
 

@@ -6,11 +6,10 @@ mod files;
 mod folder;
 mod labels;
 mod manifest;
+mod open;
 mod pairs;
 mod shapes;
 mod tar;
-
-use std::{path::PathBuf, sync::Arc};
 
 pub use folder::FolderConfig;
 pub use manifest::ManifestConfig;
@@ -19,8 +18,7 @@ pub use shapes::ShapesConfig;
 pub use tar::TarConfig;
 
 pub(crate) use labels::by_name;
-
-use crate::{DataConfig, DataError, PictureReader, Source, TemplateKind};
+pub(crate) use open::{DataKeys, OpenSource, Opening};
 
 vqkit_config::tagged! {
     /// The table `[data.source]`: which kind of source, and its keys.
@@ -36,41 +34,5 @@ vqkit_config::tagged! {
         /// A CSV, TSV or JSON-lines file with a line per sample.
         "manifest" => Manifest(ManifestConfig),
     }
-    macro each_source;
-}
-
-impl SourceConfig {
-    /// The member's own configuration.
-    pub(crate) fn member(&self) -> &dyn OpenSource {
-        each_source!(self, |config| config)
-    }
-}
-
-/// What a member of [`SourceConfig`] does.
-pub(crate) trait OpenSource {
-    /// Whether its keys are possible, also beside those of `[data]`.
-    fn validate(&self, data: &DataConfig) -> Result<(), DataError>;
-
-    /// What its templates are, where it has any.
-    fn template(&self) -> Option<TemplateKind> {
-        None
-    }
-
-    /// The samples to train on.
-    fn train(&self, opening: &Opening) -> Result<Arc<dyn Source>, DataError>;
-
-    /// The samples held out, where the source has its own.
-    fn held_out(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError>;
-}
-
-/// What every source needs to know of `[data]` when it is opened.
-pub(crate) struct Opening {
-    /// The folder that paths are relative to.
-    pub root: PathBuf,
-    /// The classes that may occur, where they are known beforehand.
-    pub class_names: Option<Vec<String>>,
-    /// What reads the pictures.
-    pub reader: PictureReader,
-    /// The whole section.
-    pub data: DataConfig,
+    pub(crate) fn member -> dyn OpenSource;
 }

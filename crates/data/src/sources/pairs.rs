@@ -9,8 +9,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::files::{FilePlace, Files, Listing, gather, images_under, item};
-use super::{OpenSource, Opening};
-use crate::{BadFile, DataConfig, DataError, Source, TemplateKind};
+use super::open::{DataKeys, OpenSource, Opening};
+use crate::{BadFile, DataError, Source, TemplateKind};
 
 /// `type = "pairs"`: two folders whose files belong together by their names without extension. A template has the size
 /// of its image.
@@ -19,9 +19,9 @@ use crate::{BadFile, DataConfig, DataError, Source, TemplateKind};
 pub struct PairsConfig {
     /// The folder to train on, relative to `root`; it holds the two.
     pub train: PathBuf,
-    /// The folder held out, built the same way. Default: none.
+    /// The folder for validation, built the same way. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out: Option<PathBuf>,
+    pub validation: Option<PathBuf>,
     /// The folder of images inside it. Default `"images"`.
     #[serde(default = "default_images")]
     pub images: PathBuf,
@@ -36,7 +36,7 @@ fn default_images() -> PathBuf {
 }
 
 impl OpenSource for PairsConfig {
-    fn validate(&self, _data: &DataConfig) -> Result<(), DataError> {
+    fn validate(&self, _data: &DataKeys) -> Result<(), DataError> {
         self.template.validate()
     }
 
@@ -48,8 +48,8 @@ impl OpenSource for PairsConfig {
         self.open(&opening.root.join(&self.train), opening)
     }
 
-    fn held_out(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
-        self.held_out.as_ref().map(|path| self.open(&opening.root.join(path), opening)).transpose()
+    fn validation(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
+        self.validation.as_ref().map(|path| self.open(&opening.root.join(path), opening)).transpose()
     }
 }
 

@@ -4,22 +4,22 @@ use std::{ops::Range, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{OpenSource, Opening};
+use super::open::{DataKeys, OpenSource, Opening};
 use crate::{
-    DataConfig, DataError, Facts, Held, PictureReader, Sample, Source, TemplateKind,
+    DataError, Held, PictureReader, Sample, Source, SourceInfo, TemplateKind,
     shapes::{Scene, Shape, Size},
 };
 
-/// `type = "shapes"`: procedural pictures of coloured shapes, see [`crate::shapes`]. They are drawn at `image_size`, so
+/// `type = "shapes"`: procedural pictures of coloured shapes, see [`crate::shapes`]. They are rendered at `image_size`, so
 /// that nothing is resized.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShapesConfig {
     /// The number of samples to train on.
     pub count: u32,
-    /// The number of samples held out, which follow them. Default 0.
+    /// The number of samples for validation, which follow them. Default 0.
     #[serde(default)]
-    pub held_out_count: u32,
+    pub validation_count: u32,
     /// Which pictures: other seeds give other ones. Default 0.
     #[serde(default)]
     pub seed: u64,
@@ -36,7 +36,7 @@ fn default_max_objects() -> u32 {
 }
 
 impl OpenSource for ShapesConfig {
-    fn validate(&self, data: &DataConfig) -> Result<(), DataError> {
+    fn validate(&self, data: &DataKeys) -> Result<(), DataError> {
         if self.count == 0 {
             return Err(DataError::config("source.count", "must be at least 1"));
         }
@@ -50,7 +50,7 @@ impl OpenSource for ShapesConfig {
         if data.flip {
             return Err(DataError::config("flip", "captions of shapes say left and right; leave it off"));
         }
-        if data.class_names.is_some() {
+        if data.has_class_names {
             return Err(DataError::config("class_names", "shapes have names of their own; leave it out"));
         }
         Ok(())
@@ -64,8 +64,8 @@ impl OpenSource for ShapesConfig {
         Ok(Arc::new(Shapes::new(self, 0..self.count.into(), opening)))
     }
 
-    fn held_out(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
-        let indices = u64::from(self.count)..u64::from(self.count) + u64::from(self.held_out_count);
+    fn validation(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
+        let indices = u64::from(self.count)..u64::from(self.count) + u64::from(self.validation_count);
         Ok(match indices.is_empty() {
             true => None,
             false => Some(Arc::new(Shapes::new(self, indices, opening))),
@@ -73,23 +73,23 @@ impl OpenSource for ShapesConfig {
     }
 }
 
-/// Bytes per pixel that drawing takes: three numbers of 64 bits, and what comes out.
-const DRAWING: u64 = 28;
+/// Bytes per pixel that rendering takes: three numbers of 64 bits, and what comes out.
+const RENDERING: u64 = 28;
 
 struct Shapes {
     config: ShapesConfig,
     indices: Range<u64>,
     size: u32,
     reader: PictureReader,
-    facts: Facts,
+    info: SourceInfo,
 }
 
 impl Shapes {
     fn new(config: &ShapesConfig, indices: Range<u64>, opening: &Opening) -> Self {
-        let size = opening.data.image_size;
+        let size = opening.image_size;
         let ShapesConfig { seed, max_objects, single, .. } = config;
         let meaning = format!("shapes 1 {seed} {max_objects} {single:?} {indices:?} {size}");
-        let facts = Facts {
+        let info = SourceInfo {
             class_names: Shape::ALL.map(|shape| shape.name().to_owned()).to_vec(),
             num_classes: Shape::ALL.len() as u32,
             has_captions: true,
@@ -97,7 +97,7 @@ impl Shapes {
             rejected: Vec::new(),
             fingerprint: blake3::hash(meaning.as_bytes()).to_hex().to_string(),
         };
-        Self { config: config.clone(), indices, size, reader: opening.reader.clone(), facts }
+        Self { config: config.clone(), indices, size, reader: opening.reader.clone(), info }
     }
 
     fn scene(&self, index: usize) -> Scene {
@@ -117,25 +117,25 @@ impl Source for Shapes {
 
     fn hold(&self, index: usize) -> Result<Held<Sample>, DataError> {
         let area = u64::from(self.size) * u64::from(self.size);
-        self.reader.make(area * DRAWING, || self.draw(index))
+        self.reader.make(area * RENDERING, || self.sample(index))
     }
 
-    fn facts(&self) -> &Facts {
-        &self.facts
+    fn info(&self) -> &SourceInfo {
+        &self.info
     }
 }
 
 impl Shapes {
-    fn draw(&self, index: usize) -> Result<Sample, DataError> {
+    fn sample(&self, index: usize) -> Result<Sample, DataError> {
         let scene = self.scene(index);
         let index = self.indices.start + index as u64;
-        let drawn = scene.draw(self.size)?;
+        let rendered = scene.render(self.size)?;
         Ok(Sample {
             key: format!("{index:08}"),
-            image: drawn.image,
+            image: rendered.image,
             class: Some(scene.class()),
             caption: Some(scene.caption()),
-            template: Some(drawn.template),
+            template: Some(rendered.template),
         })
     }
 }

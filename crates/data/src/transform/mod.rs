@@ -7,9 +7,7 @@ use fast_image_resize::{
     images::{Image, ImageRef},
 };
 
-use crate::{
-    Color, Crop, DataConfig, DataError, Filter, Picture, Pixels, TemplateKind, random::Random, source::LabelMap,
-};
+use crate::{Color, Crop, DataConfig, DataError, Filter, LabelMap, Picture, Pixels, TemplateKind, random::Random};
 
 /// Crop, antialiased resize, mirror, colour mode and value range of `[data]`.
 ///
@@ -28,7 +26,7 @@ pub struct Transform {
 
 /// The part of a picture that a sample shows, in shares of the whole picture's height and width.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Part {
+pub struct CropRegion {
     /// From the top of the whole to that of the part.
     pub top: f32,
     /// From the left of the whole to that of the part.
@@ -150,13 +148,13 @@ impl Transform {
     }
 
     /// The part of `picture` that `cut` shows.
-    pub(crate) fn part(&self, picture: &Picture, cut: Cut) -> Part {
+    pub(crate) fn crop_region(&self, picture: &Picture, cut: Cut) -> CropRegion {
         let [left, top, side] = self.region(picture, cut);
         let (width, height) = (f64::from(picture.width()), f64::from(picture.height()));
         let left = if cut.mirrored { width - left - side } else { left };
         let [top, left, height, width] =
             [top / height, left / width, side / height, side / width].map(|share| share as f32);
-        Part { top, left, height, width }
+        CropRegion { top, left, height, width }
     }
 
     /// Left, top and side of the square that `cut` names, in pixels.

@@ -29,7 +29,7 @@ pub fn atlas(
     counts: Option<&[Vec<Tensor>]>,
     context: &Context,
 ) -> Result<Picture> {
-    let sizes = tokenizer.sizes();
+    let sizes = tokenizer.codebook_sizes();
     let size = sizes[place.level][place.codebook];
     let shown = order(counts.map(|counts| &counts[place.level][place.codebook]), size)?.to_device(context.device);
     let shapes = tokenizer.grid_shapes(SIDE * tokenizer.downsampling())?;

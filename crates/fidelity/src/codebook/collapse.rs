@@ -1,10 +1,9 @@
 //! Why a codebook collapses, as far as it can be told in training, and what to do about it.
 
-use serde::Serialize;
 use tch::{Kind, Tensor};
-use toml::Table;
-use vqkit_quantizer::CodebookHealth;
-use vqkit_recipe::{RecipeError, Tokenizer};
+use vqkit_quantizer::{Assignment, CodebookHealth, Metric, QuantizerConfig};
+use vqkit_recipe::Tokenizer;
+use vqkit_vqvae::NormKind;
 
 use crate::error::Result;
 
@@ -14,8 +13,6 @@ pub const COLLAPSED: f64 = 0.1;
 const ALIKE: f64 = 0.5;
 /// Latents that spread less than this share of their own length are one latent.
 const ONE_SPOT: f64 = 1e-3;
-/// Members whose codes are no table that could be anywhere.
-const WITHOUT_TABLE: [&str; 3] = ["fsq", "lfq", "bsq"];
 
 /// How the latents of a batch lie.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,40 +38,32 @@ impl Latents {
 
 /// Why a codebook collapses, and what to do about it. `latents` `[B, D, *S]` of the last batch, where the codebook is the only
 /// one of its level.
-///
-/// # Errors
-/// When the configuration has no TOML form.
-pub fn diagnosis(config: &Tokenizer, step: u64, health: &CodebookHealth, latents: Option<&Tensor>) -> Result<String> {
-    let (outer, network) = (table(&config.quantizer)?, table(&config.network)?);
-    let (section, quantizer) = innermost("tokenizer.quantizer".into(), &outer);
-    let text = |key: &str| quantizer.get(key).and_then(toml::Value::as_str);
-    let is_outermost = outer.get("quantizer").is_none();
-    let are_compared = is_outermost && matches!(text("type"), Some("vq" | "ema")) && text("metric") != Some("cosine");
+pub fn diagnosis(config: &Tokenizer, step: u64, health: &CodebookHealth, latents: Option<&Tensor>) -> String {
+    let (section, quantizer) = innermost("tokenizer.quantizer".into(), &config.quantizer);
+    let is_outermost = config.quantizer.inner().is_none();
+    let are_compared = is_outermost && quantizer.metric() == Some(Metric::Euclidean);
     let latents = latents.filter(|_| are_compared).map(Latents::of);
-    Ok(Signs { section: &section, quantizer, network: &network, step, health, latents }.diagnosis())
+    let latent_norm = config.network.latent_norm();
+    CollapseSymptoms { section: &section, quantizer, latent_norm, step, health, latents }.diagnosis()
 }
 
-/// The section of the member that keeps the codes, and its name: that of a residual's or product's parts, where it is one.
-fn innermost(section: String, quantizer: &Table) -> (String, &Table) {
-    match quantizer.get("quantizer").and_then(toml::Value::as_table) {
+/// The section of the member that keeps the codes, and its settings: that of a residual's or product's parts, where it is one.
+fn innermost(section: String, quantizer: &QuantizerConfig) -> (String, &QuantizerConfig) {
+    match quantizer.inner() {
         Some(inner) => innermost(section + ".quantizer", inner),
         None => (section, quantizer),
     }
 }
 
-fn table(config: &impl Serialize) -> Result<Table> {
-    Ok(Table::try_from(config).map_err(RecipeError::from)?)
-}
-
 /// What is known when a codebook is found to collapse.
 #[derive(Debug)]
-struct Signs<'a> {
+struct CollapseSymptoms<'a> {
     /// The name of the quantizer's section in the recipe.
     section: &'a str,
-    /// That section, every default written out.
-    quantizer: &'a Table,
-    /// `[tokenizer]` likewise.
-    network: &'a Table,
+    /// That section.
+    quantizer: &'a QuantizerConfig,
+    /// Normalisation of the latents, where that is a choice.
+    latent_norm: Option<NormKind>,
     /// Steps done.
     step: u64,
     /// The codebook.
@@ -83,28 +72,26 @@ struct Signs<'a> {
     latents: Option<Latents>,
 }
 
-impl Signs<'_> {
+impl CollapseSymptoms<'_> {
     /// The cause that the signs speak for first, and its remedy.
     fn diagnosis(&self) -> String {
-        match self.member() {
-            "gumbel" => format!(
+        match self.quantizer.assignment() {
+            Assignment::Logits => format!(
                 "the logits favour few codes: raise {}.kl_weight, or begin with a higher temp_init",
                 self.section
             ),
-            "ibq" => format!("the products favour few codes: raise {}.entropy_weight", self.section),
-            member if WITHOUT_TABLE.contains(&member) => self.without_table(),
-            _ => self.of_latents().or_else(|| self.of_codes()).unwrap_or_else(|| self.of_settings()),
+            Assignment::Product => {
+                format!("the products favour few codes: raise {}.entropy_weight", self.section)
+            }
+            Assignment::Rule => self.without_table(),
+            Assignment::Nearest => self.of_latents().or_else(|| self.of_codes()).unwrap_or_else(|| self.of_settings()),
         }
     }
 
-    fn member(&self) -> &str {
-        self.quantizer.get("type").and_then(toml::Value::as_str).unwrap_or_default()
-    }
-
     fn without_table(&self) -> String {
-        let has_entropy = self.quantizer.contains_key("entropy_weight");
-        let pull = if has_entropy { format!("raise {}.entropy_weight, or ", self.section) } else { String::new() };
-        format!("the codes are fixed, so the latents keep to few of them: {pull}take fewer levels or dimensions")
+        let has_entropy = self.quantizer.entropy_weight().is_some();
+        let remedy = if has_entropy { format!("raise {}.entropy_weight, or ", self.section) } else { String::new() };
+        format!("the codes are fixed, so the latents keep to few of them: {remedy}take fewer levels or dimensions")
     }
 
     /// The encoder gives all positions about the same latent.
@@ -114,8 +101,8 @@ impl Signs<'_> {
         if spread >= ALIKE * between && spread >= ONE_SPOT * length {
             return None;
         }
-        let remedy = match self.network.get("latent_norm").and_then(toml::Value::as_str) {
-            Some("none") => "normalise them: tokenizer.latent_norm = \"batch\"",
+        let remedy = match self.latent_norm {
+            Some(NormKind::None) => "normalise them: tokenizer.latent_norm = \"batch\"",
             _ => "lower tokenizer.train.learning_rate, or the quantizer's commitment_weight",
         };
         Some(format!(
@@ -136,14 +123,13 @@ impl Signs<'_> {
         let never =
             self.health.ages.filter(|ages| ages.median >= self.step as f64).map(|_| "most codes never got a latent");
         let unused = never.unwrap_or("codes that lose their latents stay without");
-        (self.whole("revive_after") == Some(0))
+        (self.quantizer.revive_after() == Some(0))
             .then(|| format!("{unused}, and revival is off: set {}.revive_after = 100", self.section))
     }
 
     fn of_settings(&self) -> String {
-        let is_off = |key: &str| self.quantizer.get(key).and_then(toml::Value::as_bool) == Some(false);
-        let young = self.whole("revive_after").map(|after| 2 * after).filter(|until| self.step < *until);
-        match (is_off("kmeans_init"), young) {
+        let young = self.quantizer.revive_after().map(|after| 2 * after).filter(|until| self.step < *until);
+        match (self.quantizer.kmeans_init() == Some(false), young) {
             (true, _) => format!(
                 "the codes began at random places, not where latents are: set {}.kmeans_init = true",
                 self.section
@@ -155,28 +141,38 @@ impl Signs<'_> {
             (false, None) => "no single cause shows: take fewer codes, or lower tokenizer.train.learning_rate".into(),
         }
     }
-
-    fn whole(&self, key: &str) -> Option<u64> {
-        self.quantizer.get(key).and_then(toml::Value::as_integer).and_then(|value| u64::try_from(value).ok())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vqkit_quantizer::{CodeAges, CodeDistances};
+    use vqkit_quantizer::{
+        CodeAges, CodeDistances, EmaVectorQuantizerConfig, FiniteScalarQuantizerConfig, GumbelQuantizerConfig,
+        IndexBackpropagationQuantizerConfig, LookupFreeQuantizerConfig, ResidualQuantizerConfig, VectorQuantizerConfig,
+    };
 
     const SOUND: CodeDistances =
         CodeDistances { measured: 100, smallest: 0.5, median: 1.0, largest: 2.0, median_norm: 5.0, duplicates: 0 };
     const WIDE: Latents = Latents { spread: 5.0, length: 5.0 };
 
-    fn diagnosis(quantizer: &str, distances: CodeDistances, latents: Latents, step: u64) -> String {
+    fn vq(kmeans_init: bool, revive_after: u64) -> QuantizerConfig {
+        QuantizerConfig::Vq(VectorQuantizerConfig { kmeans_init, revive_after, ..VectorQuantizerConfig::new(100) })
+    }
+
+    fn ema(kmeans_init: bool, revive_after: u64) -> QuantizerConfig {
+        QuantizerConfig::Ema(EmaVectorQuantizerConfig {
+            kmeans_init,
+            revive_after,
+            ..EmaVectorQuantizerConfig::new(100)
+        })
+    }
+
+    fn diagnosis(quantizer: &QuantizerConfig, distances: CodeDistances, latents: Latents, step: u64) -> String {
         let ages = Some(CodeAges { median: 1000.0, ninth_decile: 1000.0, oldest: 1000.0 });
         let health = CodebookHealth { size: 100, dim: 4, used: None, ages, distances: Some(distances) };
-        let (quantizer, network): (Table, _) = (quantizer.parse().unwrap(), "latent_norm = \"none\"".parse().unwrap());
-        let (section, quantizer) = innermost("tokenizer.quantizer".into(), &quantizer);
-        let latents = Some(latents);
-        Signs { section: &section, quantizer, network: &network, step, health: &health, latents }.diagnosis()
+        let (section, quantizer) = innermost("tokenizer.quantizer".into(), quantizer);
+        let (latents, latent_norm) = (Some(latents), Some(NormKind::None));
+        CollapseSymptoms { section: &section, quantizer, latent_norm, step, health: &health, latents }.diagnosis()
     }
 
     #[track_caller]
@@ -186,36 +182,35 @@ mod tests {
 
     #[test]
     fn each_cause_is_told_with_its_remedy() {
-        let on = "type = \"vq\"\nkmeans_init = true\nrevive_after = 100";
+        let on = &vq(true, 100);
         says(&diagnosis(on, SOUND, Latents { spread: 0.4, ..WIDE }, 5000), &["alike", "latent_norm = \"batch\""]);
         says(&diagnosis(on, CodeDistances { duplicates: 50, ..SOUND }, WIDE, 5000), &["50 of 100", "spot"]);
-        let off = "type = \"ema\"\nkmeans_init = false\nrevive_after = 0";
+        let off = &ema(false, 0);
         says(&diagnosis(off, SOUND, WIDE, 1000), &["most codes never got a latent", "revive_after = 100"]);
         says(&diagnosis(off, SOUND, WIDE, 5000), &["stay without", "revive_after = 100"]);
-        let random = "type = \"vq\"\nkmeans_init = false\nrevive_after = 100";
-        says(&diagnosis(random, SOUND, WIDE, 5000), &["kmeans_init = true"]);
-        let inner = "type = \"residual\"\n[quantizer]\ntype = \"ema\"\nkmeans_init = true\nrevive_after = 0";
-        says(&diagnosis(inner, SOUND, WIDE, 5000), &["tokenizer.quantizer.quantizer.revive_after = 100"]);
+        says(&diagnosis(&vq(false, 100), SOUND, WIDE, 5000), &["kmeans_init = true"]);
+        let residual = QuantizerConfig::Residual(ResidualQuantizerConfig::new(4, ema(true, 0)));
+        says(&diagnosis(&residual, SOUND, WIDE, 5000), &["tokenizer.quantizer.quantizer.revive_after = 100"]);
         says(&diagnosis(on, SOUND, WIDE, 150), &["early", "step 200"]);
         says(&diagnosis(on, SOUND, WIDE, 5000), &["no single cause", "fewer codes"]);
     }
 
     #[test]
     fn latents_on_one_spot_are_alike_though_the_codes_are_there_too() {
-        let on = "type = \"vq\"\nkmeans_init = true\nrevive_after = 100";
         let spot = CodeDistances { median: 1e-6, duplicates: 100, ..SOUND };
-        says(&diagnosis(on, spot, Latents { spread: 1e-4, length: 5.0 }, 5000), &["alike"]);
+        says(&diagnosis(&vq(true, 100), spot, Latents { spread: 1e-4, length: 5.0 }, 5000), &["alike"]);
     }
 
     #[test]
     fn members_without_a_table_are_not_told_to_move_codes() {
-        says(
-            &diagnosis("type = \"lfq\"\nentropy_floor = 0.0\nentropy_weight = 0.1", SOUND, WIDE, 10),
-            &["raise tokenizer.quantizer.entropy_weight"],
-        );
-        says(&diagnosis("type = \"fsq\"\nlevels = [8, 5]", SOUND, WIDE, 10), &["fewer levels"]);
-        says(&diagnosis("type = \"gumbel\"", SOUND, WIDE, 10), &["kl_weight"]);
-        says(&diagnosis("type = \"ibq\"", SOUND, WIDE, 10), &["entropy_weight"]);
+        let lfq = QuantizerConfig::LookupFree(LookupFreeQuantizerConfig::new(64));
+        says(&diagnosis(&lfq, SOUND, WIDE, 10), &["raise tokenizer.quantizer.entropy_weight"]);
+        let fsq = QuantizerConfig::FiniteScalar(FiniteScalarQuantizerConfig::new(&[8, 5]));
+        says(&diagnosis(&fsq, SOUND, WIDE, 10), &["fewer levels"]);
+        let gumbel = QuantizerConfig::Gumbel(GumbelQuantizerConfig::new(100));
+        says(&diagnosis(&gumbel, SOUND, WIDE, 10), &["kl_weight"]);
+        let ibq = QuantizerConfig::IndexBackpropagation(IndexBackpropagationQuantizerConfig::new(100));
+        says(&diagnosis(&ibq, SOUND, WIDE, 10), &["entropy_weight"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ const MOST_LAYERS: i64 = 10;
 /// Normalisation in a discriminator.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum NormKind {
+pub enum DiscriminatorNorm {
     /// Batch normalisation: taming's default.
     #[default]
     Batch,
@@ -28,15 +28,15 @@ pub enum NormKind {
 pub struct PatchGanConfig {
     /// Channels after the first convolution; each halving doubles them, up to 8 times as many. Default 64.
     pub ndf: i64,
-    /// Halvings of the image, from 1 to 10: 3 judge patches of 70 by 70 pixels. Default 3.
+    /// Halvings of the image, from 1 to 10: with 3, a logit sees a patch of 70 by 70 pixels. Default 3.
     pub n_layers: i64,
     /// Normalisation after all convolutions but the first and the last; default `"batch"`.
-    pub norm: NormKind,
+    pub norm: DiscriminatorNorm,
 }
 
 impl Default for PatchGanConfig {
     fn default() -> Self {
-        Self { ndf: 64, n_layers: 3, norm: NormKind::default() }
+        Self { ndf: 64, n_layers: 3, norm: DiscriminatorNorm::default() }
     }
 }
 

@@ -1,11 +1,11 @@
-//! A discriminator that judges patches.
+//! A discriminator of patches.
 
 mod config;
 mod norm;
 
 use tch::{Tensor, nn};
 
-pub use config::{NormKind, PatchGanConfig};
+pub use config::{DiscriminatorNorm, PatchGanConfig};
 
 use crate::LossError;
 use norm::Norm;
@@ -19,7 +19,7 @@ const SLOPE: f64 = 0.2;
 /// `NLayerDiscriminator`, with its names of variables (`main.0.weight`, `main.3.running_mean`, …).
 ///
 /// Convolutions of 4 by 4: `n_layers` that halve the image, one that does not, and one to the logits, with leaky ReLUs of
-/// slope 0.2 between. Each logit judges one patch. Without normalisation the names stay those of the layout with one.
+/// slope 0.2 between. Each logit belongs to one patch. Without normalisation the names stay those of the layout with one.
 ///
 /// ```
 /// use tch::{Device, Kind, Tensor, nn};
@@ -62,7 +62,7 @@ impl PatchGan {
         config::check_channels(in_channels)?;
         let main = vs / "main";
         let first = Layer { conv: conv(&(&main / 0), in_channels, config.ndf, 2, true), norm: Norm::None };
-        let biased = config.norm != NormKind::Batch;
+        let biased = config.norm != DiscriminatorNorm::Batch;
         let others = (1..=config.n_layers).map(|n| {
             let at = 3 * n - 1;
             let stride = if n < config.n_layers { 2 } else { 1 };

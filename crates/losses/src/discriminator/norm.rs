@@ -3,7 +3,7 @@
 use tch::nn::{self, ModuleT};
 use tch::{Kind, Tensor, no_grad};
 
-use super::NormKind;
+use super::config::DiscriminatorNorm;
 
 /// A normalisation of `[B, C, H, W]`, or nothing.
 #[derive(Debug)]
@@ -14,11 +14,11 @@ pub(super) enum Norm {
 }
 
 impl Norm {
-    pub fn new(vs: &nn::Path, kind: NormKind, channels: i64) -> Self {
+    pub fn new(vs: &nn::Path, kind: DiscriminatorNorm, channels: i64) -> Self {
         match kind {
-            NormKind::None => Self::None,
-            NormKind::Batch => Self::Batch(BatchNorm::new(vs, channels)),
-            NormKind::Actnorm => Self::Act(ActNorm::new(vs, channels)),
+            DiscriminatorNorm::None => Self::None,
+            DiscriminatorNorm::Batch => Self::Batch(BatchNorm::new(vs, channels)),
+            DiscriminatorNorm::Actnorm => Self::Act(ActNorm::new(vs, channels)),
         }
     }
 

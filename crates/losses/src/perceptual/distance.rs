@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor, no_grad};
 
-use super::Features;
+use super::features::Features;
 use crate::LossError;
 
 /// Keeps the length of a position's features above 0 (lpips' `normalize_tensor`).
@@ -18,12 +18,16 @@ pub(super) fn layer_distances(a: &Features, b: &Features, weights: &[Tensor]) ->
 
 /// The mean distance of a batch, a scalar, and its gradients with respect to the maps of `a`, in their kinds; no graph is
 /// built for it.
-pub(super) fn layer_slopes(a: &Features, b: &Features, weights: &[Tensor]) -> Result<(Tensor, Vec<Tensor>), LossError> {
+pub(super) fn layer_gradients(
+    a: &Features,
+    b: &Features,
+    weights: &[Tensor],
+) -> Result<(Tensor, Vec<Tensor>), LossError> {
     check(a, b, weights)?;
     let pairs = a.maps().iter().zip(b.maps()).zip(weights);
-    let layers = no_grad(|| pairs.map(|((a, b), weights)| layer_slope(a, b, weights)).collect::<Vec<_>>());
-    let (distances, slopes): (Vec<Tensor>, Vec<Tensor>) = layers.into_iter().unzip();
-    Ok((Tensor::f_stack(&distances, 0)?.sum(Kind::Float), slopes))
+    let layers = no_grad(|| pairs.map(|((a, b), weights)| layer_gradient(a, b, weights)).collect::<Vec<_>>());
+    let (distances, gradients): (Vec<Tensor>, Vec<Tensor>) = layers.into_iter().unzip();
+    Ok((Tensor::f_stack(&distances, 0)?.sum(Kind::Float), gradients))
 }
 
 fn check(a: &Features, b: &Features, weights: &[Tensor]) -> Result<(), LossError> {
@@ -49,7 +53,7 @@ fn layer_distance(a: &Tensor, b: &Tensor, weights: &Tensor) -> Tensor {
 ///
 /// With the length `n` of a position's features, `u = a / (n + ε)` and `g = ∂d/∂u`, the gradient is
 /// `(g - u (u·g) (n + ε) / n) / (n + ε)`. Written out, it takes a third of the passes over memory that a recorded graph takes.
-fn layer_slope(a: &Tensor, b: &Tensor, weights: &Tensor) -> (Tensor, Tensor) {
+fn layer_gradient(a: &Tensor, b: &Tensor, weights: &Tensor) -> (Tensor, Tensor) {
     let (kind, batch, positions) = (a.kind(), a.size()[0], a.size()[2] * a.size()[3]);
     let channels = [1i64];
     let length = a.to_kind(Kind::Float).norm_scalaropt_dim(2, channels.as_slice(), true);
@@ -60,9 +64,9 @@ fn layer_slope(a: &Tensor, b: &Tensor, weights: &Tensor) -> (Tensor, Tensor) {
     g *= weights * (2.0 / (batch * positions) as f64);
     let along = (&u * &g).sum_dim_intlist(channels.as_slice(), true, Kind::Float)
         * (&longer / &length).nan_to_num(0.0, 0.0, 0.0);
-    let mut slope = g - u * along;
-    slope /= longer;
-    (distance, slope.to_kind(kind))
+    let mut gradient = g - u * along;
+    gradient /= longer;
+    (distance, gradient.to_kind(kind))
 }
 
 /// Every position's features at length 1, in fp32.
@@ -96,17 +100,17 @@ mod tests {
     }
 
     #[test]
-    fn slopes_written_out_are_those_of_the_graph() {
+    fn gradients_written_out_are_those_of_the_graph() {
         let draws = Draws::new(7);
         let random = || (draws.randn(&[3, 5, 4, 6]) - 0.3).relu();
         let weights = [draws.rand(&[1, 5, 1, 1])];
         let (a, b) = (random().set_requires_grad(true), Features::new(vec![random()]));
         let maps = Features::new(vec![a.shallow_clone()]);
-        let (distance, slopes) = layer_slopes(&maps, &b, &weights).unwrap();
+        let (distance, gradients) = layer_gradients(&maps, &b, &weights).unwrap();
         let plain = layer_distances(&maps, &b, &weights).unwrap().sum(Kind::Float) / 3.0;
         plain.backward();
         assert!((distance - plain).abs().double_value(&[]) < 1e-6);
-        let worst = (&slopes[0] - a.grad()).abs().max().double_value(&[]);
+        let worst = (&gradients[0] - a.grad()).abs().max().double_value(&[]);
         assert!(worst < 1e-5 * a.grad().abs().max().double_value(&[]), "{worst}");
     }
 

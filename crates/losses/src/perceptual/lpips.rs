@@ -2,8 +2,9 @@
 
 use tch::{Kind, Tensor, nn};
 
-use super::vgg16::{CHANNELS, LEAST_SIZE, unset};
-use super::{Features, Perceptual, Vgg16};
+use super::Perceptual;
+use super::features::Features;
+use super::vgg16::{CHANNELS, LEAST_SIZE, Vgg16, unset};
 use crate::LossError;
 
 /// Mean and deviation of ImageNet's channels after images were moved from `[0, 1]` to `[-1, 1]`, as lpips rounds them.

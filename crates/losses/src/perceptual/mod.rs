@@ -1,6 +1,7 @@
 //! Distances between images as a network sees them.
 
 mod distance;
+mod features;
 mod lpips;
 mod state;
 mod vgg16;
@@ -10,28 +11,13 @@ use std::fmt;
 use tch::{Kind, Tensor};
 use vqkit_torch::autograd::{Graph, grad};
 
+pub use features::Features;
 pub use lpips::Lpips;
 pub use state::lpips_state;
 pub use vgg16::Vgg16;
 
 use crate::LossError;
-use distance::{layer_distances, layer_slopes};
-
-/// Feature maps of a batch of images, finest first: `[B, C, H, W]` each, in the precision in which they were computed.
-#[derive(Debug)]
-pub struct Features(Vec<Tensor>);
-
-impl Features {
-    /// The maps of one batch, as a backbone gave them.
-    pub fn new(maps: Vec<Tensor>) -> Self {
-        Self(maps)
-    }
-
-    /// The maps, finest first.
-    pub fn maps(&self) -> &[Tensor] {
-        &self.0
-    }
-}
+use distance::{layer_distances, layer_gradients};
 
 /// A network whose feature maps tell how alike two images look: the sum over its maps of weighted squared differences,
 /// each position being scaled to length 1 (Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a
@@ -78,11 +64,11 @@ pub trait Perceptual: fmt::Debug + Send {
     ///
     /// # Errors
     /// Those of [`distance_to`](Self::distance_to).
-    fn slope_to(&self, images: &Tensor, reference: &Features) -> Result<(Tensor, Tensor), LossError> {
+    fn gradient_to(&self, images: &Tensor, reference: &Features) -> Result<(Tensor, Tensor), LossError> {
         let leaf = images.detach().to_kind(Kind::Float).set_requires_grad(true);
         let features = self.features(&leaf)?;
-        let (distance, slopes) = layer_slopes(&features, reference, self.weights())?;
-        let outputs: Vec<_> = features.maps().iter().zip(&slopes).collect();
+        let (distance, gradients) = layer_gradients(&features, reference, self.weights())?;
+        let outputs: Vec<_> = features.maps().iter().zip(&gradients).collect();
         Ok((distance, grad(&outputs, &[&leaf], Graph::Free)?.remove(0)))
     }
 

@@ -3,7 +3,7 @@
 use tch::nn::{self, Path};
 use tch::{Kind, Tensor};
 
-use super::Features;
+use super::features::Features;
 use crate::LossError;
 
 /// Convolutions in each of the five slices, all but the first of which open with a 2 by 2 maximum.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tch::{Device, Kind, Tensor};
 
-use super::{halve, mean_over_space};
+use super::pooling::{halve, mean_over_space};
 use crate::{Features, LossError, Perceptual};
 
 const CLASSIFIER: [&str; 2] = ["classifier.weight", "classifier.bias"];

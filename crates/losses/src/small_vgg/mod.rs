@@ -1,6 +1,7 @@
-//! A small classifier in the manner of VGG, whose features judge pictures where no large network is at hand.
+//! A small classifier in the manner of VGG, whose features compare images where no large network is at hand.
 
 mod frozen;
+mod pooling;
 
 use serde::{Deserialize, Serialize};
 use tch::nn::{self, ModuleT};
@@ -9,6 +10,7 @@ use tch::{Kind, Tensor};
 pub use frozen::FrozenVgg;
 
 use crate::LossError;
+use pooling::{halve, mean_over_space};
 
 /// More channels, convolutions or stages than this are a typing error.
 const MOST: i64 = 4096;
@@ -126,13 +128,4 @@ fn folded((conv, norm): &(nn::Conv2D, nn::BatchNorm)) -> (Tensor, Tensor) {
     let gain = norm.ws.as_ref().map_or_else(one, Tensor::shallow_clone) / &deviation;
     let shift = norm.bs.as_ref().map_or_else(|| gain.zeros_like(), Tensor::shallow_clone);
     (&conv.ws * gain.view([-1, 1, 1, 1]), shift - &norm.running_mean * gain)
-}
-
-fn halve(x: &Tensor) -> Tensor {
-    x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)
-}
-
-/// `[B, C, H, W]` to `[B, C]`.
-fn mean_over_space(x: &Tensor) -> Tensor {
-    x.mean_dim([2i64, 3].as_slice(), false, None)
 }

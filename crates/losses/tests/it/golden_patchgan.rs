@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use tch::{Device, Tensor, nn};
 use vqkit_losses::{
-    GanLoss, MAX_ADAPTIVE_WEIGHT, NormKind, PatchGan, PatchGanConfig, Ramp, Reconstruction, adaptive_weight,
+    DiscriminatorNorm, GanLoss, MAX_ADAPTIVE_WEIGHT, PatchGan, PatchGanConfig, Ramp, ReconstructionLoss,
+    adaptive_weight,
 };
 use vqkit_testing::{Golden, generator};
 use vqkit_torch::weights;
@@ -62,7 +63,7 @@ impl Upstream {
     fn build(&self) -> Built {
         let size = |key: &str| self.golden.config()["config"][key].as_i64().unwrap();
         let actnorm = self.golden.config()["config"]["use_actnorm"].as_bool().unwrap();
-        let norm = if actnorm { NormKind::Actnorm } else { NormKind::Batch };
+        let norm = if actnorm { DiscriminatorNorm::Actnorm } else { DiscriminatorNorm::Batch };
         let config = PatchGanConfig { ndf: size("ndf"), n_layers: size("n_layers"), norm };
         let _generator = generator(0);
         let mut vs = nn::VarStore::new(Device::Cpu);
@@ -124,7 +125,7 @@ impl Upstream {
         let (golden, loss, built) = (&self.golden, self.gan_loss(), self.build());
         let last_layer = golden.input("last_layer").set_requires_grad(true);
         let fake = decode(golden, &last_layer);
-        let reconstruction = Reconstruction::L1.loss(&fake, &self.real);
+        let reconstruction = ReconstructionLoss::L1.loss(&fake, &self.real);
         let adversarial = loss.generator(&built.train(&fake));
         golden.close("nll_loss", &reconstruction);
         golden.close("g_loss_toy", &adversarial);

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use tch::nn::OptimizerConfig;
 use tch::{Device, Kind, Tensor, nn};
-use vqkit_losses::{GanLoss, LossError, NormKind, PatchGan, PatchGanConfig};
+use vqkit_losses::{DiscriminatorNorm, GanLoss, LossError, PatchGan, PatchGanConfig};
 use vqkit_testing::generator;
 use vqkit_torch::autocast;
 
-const NORMS: [NormKind; 3] = [NormKind::Batch, NormKind::Actnorm, NormKind::None];
+const NORMS: [DiscriminatorNorm; 3] = [DiscriminatorNorm::Batch, DiscriminatorNorm::Actnorm, DiscriminatorNorm::None];
 
-fn small(norm: NormKind) -> PatchGanConfig {
+fn small(norm: DiscriminatorNorm) -> PatchGanConfig {
     PatchGanConfig { ndf: 4, n_layers: 2, norm }
 }
 
@@ -119,13 +119,13 @@ fn what_it_cannot_take_is_refused() {
         ("ndf", 3, PatchGanConfig { ndf: 0, ..default.clone() }),
         ("n_layers", 3, PatchGanConfig { n_layers: 0, ..default.clone() }),
         ("n_layers", 3, PatchGanConfig { n_layers: 11, ..default }),
-        ("in_channels", 0, small(NormKind::None)),
+        ("in_channels", 0, small(DiscriminatorNorm::None)),
     ];
     for (key, in_channels, config) in wrong {
         let refused = build(in_channels, config).unwrap_err();
         assert!(matches!(refused, LossError::Config { field, .. } if field == key), "{key}: {refused}");
     }
-    let discriminator = build(3, small(NormKind::Batch)).unwrap();
+    let discriminator = build(3, small(DiscriminatorNorm::Batch)).unwrap();
     let refuse = |shape: &[i64]| {
         discriminator.forward(&Tensor::zeros(shape, (Kind::Float, Device::Cpu)), true).unwrap_err().to_string()
     };
@@ -138,7 +138,7 @@ fn what_it_cannot_take_is_refused() {
 #[test]
 fn recipes_take_defaults_and_no_unknown_keys() {
     let read = |text: &str| serde_json::from_str::<PatchGanConfig>(text);
-    assert_eq!(read("{}").unwrap(), PatchGanConfig { ndf: 64, n_layers: 3, norm: NormKind::Batch });
-    assert_eq!(read(r#"{"norm": "actnorm"}"#).unwrap().norm, NormKind::Actnorm);
+    assert_eq!(read("{}").unwrap(), PatchGanConfig { ndf: 64, n_layers: 3, norm: DiscriminatorNorm::Batch });
+    assert_eq!(read(r#"{"norm": "actnorm"}"#).unwrap().norm, DiscriminatorNorm::Actnorm);
     assert!(read(r#"{"layers": 3}"#).unwrap_err().to_string().contains("layers"));
 }

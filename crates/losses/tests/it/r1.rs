@@ -1,7 +1,7 @@
 //! The penalty on a discriminator's slope, against differences.
 
 use tch::{Device, Kind, Tensor, nn, no_grad};
-use vqkit_losses::{NormKind, PatchGan, PatchGanConfig, r1};
+use vqkit_losses::{DiscriminatorNorm, PatchGan, PatchGanConfig, r1};
 use vqkit_testing::{Draws, generator};
 use vqkit_torch::autocast;
 
@@ -56,7 +56,7 @@ fn its_own_gradient_agrees_with_differences() {
 fn it_reaches_a_patchgan_and_leaves_other_gradients_alone() {
     let _generator = generator(3);
     let images = Tensor::randn([2, 3, 16, 16], (Kind::Float, Device::Cpu));
-    for norm in [NormKind::Batch, NormKind::Actnorm, NormKind::None] {
+    for norm in [DiscriminatorNorm::Batch, DiscriminatorNorm::Actnorm, DiscriminatorNorm::None] {
         let vs = nn::VarStore::new(Device::Cpu);
         let patchgan = PatchGan::new(&vs.root(), 3, &PatchGanConfig { ndf: 4, n_layers: 2, norm }).unwrap();
         let compute = || r1(|images| patchgan.forward(images, true), &images).unwrap();
@@ -66,7 +66,7 @@ fn it_reaches_a_patchgan_and_leaves_other_gradients_alone() {
         penalty.backward();
         let weight = &vs.variables()["main.0.weight"];
         assert!(weight.grad().abs().sum(Kind::Float).double_value(&[]) > 0.0, "{norm:?}");
-        if norm == NormKind::None {
+        if norm == DiscriminatorNorm::None {
             assert_eq!(autocast::with(Device::Cpu, Kind::BFloat16, compute), penalty);
         }
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, path::Path};
 
 use serde::Serialize;
 use vqkit_data::{
-    BadFile, DataConfig, Encoding, OnBad, Pixels, Sample, SourceConfig, View, default_workers, read_ahead,
+    BadFile, DataConfig, Encoding, OnError, Pixels, Sample, SourceConfig, View, default_workers, read_ahead,
 };
 use vqkit_run::Interrupt;
 
@@ -64,7 +64,7 @@ impl DataPlan {
     /// When there is nothing of the kind, or the user leaves.
     pub fn read(path: &Path, interrupt: &Interrupt) -> Result<Self> {
         let config =
-            DataConfig { on_bad: OnBad::Skip, max_bad: 0.999, ..DataConfig::new(1, SourceConfig::at_path(path)?) };
+            DataConfig { on_error: OnError::Skip, max_error_rate: 0.999, ..DataConfig::new(1, SourceConfig::at_path(path)?) };
         let view = config.open()?.train;
         let mut plan = Self {
             images: view.len(),

@@ -34,7 +34,7 @@ pub struct TokenizerPlan {
     /// Trainable numbers, the discriminator's not among them.
     pub parameters: i64,
     /// Height and width of every level's grid, coarse first.
-    pub grids: Vec<Vec<i64>>,
+    pub grids: Vec<[i64; 2]>,
     /// Codes of every codebook, level by level.
     pub sizes: Vec<Vec<i64>>,
     /// Bits of an image's tokens, all codes alike.
@@ -87,8 +87,8 @@ impl TokenizerPlan {
     pub fn of(recipe: &Recipe, domain: Domain, context: &Context) -> Result<Self> {
         let (vs, tokenizer) = build::build(recipe, domain, context)?;
         let shape = domain.shape(&recipe.data);
-        let (grids, sizes) = (tokenizer.grid_shapes(shape.size.into())?, tokenizer.sizes());
-        let bits_of = |(grid, sizes): (&Vec<i64>, &Vec<i64>)| {
+        let (grids, sizes) = (tokenizer.grid_shapes(shape.size.into())?, tokenizer.codebook_sizes());
+        let bits_of = |(grid, sizes): (&[i64; 2], &Vec<i64>)| {
             grid.iter().product::<i64>() as f64 * sizes.iter().map(|size| (*size as f64).log2()).sum::<f64>()
         };
         let bits_per_image: f64 = grids.iter().zip(&sizes).map(bits_of).sum();

@@ -46,11 +46,11 @@ fn golden_lucidrains_rvq() {
     let quantized = quantizer.quantize(&x, None, Mode::Eval).unwrap();
     golden.close("quantized", &channel_first(&quantized.codes));
     golden.equal("indices", &indices(&quantized));
-    let codes: Vec<_> = quantized.parts.iter().map(|part| channel_first(&part.quantized.codes)).collect();
+    let codes: Vec<_> = quantized.inner.iter().map(|part| channel_first(&part.quantized.codes)).collect();
     golden.close("all_codes", &Tensor::stack(&codes, 0));
     golden.close("output_from_indices", &channel_first(&quantizer.lookup(&quantized.grid).unwrap()));
 
     let trained = quantizer.quantize(&x, None, TRAIN).unwrap();
-    let losses: Vec<_> = trained.parts.iter().map(|part| part.quantized.losses.total.shallow_clone()).collect();
+    let losses: Vec<_> = trained.inner.iter().map(|part| part.quantized.losses.total.shallow_clone()).collect();
     golden.close("commit_losses_train", &Tensor::stack(&losses, 0));
 }

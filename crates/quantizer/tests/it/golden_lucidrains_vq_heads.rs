@@ -62,7 +62,7 @@ fn evaluation(golden: &Golden) {
     golden.close("quantized_eval", &channel_first(&quantized.codes));
     golden.equal("indices", &indices(&quantized));
     golden.close("output_from_indices", &channel_first(&quantizer.lookup(&quantized.grid).unwrap()));
-    let codes: Vec<_> = quantized.parts.iter().map(|part| channel_first(&part.quantized.codes)).collect();
+    let codes: Vec<_> = quantized.inner.iter().map(|part| channel_first(&part.quantized.codes)).collect();
     golden.close("codes_from_indices", &Tensor::cat(&codes, -1));
 }
 

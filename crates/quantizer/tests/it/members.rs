@@ -131,7 +131,7 @@ fn dropped_levels_leave_the_sum_of_those_before() {
     let built = started(&residual(1.0), &latents);
     let quantized = built.quantizer.quantize(&latents, None, TRAIN).unwrap();
     let mut sums = vec![latents.zeros_like()];
-    for part in &quantized.parts {
+    for part in &quantized.inner {
         sums.push(sums.last().unwrap() + &part.quantized.codes);
     }
     let levels: Vec<usize> = (0..IMAGES)
@@ -142,7 +142,7 @@ fn dropped_levels_leave_the_sum_of_those_before() {
         })
         .collect();
     assert!((1..=3).all(|count| levels.contains(&count)) && !levels.contains(&0), "{levels:?}");
-    for (level, part) in quantized.parts.iter().enumerate() {
+    for (level, part) in quantized.inner.iter().enumerate() {
         let used = part.quantized.mask.as_ref().unwrap().select(1, 0).to_kind(Kind::Int64);
         let want: Vec<i64> = levels.iter().map(|&count| i64::from(count > level)).collect();
         assert_eq!(used, Tensor::from_slice(&want), "level {level}");

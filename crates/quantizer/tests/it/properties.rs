@@ -157,7 +157,7 @@ fn every_code_is_reached() {
         let own = whole.filter(|codes| codes.size()[1] == dim).map(|codes| codes.tr().unsqueeze(0));
         let latents = Tensor::cat(&std::iter::once(spread).chain(own).collect::<Vec<_>>(), 2);
         let seen = built.quantizer.quantize(&latents, None, Mode::Eval).unwrap().grid.indices;
-        for (q, size) in built.quantizer.sizes().into_iter().enumerate() {
+        for (q, size) in built.quantizer.codebook_sizes().into_iter().enumerate() {
             let codes = built.quantizer.codebooks().remove(q).codes;
             let distinct = codes.unique_dim(0, true, false, false).0.size()[0];
             let used = seen.select(1, q as i64).flatten(0, -1).bincount(None::<&Tensor>, size).gt(0).sum(Kind::Int64);

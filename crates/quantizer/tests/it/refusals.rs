@@ -53,7 +53,7 @@ fn masks_of_another_shape_or_kind_are_refused() {
 #[test]
 fn grids_of_another_codebook_are_refused() {
     for built in every_kind(4, &latents_of(&[2, 3, 4])) {
-        let sizes = built.quantizer.sizes();
+        let sizes = built.quantizer.codebook_sizes();
         let all = |index| Tensor::full([1, sizes.len() as i64, 2], index, (Kind::Int64, Device::Cpu));
         let lookup =
             |index, sizes: &[i64]| built.quantizer.lookup(&TokenGrid::new(all(index), sizes.to_vec()).unwrap());
@@ -109,7 +109,7 @@ fn updates_by_what_was_made_of_other_latents_are_refused() {
     }
     let one = build(&table(), 3).quantizer.quantize(&latents, None, TRAIN).unwrap();
     let mut residual = build(&QuantizerConfig::Residual(ResidualQuantizerConfig::new(2, table())), 3);
-    assert!(matches!(residual.quantizer.update(&latents, &one), Err(QuantizeError::Shape { what: "parts", .. })));
+    assert!(matches!(residual.quantizer.update(&latents, &one), Err(QuantizeError::Shape { what: "inner", .. })));
 }
 
 fn wrong_without_table() -> Vec<(&'static str, QuantizerConfig)> {

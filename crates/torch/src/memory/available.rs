@@ -5,9 +5,6 @@ use std::path::{Path, PathBuf};
 
 use crate::TorchError;
 
-/// Names of units of a thousand each.
-const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
-
 /// The bytes of the machine's memory that this process may still take: what the system has to give, less where the limits of its
 /// control groups (a container's) or of its address space (`ulimit -v`) are nearer. `None` where the system does not say.
 pub fn available() -> Option<u64> {
@@ -35,23 +32,6 @@ pub fn check(what: &str, bytes: u64) -> Result<(), TorchError> {
             Err(TorchError::Memory { what: what.to_owned(), needed: bytes, available })
         }
         _ => Ok(()),
-    }
-}
-
-/// Bytes as people say them: `512 bytes`, `12.3 GB`.
-pub fn in_words(bytes: u64) -> String {
-    let mut number = bytes as f64;
-    let mut unit = None;
-    for name in UNITS {
-        // From here on, one decimal would say 1000.0.
-        if number < 999.95 {
-            break;
-        }
-        (number, unit) = (number / 1000.0, Some(name));
-    }
-    match unit {
-        Some(unit) => format!("{number:.1} {unit}"),
-        None => format!("{bytes} bytes"),
     }
 }
 
@@ -165,20 +145,5 @@ mod tests {
         let whole = kilobytes(&text, "MemTotal:").unwrap() + kilobytes(&text, "SwapTotal:").unwrap_or(0);
         let available = available().unwrap();
         assert!((1..=whole).contains(&available), "{available} of {whole}");
-    }
-
-    #[test]
-    fn bytes_are_said_in_units() {
-        for (bytes, words) in [
-            (0, "0 bytes"),
-            (999, "999 bytes"),
-            (1000, "1.0 kB"),
-            (999_949, "999.9 kB"),
-            (999_950, "1.0 MB"),
-            (12_345_000_000, "12.3 GB"),
-            (u64::MAX, "18.4 EB"),
-        ] {
-            assert_eq!(in_words(bytes), words);
-        }
     }
 }

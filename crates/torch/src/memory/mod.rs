@@ -1,10 +1,12 @@
 //! How much memory tensors take on a CUDA device, and the process on the CPU; and how much there is left.
 
 mod available;
+mod bytes;
 
 use tch::Device;
 
-pub use available::{available, check, in_words};
+pub use available::{available, check};
+pub use bytes::format_bytes;
 
 use crate::{TorchError, shim};
 
@@ -49,7 +51,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(unix)]
     fn the_peak_of_the_process_grows_by_what_is_touched() {
         const BYTES: usize = 256 << 20;
         let before = process_peak_bytes().unwrap();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tch::nn::VarStore;
 use tch::{Kind, Tensor, no_grad};
 
 use super::group::{ParamGroup, check_unique, drop_gradients, not_negative, restore};
@@ -49,13 +50,11 @@ impl AdamConfig {
 ///
 /// ```
 /// use tch::{Device, Kind, nn};
-/// use vqkit_torch::optim::{Adam, AdamConfig, ParamGroup};
-/// use vqkit_torch::weights;
+/// use vqkit_torch::optim::{Adam, AdamConfig};
 ///
 /// let vs = nn::VarStore::new(Device::Cpu);
 /// let weight = vs.root().ones("weight", &[2]);
-/// let group = ParamGroup { name: "all".into(), params: weights::trainable(&vs), lr: 0.1, weight_decay: 0.0 };
-/// let mut adam = Adam::new(vec![group], AdamConfig::adamw((0.9, 0.999)))?;
+/// let mut adam = Adam::over(&vs, 0.1, AdamConfig::adamw((0.9, 0.999)))?;
 ///
 /// adam.zero_grad();
 /// weight.sum(Kind::Float).backward();
@@ -91,6 +90,14 @@ struct Slot {
 }
 
 impl Adam {
+    /// An optimizer over all trainable variables of `vs`, which are one [group](ParamGroup::of) without weight decay.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn over(vs: &VarStore, lr: f64, config: AdamConfig) -> Result<Self, TorchError> {
+        Self::new(vec![ParamGroup::of(vs, lr)], config)
+    }
+
     /// An optimizer with zeros for moments.
     ///
     /// # Errors

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use crate::weights::Mismatch;
+use crate::weights::{self, Mismatch};
 use crate::{TorchError, shim};
 
 /// Parameters that share a learning rate and a weight decay. All of a group are of one floating kind and on one device.
@@ -22,6 +23,21 @@ pub struct ParamGroup {
 }
 
 impl ParamGroup {
+    /// All trainable variables of `vs`, as a group called `all` without weight decay.
+    ///
+    /// ```
+    /// use tch::{Device, nn};
+    /// use vqkit_torch::optim::ParamGroup;
+    ///
+    /// let vs = nn::VarStore::new(Device::Cpu);
+    /// let _ = vs.root().ones("weight", &[2]);
+    /// let group = ParamGroup { weight_decay: 0.05, ..ParamGroup::of(&vs, 1e-3) };
+    /// assert_eq!(group.params.len(), 1);
+    /// ```
+    pub fn of(vs: &VarStore, lr: f64) -> Self {
+        Self { name: "all".into(), params: weights::trainable(vs), lr, weight_decay: 0.0 }
+    }
+
     pub(super) fn check(&self) -> Result<(), TorchError> {
         not_negative("lr", self.lr)?;
         not_negative("weight_decay", self.weight_decay)?;

@@ -43,12 +43,10 @@ impl Default for MuonConfig {
 /// ```
 /// use tch::{Device, Kind, nn};
 /// use vqkit_torch::optim::{Muon, MuonConfig, ParamGroup};
-/// use vqkit_torch::weights;
 ///
 /// let vs = nn::VarStore::new(Device::Cpu);
 /// let weight = vs.root().ones("weight", &[4, 3, 2, 2]);
-/// let group = ParamGroup { name: "hidden".into(), params: weights::trainable(&vs), lr: 0.1, weight_decay: 0.0 };
-/// let mut muon = Muon::new(group, MuonConfig::default())?;
+/// let mut muon = Muon::new(ParamGroup::of(&vs, 0.1), MuonConfig::default())?;
 ///
 /// muon.zero_grad();
 /// weight.square().sum(Kind::Float).backward();

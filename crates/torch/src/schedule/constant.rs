@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::TorchError;
+use super::factor::Factor;
 
 /// One, after a linear rise over the first steps.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -13,14 +13,9 @@ pub struct Constant {
     pub warmup_steps: u64,
 }
 
-impl Constant {
-    pub(super) fn factor(&self, step: u64, _steps: u64) -> f64 {
+impl Factor for Constant {
+    fn factor(&self, step: u64, _steps: u64) -> f64 {
         if step < self.warmup_steps { (step + 1) as f64 / self.warmup_steps as f64 } else { 1.0 }
-    }
-
-    /// There is no setting that makes no sense.
-    pub(super) fn validate(&self, _steps: u64) -> Result<(), TorchError> {
-        Ok(())
     }
 }
 

@@ -1,12 +1,14 @@
 //! Learning-rate schedules: a factor on the learning rate by step.
 
 mod constant;
+mod factor;
 mod warmup_cosine;
 
 pub use constant::Constant;
 pub use warmup_cosine::WarmupCosine;
 
 use crate::TorchError;
+use factor::Factor;
 
 vqkit_config::tagged! {
     /// The factor on the learning rate, by step.
@@ -27,7 +29,7 @@ vqkit_config::tagged! {
         /// A linear rise, then half a cosine down.
         "warmup-cosine" => WarmupCosine(WarmupCosine),
     }
-    macro each_schedule;
+    fn member -> dyn Factor;
 }
 
 impl Default for Schedule {
@@ -40,7 +42,7 @@ impl Default for Schedule {
 impl Schedule {
     /// The factor for optimizer step `step`, counted from 0, of a training of `steps` steps.
     pub fn factor(&self, step: u64, steps: u64) -> f64 {
-        each_schedule!(self, |schedule| schedule.factor(step, steps))
+        self.member().factor(step, steps)
     }
 
     /// Checks the settings for a training of `steps` steps.
@@ -48,6 +50,6 @@ impl Schedule {
     /// # Errors
     /// [`TorchError::Config`] with the setting that makes no sense.
     pub fn validate(&self, steps: u64) -> Result<(), TorchError> {
-        each_schedule!(self, |schedule| schedule.validate(steps))
+        self.member().validate(steps)
     }
 }

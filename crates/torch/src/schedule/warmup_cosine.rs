@@ -4,6 +4,7 @@ use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
+use super::factor::Factor;
 use crate::TorchError;
 
 /// From `start` in a straight line to `peak`, from there by half a cosine to `end`, which is then kept: the
@@ -31,8 +32,10 @@ impl WarmupCosine {
     fn default_peak() -> f64 {
         1.0
     }
+}
 
-    pub(super) fn factor(&self, step: u64, steps: u64) -> f64 {
+impl Factor for WarmupCosine {
+    fn factor(&self, step: u64, steps: u64) -> f64 {
         if step < self.warmup_steps {
             return self.start + (self.peak - self.start) * step as f64 / self.warmup_steps as f64;
         }
@@ -41,7 +44,7 @@ impl WarmupCosine {
         self.end + 0.5 * (self.peak - self.end) * (1.0 + (PI * done).cos())
     }
 
-    pub(super) fn validate(&self, steps: u64) -> Result<(), TorchError> {
+    fn validate(&self, steps: u64) -> Result<(), TorchError> {
         for (field, value) in [("start", self.start), ("peak", self.peak), ("end", self.end)] {
             if !value.is_finite() || value < 0.0 {
                 return Err(TorchError::config(field, format!("must be a finite number of at least 0, found {value}")));

@@ -1,8 +1,9 @@
 //! Writing safetensors files.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use safetensors::Dtype;
@@ -97,22 +98,13 @@ fn bytes(tensor: &Tensor) -> Result<Vec<u8>, TorchError> {
 }
 
 /// Temporary files are private by default; a file of weights is as readable as any other.
-#[cfg(unix)]
-fn builder() -> tempfile::Builder<'static, 'static> {
-    use std::os::unix::fs::PermissionsExt;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".writing-weights-").permissions(std::fs::Permissions::from_mode(0o666));
-    builder
-}
-
-#[cfg(not(unix))]
 fn builder() -> tempfile::Builder<'static, 'static> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".writing-weights-");
+    builder.prefix(".writing-weights-").permissions(Permissions::from_mode(0o666));
     builder
 }
 
 /// Makes the new name last through a loss of power.
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    File::open(folder)?.sync_all()
 }

@@ -71,7 +71,7 @@ impl PriorBatches {
     /// When an image cannot be read.
     pub fn next(&mut self, samples: u64) -> Result<(Vec<Drawn>, u64)> {
         let train = &self.recipe.priors[self.level].train;
-        let parts = train.micro_batches as i64;
+        let parts = train.grad_accumulation as i64;
         match &mut self.source {
             Source::Images { loader: Some(loader), .. } => {
                 let batch = loaders::next(loader)?;

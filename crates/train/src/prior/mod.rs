@@ -23,13 +23,13 @@ pub fn train(run: &mut Run, recipe: &Recipe, level: usize, data: &Dataset, conte
     let config = &recipe.priors[level];
     tch::manual_seed(recipe.head.seed as i64);
     let mut batches = PriorBatches::open(run, recipe, level, context)?;
-    let held_out = run_tokens::read_tokens(run, Split::HeldOut)?;
-    let (vs, prior) = build(recipe, level, held_out.header.facts(), context)?;
+    let validation = run_tokens::read_tokens(run, Split::Validation)?;
+    let (vs, prior) = build(recipe, level, validation.header.facts(), context)?;
     let mut trainer = Trainer::begin(run, &stage, &config.train, Player::new(vs, &config.train)?, None, context)?;
     batches.start(data, trainer.samples())?;
     let kind = context.kind(recipe.head.precision);
     trainer.settle(|trainer| {
-        Ok(Some((measure(trainer, prior.as_ref(), recipe, level, &held_out, context)?, Better::Lower)))
+        Ok(Some((measure(trainer, prior.as_ref(), recipe, level, &validation, context)?, Better::Lower)))
     })?;
 
     while !trainer.is_done() {
@@ -47,7 +47,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, level: usize, data: &Dataset, conte
             trainer.log(vec![("bits_per_token".into(), bits)], &format!("{bits:.3} bits per token"))?;
         }
         let bits =
-            trainer.measure_if_due(|trainer| measure(trainer, prior.as_ref(), recipe, level, &held_out, context))?;
+            trainer.measure_if_due(|trainer| measure(trainer, prior.as_ref(), recipe, level, &validation, context))?;
         trainer.end_step(bits.map(|bits| (bits, Better::Lower)))?;
     }
     batches.report_bad(run, &stage)?;
@@ -62,23 +62,23 @@ fn build(recipe: &Recipe, level: usize, facts: Facts, context: &Context) -> Resu
     Ok((vs, prior))
 }
 
-/// Held-out bits per token, with the averaged weights.
+/// Validation bits per token, with the averaged weights.
 fn measure(
     trainer: &mut Trainer,
     prior: &dyn Prior,
     recipe: &Recipe,
     level: usize,
-    held_out: &TokenSet,
+    validation: &TokenSet,
     context: &Context,
 ) -> Result<f64> {
-    let wanted = recipe.priors[level].train.evaluate_samples;
-    let bits = trainer.with_average(|| Ok(bits::bits_per_token(prior, recipe, level, held_out, wanted, context)?))?;
+    let wanted = recipe.priors[level].train.validate_samples;
+    let bits = trainer.with_average(|| Ok(bits::bits_per_token(prior, recipe, level, validation, wanted, context)?))?;
     let figures = [
-        ("held_out_nats_per_token", bits * LN_2),
-        ("held_out_bits_per_token", bits),
-        ("held_out_bits_per_dim", bits::bits_per_dim(bits, &held_out.shapes()[level], recipe)),
+        ("validation_nats_per_token", bits * LN_2),
+        ("validation_bits_per_token", bits),
+        ("validation_bits_per_dim", bits::bits_per_dim(bits, &validation.shapes()[level], recipe)),
     ];
     let figures = figures.map(|(name, figure)| (name.to_owned(), figure)).to_vec();
-    trainer.log(figures, &format!("held-out {bits:.3} bits per token"))?;
+    trainer.log(figures, &format!("validation {bits:.3} bits per token"))?;
     Ok(bits)
 }

@@ -20,24 +20,24 @@ pub struct Codebooks<'a> {
 }
 
 impl Codebooks<'_> {
-    /// Warns of every codebook that collapses in training, by its use in the epoch up to now, or on held-out images: a member
+    /// Warns of every codebook that collapses in training, by its use in the epoch up to now, or on validation images: a member
     /// that draws codes in training may use many there, and few when it chooses.
     ///
     /// # Errors
     /// When a quantizer does not fit its counts.
-    pub fn warn(&self, trainer: &Trainer, epoch: &LevelUsage, held_out: &LevelUsage) -> Result<()> {
-        let both = epoch.levels().iter().zip(held_out.levels());
-        for (level, (quantizer, (epoch, held_out))) in self.tokenizer.quantizers().iter().zip(both).enumerate() {
+    pub fn warn(&self, trainer: &Trainer, epoch: &LevelUsage, validation: &LevelUsage) -> Result<()> {
+        let both = epoch.levels().iter().zip(validation.levels());
+        for (level, (quantizer, (epoch, validation))) in self.tokenizer.quantizers().iter().zip(both).enumerate() {
             let healths = glance(quantizer.as_ref(), epoch)?;
-            let used = epoch.codebooks().iter().zip(held_out.codebooks());
-            for (codebook, (health, (epoch, held_out))) in healths.iter().zip(used).enumerate() {
-                let found = [(epoch, "in this epoch"), (held_out, "on held-out images")];
+            let used = epoch.codebooks().iter().zip(validation.codebooks());
+            for (codebook, (health, (epoch, validation))) in healths.iter().zip(used).enumerate() {
+                let found = [(epoch, "in this epoch"), (validation, "on validation images")];
                 let Some((used, at)) = found.into_iter().find(|(used, _)| used.is_collapsed(COLLAPSED)) else {
                     continue;
                 };
                 let name = usage::name(Place { level, codebook }, healths.len());
                 let latents = (healths.len() == 1).then(|| &self.latents[level]);
-                let cause = collapse::diagnosis(self.config, trainer.step(), health, latents)?;
+                let cause = collapse::diagnosis(self.config, trainer.step(), health, latents);
                 let percent = used.usage() * 100.0;
                 trainer
                     .note(&format!("warning: {name} collapses: {percent:.1} % of its codes were used {at}; {cause}"));
@@ -68,7 +68,7 @@ fn glance(quantizer: &dyn Quantizer, usage: &Usage) -> Result<Vec<CodebookHealth
         return Ok(counts.map(of_use).collect());
     }
     let views = quantizer.codebooks();
-    let glance = |(view, counts)| CodebookHealth::glance(view, Some(counts));
+    let glance = |(view, counts)| CodebookHealth::summary(view, Some(counts));
     Ok(views.iter().zip(counts).map(glance).collect::<Result<_, _>>()?)
 }
 

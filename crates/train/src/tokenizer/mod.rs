@@ -9,7 +9,7 @@ pub mod step;
 use tch::{Kind, Tensor, no_grad};
 use vqkit_data::{Batch, Dataset};
 use vqkit_fidelity::ReconstructionError;
-use vqkit_losses::{Adversary, Objective};
+use vqkit_losses::{DiscriminatorObjective, GeneratorLoss};
 use vqkit_models::{build, inherit, perceptual};
 use vqkit_quantizer::Mode;
 use vqkit_recipe::{Domain, FinetunedPart, Recipe, Shape};
@@ -41,11 +41,11 @@ pub fn train(run: &mut Run, recipe: &Recipe, domain: Domain, data: &Dataset, con
     let objective = objective(config, kind, run, context)?;
     let (mut tokenizer, mut adversary, mut trainer) = begin(run, recipe, domain, context)?;
     let mut loader = loaders::training(recipe, data, config.train.batch_size, trainer.samples())?;
-    let mut usage = LevelUsage::restore(&tokenizer.sizes(), context.device, trainer.counters());
+    let mut usage = LevelUsage::restore(&tokenizer.codebook_sizes(), context.device, trainer.counters());
     let mut watch = Watch::restore(context.device, trainer.counters());
     let decoder_alone = config.finetune.as_ref().is_some_and(|finetune| finetune.train == FinetunedPart::Decoder);
     trainer.settle(|trainer| Ok(measure(trainer, &tokenizer, recipe, domain, data, context)?.figure(config)))?;
-    let step = Step { kind, objective: &objective, decoder_alone, micro_batches: config.train.micro_batches };
+    let step = Step { kind, objective: &objective, decoder_alone, grad_accumulation: config.train.grad_accumulation };
 
     while !trainer.is_done() {
         let batch = loaders::next(&mut loader)?;
@@ -72,10 +72,10 @@ pub fn train(run: &mut Run, recipe: &Recipe, domain: Domain, data: &Dataset, con
             log(&mut trainer, &taken, &usage, &watch)?;
         }
         let codebooks = Codebooks { config, tokenizer: &tokenizer, latents: &taken.reconstruction.latents };
-        let held_out = trainer.measure_if_due(|trainer| measure(trainer, &tokenizer, recipe, domain, data, context))?;
-        if let Some(held_out) = &held_out {
+        let validation = trainer.measure_if_due(|trainer| measure(trainer, &tokenizer, recipe, domain, data, context))?;
+        if let Some(validation) = &validation {
             watch.warning().iter().for_each(|warning| trainer.note(&format!("warning: {warning}")));
-            codebooks.warn(&trainer, &usage, &held_out.usage)?;
+            codebooks.warn(&trainer, &usage, &validation.usage)?;
         }
         if epoch_ends(&batch, data) {
             codebooks.warn(&trainer, &usage, &usage)?;
@@ -83,7 +83,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, domain: Domain, data: &Dataset, con
             usage.reset();
         }
         trainer.set_counters(usage.save().into_iter().chain(watch.save()).collect());
-        trainer.end_step(held_out.and_then(|held_out| held_out.figure(config)))?;
+        trainer.end_step(validation.and_then(|validation| validation.figure(config)))?;
     }
     loaders::report_bad(run, domain.stage(), &loader)?;
     let checkpoint = trainer.finish()?;
@@ -96,7 +96,7 @@ fn begin(
     recipe: &Recipe,
     domain: Domain,
     context: &Context,
-) -> Result<(Tokenizer, Option<Adversary>, Trainer)> {
+) -> Result<(Tokenizer, Option<DiscriminatorObjective>, Trainer)> {
     let config = recipe.tokenizer(domain)?;
     let (mut vs, tokenizer) = build::build(recipe, domain, context)?;
     let (mut opponent_vs, adversary) = build::build_adversary(recipe, domain, context)?.unzip();
@@ -115,13 +115,13 @@ fn begin(
     Ok((tokenizer, adversary, trainer))
 }
 
-fn objective(config: &vqkit_recipe::Tokenizer, kind: Kind, run: &Run, context: &Context) -> Result<Objective> {
+fn objective(config: &vqkit_recipe::Tokenizer, kind: Kind, run: &Run, context: &Context) -> Result<GeneratorLoss> {
     let vqkit_recipe::Loss { pixels, perceptual, .. } = &config.loss;
     let network = match perceptual {
         None => None,
         Some(perceptual) => perceptual::load(perceptual, run, context)?.map(|network| (perceptual.weight(), network)),
     };
-    Ok(Objective {
+    Ok(GeneratorLoss {
         reconstruction: pixels.reconstruction,
         reconstruction_weight: pixels.reconstruction_weight,
         perceptual: network,
@@ -145,14 +145,14 @@ fn log(trainer: &mut Trainer, taken: &Taken, usage: &LevelUsage, watch: &Watch) 
     trainer.log(figures, &shown)
 }
 
-/// What held-out pictures say of a tokenizer.
-struct HeldOut {
+/// What validation pictures say of a tokenizer.
+struct Validation {
     /// PSNR, or of label maps the share of pixels that are right.
     fidelity: f64,
     usage: LevelUsage,
 }
 
-impl HeldOut {
+impl Validation {
     /// What tells which checkpoint is best: the error of pixels; where other losses pull too, nothing does, and the last one is.
     fn figure(&self, config: &vqkit_recipe::Tokenizer) -> Option<Figure> {
         let by_pixels = config.loss.perceptual.is_none() && config.loss.adversarial.is_none();
@@ -160,7 +160,7 @@ impl HeldOut {
     }
 }
 
-/// Looks at held-out pictures, with the averaged weights; logs how well they are reconstructed, the use of codes and a picture.
+/// Looks at validation pictures, with the averaged weights; logs how well they are reconstructed, the use of codes and a picture.
 fn measure(
     trainer: &mut Trainer,
     tokenizer: &Tokenizer,
@@ -168,14 +168,14 @@ fn measure(
     domain: Domain,
     data: &Dataset,
     context: &Context,
-) -> Result<HeldOut> {
-    let wanted = recipe.tokenizer(domain)?.train.evaluate_samples;
+) -> Result<Validation> {
+    let wanted = recipe.tokenizer(domain)?.train.validate_samples;
     let shape = domain.shape(&recipe.data);
-    let mut usage = LevelUsage::new(&tokenizer.sizes(), context.device);
+    let mut usage = LevelUsage::new(&tokenizer.codebook_sizes(), context.device);
     let (error, picture) = trainer.with_average(|| {
-        let mut error = ReconstructionError::new(shape, wanted.min(data.held_out.len()), context.device)?;
+        let mut error = ReconstructionError::new(shape, wanted.min(data.validation.len()), context.device)?;
         let mut picture = None;
-        for batch in loaders::held_out(recipe, data, wanted, context)? {
+        for batch in loaders::validation(recipe, data, wanted, context)? {
             let images = batch_tensors::of_batch(domain, &batch?, context)?;
             let made = no_grad(|| tokenizer.forward(&images, Mode::Eval))?;
             error.add(&made.images, &images)?;
@@ -187,12 +187,12 @@ fn measure(
     let mut figures = error.figures();
     let said = error.to_string();
     figures
-        .extend(usage.levels().iter().enumerate().map(|(level, of)| (format!("held_out_usage_{level}"), of.usage())));
-    trainer.log(figures, &format!("held-out {said}"))?;
+        .extend(usage.levels().iter().enumerate().map(|(level, of)| (format!("validation_usage_{level}"), of.usage())));
+    trainer.log(figures, &format!("validation {said}"))?;
     if let Some(picture) = picture {
         trainer.log_picture("reconstructions", &picture)?;
     }
-    Ok(HeldOut { fidelity: error.fidelity(), usage })
+    Ok(Validation { fidelity: error.fidelity(), usage })
 }
 
 /// A row of originals above the row of their reconstructions.

@@ -1,7 +1,7 @@
 //! One step of a tokenizer's training: a batch in, gradients for both players out.
 
 use tch::{Kind, Tensor};
-use vqkit_losses::{Adversary, Objective};
+use vqkit_losses::{DiscriminatorObjective, GeneratorLoss};
 use vqkit_quantizer::{Mode, QuantizerLosses};
 use vqkit_torch::autocast;
 use vqkit_vqvae::{Reconstruction, Tokenizer};
@@ -14,11 +14,11 @@ pub struct Step<'a> {
     /// Arithmetic of the networks.
     pub kind: Kind,
     /// The losses on images.
-    pub objective: &'a Objective,
+    pub objective: &'a GeneratorLoss,
     /// Whether only the decoder is trained.
     pub decoder_alone: bool,
     /// Parts into which the batch is split.
-    pub micro_batches: usize,
+    pub grad_accumulation: usize,
 }
 
 /// What a step leaves behind for the codebooks, the log and the watch.
@@ -45,21 +45,21 @@ impl Step<'_> {
     pub fn take(
         &self,
         (tokenizer, network): (&Tokenizer, &mut Player),
-        mut opponent: Option<(&Adversary, &mut Player)>,
+        mut opponent: Option<(&DiscriminatorObjective, &mut Player)>,
         images: &Tensor,
         step: u64,
     ) -> Result<Taken> {
-        let share = 1.0 / self.micro_batches as f64;
+        let share = 1.0 / self.grad_accumulation as f64;
         let mut terms = Terms::default();
         let (mut reconstructions, mut real, mut fake) = (Vec::new(), Vec::new(), Vec::new());
         network.zero_grad();
         if let Some((_, player)) = &mut opponent {
             player.zero_grad();
         }
-        for part in images.f_chunk(self.micro_batches as i64, 0)? {
+        for part in images.f_chunk(self.grad_accumulation as i64, 0)? {
             let output = self.reconstruct(tokenizer, &part, step)?;
             let adversary = opponent.as_ref().map(|(adversary, _)| (*adversary, step));
-            let pull = self.objective.pull(&output.images, &part, tokenizer.last_layer(), adversary)?;
+            let pull = self.objective.gradient(&output.images, &part, tokenizer.last_layer(), adversary)?;
             terms.add("reconstruction", &pull.reconstruction, share);
             if let Some(perceptual) = &pull.perceptual {
                 terms.add("perceptual", perceptual, share);
@@ -68,7 +68,7 @@ impl Step<'_> {
             terms.add("quantizer", &codes, share);
             terms.add("codebook", &sum(&output, |losses| &losses.codebook), share);
             terms.add("commitment", &sum(&output, |losses| &losses.commitment), share);
-            if let Some(fakes) = &pull.fakes {
+            if let Some(fakes) = &pull.adversarial {
                 terms.add("generator", &fakes.generator, share);
                 terms.add("adaptive_weight", &fakes.weight, share);
             }
@@ -77,7 +77,7 @@ impl Step<'_> {
                 pulls.push((codes.shallow_clone(), codes.full_like(share)));
             }
             network.backward(&pulls.iter().map(|(output, pull)| (output, pull)).collect::<Vec<_>>())?;
-            if let (Some((adversary, player)), Some(fakes)) = (&opponent, pull.fakes) {
+            if let (Some((adversary, player)), Some(fakes)) = (&opponent, pull.adversarial) {
                 let loss = self.objective.compute(&part, || adversary.loss(&part, &fakes.logits, step))?;
                 terms.add("discriminator", &loss.total, share);
                 player.backward(&[(&loss.total, &loss.total.full_like(share))])?;

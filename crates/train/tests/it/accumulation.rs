@@ -20,9 +20,9 @@ struct Left {
     variables: [Named; 2],
 }
 
-fn step(overrides: &[&str], micro_batches: usize) -> Left {
+fn step(overrides: &[&str], grad_accumulation: usize) -> Left {
     let mut game = Game::new(overrides);
-    let taken = game.take(micro_batches, 0);
+    let taken = game.take(grad_accumulation, 0);
     seeded(11, || no_grad(|| game.tokenizer.update(&taken.reconstruction))).unwrap();
     let (real, fake) = taken.logits.as_ref().unwrap();
     game.adversary.update(real, fake);

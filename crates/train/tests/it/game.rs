@@ -6,7 +6,7 @@ use std::{
 };
 
 use tch::{Device, Kind, Tensor, nn::VarStore};
-use vqkit_losses::{Adversary, Objective, SmallVgg, SmallVggConfig};
+use vqkit_losses::{DiscriminatorObjective, GeneratorLoss, SmallVgg, SmallVggConfig};
 use vqkit_recipe::{Domain, Recipe};
 use vqkit_torch::weights;
 use vqkit_train::{Player, Step, Taken};
@@ -21,7 +21,7 @@ image_size = 24
 [data.source]
 type = "shapes"
 count = 64
-held_out_count = 8
+validation_count = 8
 
 [tokenizer]
 type = "vqgan"
@@ -72,9 +72,9 @@ pub fn seeded<T>(seed: i64, work: impl FnOnce() -> T) -> T {
 pub struct Game {
     pub tokenizer: Tokenizer,
     pub network: Player,
-    pub adversary: Adversary,
+    pub adversary: DiscriminatorObjective,
     pub opponent: Player,
-    pub objective: Objective,
+    pub objective: GeneratorLoss,
     pub images: Tensor,
 }
 
@@ -91,7 +91,7 @@ impl Game {
         let (vs, opponent_vs) = (VarStore::new(Device::Cpu), VarStore::new(Device::Cpu));
         let tokenizer = config.network.build(&vs.root(), 3, &config.quantizer).unwrap();
         let adversarial = config.loss.adversarial.as_ref().unwrap();
-        let adversary = Adversary::new(&opponent_vs.root(), 3, &adversarial.game).unwrap();
+        let adversary = DiscriminatorObjective::new(&opponent_vs.root(), 3, &adversarial.game).unwrap();
         enliven(&opponent_vs);
         let judge_vs = VarStore::new(Device::Cpu);
         let judge = SmallVggConfig { widths: vec![8, 12], convolutions: 1 };
@@ -100,7 +100,7 @@ impl Game {
         Self {
             network: Player::new(vs, &config.train).unwrap(),
             opponent: Player::new(opponent_vs, &adversarial.train.beside(&config.train)).unwrap(),
-            objective: Objective {
+            objective: GeneratorLoss {
                 reconstruction: config.loss.pixels.reconstruction,
                 reconstruction_weight: config.loss.pixels.reconstruction_weight,
                 perceptual: Some((PERCEPTUAL_WEIGHT, Box::new(judge))),
@@ -113,9 +113,9 @@ impl Game {
     }
 
     /// Leaves both players the gradients of one step.
-    pub fn take(&mut self, micro_batches: usize, step: u64) -> Taken {
+    pub fn take(&mut self, grad_accumulation: usize, step: u64) -> Taken {
         let Self { tokenizer, network, adversary, opponent, objective, images, .. } = self;
-        let taker = Step { kind: objective.kind, objective, decoder_alone: false, micro_batches };
+        let taker = Step { kind: objective.kind, objective, decoder_alone: false, grad_accumulation };
         taker.take((tokenizer, network), Some((adversary, opponent)), images, step).unwrap()
     }
 }

@@ -28,7 +28,7 @@ fn plainly(game: &mut Game, step: u64) -> Plainly {
     let mut total = &nll + &output.levels[0].losses.total;
     let mut lambda = None;
     if step >= config.start_step {
-        let generator = generator_loss(game, &game.adversary.judge(&output.images).unwrap());
+        let generator = generator_loss(game, &game.adversary.logits(&output.images).unwrap());
         let norm = |loss: &Tensor| Tensor::run_backward(&[loss], &[last_layer], true, false).remove(0).norm();
         let weight = (norm(&nll) / (norm(&generator) + 1e-4)).clamp(0.0, 1e4).detach() * config.weight;
         lambda = Some(weight.double_value(&[]));
@@ -54,7 +54,7 @@ fn generator_loss(game: &Game, fake: &Tensor) -> Tensor {
 
 fn discriminator_loss(game: &Game, fakes: &Tensor, step: u64) -> Tensor {
     let config = game.adversary.config();
-    let (fake, real) = (game.adversary.judge(fakes).unwrap(), game.adversary.judge(&game.images).unwrap());
+    let (fake, real) = (game.adversary.logits(fakes).unwrap(), game.adversary.logits(&game.images).unwrap());
     let mut loss = match is_hinge(game) {
         true => ((-&real + 1.0).relu().mean(Kind::Float) + (&fake + 1.0).relu().mean(Kind::Float)) * 0.5,
         false => (-&real).softplus().mean(Kind::Float) + fake.softplus().mean(Kind::Float),
@@ -68,7 +68,7 @@ fn discriminator_loss(game: &Game, fakes: &Tensor, step: u64) -> Tensor {
     }
     if config.r1_weight > 0.0 && step.is_multiple_of(config.r1_every) {
         let images = game.images.detach().set_requires_grad(true);
-        let sum = game.adversary.judge(&images).unwrap().sum(Kind::Float);
+        let sum = game.adversary.logits(&images).unwrap().sum(Kind::Float);
         let slope = Tensor::run_backward(&[&sum], &[&images], true, true).remove(0);
         let of_each = slope.square().sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Float);
         loss += of_each.mean(Kind::Float) * (0.5 * config.r1_weight * config.r1_every as f64);

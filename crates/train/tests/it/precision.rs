@@ -26,7 +26,7 @@ fn curve(precision: &str, folder: &Path) -> Vec<f64> {
         "tokenizer.quantizer.kmeans_init=true".into(),
         format!("{adversarial}.start_step=25"),
         "data.source.count=2".into(),
-        "data.source.held_out_count=2".into(),
+        "data.source.validation_count=2".into(),
         format!("tokenizer.train.steps={STEPS}"),
         "tokenizer.train.batch_size=2".into(),
         "tokenizer.train.optimizer=muon".into(),

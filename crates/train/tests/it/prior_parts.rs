@@ -17,7 +17,7 @@ image_size = 24
 [data.source]
 type = "shapes"
 count = 8
-held_out_count = 8
+validation_count = 8
 [tokenizer]
 from = "elsewhere"
 [[prior]]

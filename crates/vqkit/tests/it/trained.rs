@@ -21,7 +21,7 @@ image_size = 24
 [data.source]
 type = "shapes"
 count = 64
-held_out_count = 16
+validation_count = 16
 max_objects = 1
 
 [tokenizer]

@@ -127,7 +127,7 @@ pub(super) struct LevelShape {
     pub channels_in: i64,
     pub channels_out: i64,
     pub blocks: i64,
-    pub attends: bool,
+    pub has_attention: bool,
     pub dropout: f64,
 }
 
@@ -137,11 +137,11 @@ pub(super) struct Level(Vec<(ResnetBlock, Option<Attention>)>);
 
 impl Level {
     pub fn new(vs: &nn::Path, shape: LevelShape) -> Self {
-        let LevelShape { channels_in, channels_out, blocks, attends, dropout } = shape;
+        let LevelShape { channels_in, channels_out, blocks, has_attention, dropout } = shape;
         let block = |block: i64| {
             let from = if block == 0 { channels_in } else { channels_out };
             let residual = ResnetBlock::new(&(vs / "block" / block), from, channels_out, dropout);
-            (residual, attends.then(|| Attention::new(&(vs / "attn" / block), channels_out)))
+            (residual, has_attention.then(|| Attention::new(&(vs / "attn" / block), channels_out)))
         };
         Self((0..blocks).map(block).collect())
     }

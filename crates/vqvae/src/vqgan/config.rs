@@ -1,10 +1,13 @@
 //! `type = "vqgan"` of a recipe, with the names of taming-transformers' `ddconfig`.
 
 use serde::{Deserialize, Serialize};
+use tch::nn;
+use vqkit_quantizer::QuantizerConfig;
 
 use super::blocks::GROUPS;
-use crate::TokenizerError;
 use crate::config::{check_channels, check_range};
+use crate::member::Member;
+use crate::{Tokenizer, TokenizerError};
 
 /// `type = "vqgan"`: residual blocks and attention in the encoder and the decoder, one level of tokens.
 ///
@@ -67,35 +70,6 @@ impl VqganConfig {
         }
     }
 
-    /// Looks at every value.
-    ///
-    /// # Errors
-    /// [`TokenizerError::Config`] for the first value out of range.
-    pub fn validate(&self) -> Result<(), TokenizerError> {
-        self.check_widths()?;
-        check_range("num_res_blocks", self.num_res_blocks, 1)?;
-        self.check_resolutions()?;
-        check_channels("z_channels", self.z_channels)?;
-        check_channels("embed_dim", self.embed_dim)?;
-        if !(0.0..1.0).contains(&self.dropout) {
-            return Err(refuse("dropout", format!("{} must be at least 0 and below 1", self.dropout)));
-        }
-        self.in_channels.map_or(Ok(()), |channels| check_channels("in_channels", channels))?;
-        self.out_ch.map_or(Ok(()), |channels| check_channels("out_ch", channels))?;
-        if self.double_z {
-            return Err(refuse("double_z", "must be false: a quantizer takes one vector a position".into()));
-        }
-        Ok(())
-    }
-
-    /// Of the two 3×3 convolutions of every residual block, the first of a level aside, whose input may be narrow.
-    pub(crate) fn least_parameters(&self) -> i64 {
-        let of_levels = |widths: Vec<i64>, blocks: i64| -> i64 {
-            widths.iter().map(|width| 9 * (2 * blocks - 1) * width * width).sum()
-        };
-        of_levels(self.widths(), self.num_res_blocks) + of_levels(self.decoder_widths(), self.num_res_blocks + 1)
-    }
-
     /// Checks that images with `channels` channels are what the recipe was written for.
     pub(super) fn check_images(&self, channels: i64) -> Result<(), TokenizerError> {
         check_channels("in_channels", channels)?;
@@ -122,7 +96,7 @@ impl VqganConfig {
     }
 
     /// Whether there is attention on a level.
-    pub(super) fn attends(&self, level: usize) -> bool {
+    pub(super) fn has_attention(&self, level: usize) -> bool {
         self.attn_resolutions.contains(&(self.resolution >> level))
     }
 
@@ -168,6 +142,42 @@ impl VqganConfig {
 
     fn default_resamp_with_conv() -> bool {
         true
+    }
+}
+
+impl Member for VqganConfig {
+    fn validate(&self) -> Result<(), TokenizerError> {
+        self.check_widths()?;
+        check_range("num_res_blocks", self.num_res_blocks, 1)?;
+        self.check_resolutions()?;
+        check_channels("z_channels", self.z_channels)?;
+        check_channels("embed_dim", self.embed_dim)?;
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(refuse("dropout", format!("{} must be at least 0 and below 1", self.dropout)));
+        }
+        self.in_channels.map_or(Ok(()), |channels| check_channels("in_channels", channels))?;
+        self.out_ch.map_or(Ok(()), |channels| check_channels("out_ch", channels))?;
+        if self.double_z {
+            return Err(refuse("double_z", "must be false: a quantizer takes one vector a position".into()));
+        }
+        Ok(())
+    }
+
+    fn tokenizer(
+        &self,
+        vs: &nn::Path,
+        in_channels: i64,
+        quantizer: &QuantizerConfig,
+    ) -> Result<Tokenizer, TokenizerError> {
+        self.build(vs, in_channels, quantizer)
+    }
+
+    /// Of the two 3×3 convolutions of every residual block, the first of a level aside, whose input may be narrow.
+    fn least_parameters(&self) -> i64 {
+        let of_levels = |widths: Vec<i64>, blocks: i64| -> i64 {
+            widths.iter().map(|width| 9 * (2 * blocks - 1) * width * width).sum()
+        };
+        of_levels(self.widths(), self.num_res_blocks) + of_levels(self.decoder_widths(), self.num_res_blocks + 1)
     }
 }
 

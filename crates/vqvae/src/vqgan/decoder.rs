@@ -2,8 +2,8 @@
 
 use tch::{Tensor, nn};
 
-use super::VqganConfig;
 use super::blocks::{Level, LevelShape, Middle, Upsample, conv, norm};
+use super::config::VqganConfig;
 
 /// A convolution, the middle, the levels coarse first with a doubling after each but the finest, normalisation, a
 /// convolution.
@@ -28,7 +28,7 @@ impl Decoder {
                 channels_in: widths[(level + 1).min(last)],
                 channels_out: widths[level],
                 blocks: config.num_res_blocks + 1,
-                attends: config.attends(level),
+                has_attention: config.has_attention(level),
                 dropout: config.dropout,
             };
             let double = || Upsample::new(&(&vs / "upsample"), widths[level], config.resamp_with_conv);

@@ -2,8 +2,8 @@
 
 use tch::{Tensor, nn};
 
-use super::VqganConfig;
 use super::blocks::{Downsample, Level, LevelShape, Middle, conv, norm};
+use super::config::VqganConfig;
 
 /// A convolution, the levels fine first with a halving after each but the last, the middle, normalisation, a convolution.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Encoder {
                 channels_in: if level == 0 { config.ch } else { widths[level - 1] },
                 channels_out: widths[level],
                 blocks: config.num_res_blocks,
-                attends: config.attends(level),
+                has_attention: config.has_attention(level),
                 dropout: config.dropout,
             };
             let halve = || Downsample::new(&(&vs / "downsample"), widths[level], config.resamp_with_conv);

@@ -11,6 +11,7 @@ use vqkit_quantizer::QuantizerConfig;
 
 pub use config::VqganConfig;
 
+use crate::member::Member;
 use crate::network::{Network, Quantize};
 use crate::{Tokenizer, TokenizerError};
 use blocks::conv;

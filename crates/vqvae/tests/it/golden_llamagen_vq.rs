@@ -147,7 +147,7 @@ fn evaluation(tokenizer: &Tokenizer, x: &Tensor, indices: &Tensor) -> Tensors {
     let level = output.levels.remove(0);
     let recorded = TokenGrid::new(indices.view_as(&level.grid.indices), level.grid.sizes.clone()).unwrap();
     let entry = tokenizer.quantizers()[0].lookup(&recorded).unwrap();
-    let decoded = tch::no_grad(|| tokenizer.decode(&vec![recorded])).unwrap();
+    let decoded = tch::no_grad(|| tokenizer.decode(&[recorded])).unwrap();
     BTreeMap::from([
         ("prequant".into(), output.latents.remove(0)),
         ("indices".into(), level.grid.indices.flatten(0, -1)),

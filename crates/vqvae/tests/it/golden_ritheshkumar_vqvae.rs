@@ -85,7 +85,7 @@ fn evaluation(golden: &Golden) {
     golden.close("z_e", &output.latents[0]);
     golden.equal("latents", &output.levels[0].grid.indices.squeeze_dim(1));
     golden.close("x_tilde_eval", &output.images);
-    let tokens = output.levels.into_iter().map(|level| level.grid).collect();
+    let tokens: Vec<_> = output.levels.into_iter().map(|level| level.grid).collect();
     golden.close("x_tilde_eval", &tokenizer.decode(&tokens).unwrap());
 }
 

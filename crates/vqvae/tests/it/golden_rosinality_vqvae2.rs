@@ -145,7 +145,7 @@ fn evaluation(golden: &Golden) {
     }
     golden.close("diff", &commitment(&output).view([1]));
     golden.close("dec", &output.images);
-    let tokens = output.levels.into_iter().map(|level| level.grid).collect();
+    let tokens: Vec<_> = output.levels.into_iter().map(|level| level.grid).collect();
     golden.close("dec_from_codes", &tokenizer.decode(&tokens).unwrap());
 }
 

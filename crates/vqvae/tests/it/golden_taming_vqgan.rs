@@ -127,7 +127,7 @@ fn evaluation(golden: &Golden, suffix: &str) {
         golden.close(&key("reconstruction"), &output.images);
         let loss = key(&format!("codebook_loss_{}", convention.name()));
         golden.close(&loss, &output.levels[0].losses.total);
-        let tokens = output.levels.into_iter().map(|level| level.grid).collect();
+        let tokens: Vec<_> = output.levels.into_iter().map(|level| level.grid).collect();
         golden.close(&key("reconstruction"), &tokenizer.decode(&tokens).unwrap());
     }
 }

@@ -41,12 +41,12 @@ fn images_that_do_not_fit_are_refused() {
 #[test]
 fn tokens_that_do_not_belong_together_are_refused() {
     let tokenizer = two_levels();
-    assert!(matches!(tokenizer.decode(&vec![zeros(2)]), Err(TokenizerError::Levels { want: 2, got: 1 })));
-    assert!(matches!(tokenizer.decode(&vec![zeros(2), zeros(2)]), Err(TokenizerError::Grids { .. })));
-    assert_eq!(tokenizer.decode(&vec![zeros(2), zeros(4)]).unwrap().size(), [1, 3, 16, 16]);
+    assert!(matches!(tokenizer.decode(&[zeros(2)]), Err(TokenizerError::Levels { want: 2, got: 1 })));
+    assert!(matches!(tokenizer.decode(&[zeros(2), zeros(2)]), Err(TokenizerError::Grids { .. })));
+    assert_eq!(tokenizer.decode(&[zeros(2), zeros(4)]).unwrap().size(), [1, 3, 16, 16]);
     let line = TokenGrid::new(Tensor::zeros([1, 1, 4], (Kind::Int64, Device::Cpu)), vec![8]).unwrap();
     let single = build(&TokenizerConfig::VqVae(VqVaeConfig::new(4)));
-    assert!(matches!(single.decode(&vec![line]), Err(TokenizerError::Grids { .. })));
+    assert!(matches!(single.decode(&[line]), Err(TokenizerError::Grids { .. })));
 }
 
 #[test]

@@ -117,13 +117,12 @@ fn every_quantizer_serves_every_tokenizer() {
         let images = images(2).set_requires_grad(true);
         tokenizer.initialize(&images.detach()).unwrap();
         let made = tokenizer.forward(&images, TRAIN).unwrap();
-        let of_codes: Tensor = made.levels.iter().map(|level| &level.losses.total).sum();
-        (made.images.square().mean(Kind::Float) + of_codes).backward();
+        (made.images.square().mean(Kind::Float) + made.quantizer_loss()).backward();
         let gradient = images.grad();
         assert!(gradient.defined() && gradient.abs().max().double_value(&[]) > 0.0, "{name}");
         tch::no_grad(|| tokenizer.update(&made)).unwrap();
         let seen = tch::no_grad(|| tokenizer.forward(&images, Mode::Eval)).unwrap();
-        let tokens = seen.levels.into_iter().map(|level| level.grid).collect();
+        let tokens: Vec<_> = seen.levels.into_iter().map(|level| level.grid).collect();
         let decoded = tch::no_grad(|| tokenizer.decode(&tokens)).unwrap();
         assert!(decoded.allclose(&seen.images, 1e-4, 1e-5, false), "{name}");
     }
@@ -142,8 +141,36 @@ fn grids_are_as_promised_and_decode_to_the_reconstruction() {
         for (level, latents) in output.levels.iter().zip(&output.latents) {
             assert_eq!(level.codes.size(), latents.size(), "{name}");
         }
-        let tokens = output.levels.into_iter().map(|level| level.grid).collect();
+        let tokens: Vec<_> = output.levels.into_iter().map(|level| level.grid).collect();
         assert!(tokenizer.decode(&tokens).unwrap().allclose(&output.images, 1e-5, 1e-6, false), "{name}");
+    }
+}
+
+#[test]
+fn a_tokenizer_can_move_to_another_thread() {
+    tch::manual_seed(8);
+    let images = images(1);
+    for Built { name, tokenizer, .. } in every_kind() {
+        let here = tokenizer.decode(&tokenizer.tokens(&images).unwrap()).unwrap();
+        let batch = images.shallow_clone();
+        let there = std::thread::spawn(move || tokenizer.decode(&tokenizer.tokens(&batch).unwrap()).unwrap());
+        assert!(there.join().unwrap().allclose(&here, 1e-5, 1e-6, false), "{name}");
+    }
+}
+
+#[test]
+fn tokens_are_those_of_the_encoder_and_have_no_graph() {
+    tch::manual_seed(10);
+    let images = images(2).set_requires_grad(true);
+    for Built { name, tokenizer, .. } in every_kind() {
+        let tokens = tokenizer.tokens(&images).unwrap();
+        let levels = tokenizer.encode(&images, Mode::Eval).unwrap();
+        let sizes: Vec<_> = tokens.iter().map(|grid| grid.sizes.clone()).collect();
+        assert_eq!(sizes, tokenizer.codebook_sizes(), "{name}");
+        for (grid, level) in tokens.iter().zip(&levels) {
+            assert_eq!(grid.indices, level.grid.indices, "{name}");
+            assert!(!grid.indices.requires_grad(), "{name}");
+        }
     }
 }
 
@@ -151,7 +178,7 @@ fn grids_are_as_promised_and_decode_to_the_reconstruction() {
 fn images_need_not_be_square() {
     let wide = Draws::new(2).rand(&[1, 3, 16, 40]);
     for Built { name, tokenizer, .. } in every_kind() {
-        let tokens = tokenizer.encode(&wide, Mode::Eval).unwrap().into_iter().map(|level| level.grid).collect();
+        let tokens = tokenizer.tokens(&wide).unwrap();
         assert_eq!(tokenizer.decode(&tokens).unwrap().size(), wide.size(), "{name}");
     }
 }
@@ -186,8 +213,7 @@ fn codebooks_start_on_the_latents_of_the_first_batch() {
 }
 
 fn loss(output: &Reconstruction, images: &Tensor) -> Tensor {
-    let weighted: Tensor = output.levels.iter().map(|level| &level.losses.total).sum();
-    output.images.mse_loss(images, Reduction::Mean) + weighted
+    output.images.mse_loss(images, Reduction::Mean) + output.quantizer_loss()
 }
 
 #[test]
@@ -216,7 +242,9 @@ fn every_variable_takes_part_in_training_and_the_loss_falls() {
 #[test]
 fn the_finer_level_is_encoded_under_the_codes_of_the_coarser() {
     let images = images(1);
-    for Built { name, vs, tokenizer } in every_kind().into_iter().filter(|built| built.tokenizer.sizes().len() == 2) {
+    for Built { name, vs, tokenizer } in
+        every_kind().into_iter().filter(|built| built.tokenizer.codebook_sizes().len() == 2)
+    {
         let latents = |tokenizer: &Tokenizer| tokenizer.forward(&images, Mode::Eval).unwrap().latents;
         let before = latents(&tokenizer);
         tch::no_grad(|| {

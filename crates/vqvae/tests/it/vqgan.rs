@@ -57,9 +57,10 @@ fn attention_stands_on_the_levels_that_the_recipe_names_whatever_the_image() {
 
 #[test]
 fn a_resolution_of_no_level_is_refused_with_those_there_are() {
-    let refused = VqganConfig { attn_resolutions: vec![8, 12], ..small() }.validate().unwrap_err();
+    let refused =
+        TokenizerConfig::Vqgan(VqganConfig { attn_resolutions: vec![8, 12], ..small() }).validate().unwrap_err();
     assert_eq!(refused.to_string(), "`attn_resolutions`: no level works at 12; they work at [32, 16, 8]");
-    let refused = VqganConfig { ch: 40, ..small() }.validate().unwrap_err();
+    let refused = TokenizerConfig::Vqgan(VqganConfig { ch: 40, ..small() }).validate().unwrap_err();
     assert_eq!(refused.to_string(), "`ch`: 40 must be a multiple of 32, the number of groups of a normalisation");
 }
 
@@ -72,7 +73,8 @@ fn the_decoder_may_have_widths_of_its_own() {
     assert_eq!(shape("decoder.conv_out.weight"), [3, 64, 3, 3]);
     let images = random(&[1, 3, 16, 16]);
     assert_eq!(tokenizer.forward(&images, Mode::Eval).unwrap().images.size(), images.size());
-    let refused = VqganConfig { decoder_ch_mult: Some(vec![1, 2]), ..small() }.validate().unwrap_err();
+    let refused =
+        TokenizerConfig::Vqgan(VqganConfig { decoder_ch_mult: Some(vec![1, 2]), ..small() }).validate().unwrap_err();
     assert_eq!(refused.to_string(), "`decoder_ch_mult`: 2 levels; ch_mult has 3");
 }
 

@@ -4,6 +4,7 @@ use std::{
     env,
     fs::{self, File, Metadata},
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
@@ -11,8 +12,8 @@ use std::{
 use tar::Header;
 
 use super::{
-    end,
-    index::{BLOCK, Index, Member, Span},
+    end::{self, BLOCK},
+    index::{Index, Member, Span},
 };
 use crate::{DataError, plain};
 
@@ -50,15 +51,8 @@ fn cached_at(path: &Path, file: &File) -> Option<PathBuf> {
 }
 
 /// What changes with every change of a file, and cannot be set back as its time can.
-#[cfg(unix)]
 fn identity(about: &Metadata) -> String {
-    use std::os::unix::fs::MetadataExt;
     format!("{} {} {} {}", about.dev(), about.ino(), about.ctime(), about.ctime_nsec())
-}
-
-#[cfg(not(unix))]
-fn identity(_about: &Metadata) -> String {
-    String::new()
 }
 
 /// Whether an index may be that of this file: all its members lie inside, some of them begin where it says, and nothing stands behind

@@ -2,8 +2,10 @@
 
 use std::fs::File;
 
-use super::index::BLOCK;
 use crate::plain;
+
+/// The size of a tar record; members begin at its multiples, and one of zeros marks the end.
+pub(super) const BLOCK: u64 = 512;
 
 /// Zeros that any archive may end with: the two blocks of the mark, and what fills up tar's usual record of 20 blocks.
 const USUAL: u64 = 2 * BLOCK + 20 * BLOCK;

@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tar::{Archive, Entry, EntryType};
 
-use super::end;
+use super::end::{self, BLOCK};
 use crate::{BadFile, DataError, plain, sources::labels::Label};
 
 /// Extensions of images inside archives.
@@ -18,9 +18,6 @@ const IMAGES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
 
 /// The largest label, caption or JSON member, in bytes.
 const MAX_TEXT: u64 = 1 << 20;
-
-/// The size of a tar record; members begin at its multiples, and one of zeros marks the end.
-pub(super) const BLOCK: u64 = 512;
 
 /// The most that a member's headers take, in bytes: its name may be long, and have attributes.
 const MAX_HEADERS: u64 = 1 << 20;
@@ -204,7 +201,7 @@ impl Scan<'_> {
 
 /// Why a member must not be used, whatever its content.
 fn refusal(name: &str, kind: EntryType) -> Option<String> {
-    let outside = |part| matches!(part, Component::ParentDir | Component::RootDir | Component::Prefix(_));
+    let outside = |part| matches!(part, Component::ParentDir | Component::RootDir);
     match kind {
         _ if Path::new(name).components().any(outside) => Some("climbs out of the archive; it is not read".into()),
         EntryType::Regular | EntryType::Continuous | EntryType::Directory => None,

@@ -15,9 +15,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use self::index::{Index, Span};
-use super::catalogue::{Catalogue, Entry, Found, Item};
-use super::{OpenSource, Opening};
-use crate::{DataConfig, DataError, Facts, Held, PictureReader, Sample, Source, budget::Reservation, plain};
+use super::catalogue::{Catalogue, Entry, Item, ScanResult};
+use super::open::{DataKeys, OpenSource, Opening};
+use crate::{DataError, Held, PictureReader, Sample, Source, SourceInfo, budget::Reservation, plain};
 
 /// `type = "tar"`: uncompressed tar archives in WebDataset layout. The files of one sample follow each other and share
 /// their name up to the first dot: an image (`.jpg`, `.jpeg`, `.png` or `.webp`), its class (`.cls`: a number or a name), its
@@ -28,17 +28,17 @@ pub struct TarConfig {
     /// The archives to train on, relative to `root`; braces stand for several, as in `train-{000..009}.tar` or
     /// `{a,b}.tar`.
     pub train: String,
-    /// The archives held out, in the same notation. Default: none.
+    /// The archives for validation, in the same notation. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_out: Option<String>,
+    pub validation: Option<String>,
 }
 
 impl OpenSource for TarConfig {
-    fn validate(&self, _data: &DataConfig) -> Result<(), DataError> {
+    fn validate(&self, _data: &DataKeys) -> Result<(), DataError> {
         braces::expand(&self.train).map_err(|reason| DataError::config("source.train", reason))?;
-        match &self.held_out {
+        match &self.validation {
             Some(pattern) => {
-                braces::expand(pattern).map(drop).map_err(|reason| DataError::config("source.held_out", reason))
+                braces::expand(pattern).map(drop).map_err(|reason| DataError::config("source.validation", reason))
             }
             None => Ok(()),
         }
@@ -48,8 +48,8 @@ impl OpenSource for TarConfig {
         open("source.train", &self.train, opening)
     }
 
-    fn held_out(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
-        self.held_out.as_ref().map(|pattern| open("source.held_out", pattern, opening)).transpose()
+    fn validation(&self, opening: &Opening) -> Result<Option<Arc<dyn Source>>, DataError> {
+        self.validation.as_ref().map(|pattern| open("source.validation", pattern, opening)).transpose()
     }
 }
 
@@ -76,7 +76,7 @@ struct TarShards {
 
 impl TarShards {
     fn open(paths: &[PathBuf], opening: &Opening) -> Result<Self, DataError> {
-        let mut found = Found { items: Vec::new(), rejected: Vec::new() };
+        let mut found = ScanResult { items: Vec::new(), rejected: Vec::new() };
         let mut shards = Vec::with_capacity(paths.len());
         for (shard, path) in paths.iter().enumerate() {
             let (file, _) = plain::open(path)?;
@@ -142,12 +142,12 @@ impl Source for TarShards {
         caption.map_err(|error| DataError::bad(entry.name.as_str(), error.to_string()))
     }
 
-    fn facts(&self) -> &Facts {
-        &self.catalogue.facts
+    fn info(&self) -> &SourceInfo {
+        &self.catalogue.info
     }
 }
 
-fn add(found: &mut Found<TarPlace>, index: Index, path: &Path, shard: usize) {
+fn add(found: &mut ScanResult<TarPlace>, index: Index, path: &Path, shard: usize) {
     let archive = path.display();
     found.rejected.extend(index.rejected.into_iter().map(|mut bad| {
         bad.key = format!("{archive}: {}", bad.key);

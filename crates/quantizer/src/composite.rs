@@ -3,19 +3,19 @@
 use tch::Tensor;
 use vqkit_torch::TokenGrid;
 
-use crate::quantized::{Part, check_parts};
+use crate::quantized::{InnerQuantized, check_inner};
 use crate::{QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
-/// The grids `[B, Q_i, *S]` of all parts as one `[B, Q, *S]`.
-pub(crate) fn join_grids(parts: &[Part]) -> Result<TokenGrid, QuantizeError> {
-    let indices: Vec<_> = parts.iter().map(|part| &part.quantized.grid.indices).collect();
-    let sizes = parts.iter().flat_map(|part| part.quantized.grid.sizes.iter().copied()).collect();
+/// The grids `[B, Q_i, *S]` of all quantizers inside as one `[B, Q, *S]`.
+pub(crate) fn join_grids(inner: &[InnerQuantized]) -> Result<TokenGrid, QuantizeError> {
+    let indices: Vec<_> = inner.iter().map(|inner| &inner.quantized.grid.indices).collect();
+    let sizes = inner.iter().flat_map(|inner| inner.quantized.grid.sizes.iter().copied()).collect();
     Ok(TokenGrid::new(Tensor::f_cat(&indices, 1)?, sizes)?)
 }
 
 /// A grid `[B, Q, *S]` as the grids of the quantizers that it was joined of.
 pub(crate) fn split_grid(grid: &TokenGrid, quantizers: &[Box<dyn Quantizer>]) -> Result<Vec<TokenGrid>, QuantizeError> {
-    let sizes: Vec<Vec<i64>> = quantizers.iter().map(|quantizer| quantizer.sizes()).collect();
+    let sizes: Vec<Vec<i64>> = quantizers.iter().map(|quantizer| quantizer.codebook_sizes()).collect();
     if grid.sizes != sizes.concat() {
         let want = format!("indices of codebooks of {:?} codes", sizes.concat());
         return Err(QuantizeError::Shape { what: "grid", want, got: grid.sizes.clone() });
@@ -25,10 +25,10 @@ pub(crate) fn split_grid(grid: &TokenGrid, quantizers: &[Box<dyn Quantizer>]) ->
     indices.into_iter().zip(sizes).map(|(indices, sizes)| Ok(TokenGrid::new(indices, sizes)?)).collect()
 }
 
-/// Every term of the parts' losses, brought together by `join` of a tensor `[parts]`.
-pub(crate) fn join_losses(parts: &[Part], join: impl Fn(Tensor) -> Tensor) -> QuantizerLosses {
+/// Every term of the losses of the quantizers inside, brought together by `join` of a tensor with one number of each.
+pub(crate) fn join_losses(inner: &[InnerQuantized], join: impl Fn(Tensor) -> Tensor) -> QuantizerLosses {
     let joined = |term: fn(&QuantizerLosses) -> &Tensor| {
-        join(Tensor::stack(&parts.iter().map(|part| term(&part.quantized.losses)).collect::<Vec<_>>(), 0))
+        join(Tensor::stack(&inner.iter().map(|inner| term(&inner.quantized.losses)).collect::<Vec<_>>(), 0))
     };
     QuantizerLosses {
         codebook: joined(|losses| &losses.codebook),
@@ -38,9 +38,9 @@ pub(crate) fn join_losses(parts: &[Part], join: impl Fn(Tensor) -> Tensor) -> Qu
     }
 }
 
-/// Updates every quantizer by its part.
-pub(crate) fn update_parts(quantizers: &mut [Box<dyn Quantizer>], of: &Quantized) -> Result<(), QuantizeError> {
-    check_parts(quantizers.len(), &of.parts)?;
-    let mut pairs = quantizers.iter_mut().zip(&of.parts);
-    pairs.try_for_each(|(quantizer, part)| quantizer.update(&part.latents, &part.quantized))
+/// Updates every quantizer by its own result.
+pub(crate) fn update_inner(quantizers: &mut [Box<dyn Quantizer>], of: &Quantized) -> Result<(), QuantizeError> {
+    check_inner(quantizers.len(), &of.inner)?;
+    let mut pairs = quantizers.iter_mut().zip(&of.inner);
+    pairs.try_for_each(|(quantizer, inner)| quantizer.update(&inner.latents, &inner.quantized))
 }

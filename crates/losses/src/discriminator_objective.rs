@@ -1,11 +1,11 @@
-//! The discriminator's side of the game: what it is built of, when it plays, and what it loses.
+//! The discriminator's side of adversarial training: its network, its loss, and from which step on it is trained.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, nn};
 
 use crate::{GanLoss, LeCam, LossError, MAX_ADAPTIVE_WEIGHT, PatchGan, PatchGanConfig, Ramp, r1};
 
-/// `[tokenizer.loss.adversarial]`: the discriminator, its loss, and how much the generator heeds it.
+/// `[tokenizer.loss.adversarial]`: the discriminator, its loss, and the weight of the generator's adversarial term.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdversarialConfig {
@@ -16,9 +16,9 @@ pub struct AdversarialConfig {
     pub adaptive: bool,
     /// Bound of the adaptive weight. Default 1e4.
     pub max_adaptive_weight: f64,
-    /// What both sides play for. Default `"hinge"`.
+    /// The loss of both networks. Default `"hinge"`.
     pub loss: GanLoss,
-    /// The first step of the game, counted from 0. Default 0.
+    /// The first step of adversarial training, counted from 0. Default 0.
     pub start_step: u64,
     /// Steps over which the generator's term rises to its full weight. Default 0.
     pub ramp_steps: u64,
@@ -78,24 +78,24 @@ impl AdversarialConfig {
     }
 }
 
-/// A discriminator, its regularisation, and the rules of the game.
+/// A discriminator with its loss and its regularisation.
 #[derive(Debug)]
-pub struct Adversary {
+pub struct DiscriminatorObjective {
     config: AdversarialConfig,
     discriminator: PatchGan,
     lecam: Option<LeCam>,
 }
 
-/// What the discriminator loses on a batch.
+/// The discriminator's loss on a batch.
 #[derive(Debug)]
-pub struct Loss {
-    /// The scalar to descend.
+pub struct DiscriminatorLoss {
+    /// The scalar to minimise.
     pub total: Tensor,
     /// Logits of the real images, outside of any graph.
     pub real_logits: Tensor,
 }
 
-impl Adversary {
+impl DiscriminatorObjective {
     /// For images of `in_channels` channels, with its variables at `vs`: those of [`PatchGan`], and `lecam`.
     ///
     /// # Errors
@@ -110,13 +110,13 @@ impl Adversary {
         })
     }
 
-    /// The rules of the game.
+    /// The settings.
     pub fn config(&self) -> &AdversarialConfig {
         &self.config
     }
 
-    /// Whether the game has begun at `step`, counted from 0.
-    pub fn plays(&self, step: u64) -> bool {
+    /// Whether adversarial training has begun at `step`, counted from 0.
+    pub fn is_active(&self, step: u64) -> bool {
         step >= self.config.start_step
     }
 
@@ -130,27 +130,27 @@ impl Adversary {
     ///
     /// # Errors
     /// As [`PatchGan::forward`].
-    pub fn judge(&self, images: &Tensor) -> Result<Tensor, LossError> {
+    pub fn logits(&self, images: &Tensor) -> Result<Tensor, LossError> {
         self.discriminator.forward(images, true)
     }
 
-    /// What the discriminator loses on real images and on fakes that it has judged already.
+    /// The loss on real images and on reconstructions whose logits are known already.
     ///
     /// # Errors
     /// As [`PatchGan::forward`].
-    pub fn loss(&self, images: &Tensor, fake_logits: &Tensor, step: u64) -> Result<Loss, LossError> {
-        let real_logits = self.judge(images)?;
+    pub fn loss(&self, images: &Tensor, fake_logits: &Tensor, step: u64) -> Result<DiscriminatorLoss, LossError> {
+        let real_logits = self.logits(images)?;
         let mut total = self.config.loss.discriminator(&real_logits, fake_logits);
         if let Some(lecam) = &self.lecam {
             total += lecam.loss(&real_logits, fake_logits) * self.config.lecam_weight;
         }
         if self.config.r1_weight > 0.0 && step.is_multiple_of(self.config.r1_every) {
-            total += r1(|images| self.judge(images), images)? * (self.config.r1_weight * self.config.r1_every as f64);
+            total += r1(|images| self.logits(images), images)? * (self.config.r1_weight * self.config.r1_every as f64);
         }
-        Ok(Loss { total, real_logits: real_logits.detach().to_kind(Kind::Float) })
+        Ok(DiscriminatorLoss { total, real_logits: real_logits.detach().to_kind(Kind::Float) })
     }
 
-    /// Follows the logits of a whole step; only the training loop calls it.
+    /// Updates LeCam's averages with the logits of a whole step; only the training loop calls it.
     pub fn update(&mut self, real_logits: &Tensor, fake_logits: &Tensor) {
         if let Some(lecam) = &mut self.lecam {
             lecam.update(real_logits, fake_logits);
