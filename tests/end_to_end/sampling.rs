@@ -39,7 +39,7 @@ fn the_best_of_several_is_likelier_and_everything_is_recorded() {
     let sampling = &record["sampling"];
     assert_eq!((&sampling["best_of"], &sampling["min_p"]), (&4.into(), &0.01.into()));
     assert_eq!((&sampling["no_repeat_ngram"], &sampling["cfg_schedule"]), (&30.into(), &"constant".into()));
-    assert_eq!((&record["batch_size"], &record["weights"]), (&3.into(), &"fp32".into()));
+    assert_eq!((&record["batch_size"], &record["weight_dtype"]), (&3.into(), &"fp32".into()));
     assert_eq!((&record["size"], &record["device"]), (&serde_json::json!([24, 24]), &"cpu".into()));
     assert_eq!(
         pictures(&plain),
@@ -80,8 +80,8 @@ fn a_wrong_value_names_its_flag_and_writes_nothing() {
         (&["--size", "24"], &["--size", "64x128"]),
         (&["--size", "20x24"], &["--size", "24 x 24", "20 x 24"]),
         (&["--size", "24x30"], &["--size", "multiples", "4", "24 x 30"]),
-        (&["--weights", "fp8"], &["--weights", "fp32, bf16 or int8"]),
-        (&["--weights", "int8"], &["--weights", "int8", "fp32"]),
+        (&["--weight-dtype", "fp8"], &["--weight-dtype", "fp32, bf16 or int8"]),
+        (&["--weight-dtype", "int8"], &["--weight-dtype", "int8", "fp32"]),
         (&["--batch-size", "0"], &["--batch-size", "at least 1"]),
     ] {
         let message = fail(&[&["sample", text(shared_run()), "-o", text(&out)], extra].concat(), &[2]);

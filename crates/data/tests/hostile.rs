@@ -271,7 +271,7 @@ fn one_bound_holds_for_pictures_from_anywhere() {
     }
     let config: DataConfig =
         toml::from_str("image_size = 8\nmax_decoded_mb = 2\nsource = { type = 'folder', train = 'f' }").unwrap();
-    let (reader, path) = (PictureReader::new(&config), folder.path().join("f/a.png"));
+    let (reader, path) = (config.reader(), folder.path().join("f/a.png"));
     let kind: TemplateKind = toml::from_str("type = 'labels'\ncount = 2").unwrap();
     for outcome in [reader.read(&path), reader.read_template(&path, &kind)] {
         assert!(outcome.unwrap_err().to_string().contains("raise data.max_decoded_mb"));
@@ -375,6 +375,6 @@ fn a_large_picture_of_few_bytes_is_decoded_within_its_bound() {
     assert!(fs::metadata(&path).unwrap().len() < 16 << 20, "and 512 MiB decoded");
     let config: DataConfig =
         toml::from_str("image_size = 8\nmax_decoded_mb = 256\nsource = { type = 'folder', train = 'f' }").unwrap();
-    let error = PictureReader::new(&config).read(&path).unwrap_err().to_string();
+    let error = config.reader().read(&path).unwrap_err().to_string();
     assert!(error.contains("8192x8192") && error.contains("raise data.max_decoded_mb"), "{error}");
 }

@@ -104,7 +104,7 @@ fn use_it(reader: &PictureReader, bytes: &[u8], transform: &Transform) -> Result
 #[test]
 fn no_more_memory_is_taken_than_is_set_aside() {
     let config = config(3);
-    let (reader, transform) = (PictureReader::new(&config), Transform::new(&config));
+    let (reader, transform) = (config.reader(), Transform::new(&config));
     let (mut passed, mut refused) = (0, 0);
     for side in [16, 200, 380, 500, 600, 700, 830] {
         for (name, bytes) in pictures(side) {

@@ -115,7 +115,7 @@ impl Prompter {
             condition = self.conditioner.with_vectors(condition, &numbers)?;
         }
         if recipe.condition.template.is_some() {
-            let sizes = self.conditioner.template().map(Tokenizer::sizes).unwrap_or_default();
+            let sizes = self.conditioner.template().map(Tokenizer::codebook_sizes).unwrap_or_default();
             let grids = match prompts.iter().all(|prompt| prompt.template.is_empty()) {
                 true => self.null_template(prompts.len())?,
                 false => tokens(prompts, &sizes, device)?,

@@ -90,7 +90,7 @@ impl Conditioner {
 
     /// Sizes of the codebooks of the grids that it makes, in their order.
     pub fn grid_sizes(&self) -> Vec<Vec<i64>> {
-        let template = self.template.iter().flat_map(Tokenizer::sizes);
+        let template = self.template.iter().flat_map(Tokenizer::codebook_sizes);
         template.chain(self.coordinates.map(|(_, levels)| vec![levels])).collect()
     }
 

@@ -1,7 +1,7 @@
 //! What a model sees of known pictures.
 
 use super::*;
-use crate::source::{DepthMap, PictureTemplate};
+use crate::{DepthMap, PictureTemplate};
 
 fn transform(size: u32, color: Color, filter: Filter) -> Transform {
     Transform { size, template_size: size, short_side: None, color, crop: Crop::Random, filter, flip: true }
