@@ -49,7 +49,10 @@ fn gathered(parts: &[i64]) -> (Named, f64) {
             let above = TokenGrid::new(cut(&coarse), vec![7]).unwrap();
             let condition = Condition::none().with_class(cut(&classes)).with_grid(above);
             start += count;
-            Ok((prior.loss(&target, &condition, true).unwrap().image, count as f64 / BATCH as f64))
+            Ok((
+                prior.loss(std::slice::from_ref(&target), &condition, true).unwrap().image,
+                count as f64 / BATCH as f64,
+            ))
         });
         let loss = player.gather(losses).unwrap();
         (gradients(&player), loss.double_value(&[]))
