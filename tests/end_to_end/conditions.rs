@@ -177,8 +177,8 @@ fn what_a_run_does_not_take_is_explained_and_nothing_is_written() {
 fn a_template_steers_the_pictures() {
     let folder = tempfile::tempdir().unwrap();
     let run = template_run();
-    let maps =
-        [0, 1].map(|index| png(&folder, &format!("{index}.png"), &Scene::new(9, index, 2).render(24).unwrap().template));
+    let maps = [0, 1]
+        .map(|index| png(&folder, &format!("{index}.png"), &Scene::new(9, index, 2).render(24).unwrap().template));
     let drawn = |arguments: &[&str]| sample(&folder, run, &[&["-n", "2"], arguments].concat());
     let first = drawn(&["--template", &maps[0]]);
     assert_eq!(pictures(&first), pictures(&drawn(&["--template", &maps[0]])));
@@ -272,15 +272,15 @@ fn a_pixelcnn_takes_a_class_and_a_template() {
     let pixelcnn = "type = \"pixelcnn\"\ndim = 8\nnum_layers = 3\n";
     let condition = format!("[condition]\nclass = true\n[condition.template]\ntype = \"given\"\n{TEMPLATE}");
     let run = train(folder.path(), &conditioned(&condition).replace(GPT, pixelcnn), &[]);
-    let maps =
-        [0, 1].map(|index| png(&folder, &format!("{index}.png"), &Scene::new(9, index, 2).render(24).unwrap().template));
+    let maps = [0, 1]
+        .map(|index| png(&folder, &format!("{index}.png"), &Scene::new(9, index, 2).render(24).unwrap().template));
     let drawn = |arguments: &[&str]| log_likelihoods(&sample(&folder, &run, &[&["-n", "2"], arguments].concat()));
     let first = drawn(&["--template", &maps[0], "--class", "circle"]);
     assert_ne!(first, drawn(&["--template", &maps[1], "--class", "circle"]));
     assert_ne!(first, drawn(&["--template", &maps[0], "--class", "cross"]));
     let out = folder.path().join("refused");
     let message = fail(&["sample", text(&run), "--template", &maps[0], "-o", text(&out)], &[2]);
-    assert!(message.contains("without dropout") && message.contains("--class and --template"), "{message}");
+    assert!(message.contains("without dropout") && message.contains("class and template"), "{message}");
 }
 
 /// Every kind at once, in a transformer of the other kind, on derived templates; larger pictures follow a larger template.

@@ -257,7 +257,10 @@ fn other_data_is_noticed_on_resume() {
     succeed(&call);
     succeed(&call);
     let record: Value = serde_json::from_slice(&fs::read(run.join("run.json")).unwrap()).unwrap();
-    assert_eq!((&record["data"]["train"]["samples"], &record["data"]["validation"]["samples"]), (&16.into(), &4.into()));
+    assert_eq!(
+        (&record["data"]["train"]["samples"], &record["data"]["validation"]["samples"]),
+        (&16.into(), &4.into())
+    );
     fs::rename(images.join("3.png"), folder.path().join("3.png")).unwrap();
     assert!(fail(&call, &[1]).contains("16 samples to train on then, 15 now"));
     fs::copy(sample(5), images.join("other.png")).unwrap();

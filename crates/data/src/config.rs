@@ -167,7 +167,10 @@ impl DataConfig {
             return Err(DataError::config("validation", format!("is a share between 0 and 1, found {share}")));
         }
         if !(0.0..1.0).contains(&self.max_error_rate) {
-            return Err(DataError::config("max_error_rate", format!("is a share in [0, 1), found {}", self.max_error_rate)));
+            return Err(DataError::config(
+                "max_error_rate",
+                format!("is a share in [0, 1), found {}", self.max_error_rate),
+            ));
         }
         if let Some(side) = self.short_side.filter(|side| !(self.image_size..=1 << 14).contains(side)) {
             let reason = format!("must be image_size = {} to 16384, found {side}", self.image_size);

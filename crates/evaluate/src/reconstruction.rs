@@ -60,7 +60,11 @@ pub fn of_run(
         similarity.add(&output.images, &images)?;
         picture.get_or_insert_with(|| with_difference(shape, &images, &output.images));
         if let Some(checker) = &mut checker {
-            checker.add_batch(&batch_tensors::pictures(shape, &output.images), &batch, data.validation.class_names())?;
+            checker.add_batch(
+                &batch_tensors::pictures(shape, &output.images),
+                &batch,
+                data.validation.class_names(),
+            )?;
         }
     }
     let picture = picture.ok_or(TokensError::NoValidation)?;

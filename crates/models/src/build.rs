@@ -34,7 +34,11 @@ pub fn build(recipe: &Recipe, domain: Domain, context: &Context) -> Result<(VarS
 ///
 /// # Errors
 /// When its configuration cannot be built.
-pub fn build_adversary(recipe: &Recipe, domain: Domain, context: &Context) -> Result<Option<(VarStore, DiscriminatorObjective)>> {
+pub fn build_adversary(
+    recipe: &Recipe,
+    domain: Domain,
+    context: &Context,
+) -> Result<Option<(VarStore, DiscriminatorObjective)>> {
     let Some(config) = &recipe.tokenizer(domain)?.loss.adversarial else { return Ok(None) };
     let vs = VarStore::new(context.device);
     let adversary = DiscriminatorObjective::new(&vs.root(), domain.shape(&recipe.data).channels as i64, &config.game)?;

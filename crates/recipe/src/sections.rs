@@ -76,7 +76,11 @@ impl Sample {
     /// # Errors
     /// The key, and what is wrong.
     pub fn validate_keys(&self) -> Result<(), (&'static str, String)> {
-        for (key, value) in [("count", self.count), ("samples_per_condition", self.samples_per_condition), ("batch_size", self.batch_size)] {
+        for (key, value) in [
+            ("count", self.count),
+            ("samples_per_condition", self.samples_per_condition),
+            ("batch_size", self.batch_size),
+        ] {
             if value == 0 {
                 return Err((key, "must be at least 1".into()));
             }

@@ -107,7 +107,8 @@ impl Train {
         match train.grad_accumulation {
             1 => Ok(train),
             found => {
-                Err(section.error_at("grad_accumulation", &format!("{found} parts; batches of [features] are not split")))
+                Err(section
+                    .error_at("grad_accumulation", &format!("{found} parts; batches of [features] are not split")))
             }
         }
     }

@@ -71,7 +71,15 @@ impl Generator {
         let (seen, samples_per_condition) = match &request.prompts {
             Prompts::Asked { asked, samples_per_condition } => {
                 prompter.check(asked, networks)?;
-                (prompter.prompts(asked, data, request.sample.count.div_ceil(*samples_per_condition), networks.size())?, *samples_per_condition)
+                (
+                    prompter.prompts(
+                        asked,
+                        data,
+                        request.sample.count.div_ceil(*samples_per_condition),
+                        networks.size(),
+                    )?,
+                    *samples_per_condition,
+                )
             }
             Prompts::Recorded(prompts, _) => (prompter.recorded(prompts.clone())?, 1),
         };

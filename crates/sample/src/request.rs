@@ -32,7 +32,8 @@ pub enum Prompts {
 impl Request {
     /// What the recipe asks for.
     pub fn of_recipe(recipe: &Recipe) -> Self {
-        let prompts = Prompts::Asked { asked: Asked::default(), samples_per_condition: recipe.sample.samples_per_condition };
+        let prompts =
+            Prompts::Asked { asked: Asked::default(), samples_per_condition: recipe.sample.samples_per_condition };
         Self { sample: recipe.sample.clone(), prompts, keep: None }
     }
 

@@ -152,7 +152,7 @@ impl Prompter {
         if (leaves_out || asked.unconditional) && !painter.has_null() {
             let words = condition.in_words();
             return Err(InvalidRequest::Mismatch(format!(
-                "its priors were trained without dropout of their condition, so all of it has to be given: {words}"
+                "this run has no unconditional mode: its priors were trained without dropout of their condition, so give all of it: {words}"
             ))
             .into());
         }

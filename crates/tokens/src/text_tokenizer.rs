@@ -115,9 +115,9 @@ impl TextTokenizer {
         }
         let unknown = self.unknown();
         match ids.iter().all(|id| Some(*id) == unknown) {
-            true => {
-                refuse(format!("no part of `{prompt}` is known; use words of the captions that the run was trained on"))
-            }
+            true => refuse(format!(
+                "every token of `{prompt}` is out of vocabulary: no part of it is known; use words of the captions that the run was trained on"
+            )),
             false => Ok(self.enclosed(&ids)),
         }
     }

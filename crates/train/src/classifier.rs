@@ -112,7 +112,8 @@ fn measure(
     let wanted = recipe.features()?.train.validate_samples;
     let accuracy =
         trainer.with_average(|| accuracy(recipe, data, wanted, context, |x| Ok(network.logits(x, false))))?;
-    trainer.log(vec![("validation_accuracy_percent".into(), accuracy)], &format!("validation accuracy {accuracy:.2} %"))?;
+    trainer
+        .log(vec![("validation_accuracy_percent".into(), accuracy)], &format!("validation accuracy {accuracy:.2} %"))?;
     Ok(accuracy)
 }
 
@@ -149,8 +150,8 @@ fn freeze(path: &Path, checkpoint: &Path, recipe: &Recipe, data: &Dataset, conte
         ("recipe", recipe.head.name.clone()),
         ("image_size", recipe.data.image_size.to_string()),
         ("classes", data.train.class_names().join(",")),
-        ("validation_images", data.validation.len().to_string()),
-        ("validation_accuracy_percent", format!("{accuracy:.2}")),
+        ("held_out_images", data.validation.len().to_string()),
+        ("held_out_accuracy_percent", format!("{accuracy:.2}")),
     ];
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
     weights::save(path, &tensors, &metadata)?;

@@ -63,8 +63,11 @@ impl DataPlan {
     /// # Errors
     /// When there is nothing of the kind, or the user leaves.
     pub fn read(path: &Path, interrupt: &Interrupt) -> Result<Self> {
-        let config =
-            DataConfig { on_error: OnError::Skip, max_error_rate: 0.999, ..DataConfig::new(1, SourceConfig::at_path(path)?) };
+        let config = DataConfig {
+            on_error: OnError::Skip,
+            max_error_rate: 0.999,
+            ..DataConfig::new(1, SourceConfig::at_path(path)?)
+        };
         let view = config.open()?.train;
         let mut plan = Self {
             images: view.len(),

@@ -72,7 +72,8 @@ pub fn train(run: &mut Run, recipe: &Recipe, domain: Domain, data: &Dataset, con
             log(&mut trainer, &taken, &usage, &watch)?;
         }
         let codebooks = Codebooks { config, tokenizer: &tokenizer, latents: &taken.reconstruction.latents };
-        let validation = trainer.measure_if_due(|trainer| measure(trainer, &tokenizer, recipe, domain, data, context))?;
+        let validation =
+            trainer.measure_if_due(|trainer| measure(trainer, &tokenizer, recipe, domain, data, context))?;
         if let Some(validation) = &validation {
             watch.warning().iter().for_each(|warning| trainer.note(&format!("warning: {warning}")));
             codebooks.warn(&trainer, &usage, &validation.usage)?;

@@ -17,10 +17,10 @@ use crate::files::{read, short, sources};
 use crate::manifests::{folder_name, members};
 
 /// The crates that have circles still.
-const WITH_CIRCLES: &[&str] = &["data", "quantizer", "torch"];
+const WITH_CIRCLES: &[&str] = &[];
 
 /// The crates in which, besides, modules and their own children still use each other.
-const WITH_FAMILY_CIRCLES: &[&str] = &["data", "losses", "quantizer", "torch"];
+const WITH_FAMILY_CIRCLES: &[&str] = &[];
 
 /// The sources of a crate, and those of its files that are roots.
 fn crate_of(member: &Path) -> (Sources, Vec<String>) {
