@@ -196,7 +196,7 @@ fn a_template_steers_the_pictures() {
     assert_eq!(pictures(&own), pictures(&again));
     let metrics: Value = serde_json::from_slice(&fs::read(run.join("report/metrics.json")).unwrap()).unwrap();
     assert!(metrics["template"]["validation_label_accuracy"].as_f64().unwrap() > 0.0, "{metrics}");
-    assert!(metrics["samples_checked"]["template_mean_iou"].is_number());
+    assert!(metrics["samples_shape_accuracy"]["template_mean_iou"].is_number());
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn a_template_run_that_was_killed_goes_on_bit_for_bit() {
     assert_eq!(tokens(&taker), tokens(&whole));
 }
 
-/// Vectors made elsewhere, one sequence for each image of a folder.
+/// EmbeddingRef made elsewhere, one sequence for each image of a folder.
 #[test]
 fn vectors_beside_the_images_are_a_condition() {
     let folder = tempfile::tempdir().unwrap();

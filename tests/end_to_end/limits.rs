@@ -13,7 +13,7 @@ use vqkit_torch::weights;
 
 use crate::vqkit::{SMALL, fail, recipe, run, shared_run, stderr, text};
 
-/// Signs of a panic, and of what libtorch says to those who work on it.
+/// CollapseSymptoms of a panic, and of what libtorch says to those who work on it.
 const INSIDES: [&str; 6] =
     ["panicked", "bug in vqkit", "Exception raised from", "frame #", "stack backtrace", "RUST_BACKTRACE"];
 

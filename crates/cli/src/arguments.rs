@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use vqkit::{
     fidelity::{Features, Protocol},
     priors::{CfgSchedule, WeightDtype},
-    sample::Side,
+    sample::KeptRegion,
 };
 
 /// Learned image tokenizers, and the priors that write pictures with them.
@@ -164,7 +164,7 @@ pub struct How {
     pub unconditional: bool,
     /// The part of the picture that is kept: top=S, bottom=S, left=S or right=S, S a share such as 0.5.
     #[arg(long, value_name = "PART", conflicts_with = "mask", help_heading = "Conditions")]
-    pub keep: Option<Side>,
+    pub keep: Option<KeptRegion>,
     /// A picture of the same size: what is brighter than half is kept.
     #[arg(long, value_name = "IMAGE", help_heading = "Conditions")]
     pub mask: Option<PathBuf>,

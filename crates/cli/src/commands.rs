@@ -17,8 +17,8 @@ use vqkit::{
     priors::{AutoregressiveSampling, Sampling},
     recipe::Recipe,
     report::{Compared, Comparison},
-    run::{Call, Context, Interrupt, files, is_interruption},
-    sample::{self, Asked, Keep, Prompts, Side, Target},
+    run::{Context, Interrupt, Invocation, files, is_interruption},
+    sample::{self, InpaintMask, KeptRegion, PromptArgs, Prompts, Target},
     tokens::encode_folder,
     torch::attempt_in_memory,
 };
@@ -56,7 +56,7 @@ fn train(verb: Train, context: &Context) -> Result<()> {
     let experiment = Experiment::new(recipe, goes_on.then_some(path.as_path()), context)?;
     stages::check_name(experiment.recipe(), verb.stage.as_deref())?;
     let mut session = if goes_on { experiment.resume(&path)? } else { experiment.begin(&path)? };
-    let Call { device, threads, .. } = &session.run().record().call;
+    let Invocation { device, threads, .. } = &session.run().record().call;
     terminal::say(format_args!("run {} on {device}, {threads} threads", path.display()));
     session.run_stages(verb.stage.as_deref()).map_err(|error| match is_interruption(&error) {
         true => anyhow!(error).context("continue with --resume"),
@@ -94,7 +94,7 @@ fn draw(run: &Path, image: Option<PathBuf>, how: How, context: &Context) -> Resu
     let wanted = sample_as_asked(&how, own);
     wanted.validate_keys().map_err(|(key, reason)| sample::networks::wrong_option(key, &reason))?;
     let keep = keep(image, how.keep, how.mask)?;
-    let asked = Asked {
+    let asked = PromptArgs {
         class: how.class,
         text: how.text,
         embedding: how.embedding,
@@ -102,15 +102,15 @@ fn draw(run: &Path, image: Option<PathBuf>, how: How, context: &Context) -> Resu
         template_of: how.template_of,
         unconditional: how.unconditional,
     };
-    let prompts = Prompts::Asked { asked, samples_per_condition: wanted.samples_per_condition };
+    let prompts = Prompts::PromptArgs { asked, samples_per_condition: wanted.samples_per_condition };
     write_samples(&mut session, &sample::Request { sample: wanted, prompts, keep }, how.out)
 }
 
 /// What is kept of a picture, where there is one.
-fn keep(image: Option<PathBuf>, side: Option<Side>, mask: Option<PathBuf>) -> Result<Option<Keep>, Usage> {
-    match (image, side.or(mask.map(Side::Mask))) {
+fn keep(image: Option<PathBuf>, side: Option<KeptRegion>, mask: Option<PathBuf>) -> Result<Option<InpaintMask>, Usage> {
+    match (image, side.or(mask.map(KeptRegion::Mask))) {
         (None, None) => Ok(None),
-        (Some(image), Some(side)) => Ok(Some(Keep { image, side })),
+        (Some(image), Some(side)) => Ok(Some(InpaintMask { image, side })),
         (Some(_), None) => {
             let message = "what is kept of the picture? give --keep, such as top=0.5, or --mask";
             Err(Usage(message.into()))

@@ -5,7 +5,7 @@ use tch::{Device, Tensor};
 use vqkit_data::PictureReader;
 use vqkit_models::perceptual;
 use vqkit_run::Picture;
-use vqkit_sample::Drawn;
+use vqkit_sample::SampleFile;
 
 use crate::error::Result;
 
@@ -14,21 +14,21 @@ const BATCH: usize = 100;
 
 /// How many samples the judge takes for what they should be.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Recognised {
+pub struct ClassAccuracy {
     /// Samples judged.
     pub samples: usize,
     /// Those of them that the judge puts into the class for which they were drawn.
     pub right: usize,
 }
 
-impl Recognised {
+impl ClassAccuracy {
     /// Looks at pictures that were drawn for a class; `None` where there are none, or the judge does not know a class.
     ///
     /// # Errors
     /// When a picture cannot be read, or is too small for the judge.
-    pub fn of(pictures: &[Drawn], device: Device) -> Result<Option<Self>> {
+    pub fn of(pictures: &[SampleFile], device: Device) -> Result<Option<Self>> {
         let known = perceptual::judged_classes()?;
-        let number = |drawn: &Drawn| known.iter().position(|name| Some(name) == drawn.class.as_ref());
+        let number = |drawn: &SampleFile| known.iter().position(|name| Some(name) == drawn.class.as_ref());
         let Some(classes) = pictures.iter().map(number).collect::<Option<Vec<_>>>() else {
             return Ok(None);
         };
@@ -69,15 +69,15 @@ mod tests {
             );
             let said = said.argmax(-1, false).int64_value(&[0]) as usize;
             let class = known[if index < 4 { said } else { (said + 1) % known.len() }].clone();
-            Drawn { path, class: Some(class) }
+            SampleFile { path, class: Some(class) }
         };
         let pictures: Vec<_> = Picture::from_batch(&images).into_iter().enumerate().map(draw).collect();
-        let recognised = Recognised::of(&pictures, Device::Cpu).unwrap().unwrap();
-        assert_eq!(recognised, Recognised { samples: 6, right: 4 });
-        assert_eq!(Recognised::of(&[], Device::Cpu).unwrap(), None);
+        let recognised = ClassAccuracy::of(&pictures, Device::Cpu).unwrap().unwrap();
+        assert_eq!(recognised, ClassAccuracy { samples: 6, right: 4 });
+        assert_eq!(ClassAccuracy::of(&[], Device::Cpu).unwrap(), None);
         for class in [Some("circle".into()), None] {
-            let other = Drawn { path: pictures[0].path.clone(), class };
-            assert_eq!(Recognised::of(&[other], Device::Cpu).unwrap(), None);
+            let other = SampleFile { path: pictures[0].path.clone(), class };
+            assert_eq!(ClassAccuracy::of(&[other], Device::Cpu).unwrap(), None);
         }
     }
 }

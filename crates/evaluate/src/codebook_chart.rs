@@ -101,7 +101,7 @@ pub fn map(name: &str, codes: &Tensor, counts: Option<&Tensor>) -> Result<Pictur
 /// Codes in the plane that shows most of their variance.
 struct Projection {
     points: Vec<(f64, f64)>,
-    /// Share of the variance that the plane shows.
+    /// Ratio of the variance that the plane shows.
     shown: f64,
 }
 

@@ -1,27 +1,24 @@
 //! The codebooks of a trained tokenizer: their health, and pictures of them.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{fmt, path::Path};
 
 use serde::Serialize;
 use tch::Tensor;
-use vqkit_fidelity::{Counted, Place, codebook::atlas::atlas, codebook::usage};
+use vqkit_fidelity::{CodebookId, UsageSource, codebook::atlas::atlas, codebook::usage};
 use vqkit_models::{load, open};
 use vqkit_quantizer::{CodeDistances, CodebookHealth, CodebookView, Quantizer};
-use vqkit_recipe::{Domain, stage_names};
+use vqkit_recipe::{Modality, stage_names};
 use vqkit_run::{Context, Picture, Run, checkpoint_weights, files};
 use vqkit_vqvae::Tokenizer;
 
 use crate::{codebook_chart, error::EvaluateError, error::Result};
-use vqkit_tokens::{LevelUsage, Split, TokenSet, split};
+use vqkit_tokens::{Split, TokenSet, TokenUsage, split};
 
 /// The health of every codebook of a tokenizer.
 #[derive(Debug, Serialize)]
-pub struct Codebooks {
+pub struct CodebookReport {
     /// What the use of codes was counted over.
-    pub counted: Counted,
+    pub counted: UsageSource,
     /// Every codebook of every level, coarse first.
     pub codebooks: Vec<CodebookOf>,
 }
@@ -38,21 +35,21 @@ pub struct CodebookOf {
 }
 
 /// A trained tokenizer that is looked at.
-pub struct Subject {
+pub struct CodebookInspector {
     tokenizer: Tokenizer,
-    counted: Counted,
+    counted: UsageSource,
     /// Of every level and codebook, `[K]`.
     counts: Option<Vec<Vec<Tensor>>>,
     context: Context,
 }
 
-impl Subject {
+impl CodebookInspector {
     /// The tokenizer that a run uses, or none where that stage is not done.
     ///
     /// # Errors
     /// When its weights cannot be read.
     pub fn of_run(run: &Run, context: &Context) -> Result<Option<Self>> {
-        let Some(output) = run.output(Domain::Images.stage()) else { return Ok(None) };
+        let Some(output) = run.output(Modality::Image.stage()) else { return Ok(None) };
         Self::of(run, &run.path().join(&output.path), context).map(Some)
     }
 
@@ -79,12 +76,12 @@ impl Subject {
     ///
     /// # Errors
     /// When a quantizer does not fit its counts.
-    pub fn codebooks(&self) -> Result<Codebooks> {
+    pub fn codebooks(&self) -> Result<CodebookReport> {
         let mut codebooks = Vec::new();
         for (level, quantizer) in self.tokenizer.quantizers().iter().enumerate() {
             let views = tables(quantizer.as_ref());
             for (codebook, size) in quantizer.codebook_sizes().into_iter().enumerate() {
-                let counts = self.counts_of(Place { level, codebook });
+                let counts = self.counts_of(CodebookId { level, codebook });
                 let health = match views.get(codebook) {
                     Some(view) => {
                         let counts = counts.map(|counts| counts.to_device(view.codes.device()));
@@ -95,7 +92,7 @@ impl Subject {
                 codebooks.push(CodebookOf { level, codebook, health });
             }
         }
-        Ok(Codebooks { counted: self.counted, codebooks })
+        Ok(CodebookReport { counted: self.counted, codebooks })
     }
 
     /// Writes `use-L.png`, `map-L.png` and `atlas-L.png` of every level `L` into the new folder `out`; `-L.Q` where a level
@@ -121,7 +118,7 @@ impl Subject {
         for (level, quantizer) in self.tokenizer.quantizers().iter().enumerate() {
             let (views, number) = (tables(quantizer.as_ref()), quantizer.codebook_sizes().len());
             for codebook in 0..number {
-                let place = Place { level, codebook };
+                let place = CodebookId { level, codebook };
                 let (name, file) = (usage::name(place, number), usage::file(place, number));
                 let counts = self.counts_of(place);
                 if let Some(counts) = counts {
@@ -137,7 +134,7 @@ impl Subject {
         Ok(pictures)
     }
 
-    fn counts_of(&self, place: Place) -> Option<&Tensor> {
+    fn counts_of(&self, place: CodebookId) -> Option<&Tensor> {
         self.counts.as_ref().map(|counts| &counts[place.level][place.codebook])
     }
 }
@@ -147,18 +144,20 @@ fn tables(quantizer: &dyn Quantizer) -> Vec<CodebookView> {
     if quantizer.has_tables() { quantizer.codebooks() } else { Vec::new() }
 }
 
-impl fmt::Display for Codebooks {
+impl fmt::Display for CodebookReport {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         match self.counted {
-            Counted::Tokens => writeln!(out, "use of codes, counted over the tokens of the training images:")?,
-            Counted::Epoch => writeln!(out, "use of codes, counted over the checkpoint's last epoch up to its step:")?,
-            Counted::Nothing => {
+            UsageSource::Tokens => writeln!(out, "use of codes, counted over the tokens of the training images:")?,
+            UsageSource::Epoch => {
+                writeln!(out, "use of codes, counted over the checkpoint's last epoch up to its step:")?
+            }
+            UsageSource::Nothing => {
                 writeln!(out, "use of codes unknown: no tokens yet, and nothing counted in the checkpoint")?;
             }
         }
         for CodebookOf { level, codebook, health } in &self.codebooks {
             let beside = self.codebooks.iter().filter(|other| other.level == *level).count();
-            let name = usage::name(Place { level: *level, codebook: *codebook }, beside);
+            let name = usage::name(CodebookId { level: *level, codebook: *codebook }, beside);
             write_health(out, &name, health)?;
         }
         Ok(())
@@ -199,11 +198,11 @@ fn short(value: f64) -> String {
 }
 
 /// How often every code was used: by the run's token files, if this checkpoint made them, or in the checkpoint's epoch.
-fn usage(run: &Run, checkpoint: &Path, tokenizer: &Tokenizer) -> Result<(Counted, Option<LevelUsage>)> {
+fn usage(run: &Run, checkpoint: &Path, tokenizer: &Tokenizer) -> Result<(UsageSource, Option<TokenUsage>)> {
     let (sizes, cpu) = (tokenizer.codebook_sizes(), tch::Device::Cpu);
     if run.output(stage_names::TOKENS).is_some() {
         let fingerprint = checkpoint_weights::fingerprint(checkpoint)?;
-        let mut usage = LevelUsage::new(&sizes, cpu);
+        let mut usage = TokenUsage::new(&sizes, cpu);
         let mut is_own = false;
         for path in split::files_of(&run.folder(stage_names::TOKENS), Split::Train) {
             let tokens = TokenSet::open(&[path])?;
@@ -214,10 +213,10 @@ fn usage(run: &Run, checkpoint: &Path, tokenizer: &Tokenizer) -> Result<(Counted
             usage.count(&tokens)?;
         }
         if is_own {
-            return Ok((Counted::Tokens, Some(usage)));
+            return Ok((UsageSource::Tokens, Some(usage)));
         }
     }
-    let usage = LevelUsage::restore(&sizes, cpu, &checkpoint_weights::counters_of(checkpoint)?);
+    let usage = TokenUsage::restore(&sizes, cpu, &checkpoint_weights::counters_of(checkpoint)?);
     let counted = usage.levels().iter().flat_map(|level| level.codebooks()).any(|codebook| codebook.tokens() > 0);
-    Ok(if counted { (Counted::Epoch, Some(usage)) } else { (Counted::Nothing, None) })
+    Ok(if counted { (UsageSource::Epoch, Some(usage)) } else { (UsageSource::Nothing, None) })
 }

@@ -14,8 +14,8 @@ mod samples;
 mod similarity;
 mod text;
 
-pub use class_accuracy::Recognised;
-pub use codebooks::{CodebookOf, Codebooks, Subject};
+pub use class_accuracy::ClassAccuracy;
+pub use codebooks::{CodebookInspector, CodebookOf, CodebookReport};
 pub use error::{EvaluateError, Result};
 pub use metrics::{LevelMetrics, Metrics, Rate, TemplateMetrics};
 pub use protocol::Protocol;

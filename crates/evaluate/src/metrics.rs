@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use vqkit_fidelity::ReconstructionError;
 use vqkit_metrics::residual_bits;
-use vqkit_sample::Checked;
+use vqkit_sample::ShapeAccuracy;
 
-use crate::{class_accuracy::Recognised, protocol::Protocol, samples::SamplesAsSet, similarity::Similarity};
+use crate::{class_accuracy::ClassAccuracy, protocol::Protocol, samples::SamplesAsSet, similarity::Similarity};
 
 /// `metrics.json`.
 #[derive(Debug, Clone, Serialize)]
@@ -28,15 +28,15 @@ pub struct Metrics {
     /// How alike images and reconstructions are, one by one.
     pub reconstruction_similarity: Similarity,
     /// Samples of the run that the judge takes for the class for which they were drawn; where it knows their classes.
-    pub samples_recognised: Option<Recognised>,
+    pub class_accuracy: Option<ClassAccuracy>,
     /// Samples of the run against validation images, as sets; of colour images of the trained size, from 1,000 of either on.
     pub samples_as_set: Option<SamplesAsSet>,
     /// What the checker of the built-in shapes finds in reconstructions, where these are the run's data: the most that samples can reach.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reconstructions_checked: Option<Checked>,
+    pub reconstructions_shape_accuracy: Option<ShapeAccuracy>,
     /// What the checker of the built-in shapes found in the samples of the run, where these are its data.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub samples_checked: Option<Checked>,
+    pub samples_shape_accuracy: Option<ShapeAccuracy>,
     /// The tokenizer of the templates, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateMetrics>,
@@ -114,11 +114,11 @@ impl TemplateMetrics {
 pub struct LevelMetrics {
     /// Positions of its grid.
     pub positions: i64,
-    /// Codebooks, each of which gives a position a code.
+    /// CodebookReport, each of which gives a position a code.
     pub codebooks: i64,
     /// Codes of its codebook (the first, where a position has several).
     pub codes: i64,
-    /// Share of codes used on validation images, mean over the codebooks.
+    /// Ratio of codes used on validation images, mean over the codebooks.
     pub usage: f64,
     /// Perplexity of the codes on validation images, mean over the codebooks.
     pub perplexity: f64,

@@ -4,7 +4,7 @@ use std::f64::consts::LN_2;
 use vqkit_models::load;
 use vqkit_recipe::Recipe;
 use vqkit_run::{Context, Run};
-use vqkit_tokens::{LevelUsage, Split, bits, run_tokens};
+use vqkit_tokens::{Split, TokenUsage, bits, run_tokens};
 
 use crate::{error::Result, metrics::LevelMetrics};
 
@@ -14,7 +14,7 @@ use crate::{error::Result, metrics::LevelMetrics};
 /// When the run has no tokens, or a prior is missing.
 pub fn of_run(run: &Run, recipe: &Recipe, context: &Context) -> Result<Vec<LevelMetrics>> {
     let tokens = run_tokens::read_tokens(run, Split::Validation)?;
-    let usage = LevelUsage::of(&tokens)?;
+    let usage = TokenUsage::of(&tokens)?;
     let priors = load::priors(run, recipe, tokens.header.facts(), context)?;
     let mut levels = Vec::new();
     for (level, usage) in usage.levels().iter().enumerate() {

@@ -5,8 +5,8 @@ use vqkit_data::{Crop, Dataset, Filter};
 use vqkit_fidelity::{set_metrics, statistics};
 use vqkit_models::perceptual;
 use vqkit_priors::Sampling;
-use vqkit_recipe::{Domain, Recipe, stage_names};
-use vqkit_run::{Call, Context, Run};
+use vqkit_recipe::{Modality, Recipe, stage_names};
+use vqkit_run::{Context, Invocation, Run};
 use vqkit_sample::record;
 
 use crate::{error::Result, samples::SamplesAsSet};
@@ -71,7 +71,7 @@ impl Protocol {
         inception: Option<String>,
         context: &Context,
     ) -> Result<Self> {
-        let call = Call::of_process(context, recipe.head.precision, recipe.head.seed);
+        let call = Invocation::of_process(context, recipe.head.precision, recipe.head.seed);
         let stages = stage_names::stages(recipe);
         let priors = stages.iter().filter_map(|stage| Some(run.output(stage)?.fingerprint.clone()));
         Ok(Self {
@@ -88,7 +88,7 @@ impl Protocol {
             device: call.device,
             threads: call.threads,
             versions: [env!("CARGO_PKG_VERSION").into(), call.libtorch],
-            tokenizer: run.require(Domain::Images.stage())?.fingerprint.clone(),
+            tokenizer: run.require(Modality::Image.stage())?.fingerprint.clone(),
             priors: priors.collect(),
             vgg_cifar10: perceptual::judge_fingerprint(),
             inception,

@@ -5,9 +5,9 @@ use vqkit_data::Dataset;
 use vqkit_fidelity::{Extractor, ReconstructionError};
 use vqkit_models::{load, perceptual};
 use vqkit_quantizer::Mode;
-use vqkit_recipe::{Domain, Recipe, Shape};
+use vqkit_recipe::{InputSpec, Modality, Recipe};
 use vqkit_run::{Context, Picture, Run, batch_tensors};
-use vqkit_sample::{Checked, Checker};
+use vqkit_sample::{ShapeAccuracy, ShapeChecker};
 use vqkit_tokens::{TokensError, loaders};
 
 use crate::{error::Result, similarity::Compared, similarity::Similarity};
@@ -26,35 +26,35 @@ pub struct Reconstructed {
     /// Some of them, above their reconstructions and what these miss.
     pub picture: Picture,
     /// What the checker of the built-in shapes found in reconstructions of images.
-    pub checked: Option<Checked>,
+    pub checked: Option<ShapeAccuracy>,
 }
 
-/// Looks at all validation pictures of a domain; `inception` looks too, where it is given.
+/// Looks at all validation pictures of a modality; `inception` looks too, where it is given.
 ///
 /// # Errors
 /// When the tokenizer is not trained, nothing is held out, or a picture cannot be read.
 pub fn of_run(
     run: &Run,
     recipe: &Recipe,
-    domain: Domain,
+    modality: Modality,
     data: &Dataset,
     inception: Option<Extractor>,
     context: &Context,
 ) -> Result<Reconstructed> {
-    let tokenizer = load::tokenizer(run, recipe, domain, context)?;
-    let (kind, shape) = (context.kind(recipe.head.precision), domain.shape(&recipe.data));
+    let tokenizer = load::tokenizer(run, recipe, modality, context)?;
+    let (kind, shape) = (context.kind(recipe.head.precision), modality.input_spec(&recipe.data));
     let total = data.validation.len();
     let mut error = ReconstructionError::new(shape, total, context.device)?;
     if let Some(inception) = inception.filter(|_| shape.channels == 3 && !shape.labels) {
         error.compare_by(inception, total);
     }
-    let perceptual = recipe.tokenizer(domain)?.loss.perceptual.as_ref();
+    let perceptual = recipe.tokenizer(modality)?.loss.perceptual.as_ref();
     let mut similarity = Compared::new(shape, perceptual::lpips_at_hand(perceptual, context.device)?);
     let mut picture = None;
-    let mut checker = Checker::of(recipe).filter(|_| domain == Domain::Images);
+    let mut checker = ShapeChecker::of(recipe).filter(|_| modality == Modality::Image);
     for batch in loaders::validation(recipe, data, total, context)? {
         let batch = batch?;
-        let images = batch_tensors::of_batch(domain, &batch, context)?;
+        let images = batch_tensors::of_batch(modality, &batch, context)?;
         let output = no_grad(|| context.autocast(kind, || tokenizer.forward(&images, Mode::Eval)))?;
         error.add(&output.images, &images)?;
         similarity.add(&output.images, &images)?;
@@ -68,13 +68,13 @@ pub fn of_run(
         }
     }
     let picture = picture.ok_or(TokensError::NoValidation)?;
-    let checked = checker.and_then(Checker::finish);
+    let checked = checker.and_then(ShapeChecker::finish);
     Ok(Reconstructed { error, similarity: similarity.finish(), picture, checked })
 }
 
 /// The first pictures of a batch, their reconstructions, and below them what differs: grey where nothing does, four times as far
 /// from it as it is; of label maps white where the label is another.
-fn with_difference(shape: Shape, images: &Tensor, reconstructions: &Tensor) -> Picture {
+fn with_difference(shape: InputSpec, images: &Tensor, reconstructions: &Tensor) -> Picture {
     let shown = SHOWN.min(images.size()[0]);
     let [images, reconstructions] =
         [images, reconstructions].map(|tensor| tensor.narrow(0, 0, shown).to_kind(Kind::Float));

@@ -5,12 +5,12 @@ use std::path::Path;
 use vqkit_data::Dataset;
 use vqkit_fidelity::{Extractor, Features};
 use vqkit_metrics::PixelError;
-use vqkit_recipe::{Domain, Recipe};
+use vqkit_recipe::{Modality, Recipe};
 use vqkit_run::{Context, Picture, Run};
 use vqkit_sample::record;
 
 use crate::{
-    class_accuracy::Recognised, error::Result, metrics::Metrics, metrics::Rate, metrics::TemplateMetrics, priors,
+    class_accuracy::ClassAccuracy, error::Result, metrics::Metrics, metrics::Rate, metrics::TemplateMetrics, priors,
     protocol, protocol::Protocol, reconstruction, samples::SamplesAsSet,
 };
 
@@ -30,10 +30,10 @@ pub fn measure(
     let load = |path| Extractor::load(Features::Inception, Some(path), context);
     let inception = inception.map(load).transpose()?;
     let weights = inception.as_ref().map(|inception| inception.weights().to_owned());
-    let seen = reconstruction::of_run(run, recipe, Domain::Images, data, inception, context)?;
+    let seen = reconstruction::of_run(run, recipe, Modality::Image, data, inception, context)?;
     let template = match &recipe.template {
         Some(_) => {
-            let seen = reconstruction::of_run(run, recipe, Domain::Templates, data, None, context)?;
+            let seen = reconstruction::of_run(run, recipe, Modality::Template, data, None, context)?;
             Some(TemplateMetrics::of(&seen.error))
         }
         None => None,
@@ -50,9 +50,9 @@ pub fn measure(
         reconstruction_psnr_db: seen.error.fidelity(),
         reconstruction_fd_vgg_cifar10: seen.error.fd_vgg_cifar10(),
         reconstruction_similarity: seen.similarity,
-        samples_recognised: Recognised::of(&drawn, context.device)?,
-        reconstructions_checked: seen.checked,
-        samples_checked: record::checked(run)?,
+        class_accuracy: ClassAccuracy::of(&drawn, context.device)?,
+        reconstructions_shape_accuracy: seen.checked,
+        samples_shape_accuracy: record::checked(run)?,
         template,
         rate: Rate::of(&levels, f64::from(recipe.data.image_size).powi(2), mse),
         levels,

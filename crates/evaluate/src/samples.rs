@@ -3,9 +3,9 @@
 use serde::Serialize;
 use tch::Tensor;
 use vqkit_data::{PictureReader, default_workers, read_ahead};
-use vqkit_fidelity::{Figures, Gathered, Pair, set_metrics};
+use vqkit_fidelity::{FeatureAccumulator, MetricValues, Pair, set_metrics};
 use vqkit_run::{Context, Picture};
-use vqkit_sample::Drawn;
+use vqkit_sample::SampleFile;
 
 use crate::error::Result;
 
@@ -27,7 +27,7 @@ pub struct SamplesAsSet {
     /// Validation images, all there are.
     pub validation_images: usize,
     /// By name; `fid` among them is the gFID.
-    pub figures: Figures,
+    pub figures: MetricValues,
 }
 
 impl SamplesAsSet {
@@ -35,13 +35,13 @@ impl SamplesAsSet {
     ///
     /// # Errors
     /// When a picture cannot be read, or a network cannot take it.
-    pub fn of(pictures: &[Drawn], validation: &[Pair], context: &Context) -> Result<Option<Self>> {
+    pub fn of(pictures: &[SampleFile], validation: &[Pair], context: &Context) -> Result<Option<Self>> {
         let validation_images = validation.first().map_or(0, |pair| pair.images.count());
         if pictures.len() < LEAST || validation_images < LEAST {
             return Ok(None);
         }
-        let mut gathered: Vec<Gathered> =
-            validation.iter().map(|pair| Gathered::new(pair.extractor.width(), pictures.len())).collect();
+        let mut gathered: Vec<FeatureAccumulator> =
+            validation.iter().map(|pair| FeatureAccumulator::new(pair.extractor.width(), pictures.len())).collect();
         for_each_batch(pictures, context, |images| {
             let images = images.to_device(context.device);
             Ok(gathered
@@ -49,17 +49,21 @@ impl SamplesAsSet {
                 .zip(validation)
                 .try_for_each(|(gathered, pair)| gathered.add(&pair.extractor, &images))?)
         })?;
-        let mut figures = Figures::new();
+        let mut figures = MetricValues::new();
         for (fake, pair) in gathered.iter().zip(validation) {
             let (real, kind) = (pair.images.finish(None), pair.extractor.kind());
-            figures.extend(set_metrics::between(&real, &fake.finish(None), fake.score(), kind)?);
+            figures.extend(set_metrics::compare_statistics(&real, &fake.finish(None), fake.score(), kind)?);
         }
         Ok(Some(Self { samples: pictures.len(), validation_images, figures }))
     }
 }
 
 /// Calls `each` with all pictures, `[B, 3, H, W]` in `[-1, 1]`, decoded ahead.
-fn for_each_batch(pictures: &[Drawn], context: &Context, mut each: impl FnMut(Tensor) -> Result<()>) -> Result<()> {
+fn for_each_batch(
+    pictures: &[SampleFile],
+    context: &Context,
+    mut each: impl FnMut(Tensor) -> Result<()>,
+) -> Result<()> {
     let paths: Vec<_> = pictures.iter().map(|drawn| drawn.path.clone()).collect();
     let reader = PictureReader::default();
     let read = move |index: usize| Picture::read(&paths[index], &reader);

@@ -4,7 +4,7 @@ use serde::Serialize;
 use tch::{Kind, Tensor};
 use vqkit_losses::{Lpips, Perceptual};
 use vqkit_metrics::{MS_SSIM_WEIGHTS, PixelError, Ssim};
-use vqkit_recipe::Shape;
+use vqkit_recipe::InputSpec;
 
 use crate::error::Result;
 
@@ -27,7 +27,7 @@ pub struct Similarity {
 /// Sums on their way to the means.
 #[derive(Debug)]
 pub struct Compared {
-    shape: Shape,
+    shape: InputSpec,
     lpips: Option<Lpips>,
     sums: [f64; 3],
     count: usize,
@@ -35,7 +35,7 @@ pub struct Compared {
 
 impl Compared {
     /// Nothing compared yet, of pictures of this shape.
-    pub fn new(shape: Shape, lpips: Option<Lpips>) -> Self {
+    pub fn new(shape: InputSpec, lpips: Option<Lpips>) -> Self {
         let lpips = lpips.filter(|_| shape.channels == 3 && i64::from(shape.size) >= Lpips::LEAST_SIZE);
         Self { shape, lpips, sums: [0.0; 3], count: 0 }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    class_accuracy::Recognised, metrics::Metrics, metrics::Rate, metrics::TemplateMetrics, similarity::Similarity,
+    class_accuracy::ClassAccuracy, metrics::Metrics, metrics::Rate, metrics::TemplateMetrics, similarity::Similarity,
 };
 
 impl fmt::Display for Metrics {
@@ -18,8 +18,8 @@ impl fmt::Display for Metrics {
         if let Some(fid) = self.reconstruction_fid {
             writeln!(out, "Fréchet distance of Inception's features, reconstructions against images (rFID) {fid:.4}")?;
         }
-        if let Some(recognised) = self.samples_recognised {
-            let (Recognised { samples, right }, percent) = (recognised, recognised.percent());
+        if let Some(recognised) = self.class_accuracy {
+            let (ClassAccuracy { samples, right }, percent) = (recognised, recognised.percent());
             writeln!(
                 out,
                 "the judge takes {right} of {samples} samples ({percent:.0} %) for the class they were drawn for"
@@ -31,7 +31,9 @@ impl fmt::Display for Metrics {
                 writeln!(out, "  {name:<36} {:.4}", value.as_f64().unwrap_or(f64::NAN))?;
             }
         }
-        for (what, checked) in [("reconstructions", self.reconstructions_checked), ("samples", self.samples_checked)] {
+        for (what, checked) in
+            [("reconstructions", self.reconstructions_shape_accuracy), ("samples", self.samples_shape_accuracy)]
+        {
             if let Some(checked) = checked {
                 write!(out, "{what} by the checker:\n{checked}")?;
             }

@@ -12,8 +12,8 @@ use vqkit_run::{Context, files};
 
 use crate::{
     cache, error::Result, extractor::Extractor, extractor::Features, image_set::Origin, image_set::PictureSet,
-    protocol::Protocol, set_metrics::Figures, set_metrics::between, side::Side, statistics::KEPT, statistics::SPLITS,
-    statistics::Statistics, warnings,
+    protocol::Protocol, set_metrics::MetricValues, set_metrics::compare_statistics, side::Side, statistics::KEPT,
+    statistics::SPLITS, statistics::Statistics, warnings,
 };
 
 /// Which sets to compare, and how.
@@ -91,7 +91,7 @@ pub struct SetMetrics {
     /// How they were taken.
     pub protocol: SetsProtocol,
     /// By name.
-    pub figures: Figures,
+    pub figures: MetricValues,
     /// What a reader should know before comparing them with others.
     pub warnings: Vec<String>,
 }
@@ -111,7 +111,7 @@ pub fn compare(request: &Request, context: &Context) -> Result<SetMetrics> {
         files::create_file(path, |beside| real.statistics.write(beside))?;
     }
     let score = fake.statistics.header.as_ref().and_then(|header| header.score);
-    let figures = between(&real.statistics, &fake.statistics, score, request.features)?;
+    let figures = compare_statistics(&real.statistics, &fake.statistics, score, request.features)?;
     let warnings = warnings::of([&real, &fake], &figures, request.features);
     let (kernel, neighbours) = (KernelDistanceConfig::default(), Neighbours::default());
     let protocol = SetsProtocol {

@@ -14,13 +14,13 @@ mod side;
 pub mod statistics;
 pub mod warnings;
 
-pub use codebook::usage::{Counted, Place};
+pub use codebook::usage::{CodebookId, UsageSource};
 pub use compare::{Request, SetMetrics, SetsProtocol};
 pub use error::{FidelityError, Result};
 pub use extractor::{Extractor, Features};
 pub use image_set::{Origin, PictureSet};
 pub use protocol::{Protocol, Shown, Values};
 pub use reconstruction::{Pair, ReconstructionError};
-pub use set_metrics::Figures;
+pub use set_metrics::MetricValues;
 pub use side::Side;
-pub use statistics::{Gathered, Header, Spread, Statistics};
+pub use statistics::{FeatureAccumulator, Header, Spread, Statistics};

@@ -5,9 +5,9 @@ use std::fmt;
 use tch::{Device, Tensor};
 use vqkit_metrics::{LabelAgreement, PixelError};
 use vqkit_models::perceptual;
-use vqkit_recipe::Shape;
+use vqkit_recipe::InputSpec;
 
-use crate::{error::Result, extractor::Extractor, extractor::Features, statistics::Gathered};
+use crate::{error::Result, extractor::Extractor, extractor::Features, statistics::FeatureAccumulator};
 
 /// Gathers pairs of pictures and reconstructions.
 #[derive(Debug)]
@@ -28,8 +28,8 @@ pub struct Pair {
     /// The network.
     pub extractor: Extractor,
     /// Of the pictures.
-    pub images: Gathered,
-    reconstructions: Gathered,
+    pub images: FeatureAccumulator,
+    reconstructions: FeatureAccumulator,
 }
 
 impl Pair {
@@ -44,7 +44,7 @@ impl ReconstructionError {
     ///
     /// # Errors
     /// When libtorch refuses.
-    pub fn new(shape: Shape, total: usize, device: Device) -> Result<Self> {
+    pub fn new(shape: InputSpec, total: usize, device: Device) -> Result<Self> {
         let difference = match shape.labels {
             true => Difference::Labels(LabelAgreement::new(shape.channels as i64)),
             false => Difference::Pixels(PixelError::default()),
@@ -58,7 +58,7 @@ impl ReconstructionError {
 
     /// Lets another network look at both sides, of `total` pictures.
     pub fn compare_by(&mut self, extractor: Extractor, total: usize) {
-        let nothing = || Gathered::new(extractor.width(), total);
+        let nothing = || FeatureAccumulator::new(extractor.width(), total);
         self.sets.push(Pair { images: nothing(), reconstructions: nothing(), extractor });
     }
 

@@ -9,15 +9,20 @@ use crate::{error::FidelityError, error::Result, extractor::Features, statistics
 /// Pictures from which on the Fréchet distance is usually given; below, its bias is measured and said.
 pub const MANY: usize = 10_000;
 
-/// Figures by name, in the order in which they are shown.
-pub type Figures = Map<String, Value>;
+/// MetricValues by name, in the order in which they are shown.
+pub type MetricValues = Map<String, Value>;
 
 /// All figures that there are features for, of generated pictures against real ones.
 ///
 /// # Errors
 /// When the sets have features of other widths, or such as give a figure that is not finite.
-pub fn between(real: &Statistics, fake: &Statistics, score: Option<Spread>, features: Features) -> Result<Figures> {
-    let mut figures = Figures::new();
+pub fn compare_statistics(
+    real: &Statistics,
+    fake: &Statistics,
+    score: Option<Spread>,
+    features: Features,
+) -> Result<MetricValues> {
+    let mut figures = MetricValues::new();
     let mut put = |name: &str, value: f64| {
         let name = features.figure(name);
         if !value.is_finite() {
@@ -118,11 +123,12 @@ mod tests {
     fn what_gives_no_figure_is_an_error() {
         let draw = |count: i64, width: i64| Tensor::randn([count, width], (Kind::Float, Device::Cpu));
         let real = statistics(&draw(60, 8));
-        let refusal = |fake: &Statistics| between(&real, fake, None, Features::Inception).unwrap_err().to_string();
+        let refusal =
+            |fake: &Statistics| compare_statistics(&real, fake, None, Features::Inception).unwrap_err().to_string();
         assert!(refusal(&statistics(&draw(60, 5))).contains("other widths: 8 and 5"));
         assert!(refusal(&statistics(&(draw(60, 8) * f64::NAN))).contains("is not finite"));
         let score = Spread { mean: f64::NAN, std: 0.0 };
-        let figures = between(&real, &statistics(&draw(60, 8)), Some(score), Features::Inception);
+        let figures = compare_statistics(&real, &statistics(&draw(60, 8)), Some(score), Features::Inception);
         assert!(figures.unwrap_err().to_string().starts_with("`inception_score` is not finite"));
     }
 }

@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::{extractor::Features, image_set::Origin, set_metrics::Figures, set_metrics::MANY, side::Side};
+use crate::{extractor::Features, image_set::Origin, set_metrics::MANY, set_metrics::MetricValues, side::Side};
 
 /// Of the real side and the generated one.
-pub fn of([real, fake]: [&Side; 2], figures: &Figures, features: Features) -> Vec<String> {
+pub fn of([real, fake]: [&Side; 2], figures: &MetricValues, features: Features) -> Vec<String> {
     let name = features.figure("frechet_distance");
     let mut warnings = Vec::new();
     for (what, side) in [("real", real), ("generated", fake)] {

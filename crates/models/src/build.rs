@@ -2,7 +2,7 @@
 
 use tch::nn::VarStore;
 use vqkit_losses::DiscriminatorObjective;
-use vqkit_recipe::{Domain, InvalidRequest, Recipe};
+use vqkit_recipe::{InvalidRequest, Modality, Recipe};
 use vqkit_run::Context;
 use vqkit_vqvae::Tokenizer;
 
@@ -12,15 +12,15 @@ use crate::error::Result;
 ///
 /// # Errors
 /// When its configuration cannot be built, or the pictures' size does not fit its downsampling.
-pub fn build(recipe: &Recipe, domain: Domain, context: &Context) -> Result<(VarStore, Tokenizer)> {
+pub fn build(recipe: &Recipe, modality: Modality, context: &Context) -> Result<(VarStore, Tokenizer)> {
     let vs = VarStore::new(context.device);
-    let shape = domain.shape(&recipe.data);
+    let shape = modality.input_spec(&recipe.data);
     let channels = shape.channels as i64;
-    let config = recipe.tokenizer(domain)?;
+    let config = recipe.tokenizer(modality)?;
     let tokenizer = config.network.build(&vs.root(), channels, &config.quantizer)?;
     tokenizer.grid_shapes(shape.size.into())?;
     if tokenizer.out_channels() != channels {
-        let (name, out) = (domain.stage(), tokenizer.out_channels());
+        let (name, out) = (modality.stage(), tokenizer.out_channels());
         return Err(InvalidRequest::key(
             format!("{name}.out_ch"),
             format!("is {out}, its images have {channels} channels"),
@@ -36,11 +36,12 @@ pub fn build(recipe: &Recipe, domain: Domain, context: &Context) -> Result<(VarS
 /// When its configuration cannot be built.
 pub fn build_adversary(
     recipe: &Recipe,
-    domain: Domain,
+    modality: Modality,
     context: &Context,
 ) -> Result<Option<(VarStore, DiscriminatorObjective)>> {
-    let Some(config) = &recipe.tokenizer(domain)?.loss.adversarial else { return Ok(None) };
+    let Some(config) = &recipe.tokenizer(modality)?.loss.adversarial else { return Ok(None) };
     let vs = VarStore::new(context.device);
-    let adversary = DiscriminatorObjective::new(&vs.root(), domain.shape(&recipe.data).channels as i64, &config.game)?;
+    let adversary =
+        DiscriminatorObjective::new(&vs.root(), modality.input_spec(&recipe.data).channels as i64, &config.game)?;
     Ok(Some((vs, adversary)))
 }

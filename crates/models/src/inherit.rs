@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use vqkit_recipe::{Domain, InvalidRequest, Recipe, Shape, TakenTokenizer, Tokenizer};
+use vqkit_recipe::{InheritedTokenizer, InputSpec, InvalidRequest, Modality, Recipe, Tokenizer};
 use vqkit_run::{Context, Output, Run, RunError, checkpoint_weights};
 
 use crate::{error::ModelError, error::Result};
@@ -26,40 +26,40 @@ struct Origin<'t> {
 /// [`InvalidRequest`] where such a run is not there, has no trained tokenizer, or one for other pictures.
 pub fn resolve(mut recipe: Recipe, resumed: Option<&Path>) -> Result<Recipe> {
     if let Some(from) = recipe.tokenizer_from.take() {
-        recipe.tokenizer = Some(find_section(&recipe, Domain::Images, from, resumed)?);
+        recipe.tokenizer = Some(find_section(&recipe, Modality::Image, from, resumed)?);
     }
     if let Some(from) = recipe.template_from.take() {
-        recipe.template = Some(find_section(&recipe, Domain::Templates, from, resumed)?);
+        recipe.template = Some(find_section(&recipe, Modality::Template, from, resumed)?);
     }
     Ok(recipe)
 }
 
-/// What the run `from` says of its tokenizer of a domain.
-fn find_section(recipe: &Recipe, domain: Domain, from: PathBuf, resumed: Option<&Path>) -> Result<Tokenizer> {
+/// What the run `from` says of its tokenizer of a modality.
+fn find_section(recipe: &Recipe, modality: Modality, from: PathBuf, resumed: Option<&Path>) -> Result<Tokenizer> {
     if let Some(run) = resumed {
-        let own = Run::open(run)?.recipe()?.tokenizer(domain)?.clone();
+        let own = Run::open(run)?.recipe()?.tokenizer(modality)?.clone();
         if own.taken.as_ref().is_some_and(|taken| taken.from == from) {
             return Ok(own);
         }
     }
-    let usage = |reason: String| ModelError::from(InvalidRequest::key(format!("{}.from", domain.stage()), reason));
+    let usage = |reason: String| ModelError::from(InvalidRequest::key(format!("{}.from", modality.stage()), reason));
     let shown = from.display();
     if !from.exists() {
         return Err(usage(format!("there is no {shown}; give a run with a trained tokenizer")));
     }
     let run = Run::open(&from).map_err(|error| usage(error.to_string()))?;
-    let output = run.require(domain.stage()).map_err(|error| usage(error.to_string()))?;
+    let output = run.require(modality.stage()).map_err(|error| usage(error.to_string()))?;
     let theirs = run.recipe().map_err(|error| usage(error.to_string()))?;
     let pictures = |recipe: &Recipe| {
-        let Shape { size, channels, .. } = domain.shape(&recipe.data);
+        let InputSpec { size, channels, .. } = modality.input_spec(&recipe.data);
         format!("pictures of {size} x {size} pixels and {channels} channels")
     };
     if pictures(&theirs) != pictures(recipe) {
         let (theirs, ours) = (pictures(&theirs), pictures(recipe));
         return Err(usage(format!("the tokenizer of {shown} takes {theirs}, this recipe gives {ours}")));
     }
-    let taken = TakenTokenizer { from: from.clone(), fingerprint: output.fingerprint.clone() };
-    let tokenizer = theirs.tokenizer(domain).map_err(|error| usage(format!("{shown}: {error}")))?.clone();
+    let taken = InheritedTokenizer { from: from.clone(), fingerprint: output.fingerprint.clone() };
+    let tokenizer = theirs.tokenizer(modality).map_err(|error| usage(format!("{shown}: {error}")))?.clone();
     Ok(Tokenizer { taken: Some(taken), ..tokenizer })
 }
 
@@ -67,8 +67,8 @@ fn find_section(recipe: &Recipe, domain: Domain, from: PathBuf, resumed: Option<
 ///
 /// # Errors
 /// When the other run is gone, or trained further since the recipe was resolved; when a file cannot be written.
-pub fn copy(run: &mut Run, domain: Domain, taken: &TakenTokenizer, context: &Context) -> Result<Output> {
-    let stage = domain.stage();
+pub fn copy(run: &mut Run, modality: Modality, taken: &InheritedTokenizer, context: &Context) -> Result<Output> {
+    let stage = modality.stage();
     run.begin(stage)?;
     let (checkpoint, inside) = find(taken, stage)?;
     let origin = Origin { from: &taken.from, checkpoint: &inside, fingerprint: &taken.fingerprint };
@@ -84,7 +84,7 @@ pub fn copy(run: &mut Run, domain: Domain, taken: &TakenTokenizer, context: &Con
 }
 
 /// The other run's checkpoint: where it is, and its path inside that run.
-fn find(taken: &TakenTokenizer, stage: &str) -> Result<(PathBuf, String)> {
+fn find(taken: &InheritedTokenizer, stage: &str) -> Result<(PathBuf, String)> {
     let run = Run::open(&taken.from)?;
     let inside = run.require(stage)?.path.clone();
     Ok((taken.from.join(&inside), inside))

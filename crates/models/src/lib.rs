@@ -17,4 +17,4 @@ pub use download::Cache;
 pub use download::KnownFile;
 pub use error::{ModelError, Result};
 pub use open::TrainedTokenizer;
-pub use prior_spec::{Facts, Tokenizers};
+pub use prior_spec::{ConditionVocabulary, Tokenizers};

@@ -3,19 +3,19 @@
 use std::path::Path;
 
 use vqkit_priors::Prior;
-use vqkit_recipe::{Domain, Recipe, stage_names};
+use vqkit_recipe::{Modality, Recipe, stage_names};
 use vqkit_run::{Context, Run, RunError, checkpoint_weights};
 use vqkit_vqvae::Tokenizer;
 
-use crate::{build, error::Result, prior_spec::Facts, prior_spec::Tokenizers};
+use crate::{build, error::Result, prior_spec::ConditionVocabulary, prior_spec::Tokenizers};
 
-/// The run's trained tokenizer of a domain.
+/// The run's trained tokenizer of a modality.
 ///
 /// # Errors
 /// When the stage is not done, or its weights do not fit the recipe.
-pub fn tokenizer(run: &Run, recipe: &Recipe, domain: Domain, context: &Context) -> Result<Tokenizer> {
-    let output = run.require(domain.stage())?;
-    let (mut vs, tokenizer) = build::build(recipe, domain, context)?;
+pub fn tokenizer(run: &Run, recipe: &Recipe, modality: Modality, context: &Context) -> Result<Tokenizer> {
+    let output = run.require(modality.stage())?;
+    let (mut vs, tokenizer) = build::build(recipe, modality, context)?;
     load(&run.path().join(&output.path), &output.fingerprint, &mut vs)?;
     Ok(tokenizer)
 }
@@ -25,7 +25,7 @@ pub fn tokenizer(run: &Run, recipe: &Recipe, domain: Domain, context: &Context) 
 /// # Errors
 /// When its weights cannot be read or do not fit the recipe.
 pub fn tokenizer_at(checkpoint: &Path, recipe: &Recipe, context: &Context) -> Result<Tokenizer> {
-    let (mut vs, tokenizer) = build::build(recipe, Domain::Images, context)?;
+    let (mut vs, tokenizer) = build::build(recipe, Modality::Image, context)?;
     checkpoint_weights::load_for_use(checkpoint, &mut vs)?;
     Ok(tokenizer)
 }
@@ -34,7 +34,12 @@ pub fn tokenizer_at(checkpoint: &Path, recipe: &Recipe, context: &Context) -> Re
 ///
 /// # Errors
 /// When a stage is not done, or its weights do not fit the recipe.
-pub fn priors(run: &Run, recipe: &Recipe, facts: Facts, context: &Context) -> Result<Vec<Box<dyn Prior>>> {
+pub fn priors(
+    run: &Run,
+    recipe: &Recipe,
+    facts: ConditionVocabulary,
+    context: &Context,
+) -> Result<Vec<Box<dyn Prior>>> {
     let tokenizers = Tokenizers::build(recipe, context)?;
     let stages = stage_names::stages(recipe);
     let load_prior = |(level, stage): (usize, &String)| -> Result<Box<dyn Prior>> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tch::{Kind, Tensor, no_grad};
 use vqkit_data::Transform;
-use vqkit_recipe::{Domain, Recipe};
+use vqkit_recipe::{Modality, Recipe};
 use vqkit_run::{Context, Picture, Run, RunError, batch_tensors};
 use vqkit_torch::Tokens;
 use vqkit_vqvae::Tokenizer;
@@ -39,7 +39,7 @@ impl TrainedTokenizer {
         if Run::find(path)? {
             let run = Run::open(path)?;
             let recipe = run.recipe()?;
-            let network = load::tokenizer(&run, &recipe, Domain::Images, context)?;
+            let network = load::tokenizer(&run, &recipe, Modality::Image, context)?;
             return Ok(Self { network, recipe, context: context.clone() });
         }
         let checkpoint = if path.is_file() { path.parent().unwrap_or(path) } else { path };
@@ -87,7 +87,7 @@ impl TrainedTokenizer {
     /// When these are not tokens of this tokenizer.
     pub fn decode(&self, tokens: &Tokens) -> Result<Vec<Picture>> {
         let images = no_grad(|| self.context.autocast(self.kind(), || self.network.decode(tokens)))?;
-        Ok(batch_tensors::pictures(Domain::Images.shape(&self.recipe.data), &images))
+        Ok(batch_tensors::pictures(Modality::Image.input_spec(&self.recipe.data), &images))
     }
 
     fn kind(&self) -> Kind {
@@ -100,5 +100,5 @@ pub fn run_around(checkpoint: &Path) -> Option<PathBuf> {
     let path = checkpoint.canonicalize().ok()?;
     let stage = path.parent()?;
     let run = stage.parent()?;
-    (stage.ends_with(Domain::Images.stage()) && run.join("run.json").is_file()).then(|| run.to_owned())
+    (stage.ends_with(Modality::Image.stage()) && run.join("run.json").is_file()).then(|| run.to_owned())
 }

@@ -8,7 +8,7 @@ use std::{
 use safetensors::SafeTensors;
 use tch::{Device, Tensor, nn::VarStore};
 use vqkit_losses::{FrozenVgg, Lpips, Perceptual, lpips_state};
-use vqkit_recipe::{InvalidRequest, LpipsConfig, PerceptualConfig, Shape, VggConfig, stage_names};
+use vqkit_recipe::{InputSpec, InvalidRequest, LpipsConfig, PerceptualConfig, VggConfig, stage_names};
 use vqkit_run::{Context, Run, RunError};
 use vqkit_torch::weights;
 
@@ -30,7 +30,7 @@ const JUDGE_CIFAR10: &[u8] = include_bytes!("../../../assets/judge-cifar10.safet
 ///
 /// # Errors
 /// [`InvalidRequest`] where the images are too small.
-pub fn check(config: &PerceptualConfig, shape: Shape) -> Result<()> {
+pub fn check(config: &PerceptualConfig, shape: InputSpec) -> Result<()> {
     let least = match config {
         PerceptualConfig::Lpips(_) => Lpips::LEAST_SIZE,
         PerceptualConfig::Vgg(config) if config.weights == SHIPPED => shipped(Device::Cpu)?.least_size(),
@@ -39,7 +39,7 @@ pub fn check(config: &PerceptualConfig, shape: Shape) -> Result<()> {
     match i64::from(shape.size) < least {
         false => Ok(()),
         true => Err(InvalidRequest::key(
-            format!("{}.loss.perceptual", shape.domain.stage()),
+            format!("{}.loss.perceptual", shape.modality.stage()),
             format!("needs pictures of at least {least} pixels, {}", shape.size_in_words()),
         )
         .into()),
@@ -76,7 +76,7 @@ pub fn judge(device: Device) -> Result<FrozenVgg> {
 ///
 /// # Errors
 /// When libtorch refuses.
-pub fn judge_takes(shape: Shape, device: Device) -> Result<bool> {
+pub fn judge_takes(shape: InputSpec, device: Device) -> Result<bool> {
     let judge = judge(device)?;
     let in_colour = !shape.labels && judge.in_channels() == shape.channels as i64;
     Ok(in_colour && i64::from(shape.size) >= judge.least_size())

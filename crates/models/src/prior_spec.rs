@@ -1,7 +1,7 @@
 //! What the priors of a recipe are built for.
 
 use vqkit_priors::{GridSpec, PriorSpec};
-use vqkit_recipe::{Domain, Recipe};
+use vqkit_recipe::{Modality, Recipe};
 use vqkit_run::Context;
 use vqkit_vqvae::Tokenizer;
 
@@ -9,7 +9,7 @@ use crate::{build, error::ModelError, error::Result};
 
 /// What the data says of conditions, beside the recipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
+pub struct ConditionVocabulary {
     /// Number of classes.
     pub classes: u32,
     /// Number of ids that captions are made of.
@@ -25,7 +25,7 @@ pub struct Tokenizers {
     pub templates: Option<Tokenizer>,
 }
 
-impl Facts {
+impl ConditionVocabulary {
     /// As far as a recipe says them itself, and what it does not say.
     pub fn of_recipe(recipe: &Recipe) -> (Self, Vec<&'static str>) {
         let mut unsaid = Vec::new();
@@ -52,9 +52,12 @@ impl Tokenizers {
     /// # Errors
     /// When one cannot be built for what it sees.
     pub fn build(recipe: &Recipe, context: &Context) -> Result<Self> {
-        let templates = recipe.domains().contains(&Domain::Templates);
-        let build = |domain| Ok::<_, ModelError>(build::build(recipe, domain, context)?.1);
-        Ok(Self { images: build(Domain::Images)?, templates: templates.then(|| build(Domain::Templates)).transpose()? })
+        let templates = recipe.modalities().contains(&Modality::Template);
+        let build = |modality| Ok::<_, ModelError>(build::build(recipe, modality, context)?.1);
+        Ok(Self {
+            images: build(Modality::Image)?,
+            templates: templates.then(|| build(Modality::Template)).transpose()?,
+        })
     }
 
     /// What the prior of a level is built for: its own grid, and as its condition the class, the text, the embedding, the grids of
@@ -62,7 +65,7 @@ impl Tokenizers {
     ///
     /// # Errors
     /// When the pictures' size does not fit a tokenizer.
-    pub fn prior_spec(&self, recipe: &Recipe, level: usize, facts: Facts) -> Result<PriorSpec> {
+    pub fn prior_spec(&self, recipe: &Recipe, level: usize, facts: ConditionVocabulary) -> Result<PriorSpec> {
         let condition = &recipe.condition;
         let grids = grids(&self.images, recipe.data.image_size)?;
         let mut spec = PriorSpec::of(grids[level].clone());
@@ -75,7 +78,7 @@ impl Tokenizers {
         if let Some(embedding) = &condition.embedding {
             spec = spec.with_embedding(embedding.length, embedding.dim);
         }
-        let templates = self.templates.as_ref().map(|tokenizer| grids_of(tokenizer, Domain::Templates, recipe));
+        let templates = self.templates.as_ref().map(|tokenizer| grids_of(tokenizer, Modality::Template, recipe));
         let coordinates = condition.coordinates.map(|levels| GridSpec { sizes: vec![levels], grid: grids[0].grid });
         let coarser = grids.into_iter().take(level);
         let all = templates.transpose()?.into_iter().flatten().chain(coordinates).chain(coarser);
@@ -83,8 +86,8 @@ impl Tokenizers {
     }
 }
 
-fn grids_of(tokenizer: &Tokenizer, domain: Domain, recipe: &Recipe) -> Result<Vec<GridSpec>> {
-    grids(tokenizer, domain.shape(&recipe.data).size)
+fn grids_of(tokenizer: &Tokenizer, modality: Modality, recipe: &Recipe) -> Result<Vec<GridSpec>> {
+    grids(tokenizer, modality.input_spec(&recipe.data).size)
 }
 
 /// The grid of every level, coarse first.

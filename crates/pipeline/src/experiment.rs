@@ -5,7 +5,7 @@ use std::path::Path;
 use vqkit_data::Dataset;
 use vqkit_models::inherit;
 use vqkit_recipe::Recipe;
-use vqkit_run::{Call, Context, Run};
+use vqkit_run::{Context, Invocation, Run};
 
 use crate::{error::Result, session::Session, stages};
 
@@ -54,8 +54,8 @@ impl Experiment {
         Ok(self.session(run))
     }
 
-    fn call(&self) -> Call {
-        Call::of_process(&self.context, self.recipe.head.precision, self.recipe.head.seed)
+    fn call(&self) -> Invocation {
+        Invocation::of_process(&self.context, self.recipe.head.precision, self.recipe.head.seed)
     }
 
     fn session(self, run: Run) -> Session {

@@ -11,7 +11,7 @@ pub mod stages;
 
 pub use error::{PipelineError, Result};
 pub use experiment::Experiment;
-pub use inspect::Found;
+pub use inspect::Inspection;
 pub use reconstruct::Reconstructed;
 pub use session::Session;
 pub use stages::Stage;

@@ -6,7 +6,7 @@ use tch::no_grad;
 use vqkit_metrics::PixelError;
 use vqkit_models::load;
 use vqkit_quantizer::Mode;
-use vqkit_recipe::Domain;
+use vqkit_recipe::Modality;
 use vqkit_run::{Context, Picture, Run, files};
 use vqkit_tokens::{encode_folder, loaders};
 use vqkit_torch::attempt;
@@ -30,7 +30,7 @@ pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Resu
     let run = Run::open(model)?;
     let recipe = run.recipe()?;
     let view = encode_folder::open_images(&recipe, images)?;
-    let tokenizer = load::tokenizer(&run, &recipe, Domain::Images, context)?;
+    let tokenizer = load::tokenizer(&run, &recipe, Modality::Image, context)?;
     let (mut error, mut names) = (PixelError::default(), Names::default());
     files::create(out, |folder| {
         for batch in loaders::once(&recipe, &view, view.len(), context)? {

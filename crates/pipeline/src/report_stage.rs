@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use vqkit_data::Dataset;
-use vqkit_evaluate::Subject;
+use vqkit_evaluate::CodebookInspector;
 use vqkit_recipe::{Recipe, stage_names};
 use vqkit_report::{Compared, Comparison, html};
 use vqkit_run::{Context, Output, Run, RunError, StageLog, files};
@@ -37,7 +37,7 @@ pub fn refresh(
     context: &Context,
 ) -> Result<Compared> {
     let (metrics, reconstructions) = vqkit_evaluate::measure(run, recipe, data, inception, context)?;
-    let codebooks = Subject::of_run(run, context)?.map_or(Ok(Vec::new()), |subject| subject.pictures())?;
+    let codebooks = CodebookInspector::of_run(run, context)?.map_or(Ok(Vec::new()), |subject| subject.pictures())?;
     let page = html::html(run, recipe, &metrics, &reconstructions, &codebooks)?;
     files::replace(&run.folder(stage_names::REPORT), |folder| {
         files::write_json(&folder.join("metrics.json"), &metrics)?;

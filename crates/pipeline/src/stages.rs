@@ -1,9 +1,9 @@
 //! The stages of an experiment, in order; each is skipped where it is done, and goes on where it was cut off.
 
 use vqkit_data::Dataset;
-use vqkit_models::{Facts, Tokenizers, build, perceptual};
+use vqkit_models::{ConditionVocabulary, Tokenizers, build, perceptual};
 use vqkit_priors::PriorError;
-use vqkit_recipe::{Domain, InvalidRequest, Recipe, Sample, stage_names};
+use vqkit_recipe::{InvalidRequest, Modality, Recipe, Sample, stage_names};
 use vqkit_run::{Context, Output, Run};
 use vqkit_sample::{folder, networks};
 use vqkit_tokens::{TokensError, encode};
@@ -18,7 +18,7 @@ pub enum Stage {
     /// Trains a classifier for its features.
     Features,
     /// Trains encoder, codebook and decoder, of the templates or of the images.
-    Tokenizer(Domain),
+    Tokenizer(Modality),
     /// Encodes every image.
     Tokens,
     /// Trains the prior of a level.
@@ -35,11 +35,11 @@ impl Stage {
         let priors = (0..recipe.priors.len()).map(Self::Prior);
         let sampled = (!recipe.priors.is_empty()).then_some(Self::Samples);
         let features = recipe.features.iter().map(|_| Self::Features);
-        let domains = recipe.domains();
-        if domains.is_empty() {
+        let modalities = recipe.modalities();
+        if modalities.is_empty() {
             return features.collect();
         }
-        let tokenizers = domains.into_iter().map(Self::Tokenizer);
+        let tokenizers = modalities.into_iter().map(Self::Tokenizer);
         features.chain(tokenizers).chain([Self::Tokens]).chain(priors).chain(sampled).chain([Self::Report]).collect()
     }
 
@@ -47,7 +47,7 @@ impl Stage {
     pub fn name(&self, recipe: &Recipe) -> String {
         match self {
             Self::Features => stage_names::FEATURES.into(),
-            Self::Tokenizer(domain) => domain.stage().into(),
+            Self::Tokenizer(modality) => modality.stage().into(),
             Self::Tokens => stage_names::TOKENS.into(),
             Self::Prior(level) => stage_names::stages(recipe)[*level].clone(),
             Self::Samples => stage_names::SAMPLES.into(),
@@ -70,7 +70,7 @@ impl Stage {
     pub(crate) fn run(&self, run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
         match self {
             Self::Features => Ok(classifier::train(run, recipe, data, context)?),
-            Self::Tokenizer(domain) => Ok(tokenizer::train(run, recipe, *domain, data, context)?),
+            Self::Tokenizer(modality) => Ok(tokenizer::train(run, recipe, *modality, data, context)?),
             Self::Tokens => Ok(encode::encode(run, recipe, data, context)?),
             Self::Prior(level) => Ok(prior::train(run, recipe, *level, data, context)?),
             Self::Samples => Ok(folder::run_stage(run, data, context)?),
@@ -86,11 +86,11 @@ impl Stage {
 /// When something does not fit.
 pub fn check(recipe: &Recipe, context: &Context) -> Result<()> {
     check_batches(recipe)?;
-    let domains = recipe.domains();
-    if domains.is_empty() {
+    let modalities = recipe.modalities();
+    if modalities.is_empty() {
         return Ok(());
     }
-    domains.into_iter().try_for_each(|domain| check_tokenizer(recipe, domain, context))?;
+    modalities.into_iter().try_for_each(|modality| check_tokenizer(recipe, modality, context))?;
     let tokenizers = Tokenizers::build(recipe, context)?;
     let levels = tokenizers.images.codebook_sizes().len();
     let found = recipe.priors.len();
@@ -98,7 +98,7 @@ pub fn check(recipe: &Recipe, context: &Context) -> Result<()> {
         let reason = format!("the tokenizer has {levels} levels of tokens, the recipe {found} [[prior]]");
         return Err(InvalidRequest::key("prior", reason).into());
     }
-    let (facts, _) = Facts::of_recipe(recipe);
+    let (facts, _) = ConditionVocabulary::of_recipe(recipe);
     recipe.priors.iter().enumerate().try_for_each(|(level, prior)| {
         let spec = tokenizers.prior_spec(recipe, level, facts)?;
         prior.network.check(&spec).map_err(|error| wrong_key(&format!("prior.{level}"), error))?;
@@ -130,11 +130,12 @@ pub fn check_name(recipe: &Recipe, only: Option<&str>) -> Result<()> {
 
 /// Whether there is memory for the values of a training batch, of the images or templates that it is made of.
 fn check_batches(recipe: &Recipe) -> Result<()> {
-    let of_images = Domain::Images.shape(&recipe.data);
+    let of_images = Modality::Image.input_spec(&recipe.data);
     let features = recipe.features.iter().map(|features| ("features", &features.train, of_images));
-    let tokenizers = [(Domain::Images, &recipe.tokenizer), (Domain::Templates, &recipe.template)].into_iter();
-    let tokenizers = tokenizers
-        .filter_map(|(domain, section)| Some((domain.stage(), &section.as_ref()?.train, domain.shape(&recipe.data))));
+    let tokenizers = [(Modality::Image, &recipe.tokenizer), (Modality::Template, &recipe.template)].into_iter();
+    let tokenizers = tokenizers.filter_map(|(modality, section)| {
+        Some((modality.stage(), &section.as_ref()?.train, modality.input_spec(&recipe.data)))
+    });
     for (section, train, shape) in features.chain(tokenizers) {
         let values = u64::from(shape.size).pow(2).saturating_mul(shape.values() as u64);
         let bytes = values.saturating_mul(4).saturating_mul(train.batch_size as u64);
@@ -148,14 +149,14 @@ fn check_batches(recipe: &Recipe) -> Result<()> {
     })
 }
 
-fn check_tokenizer(recipe: &Recipe, domain: Domain, context: &Context) -> Result<()> {
-    let config = recipe.tokenizer(domain)?;
-    build::build(recipe, domain, context)?;
+fn check_tokenizer(recipe: &Recipe, modality: Modality, context: &Context) -> Result<()> {
+    let config = recipe.tokenizer(modality)?;
+    build::build(recipe, modality, context)?;
     if config.taken.is_some() {
         return Ok(());
     }
-    build::build_adversary(recipe, domain, context)?;
-    let shape = domain.shape(&recipe.data);
+    build::build_adversary(recipe, modality, context)?;
+    let shape = modality.input_spec(&recipe.data);
     config.loss.perceptual.as_ref().map_or(Ok(()), |config| Ok(perceptual::check(config, shape)?))
 }
 

@@ -62,7 +62,7 @@ pub struct Classifier {
     /// Side of the square, somewhere in each training image, that is made grey (DeVries and Taylor 2017). Default 0.
     #[serde(default)]
     pub cutout: i64,
-    /// Share of the target that all classes have in common. Default 0.
+    /// Ratio of the target that all classes have in common. Default 0.
     #[serde(default)]
     pub label_smoothing: f64,
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Section};
 use vqkit_losses::{AdversarialConfig, LossError, ReconstructionLoss};
 
-use crate::{modality::Shape, train::OptimizerKind, train::Train};
+use crate::{modality::InputSpec, train::OptimizerKind, train::Train};
 
 /// `[tokenizer.loss]`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -36,13 +36,13 @@ impl Default for Pixels {
 }
 
 impl Pixels {
-    fn of(shape: Shape) -> Self {
+    fn of(shape: InputSpec) -> Self {
         let reconstruction =
             if shape.labels { ReconstructionLoss::CrossEntropy } else { ReconstructionLoss::default() };
         Self { reconstruction, ..Self::default() }
     }
 
-    fn from_section(section: &mut Section, shape: Shape) -> Result<Self, ConfigError> {
+    fn from_section(section: &mut Section, shape: InputSpec) -> Result<Self, ConfigError> {
         let default = Self::of(shape);
         let reconstruction = section.take_value("reconstruction")?.unwrap_or(default.reconstruction);
         if (reconstruction == ReconstructionLoss::CrossEntropy) != shape.labels {
@@ -121,7 +121,7 @@ impl PerceptualConfig {
     }
 
     /// Whether there is such a network, and it takes these images; else the key and what is wrong with it.
-    fn check(&self, shape: Shape, trains_features: bool) -> Result<(), (&'static str, String)> {
+    fn check(&self, shape: InputSpec, trains_features: bool) -> Result<(), (&'static str, String)> {
         let weights = match self {
             Self::Vgg(VggConfig { weights, .. }) => Some(weights.as_str()),
             Self::Lpips(_) => None,
@@ -145,13 +145,13 @@ pub struct Adversarial {
     /// The discriminator and the rules of the game.
     pub game: AdversarialConfig,
     /// How the discriminator is trained.
-    pub train: OpponentTrain,
+    pub train: DiscriminatorTrain,
 }
 
 /// How a discriminator is trained, where it differs from the tokenizer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct OpponentTrain {
+pub struct DiscriminatorTrain {
     /// What moves the weights. Default AdamW.
     pub optimizer: OptimizerKind,
     /// Learning rate, before the schedule's factor. Default: the tokenizer's.
@@ -161,13 +161,13 @@ pub struct OpponentTrain {
     pub betas: (f64, f64),
 }
 
-impl Default for OpponentTrain {
+impl Default for DiscriminatorTrain {
     fn default() -> Self {
         Self { optimizer: OptimizerKind::default(), learning_rate: None, betas: (0.5, 0.9) }
     }
 }
 
-impl OpponentTrain {
+impl DiscriminatorTrain {
     /// The discriminator's training beside a tokenizer's.
     pub fn beside(&self, tokenizer: &Train) -> Train {
         Train {
@@ -182,12 +182,16 @@ impl OpponentTrain {
 
 impl Loss {
     /// The loss of a section that is not there.
-    pub(super) fn of(shape: Shape) -> Self {
+    pub(super) fn of(shape: InputSpec) -> Self {
         Self { pixels: Pixels::of(shape), ..Self::default() }
     }
 
     /// `shape`: of what the tokenizer sees; `trains_features`: whether the recipe has `[features]`.
-    pub(super) fn from_section(mut section: Section, shape: Shape, trains_features: bool) -> Result<Self, ConfigError> {
+    pub(super) fn from_section(
+        mut section: Section,
+        shape: InputSpec,
+        trains_features: bool,
+    ) -> Result<Self, ConfigError> {
         let perceptual_section = section.take("perceptual")?;
         let adversarial = section.take("adversarial")?;
         let adversarial = adversarial.map(|section| Adversarial::from_section(section, shape)).transpose()?;
@@ -222,7 +226,7 @@ impl Loss {
 }
 
 impl Adversarial {
-    fn from_section(mut section: Section, shape: Shape) -> Result<Self, ConfigError> {
+    fn from_section(mut section: Section, shape: InputSpec) -> Result<Self, ConfigError> {
         let train_section = section.take("train")?;
         let game: AdversarialConfig = section.read()?;
         let refuse = |error: LossError, below: &str| match &error {
@@ -237,8 +241,8 @@ impl Adversarial {
             let reason = format!("{n_layers} needs pictures of at least {least} pixels, {found}");
             return Err(section.error_at("discriminator.n_layers", &reason));
         }
-        let train: OpponentTrain =
-            train_section.as_ref().map_or_else(|| Ok(OpponentTrain::default()), Section::read)?;
+        let train: DiscriminatorTrain =
+            train_section.as_ref().map_or_else(|| Ok(DiscriminatorTrain::default()), Section::read)?;
         let share = |value: f64| (0.0..1.0).contains(&value);
         if let Some(section) = &train_section {
             if let Some(rate) = train.learning_rate.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {

@@ -4,18 +4,18 @@ use vqkit_data::{DataConfig, TemplateKind};
 
 /// What a tokenizer sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Domain {
+pub enum Modality {
     /// The images: `[tokenizer]`.
-    Images,
+    Image,
     /// The templates: `[template]`.
-    Templates,
+    Template,
 }
 
 /// What a tokenizer sees, in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
+pub struct InputSpec {
     /// Whose it is.
-    pub domain: Domain,
+    pub modality: Modality,
     /// Width and height in pixels.
     pub size: u32,
     /// Channels; of label maps, the labels.
@@ -24,47 +24,47 @@ pub struct Shape {
     pub labels: bool,
 }
 
-impl Domain {
+impl Modality {
     /// Its section in a recipe, which is also its stage and folder in a run.
     pub fn stage(self) -> &'static str {
         match self {
-            Self::Images => "tokenizer",
-            Self::Templates => "template",
+            Self::Image => "tokenizer",
+            Self::Template => "template",
         }
     }
 
     /// In numbers; templates that the data does not have are as images.
-    pub fn shape(self, data: &DataConfig) -> Shape {
+    pub fn input_spec(self, data: &DataConfig) -> InputSpec {
         match (self, data.template_kind()) {
-            (Self::Templates, Some(kind)) => {
+            (Self::Template, Some(kind)) => {
                 let (channels, labels) = match &kind {
                     TemplateKind::Labels(map) => (map.count as usize, true),
                     kind => (kind.channels(), false),
                 };
-                Shape { domain: self, size: data.template_size(), channels, labels }
+                InputSpec { modality: self, size: data.template_size(), channels, labels }
             }
             _ => {
                 let (size, channels) = (data.image_size, data.color.channels());
-                Shape { domain: self, size, channels, labels: false }
+                InputSpec { modality: self, size, channels, labels: false }
             }
         }
     }
 }
 
-impl Shape {
+impl InputSpec {
     /// The size as a message says it, by the key that it comes from.
     pub fn size_in_words(self) -> String {
-        match self.domain {
-            Domain::Images => format!("data.image_size is {}", self.size),
-            Domain::Templates => format!("the templates of condition.template have {}", self.size),
+        match self.modality {
+            Modality::Image => format!("data.image_size is {}", self.size),
+            Modality::Template => format!("the templates of condition.template have {}", self.size),
         }
     }
 
     /// The channels as a message says them, by the key that they come from.
     pub fn channels_in_words(self) -> String {
-        match self.domain {
-            Domain::Images => format!("those of data.color have {}", self.channels),
-            Domain::Templates => format!("the templates of condition.template have {}", self.channels),
+        match self.modality {
+            Modality::Image => format!("those of data.color have {}", self.channels),
+            Modality::Template => format!("the templates of condition.template have {}", self.channels),
         }
     }
 

@@ -9,7 +9,7 @@ use vqkit_config::{ConfigError, Section};
 /// tokenizer; people write `tokenizer.from`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TakenTokenizer {
+pub struct InheritedTokenizer {
     /// The run, as the recipe named it.
     pub from: PathBuf,
     /// Fingerprint of its tokenizer's weights.

@@ -13,7 +13,7 @@ use vqkit_priors::PriorConfig;
 
 use crate::{
     classifier::Features, condition::Condition, error::InvalidRequest, error::RecipeError, error::Result,
-    loss::PerceptualConfig, modality::Domain, pretrained, sections::Evaluate, sections::Precision, sections::Sample,
+    loss::PerceptualConfig, modality::Modality, pretrained, sections::Evaluate, sections::Precision, sections::Sample,
     sections::TokenSource, tokenizer::Tokenizer, train::Train,
 };
 
@@ -147,9 +147,11 @@ impl Recipe {
         data.template = condition.template.clone();
         data.validate().map_err(|error| data_error(condition_section.as_ref().unwrap_or(&data_section), &error))?;
         let features = features_section.map(|section| Features::from_section(section, data.image_size)).transpose()?;
-        let build = |section, domain: Domain| Tokenizer::from_section(section, domain.shape(&data), features.is_some());
-        let tokenizer = tokenizer_section.map(|section| build(section, Domain::Images)).transpose()?;
-        let template = template_section.map(|section| build(section, Domain::Templates)).transpose()?;
+        let build = |section, modality: Modality| {
+            Tokenizer::from_section(section, modality.input_spec(&data), features.is_some())
+        };
+        let tokenizer = tokenizer_section.map(|section| build(section, Modality::Image)).transpose()?;
+        let template = template_section.map(|section| build(section, Modality::Template)).transpose()?;
         let priors = prior_sections.into_iter().map(Prior::from_section).collect::<Result<_, _>>()?;
         let sample = read_or_default::<Sample>(sample_section.as_ref())?;
         if let (Err((key, reason)), Some(section)) = (sample.validate(), &sample_section) {
@@ -178,16 +180,16 @@ impl Recipe {
         self.features.as_ref().ok_or_else(|| InvalidRequest::key("features", "the recipe has no [features]").into())
     }
 
-    /// The section of the tokenizer of a domain: `[tokenizer]` or `[template]`.
+    /// The section of the tokenizer of a modality: `[tokenizer]` or `[template]`.
     ///
     /// # Errors
     /// [`InvalidRequest`] where the recipe has none, or names one that was not taken yet.
-    pub fn tokenizer(&self, domain: Domain) -> Result<&Tokenizer> {
-        let (section, from) = match domain {
-            Domain::Images => (&self.tokenizer, &self.tokenizer_from),
-            Domain::Templates => (&self.template, &self.template_from),
+    pub fn tokenizer(&self, modality: Modality) -> Result<&Tokenizer> {
+        let (section, from) = match modality {
+            Modality::Image => (&self.tokenizer, &self.tokenizer_from),
+            Modality::Template => (&self.template, &self.template_from),
         };
-        let name = domain.stage();
+        let name = modality.stage();
         let missing = || match from {
             None => InvalidRequest::key(name, format!("the recipe has no [{name}]")),
             Some(_) => InvalidRequest::key(format!("{name}.from"), "was not resolved"),
@@ -197,11 +199,11 @@ impl Recipe {
 
     /// The tokenizers that the recipe has or takes: none where it trains features alone, else that of the images, and that of
     /// the templates where there are templates.
-    pub fn domains(&self) -> Vec<Domain> {
+    pub fn modalities(&self) -> Vec<Modality> {
         let images = self.tokenizer.is_some() || self.tokenizer_from.is_some();
         let templates = self.template.is_some() || self.template_from.is_some();
-        let all = [(templates, Domain::Templates), (images, Domain::Images)];
-        all.into_iter().filter(|(is_there, _)| *is_there).map(|(_, domain)| domain).collect()
+        let all = [(templates, Modality::Template), (images, Modality::Image)];
+        all.into_iter().filter(|(is_there, _)| *is_there).map(|(_, modality)| modality).collect()
     }
 
     /// Files and folders with weights that training begins with, and the keys that name them.

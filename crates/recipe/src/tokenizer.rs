@@ -7,7 +7,7 @@ use vqkit_config::{ConfigError, Section};
 use vqkit_quantizer::{QuantizeError, QuantizerConfig};
 use vqkit_vqvae::{TokenizerConfig, TokenizerError};
 
-use crate::{loss::Loss, modality::Shape, pretrained::TakenTokenizer, train::Train};
+use crate::{loss::Loss, modality::InputSpec, pretrained::InheritedTokenizer, train::Train};
 
 /// `[tokenizer]` with `[tokenizer.quantizer]`, `[tokenizer.loss]`, `[tokenizer.train]` and perhaps `[tokenizer.finetune]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +23,7 @@ pub struct Tokenizer {
     /// Whose weights it begins with; random ones where there is none.
     pub finetune: Option<Finetune>,
     /// Whose it is; none where the run trains its own. All else is then what that run's recipe says.
-    pub taken: Option<TakenTokenizer>,
+    pub taken: Option<InheritedTokenizer>,
 }
 
 /// `[tokenizer.finetune]`: training goes on from the weights of another.
@@ -37,7 +37,7 @@ pub struct Finetune {
     pub train: FinetunedPart,
     /// The discriminator to begin with. Default `"fresh"`.
     #[serde(default)]
-    pub discriminator: FreshOrRestored,
+    pub discriminator: InitFrom,
 }
 
 /// What fine-tuning trains.
@@ -54,7 +54,7 @@ pub enum FinetunedPart {
 /// Where the weights of a discriminator come from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum FreshOrRestored {
+pub enum InitFrom {
     /// They are random.
     #[default]
     Fresh,
@@ -64,9 +64,13 @@ pub enum FreshOrRestored {
 
 impl Tokenizer {
     /// `shape`: of what it sees; `trains_features`: whether the recipe has `[features]`.
-    pub(super) fn from_section(mut section: Section, shape: Shape, trains_features: bool) -> Result<Self, ConfigError> {
+    pub(super) fn from_section(
+        mut section: Section,
+        shape: InputSpec,
+        trains_features: bool,
+    ) -> Result<Self, ConfigError> {
         let quantizer_section = section.require("quantizer")?;
-        let taken = section.take("taken")?.as_ref().map(Section::read::<TakenTokenizer>).transpose()?;
+        let taken = section.take("taken")?.as_ref().map(Section::read::<InheritedTokenizer>).transpose()?;
         // The network of another run's [features] was there when that run needed it.
         let has_features = trains_features || taken.is_some();
         let loss = section.take("loss")?.map(|loss| Loss::from_section(loss, shape, has_features));
@@ -84,7 +88,7 @@ impl Tokenizer {
             QuantizeError::Config { field, reason } => quantizer_section.error_at(field, reason),
             _ => quantizer_section.error(&error.to_string()),
         })?;
-        if let (Some(Finetune { discriminator: FreshOrRestored::Restored, .. }), Some(section), None) =
+        if let (Some(Finetune { discriminator: InitFrom::Restored, .. }), Some(section), None) =
             (&finetune, &finetune_section, &loss.adversarial)
         {
             return Err(section.error_at("discriminator", "there is none without [tokenizer.loss.adversarial]"));

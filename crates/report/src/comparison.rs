@@ -59,7 +59,7 @@ const ROWS: [Row; 17] = [
     }),
     ("gFID", |metrics| of_samples(metrics, "fid", 3)),
     ("samples of the right class", |metrics| {
-        metrics.samples_recognised.map_or_else(|| "–".into(), |recognised| format!("{:.1} %", recognised.percent()))
+        metrics.class_accuracy.map_or_else(|| "–".into(), |recognised| format!("{:.1} %", recognised.percent()))
     }),
 ];
 

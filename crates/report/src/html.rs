@@ -55,7 +55,8 @@ fn samples(run: &Run, metrics: &Metrics) -> Result<Markup> {
     let [samples, sheet] =
         ["grid.png", "sheet.png"].map(|file| read_picture(&run.folder(stage_names::SAMPLES).join(file)));
     let (samples, sheet) = (samples?, sheet?);
-    let checked = [("reconstructions", metrics.reconstructions_checked), ("samples", metrics.samples_checked)];
+    let checked =
+        [("reconstructions", metrics.reconstructions_shape_accuracy), ("samples", metrics.samples_shape_accuracy)];
     Ok(html! {
         @if samples.is_none() { p { "None were drawn." } }
         @if let Some(samples) = samples { (image("samples", &samples)) }
@@ -66,7 +67,7 @@ fn samples(run: &Run, metrics: &Metrics) -> Result<Markup> {
         @for (what, checked) in checked {
             @if let Some(checked) = checked { p { "The checker on " (what) ":" } pre { (checked.to_string()) } }
         }
-        @if let Some(recognised) = metrics.samples_recognised {
+        @if let Some(recognised) = metrics.class_accuracy {
             (note(&format!(
                 "A classifier of CIFAR-10 that no loss uses takes {} of {} samples for the class for which they were drawn.",
                 recognised.right, recognised.samples

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 use vqkit_data::{Batch, TemplateKind};
-use vqkit_recipe::{Domain, InvalidRequest, Shape};
+use vqkit_recipe::{InputSpec, InvalidRequest, Modality};
 
 use crate::{device::Context, error::Result, image_grid::Picture};
 
@@ -13,13 +13,15 @@ use crate::{device::Context, error::Result, image_grid::Picture};
 ///
 /// # Errors
 /// When the batch has no templates, or the device refuses.
-pub fn of_batch(domain: Domain, batch: &Batch, context: &Context) -> Result<Tensor> {
-    match (domain, &batch.templates) {
-        (Domain::Images, _) => context.pixels(&batch.images, batch.shape),
-        (Domain::Templates, Some(templates)) => {
+pub fn of_batch(modality: Modality, batch: &Batch, context: &Context) -> Result<Tensor> {
+    match (modality, &batch.templates) {
+        (Modality::Image, _) => context.pixels(&batch.images, batch.shape),
+        (Modality::Template, Some(templates)) => {
             Ok(encoder_input(context.pixels(&templates.values, templates.shape)?, &templates.kind))
         }
-        (Domain::Templates, None) => Err(InvalidRequest::key("condition.template", "the data has no templates").into()),
+        (Modality::Template, None) => {
+            Err(InvalidRequest::key("condition.template", "the data has no templates").into())
+        }
     }
 }
 
@@ -27,7 +29,7 @@ pub fn of_batch(domain: Domain, batch: &Batch, context: &Context) -> Result<Tens
 ///
 /// # Shapes
 /// `[B, C, H, W]` in `[-1, 1]`; of label maps one-hot or logits.
-pub fn pictures(shape: Shape, values: &Tensor) -> Vec<Picture> {
+pub fn pictures(shape: InputSpec, values: &Tensor) -> Vec<Picture> {
     match shape.labels {
         false => Picture::from_batch(values),
         true => Picture::from_labels(&values.argmax(1, false)),

@@ -59,7 +59,7 @@ impl Picture {
         Self::from_rgb(data, width, height)
     }
 
-    /// Rows of pixels, three bytes each; an empty picture where they are not `width` by `height`.
+    /// TokenRows of pixels, three bytes each; an empty picture where they are not `width` by `height`.
     pub fn from_rgb(data: Vec<u8>, width: u32, height: u32) -> Self {
         Self(RgbImage::from_raw(width, height, data).unwrap_or_default())
     }

@@ -28,4 +28,4 @@ pub use image_grid::Picture;
 pub use interrupt::{Interrupt, Shelter};
 pub use log::{LogOffsets, StageLog};
 pub use observer::{Event, Observer, Progress, Silent};
-pub use run::{Call, DataRecord, Output, Part, Record, Run, StageRecord};
+pub use run::{DataRecord, Invocation, Output, Part, Record, Run, StageRecord};

@@ -40,7 +40,7 @@ pub struct Record {
     /// Version of vqkit that began the run.
     pub version: String,
     /// The circumstances of the latest call.
-    pub call: Call,
+    pub call: Invocation,
     /// The data that the run was begun with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<DataRecord>,
@@ -86,7 +86,7 @@ impl DataRecord {
 
 /// The circumstances of a call.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Call {
+pub struct Invocation {
     /// The command line.
     pub command: Vec<String>,
     /// `cpu` or `cuda:N`.
@@ -103,7 +103,7 @@ pub struct Call {
     pub seed: u64,
 }
 
-impl Call {
+impl Invocation {
     /// Those of this process, which computes in `precision` with a recipe's `seed`.
     pub fn of_process(context: &Context, precision: Precision, seed: u64) -> Self {
         Self {
@@ -148,7 +148,7 @@ impl Run {
     ///
     /// # Errors
     /// When something stands at `path` already, or it cannot be written.
-    pub fn create(path: &Path, recipe: &Recipe, data: &Dataset, call: Call) -> Result<Self> {
+    pub fn create(path: &Path, recipe: &Recipe, data: &Dataset, call: Invocation) -> Result<Self> {
         if fs::symlink_metadata(path).is_ok() {
             return Err(RunError::RunExists { path: path.to_owned() });
         }
@@ -195,7 +195,7 @@ impl Run {
     /// # Errors
     /// As [`Run::open`]; when another process works on it; when `recipe` or `data` is not the run's own; when a link in it leads out
     /// of it.
-    pub fn resume(path: &Path, recipe: &Recipe, data: &Dataset, call: Call) -> Result<Self> {
+    pub fn resume(path: &Path, recipe: &Recipe, data: &Dataset, call: Invocation) -> Result<Self> {
         Self::open(path)?;
         let work = Work::begin(path)?;
         // Only now is it sure that nobody else writes it.

@@ -4,12 +4,12 @@ use plotters::{
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},
 };
-use vqkit_recipe::{Domain, Recipe};
+use vqkit_recipe::{Modality, Recipe};
 use vqkit_run::{FONT, Picture, batch_tensors, chart};
 
-use crate::{error::Result, prompt::Prompt, prompt::Seen};
+use crate::{error::Result, prompt::Prompt, prompt::ResolvedPrompt};
 
-/// Rows, at most.
+/// TokenRows, at most.
 pub const ROWS: usize = 32;
 
 /// Width to which small pictures are enlarged, in pixels.
@@ -22,7 +22,7 @@ const LINE: i32 = 15;
 ///
 /// # Errors
 /// When text cannot be drawn.
-pub fn draw(seen: &[Seen], rows: &[Vec<Picture>], recipe: &Recipe) -> Result<Option<Picture>> {
+pub fn draw(seen: &[ResolvedPrompt], rows: &[Vec<Picture>], recipe: &Recipe) -> Result<Option<Picture>> {
     let Some((width, height)) = rows.first().and_then(|row| row.first()).map(Picture::size) else { return Ok(None) };
     if width != height || seen.iter().all(|seen| seen.prompt == Prompt::default()) {
         return Ok(None);
@@ -54,9 +54,9 @@ pub fn draw(seen: &[Seen], rows: &[Vec<Picture>], recipe: &Recipe) -> Result<Opt
 }
 
 /// The rows; those of the same words alone, with no picture that belongs to them, are one.
-fn gathered<'s>(seen: &'s [Seen], rows: &'s [Vec<Picture>]) -> Vec<(&'s Seen, Vec<&'s Picture>)> {
-    let is_words_alone = |seen: &Seen| seen.template.is_none() && seen.truth.is_none();
-    let mut gathered: Vec<(&Seen, Vec<&Picture>)> = Vec::new();
+fn gathered<'s>(seen: &'s [ResolvedPrompt], rows: &'s [Vec<Picture>]) -> Vec<(&'s ResolvedPrompt, Vec<&'s Picture>)> {
+    let is_words_alone = |seen: &ResolvedPrompt| seen.template.is_none() && seen.truth.is_none();
+    let mut gathered: Vec<(&ResolvedPrompt, Vec<&Picture>)> = Vec::new();
     for (seen, pictures) in seen.iter().zip(rows) {
         let mut before = gathered.iter_mut();
         match before.find(|(other, _)| [*other, seen].into_iter().all(is_words_alone) && other.prompt == seen.prompt) {
@@ -74,10 +74,10 @@ fn words(prompt: &Prompt) -> Option<String> {
     (!words.is_empty()).then(|| words.join(": "))
 }
 
-fn template(seen: &Seen, recipe: &Recipe) -> Option<Picture> {
+fn template(seen: &ResolvedPrompt, recipe: &Recipe) -> Option<Picture> {
     let kind = recipe.data.template_kind()?;
     let values = batch_tensors::encoder_input(seen.template.as_ref()?.unsqueeze(0), &kind);
-    batch_tensors::pictures(Domain::Templates.shape(&recipe.data), &values).into_iter().next()
+    batch_tensors::pictures(Modality::Template.input_spec(&recipe.data), &values).into_iter().next()
 }
 
 /// Words in black on white, in a square.
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn pictures_of_one_class_share_a_row() {
         let picture = || Picture::from_rgb(vec![0; 12], 2, 2);
-        let seen = |class: &str, truth| Seen {
+        let seen = |class: &str, truth| ResolvedPrompt {
             prompt: Prompt { class: Some(class.into()), ..Prompt::default() },
             template: None,
             truth,

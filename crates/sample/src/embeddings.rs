@@ -1,4 +1,4 @@
-//! Vectors made elsewhere that pictures are conditioned on: those of validation samples, or all of a file that the call names.
+//! EmbeddingRef made elsewhere that pictures are conditioned on: those of validation samples, or all of a file that the call names.
 
 use std::{
     collections::HashMap,
@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use vqkit_data::EmbeddingFile;
 use vqkit_recipe::{EmbeddingCondition, InvalidRequest};
 use vqkit_run::RunError;
-use vqkit_tokens::Conditioner;
+use vqkit_tokens::ConditionEncoder;
 
 use crate::error::Result;
 
 /// Where the vectors of a picture lie, and which they were.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Vectors {
+pub struct EmbeddingRef {
     /// Their key.
     pub key: String,
     /// The file; without one, those of the run's validation samples.
@@ -25,7 +25,7 @@ pub struct Vectors {
     pub blake3: String,
 }
 
-impl Vectors {
+impl EmbeddingRef {
     /// Those of a validation sample.
     ///
     /// # Errors
@@ -62,14 +62,14 @@ impl Vectors {
 ///
 /// # Errors
 /// Where they are not there, or no longer those that they were.
-pub fn read(vectors: &[&Vectors], conditioner: &Conditioner) -> Result<Vec<Vec<f32>>> {
+pub fn read(vectors: &[&EmbeddingRef], conditioner: &ConditionEncoder) -> Result<Vec<Vec<f32>>> {
     let mut files = HashMap::new();
     for path in vectors.iter().filter_map(|vectors| vectors.file.as_deref()) {
         if !files.contains_key(path) {
             files.insert(path, open(path)?);
         }
     }
-    let one = |vectors: &&Vectors| {
+    let one = |vectors: &&EmbeddingRef| {
         let numbers = match &vectors.file {
             Some(path) => files[path.as_path()].get(&vectors.key)?,
             None => conditioner.embeddings()?.get(&vectors.key)?,

@@ -13,7 +13,7 @@ use crate::{
     generator::Generator,
     record::SampleRecord,
     request::Request,
-    shape_check::{Checked, Checker},
+    shape_check::{ShapeAccuracy, ShapeChecker},
     task::Task,
 };
 
@@ -76,7 +76,7 @@ pub struct Written {
     /// The folder.
     pub folder: PathBuf,
     /// What the checker found, where the data are the built-in shapes.
-    pub checked: Option<Checked>,
+    pub checked: Option<ShapeAccuracy>,
 }
 
 /// Draws images into a folder that appears when all are drawn.
@@ -93,9 +93,9 @@ pub fn write(
     let task = generator.begin(request, data)?;
     let mut checked = None;
     let folder = target.fill(run, |folder| {
-        let mut drawing = Drawing { checker: Checker::of(&task.prompter.recipe), ..Drawing::default() };
+        let mut drawing = Drawing { checker: ShapeChecker::of(&task.prompter.recipe), ..Drawing::default() };
         task.draw(|image| drawing.keep(&task, folder, image))?;
-        checked = drawing.checker.and_then(Checker::finish);
+        checked = drawing.checker.and_then(ShapeChecker::finish);
         Picture::grid(&drawing.grid, square(drawing.grid.len()))
             .enlarged(enlargement(&drawing.grid))
             .write(&folder.join("grid.png"))?;
@@ -116,7 +116,7 @@ struct Drawing {
     /// The images of every prompt of `sheet.png`.
     rows: Vec<Vec<Picture>>,
     records: Vec<SampleRecord>,
-    checker: Option<Checker>,
+    checker: Option<ShapeChecker>,
 }
 
 impl Drawing {

@@ -10,7 +10,7 @@ use crate::{
     generated_image::GeneratedImage,
     networks::Networks,
     request::{Prompts, Request},
-    resolve::Prompter,
+    resolve::PromptResolver,
     task::Task,
 };
 
@@ -28,7 +28,7 @@ use crate::{
 /// ```
 #[derive(Debug)]
 pub struct Generator {
-    prompter: Prompter,
+    prompter: PromptResolver,
     networks: Networks,
 }
 
@@ -38,7 +38,7 @@ impl Generator {
     /// # Errors
     /// When the run is not trained, or its files do not fit.
     pub fn open(run: &Run, context: &Context) -> Result<Self> {
-        let prompter = Prompter::of_run(run, context)?;
+        let prompter = PromptResolver::of_run(run, context)?;
         let facts = run_tokens::header(run)?.facts();
         let networks = Networks::load(run, &prompter.recipe, facts, context)?;
         Ok(Self { prompter, networks })
@@ -69,7 +69,7 @@ impl Generator {
         let Self { prompter, networks } = self;
         networks.configure(&request.sample, &prompter.recipe, &prompter.context)?;
         let (seen, samples_per_condition) = match &request.prompts {
-            Prompts::Asked { asked, samples_per_condition } => {
+            Prompts::PromptArgs { asked, samples_per_condition } => {
                 prompter.check(asked, networks)?;
                 (
                     prompter.prompts(
@@ -86,7 +86,7 @@ impl Generator {
         let kept = match (&request.keep, &request.prompts) {
             (Some(keep), _) => Some(keep.of_image(&prompter.recipe, networks, &prompter.context)?),
             (None, Prompts::Recorded(_, kept)) => kept.clone(),
-            (None, Prompts::Asked { .. }) => None,
+            (None, Prompts::PromptArgs { .. }) => None,
         };
         Ok(Task { networks, prompter, seen, samples_per_condition, kept, request })
     }

@@ -4,28 +4,28 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
-use vqkit_data::{Color, DataConfig, Picture, PictureReader, Pixels, Transform};
+use vqkit_data::{Color, DataConfig, Picture, Pixels, Transform};
 use vqkit_models::grids;
 use vqkit_priors::KnownTokens;
 use vqkit_recipe::{InvalidRequest, Recipe};
 use vqkit_run::Context;
-use vqkit_tokens::Rows;
+use vqkit_tokens::TokenRows;
 use vqkit_torch::TokenGrid;
 
 use crate::{error::Result, networks::Networks};
 
 /// A picture, and what of it is kept.
 #[derive(Debug, Clone)]
-pub struct Keep {
+pub struct InpaintMask {
     /// The picture's file.
     pub image: PathBuf,
     /// What of it is kept.
-    pub side: Side,
+    pub side: KeptRegion,
 }
 
 /// What of a picture is kept.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Side {
+pub enum KeptRegion {
     /// The upper part of this share of its height.
     Top(f64),
     /// The lower part.
@@ -38,7 +38,7 @@ pub enum Side {
     Mask(PathBuf),
 }
 
-impl std::str::FromStr for Side {
+impl std::str::FromStr for KeptRegion {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -57,19 +57,19 @@ impl std::str::FromStr for Side {
 
 /// The tokens that are kept, level by level.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct KeptTokens {
     /// All tokens of the picture.
-    tokens: Vec<Rows>,
+    tokens: Vec<TokenRows>,
     /// 1 where a token is kept, else 0.
-    mask: Vec<Rows>,
+    mask: Vec<TokenRows>,
 }
 
-impl Keep {
+impl InpaintMask {
     /// The tokens of the picture, and which are kept: those whose pixels are all kept.
     ///
     /// # Errors
     /// When a picture cannot be read, the mask has another size, or no token is kept.
-    pub fn of_image(&self, recipe: &Recipe, networks: &Networks, context: &Context) -> Result<Kept> {
+    pub fn of_image(&self, recipe: &Recipe, networks: &Networks, context: &Context) -> Result<KeptTokens> {
         let picture = read(&self.image, "image", recipe)?;
         let transform = Transform::new(&recipe.data);
         let (size, channels) = (transform.size() as i64, transform.channels() as i64);
@@ -85,23 +85,23 @@ impl Keep {
             // A token is kept where the least of its pixels is.
             let least = -(-kept.unsqueeze(0).unsqueeze(0)).adaptive_max_pool2d([height, width]).0;
             let indices = least.gt(0.5).to_kind(Kind::Int64);
-            Rows::of(&TokenGrid { indices, sizes: vec![2] })
+            TokenRows::of(&TokenGrid { indices, sizes: vec![2] })
         };
-        let masks: Vec<Rows> = levels.iter().map(mask).collect();
+        let masks: Vec<TokenRows> = levels.iter().map(mask).collect();
         if masks
             .iter()
-            .map(Rows::tensor)
+            .map(TokenRows::tensor)
             .collect::<Result<Vec<_>, _>>()?
             .iter()
             .all(|mask| mask.max().int64_value(&[]) == 0)
         {
             return Err(InvalidRequest::option("keep", "this keeps no whole token; keep more of the picture").into());
         }
-        Ok(Kept { tokens: levels.iter().map(Rows::of).collect(), mask: masks })
+        Ok(KeptTokens { tokens: levels.iter().map(TokenRows::of).collect(), mask: masks })
     }
 }
 
-impl Side {
+impl KeptRegion {
     /// Which pixels are kept, f32 `[H, W]` of 0 and 1.
     fn pixels(&self, recipe: &Recipe, picture: &Picture) -> Result<Tensor> {
         let size = recipe.data.image_size as i64;
@@ -147,7 +147,7 @@ fn read(path: &Path, what: &'static str, recipe: &Recipe) -> Result<Picture> {
     Ok(picture.map_err(|error| InvalidRequest::option(what, error.to_string()))?)
 }
 
-impl Kept {
+impl KeptTokens {
     /// What every picture of a batch begins with, level by level.
     ///
     /// # Errors
@@ -158,7 +158,7 @@ impl Kept {
             let message = format!("what was kept has other levels than the run's {}", sizes.len());
             return Err(InvalidRequest::Mismatch(message).into());
         }
-        let of_level = |((tokens, mask), sizes): ((&Rows, &Rows), Vec<i64>)| -> Result<KnownTokens> {
+        let of_level = |((tokens, mask), sizes): ((&TokenRows, &TokenRows), Vec<i64>)| -> Result<KnownTokens> {
             let repeated = |tensor: Tensor| {
                 let shape = [&[batch as i64], tensor.size().as_slice()].concat();
                 tensor.unsqueeze(0).expand(shape, false).contiguous().to_device(networks.device())
@@ -176,10 +176,10 @@ mod tests {
 
     #[test]
     fn sides_are_read_from_their_words() {
-        assert_eq!("top=0.5".parse(), Ok(Side::Top(0.5)));
-        assert_eq!("right=0.25".parse(), Ok(Side::Right(0.25)));
+        assert_eq!("top=0.5".parse(), Ok(KeptRegion::Top(0.5)));
+        assert_eq!("right=0.25".parse(), Ok(KeptRegion::Right(0.25)));
         for wrong in ["top", "top=", "top=0", "top=1", "middle=0.5", "left=x"] {
-            assert!(wrong.parse::<Side>().unwrap_err().contains("share"), "{wrong}");
+            assert!(wrong.parse::<KeptRegion>().unwrap_err().contains("share"), "{wrong}");
         }
     }
 }

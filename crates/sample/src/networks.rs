@@ -1,9 +1,9 @@
 //! From a condition to pictures: tokens level by level, then the decoder.
 
 use tch::{Device, Kind, Tensor, no_grad};
-use vqkit_models::{Facts, load};
+use vqkit_models::{ConditionVocabulary, load};
 use vqkit_priors::{Condition, KnownTokens, Prior, PriorError, SampleOptions, Sampled, Sampling};
-use vqkit_recipe::{Domain, InvalidRequest, Recipe, Sample};
+use vqkit_recipe::{InvalidRequest, Modality, Recipe, Sample};
 use vqkit_run::{Context, Run, RunError};
 use vqkit_torch::{Tokens, attempt, memory};
 use vqkit_vqvae::Tokenizer;
@@ -35,8 +35,8 @@ impl Networks {
     ///
     /// # Errors
     /// When the run is not trained, or has no prior.
-    pub fn load(run: &Run, recipe: &Recipe, facts: Facts, context: &Context) -> Result<Self> {
-        let tokenizer = load::tokenizer(run, recipe, Domain::Images, context)?;
+    pub fn load(run: &Run, recipe: &Recipe, facts: ConditionVocabulary, context: &Context) -> Result<Self> {
+        let tokenizer = load::tokenizer(run, recipe, Modality::Image, context)?;
         let priors = load::priors(run, recipe, facts, context)?;
         if priors.is_empty() {
             let reason = "its recipe has no [[prior]], so there is nothing to sample";

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use vqkit_run::Picture;
-use vqkit_tokens::Rows;
+use vqkit_tokens::TokenRows;
 
-use crate::embeddings::Vectors;
+use crate::embeddings::EmbeddingRef;
 
 /// What a call asks for; what it leaves out, validation samples give, or the null condition.
 #[derive(Debug, Clone, Default)]
-pub struct Asked {
+pub struct PromptArgs {
     /// A class, by name or number.
     pub class: Option<String>,
     /// A text.
@@ -26,7 +26,7 @@ pub struct Asked {
     pub unconditional: bool,
 }
 
-impl Asked {
+impl PromptArgs {
     /// Whether it says of a template.
     pub fn has_template(&self) -> bool {
         self.template.is_some() || self.template_of.is_some()
@@ -50,10 +50,10 @@ pub struct Prompt {
     pub text: Option<String>,
     /// The indices of the template, level by level.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub template: Vec<Rows>,
+    pub template: Vec<TokenRows>,
     /// The vectors that the priors are told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub embedding: Option<Vectors>,
+    pub embedding: Option<EmbeddingRef>,
     /// The key of the validation sample that it was taken from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<String>,
@@ -61,7 +61,7 @@ pub struct Prompt {
 
 /// A prompt, and what people and the checker see of it.
 #[derive(Debug)]
-pub struct Seen {
+pub struct ResolvedPrompt {
     /// What the priors are told.
     pub prompt: Prompt,
     /// The template, `[C', H, W]` as the data has it.

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vqkit_priors::{Sampling, WeightDtype};
-use vqkit_recipe::{Domain, InvalidRequest, Recipe, Sample, stage_names};
+use vqkit_recipe::{InvalidRequest, Modality, Recipe, Sample, stage_names};
 use vqkit_run::{Run, files};
 
-use crate::{error::Result, inpaint::Kept, prompt::Prompt, request::Prompts, request::Request, shape_check::Checked};
+use crate::{
+    error::Result, inpaint::KeptTokens, prompt::Prompt, request::Prompts, request::Request, shape_check::ShapeAccuracy,
+};
 
 /// `samples.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,20 +30,22 @@ pub struct Record {
     pub(crate) priors: Vec<String>,
     /// What was given of every picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) kept: Option<Kept>,
+    pub(crate) kept: Option<KeptTokens>,
     /// What the checker of the built-in shapes found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) checked: Option<Checked>,
+    pub(crate) checked: Option<ShapeAccuracy>,
     pub(crate) samples: Vec<SampleRecord>,
 }
 
 /// One picture of `samples.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SampleRecord {
+    /// Its file, beside the record.
     pub file: String,
     /// Its noise is a function of the seed and this number.
     pub sample: u64,
     #[serde(flatten)]
+    /// What it was conditioned on.
     pub prompt: Prompt,
     /// Of its tokens under the priors, in nats, all levels together: at temperature 1, without guidance and filters.
     pub log_likelihood: f64,
@@ -49,7 +53,7 @@ pub struct SampleRecord {
 
 /// A picture of the run's `samples/`.
 #[derive(Debug, Clone)]
-pub struct Drawn {
+pub struct SampleFile {
     /// The PNG file.
     pub path: PathBuf,
     /// The class for which it was drawn.
@@ -77,7 +81,7 @@ impl Record {
         let is = |stage: &str, found: &String| run.output(stage).is_some_and(|output| output.fingerprint == *found);
         let same_priors =
             stages.len() == self.priors.len() && stages.iter().zip(&self.priors).all(|(stage, found)| is(stage, found));
-        if !is(Domain::Images.stage(), &self.tokenizer) || !same_priors {
+        if !is(Modality::Image.stage(), &self.tokenizer) || !same_priors {
             return Err(InvalidRequest::option(
                 "again",
                 "these pictures were drawn with other weights than the run has",
@@ -104,11 +108,11 @@ impl Record {
 ///
 /// # Errors
 /// When `samples.json` is there and cannot be read.
-pub fn drawn(run: &Run) -> Result<Vec<Drawn>> {
+pub fn drawn(run: &Run) -> Result<Vec<SampleFile>> {
     let folder = run.folder(stage_names::SAMPLES);
     let record = of_run(run)?;
     let samples = record.into_iter().flat_map(|record| record.samples);
-    Ok(samples.map(|sample| Drawn { path: folder.join(sample.file), class: sample.prompt.class }).collect())
+    Ok(samples.map(|sample| SampleFile { path: folder.join(sample.file), class: sample.prompt.class }).collect())
 }
 
 /// How the run's `samples/` were drawn.
@@ -123,7 +127,7 @@ pub fn settings(run: &Run) -> Result<Option<Sampling>> {
 ///
 /// # Errors
 /// When `samples.json` is there and cannot be read.
-pub fn checked(run: &Run) -> Result<Option<Checked>> {
+pub fn checked(run: &Run) -> Result<Option<ShapeAccuracy>> {
     Ok(of_run(run)?.and_then(|record| record.checked))
 }
 

@@ -3,16 +3,19 @@
 use std::collections::{HashMap, HashSet};
 
 use tch::{Device, Kind, Tensor};
-use vqkit_data::{DataError, Dataset, PictureReader, Sample, TemplateReader, View};
+use vqkit_data::{DataError, Dataset, Sample, TemplateReader, View};
 use vqkit_priors::{Condition, Text};
-use vqkit_recipe::{Domain, InvalidRequest, Recipe};
+use vqkit_recipe::{InvalidRequest, Modality, Recipe};
 use vqkit_run::{Context, Picture, Run, batch_tensors};
-use vqkit_tokens::{Conditioner, Rows, Split, condition_encoder::with_grids, level_order::places_between, run_tokens};
+use vqkit_tokens::{
+    ConditionEncoder, Split, TokenRows, condition_encoder::with_grids, level_order::places_between, run_tokens,
+};
 use vqkit_torch::{TokenGrid, Tokens};
 use vqkit_vqvae::Tokenizer;
 
 use crate::{
-    embeddings, embeddings::Vectors, error::Result, networks::Networks, prompt::Asked, prompt::Prompt, prompt::Seen,
+    embeddings, embeddings::EmbeddingRef, error::Result, networks::Networks, prompt::Prompt, prompt::PromptArgs,
+    prompt::ResolvedPrompt,
 };
 
 /// Classes that a message names, at most.
@@ -20,27 +23,27 @@ const NAMED: usize = 50;
 
 /// From what is asked for to prompts, and from prompts to what priors take.
 #[derive(Debug)]
-pub struct Prompter {
+pub struct PromptResolver {
     /// The run, open to be read.
     pub run: Run,
     /// Its recipe.
     pub recipe: Recipe,
     /// What makes conditions.
-    pub conditioner: Conditioner,
+    pub conditioner: ConditionEncoder,
     /// Names of the classes.
     pub classes: Vec<String>,
     /// Where the work is done.
     pub context: Context,
 }
 
-impl Prompter {
+impl PromptResolver {
     /// That of a run whose stage `tokens` is done.
     ///
     /// # Errors
     /// When that stage is not done, or its files cannot be read.
     pub fn of_run(run: &Run, context: &Context) -> Result<Self> {
         let (run, recipe) = (Run::open(run.path())?, run.recipe()?);
-        let conditioner = Conditioner::of_run(&run, &recipe, Split::Validation, context)?;
+        let conditioner = ConditionEncoder::of_run(&run, &recipe, Split::Validation, context)?;
         let classes = run_tokens::header(&run)?.classes;
         Ok(Self { run, recipe, conditioner, classes, context: context.clone() })
     }
@@ -49,14 +52,20 @@ impl Prompter {
     ///
     /// # Errors
     /// [`InvalidRequest`] where the run does not take what was asked, or what was not asked cannot be had.
-    pub fn prompts(&self, asked: &Asked, data: Option<&Dataset>, count: usize, size: [u32; 2]) -> Result<Vec<Seen>> {
+    pub fn prompts(
+        &self,
+        asked: &PromptArgs,
+        data: Option<&Dataset>,
+        count: usize,
+        size: [u32; 2],
+    ) -> Result<Vec<ResolvedPrompt>> {
         let condition = &self.recipe.condition;
         let class = asked.class.as_ref().map(|class| self.class(class)).transpose()?;
         if let (Some(text), Some(tokenizer)) = (&asked.text, self.conditioner.text()) {
             tokenizer.encode_prompt(text)?;
         }
         let vectors = match (&asked.embedding, &condition.embedding) {
-            (Some(path), Some(config)) => Vectors::of_file(path, config)?,
+            (Some(path), Some(config)) => EmbeddingRef::of_file(path, config)?,
             _ => Vec::new(),
         };
         let own = |index: usize| Prompt {
@@ -77,14 +86,14 @@ impl Prompter {
         if lacks_template || lacks_words {
             return self.of_validation(asked.asks().then_some(&own), data, count);
         }
-        let Seen { prompt: of_template, template, .. } =
+        let ResolvedPrompt { prompt: of_template, template, .. } =
             self.seen(Prompt::default(), self.template_of_file(asked, size)?, None)?;
         let seen = |index: usize| {
             let mut prompt = Prompt { template: of_template.template.clone(), ..own(index) };
             if condition.class && !asked.asks() {
                 prompt.class = self.classes.get(index % self.classes.len().max(1)).cloned();
             }
-            Seen { prompt, template: template.as_ref().map(Tensor::shallow_clone), truth: None }
+            ResolvedPrompt { prompt, template: template.as_ref().map(Tensor::shallow_clone), truth: None }
         };
         Ok((0..count).map(seen).collect())
     }
@@ -109,7 +118,7 @@ impl Prompter {
             let Text { ids, mask } = tokenizer.batch(&ids, device);
             condition = condition.with_text(ids, mask);
         }
-        let vectors: Option<Vec<&Vectors>> = prompts.iter().map(|prompt| prompt.embedding.as_ref()).collect();
+        let vectors: Option<Vec<&EmbeddingRef>> = prompts.iter().map(|prompt| prompt.embedding.as_ref()).collect();
         if let Some(vectors) = vectors {
             let numbers = embeddings::read(&vectors, &self.conditioner)?;
             condition = self.conditioner.with_vectors(condition, &numbers)?;
@@ -129,7 +138,7 @@ impl Prompter {
     /// Grids of the null token, which lies behind all codes.
     fn null_template(&self, batch: usize) -> Result<Tokens> {
         let Some(tokenizer) = self.conditioner.template() else { return Ok(Tokens::new()) };
-        let shapes = tokenizer.grid_shapes(Domain::Templates.shape(&self.recipe.data).size.into())?;
+        let shapes = tokenizer.grid_shapes(Modality::Template.input_spec(&self.recipe.data).size.into())?;
         let null = |(shape, sizes): ([i64; 2], Vec<i64>)| {
             let shape = [&[batch as i64, sizes.len() as i64], shape.as_slice()].concat();
             let null = sizes.iter().sum::<i64>();
@@ -142,7 +151,7 @@ impl Prompter {
     ///
     /// # Errors
     /// [`InvalidRequest`] that says what the run takes.
-    pub fn check(&self, asked: &Asked, painter: &Networks) -> Result<()> {
+    pub fn check(&self, asked: &PromptArgs, painter: &Networks) -> Result<()> {
         self.check_kinds(asked)?;
         let condition = &self.recipe.condition;
         let leaves_out = asked.asks()
@@ -163,15 +172,15 @@ impl Prompter {
     ///
     /// # Errors
     /// When a template cannot be decoded.
-    pub fn recorded(&self, prompts: Vec<Prompt>) -> Result<Vec<Seen>> {
+    pub fn recorded(&self, prompts: Vec<Prompt>) -> Result<Vec<ResolvedPrompt>> {
         let seen = |prompt: Prompt| {
             let template = self.decoded(&prompt)?;
-            Ok(Seen { prompt, template, truth: None })
+            Ok(ResolvedPrompt { prompt, template, truth: None })
         };
         prompts.into_iter().map(seen).collect()
     }
 
-    fn check_kinds(&self, asked: &Asked) -> Result<()> {
+    fn check_kinds(&self, asked: &PromptArgs) -> Result<()> {
         let condition = &self.recipe.condition;
         for (option, is_asked, takes) in [
             ("class", asked.class.is_some(), condition.class),
@@ -207,7 +216,7 @@ impl Prompter {
         asked: Option<&dyn Fn(usize) -> Prompt>,
         data: Option<&Dataset>,
         count: usize,
-    ) -> Result<Vec<Seen>> {
+    ) -> Result<Vec<ResolvedPrompt>> {
         let validation = validation(data)?;
         let places = self.places(validation.len())?;
         let mut prompts = Vec::with_capacity(count);
@@ -217,7 +226,7 @@ impl Prompter {
             let template =
                 self.recipe.condition.template.as_ref().map(|_| self.template_of_sample(&sample)).transpose()?;
             let truth = Tensor::from_slice(&validation.transform().image(&sample.image)?);
-            let shape = Domain::Images.shape(&self.recipe.data);
+            let shape = Modality::Image.input_spec(&self.recipe.data);
             let truth = batch_tensors::pictures(
                 shape,
                 &truth.view([1, shape.channels as i64, shape.size.into(), shape.size.into()]),
@@ -232,7 +241,7 @@ impl Prompter {
     fn prompt_of(&self, sample: &Sample) -> Result<Prompt> {
         let condition = &self.recipe.condition;
         let name = |class: u32| self.classes.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
-        let vectors = || Vectors::of_sample(&sample.key, self.conditioner.embeddings()?);
+        let vectors = || EmbeddingRef::of_sample(&sample.key, self.conditioner.embeddings()?);
         Ok(Prompt {
             class: sample.class.filter(|_| condition.class).map(name),
             text: sample.caption.clone().filter(|_| condition.text.is_some()),
@@ -258,7 +267,7 @@ impl Prompter {
         Ok(new.into_iter().chain(old).map(|(place, _)| place).filter(|place| *place < validation).collect())
     }
 
-    fn template_of_file(&self, asked: &Asked, size: [u32; 2]) -> Result<Option<Tensor>> {
+    fn template_of_file(&self, asked: &PromptArgs, size: [u32; 2]) -> Result<Option<Tensor>> {
         let (path, option) = match (&asked.template, &asked.template_of) {
             (Some(path), _) => (path, "template"),
             (None, Some(path)) => (path, "template_of"),
@@ -303,12 +312,12 @@ impl Prompter {
         Ok(Tensor::from_slice(&values).view([-1, size, size]))
     }
 
-    fn seen(&self, mut prompt: Prompt, template: Option<Tensor>, truth: Option<Picture>) -> Result<Seen> {
+    fn seen(&self, mut prompt: Prompt, template: Option<Tensor>, truth: Option<Picture>) -> Result<ResolvedPrompt> {
         if let (Some(template), Some(kind)) = (&template, self.recipe.data.template_kind()) {
             let values = batch_tensors::encoder_input(template.unsqueeze(0), &kind).to_device(self.context.device);
-            prompt.template = self.conditioner.template_tokens(&values)?.iter().map(Rows::of).collect();
+            prompt.template = self.conditioner.template_tokens(&values)?.iter().map(TokenRows::of).collect();
         }
-        Ok(Seen { prompt, template, truth })
+        Ok(ResolvedPrompt { prompt, template, truth })
     }
 
     /// What the tokenizer of the templates makes of the indices of a prompt.
@@ -318,7 +327,7 @@ impl Prompter {
         };
         let tokens = tokens(std::slice::from_ref(prompt), &tokenizer.codebook_sizes(), self.context.device)?;
         let values = tch::no_grad(|| tokenizer.decode(&tokens))?;
-        let labels = Domain::Templates.shape(&self.recipe.data).labels;
+        let labels = Modality::Template.input_spec(&self.recipe.data).labels;
         Ok(Some(if labels { values.argmax(1, false).get(0).unsqueeze(0) } else { values.get(0) }))
     }
 }
@@ -331,7 +340,7 @@ pub fn tokens(prompts: &[Prompt], sizes: &[Vec<i64>], device: Device) -> Result<
         return Err(InvalidRequest::Mismatch(message).into());
     }
     let of_level = |level: usize| -> Result<TokenGrid> {
-        let indices = Rows::batch(prompts.iter().map(|prompt| &prompt.template[level]))?;
+        let indices = TokenRows::batch(prompts.iter().map(|prompt| &prompt.template[level]))?;
         let grid = TokenGrid::new(indices.f_to_device(device)?, sizes[level].clone())?;
         grid.check_range()?;
         Ok(grid)

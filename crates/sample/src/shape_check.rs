@@ -16,7 +16,7 @@ use crate::{error::Result, prompt::Prompt};
 
 /// How many of so many.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Share {
+pub struct Ratio {
     /// Those that are right.
     pub right: usize,
     /// All that were asked.
@@ -25,15 +25,15 @@ pub struct Share {
 
 /// What the checker found.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Checked {
+pub struct ShapeAccuracy {
     /// Pictures whose largest object has the shape that the class says.
-    pub class: Option<Share>,
+    pub class: Option<Ratio>,
     /// Pictures with every object of the text: shape and colour.
-    pub shape_and_colour: Option<Share>,
+    pub shape_and_colour: Option<Ratio>,
     /// Pictures with every object of the text: shape, colour and size.
-    pub shape_colour_and_size: Option<Share>,
+    pub shape_colour_and_size: Option<Ratio>,
     /// Pictures in which every object lies as the text says, of those whose text says how objects lie.
-    pub relation: Option<Share>,
+    pub relation: Option<Ratio>,
     /// Mean over the shapes and the background of intersection over union between template and picture, pixels of all pictures together.
     pub template_mean_iou: Option<f64>,
     /// The same without the background.
@@ -42,15 +42,15 @@ pub struct Checked {
 
 /// Looks at pictures one by one.
 #[derive(Debug)]
-pub struct Checker {
-    class: Share,
-    shape_and_colour: Share,
-    shape_colour_and_size: Share,
-    relation: Share,
+pub struct ShapeChecker {
+    class: Ratio,
+    shape_and_colour: Ratio,
+    shape_colour_and_size: Ratio,
+    relation: Ratio,
     agreement: Option<LabelAgreement>,
 }
 
-impl Share {
+impl Ratio {
     fn count(&mut self, right: bool) {
         self.right += usize::from(right);
         self.of += 1;
@@ -66,15 +66,15 @@ impl Share {
     }
 }
 
-impl Checker {
+impl ShapeChecker {
     /// One for a recipe whose data are the built-in shapes in colour; there is none for other pictures.
     pub fn of(recipe: &Recipe) -> Option<Self> {
         let is_shapes = matches!(recipe.data.source, SourceConfig::Shapes(_)) && recipe.data.color == Color::Rgb;
         is_shapes.then(|| Self {
-            class: Share::default(),
-            shape_and_colour: Share::default(),
-            shape_colour_and_size: Share::default(),
-            relation: Share::default(),
+            class: Ratio::default(),
+            shape_and_colour: Ratio::default(),
+            shape_colour_and_size: Ratio::default(),
+            relation: Ratio::default(),
             agreement: None,
         })
     }
@@ -124,8 +124,8 @@ impl Checker {
     }
 
     /// What was found; nothing where nothing was asked.
-    pub fn finish(self) -> Option<Checked> {
-        let checked = Checked {
+    pub fn finish(self) -> Option<ShapeAccuracy> {
+        let checked = ShapeAccuracy {
             class: self.class.if_any(),
             shape_and_colour: self.shape_and_colour.if_any(),
             shape_colour_and_size: self.shape_colour_and_size.if_any(),
@@ -150,7 +150,7 @@ fn is_within<T: PartialEq>(wanted: Vec<T>, mut there: Vec<T>) -> bool {
     })
 }
 
-impl fmt::Display for Checked {
+impl fmt::Display for ShapeAccuracy {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         let shares = [
             ("class", self.class),

@@ -2,35 +2,35 @@
 
 use tch::Kind;
 use vqkit_priors::KnownTokens;
-use vqkit_recipe::{Domain, Sample, stage_names};
+use vqkit_recipe::{Modality, Sample, stage_names};
 use vqkit_run::Picture;
 use vqkit_torch::threads;
 
 use crate::{
     error::{Result, SampleError},
     generated_image::GeneratedImage,
-    inpaint::Kept,
+    inpaint::KeptTokens,
     networks::{Generated, Networks},
-    prompt::{Prompt, Seen},
+    prompt::{Prompt, ResolvedPrompt},
     record::{Record, SampleRecord},
     request::Request,
-    resolve::Prompter,
-    shape_check::Checked,
+    resolve::PromptResolver,
+    shape_check::ShapeAccuracy,
 };
 
 /// A request that is being drawn: everything that it asks for can be done.
 pub(crate) struct Task<'t> {
     pub(crate) networks: &'t Networks,
-    pub(crate) prompter: &'t Prompter,
-    pub(crate) seen: Vec<Seen>,
+    pub(crate) prompter: &'t PromptResolver,
+    pub(crate) seen: Vec<ResolvedPrompt>,
     pub(crate) samples_per_condition: usize,
-    pub(crate) kept: Option<Kept>,
+    pub(crate) kept: Option<KeptTokens>,
     pub(crate) request: &'t Request,
 }
 
 impl Task<'_> {
     /// The prompt of an image.
-    pub(crate) fn seen(&self, index: usize) -> &Seen {
+    pub(crate) fn seen(&self, index: usize) -> &ResolvedPrompt {
         &self.seen[index / self.samples_per_condition % self.seen.len()]
     }
 
@@ -54,8 +54,8 @@ impl Task<'_> {
     }
 
     /// Everything that the pictures are a function of, besides the run.
-    pub(crate) fn record(&self, samples: Vec<SampleRecord>, checked: Option<Checked>) -> Result<Record> {
-        let Prompter { run, recipe, context, .. } = self.prompter;
+    pub(crate) fn record(&self, samples: Vec<SampleRecord>, checked: Option<ShapeAccuracy>) -> Result<Record> {
+        let PromptResolver { run, recipe, context, .. } = self.prompter;
         let fingerprint = |stage: &str| Ok::<_, SampleError>(run.require(stage)?.fingerprint.clone());
         let Sample { weight_dtype, count, batch_size, size, .. } = self.request.sample;
         Ok(Record {
@@ -68,7 +68,7 @@ impl Task<'_> {
             precision: if context.kind(recipe.head.precision) == Kind::Float { "fp32" } else { "bf16" }.into(),
             device: vqkit_torch::device::name(context.device),
             threads: threads::count(),
-            tokenizer: fingerprint(Domain::Images.stage())?,
+            tokenizer: fingerprint(Modality::Image.stage())?,
             priors: stage_names::stages(recipe).iter().map(|stage| fingerprint(stage)).collect::<Result<_>>()?,
             kept: self.kept.clone(),
             checked,

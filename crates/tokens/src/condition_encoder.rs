@@ -6,7 +6,7 @@ use tch::Tensor;
 use vqkit_data::{Batch, CropRegion, EmbeddingFile};
 use vqkit_models::{build, grids, load};
 use vqkit_priors::{Condition, Embedding, Text};
-use vqkit_recipe::{Domain, EmbeddingCondition, InvalidRequest, Recipe, stage_names};
+use vqkit_recipe::{EmbeddingCondition, InvalidRequest, Modality, Recipe, stage_names};
 use vqkit_run::{Context, Run, batch_tensors};
 use vqkit_torch::{TokenGrid, Tokens};
 use vqkit_vqvae::Tokenizer;
@@ -18,7 +18,7 @@ pub const TEXT_TOKENIZER: &str = "text.json";
 
 /// Everything that a run's conditions are made with.
 #[derive(Debug)]
-pub struct Conditioner {
+pub struct ConditionEncoder {
     recipe: Recipe,
     context: Context,
     text: Option<TextTokenizer>,
@@ -30,7 +30,7 @@ pub struct Conditioner {
     coordinates: Option<([i64; 2], i64)>,
 }
 
-impl Conditioner {
+impl ConditionEncoder {
     /// That of a run whose tokenizers are trained; `text`: the tokenizer of captions, where the recipe conditions on them.
     ///
     /// # Errors
@@ -43,11 +43,11 @@ impl Conditioner {
         context: &Context,
     ) -> Result<Self> {
         let condition = &recipe.condition;
-        let template = condition.template.as_ref().map(|_| load::tokenizer(run, recipe, Domain::Templates, context));
+        let template = condition.template.as_ref().map(|_| load::tokenizer(run, recipe, Modality::Template, context));
         let coordinates = match condition.coordinates {
             None => None,
             Some(levels) => {
-                let (_, images) = build::build(recipe, Domain::Images, context)?;
+                let (_, images) = build::build(recipe, Modality::Image, context)?;
                 let shapes = images.grid_shapes(recipe.data.image_size.into())?;
                 Some((shapes[0], levels))
             }
@@ -66,7 +66,7 @@ impl Conditioner {
     /// That of a run whose stage `tokens` is done.
     ///
     /// # Errors
-    /// As [`Conditioner::new`].
+    /// As [`ConditionEncoder::new`].
     pub fn of_run(run: &Run, recipe: &Recipe, split: Split, context: &Context) -> Result<Self> {
         let text = match &recipe.condition.text {
             None => None,
@@ -122,7 +122,7 @@ impl Conditioner {
         if self.template.is_some() {
             condition = with_grids(
                 condition,
-                self.template_tokens(&batch_tensors::of_batch(Domain::Templates, batch, &self.context)?)?,
+                self.template_tokens(&batch_tensors::of_batch(Modality::Template, batch, &self.context)?)?,
             );
         }
         Ok((with_grids(condition, self.coordinates(&batch.regions)?), num_cut))
@@ -196,7 +196,7 @@ impl Conditioner {
         Ok(vec![TokenGrid::new(indices.to_device(self.context.device), vec![levels])?])
     }
 
-    /// Vectors `[L, D]` of each sample as priors take them: the first of them where there are too many, padding in front.
+    /// EmbeddingRef `[L, D]` of each sample as priors take them: the first of them where there are too many, padding in front.
     fn embedding(&self, samples: &[Vec<f32>], config: &EmbeddingCondition) -> Result<Embedding> {
         let width = config.length * config.dim;
         let mut values = Vec::with_capacity(samples.len() * width as usize);

@@ -6,13 +6,13 @@ use tch::{Device, Kind, Tensor};
 use vqkit_data::{Batch, Dataset, View};
 use vqkit_models::{grids, load};
 use vqkit_priors::{Condition, Embedding, Text};
-use vqkit_recipe::{Domain, Recipe, TextCondition, stage_names};
+use vqkit_recipe::{Modality, Recipe, TextCondition, stage_names};
 use vqkit_run::{Context, Home, Output, Run, RunError, files};
 use vqkit_torch::TokenGrid;
 use vqkit_vqvae::Tokenizer;
 
 use crate::{
-    condition_encoder::Conditioner, condition_encoder::TEXT_TOKENIZER, error::Result, error::TokensError, loaders,
+    condition_encoder::ConditionEncoder, condition_encoder::TEXT_TOKENIZER, error::Result, error::TokensError, loaders,
     split, split::Split, text_tokenizer::TextTokenizer, token_file, token_file::CLASS, token_file::Columns,
     token_file::EMBEDDING, token_file::EMBEDDING_LENGTH, token_file::TEXT, token_file::TEXT_LENGTH,
     token_file::TokenHeader, token_file::condition_name, token_file::level_name,
@@ -38,7 +38,7 @@ pub fn encode(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context)
             text.write(&paths[0])?;
         }
         for (split, view) in [(Split::Train, &data.train), (Split::Validation, &data.validation)] {
-            let conditioner = Conditioner::new(run, recipe, text.clone(), split, context)?;
+            let conditioner = ConditionEncoder::new(run, recipe, text.clone(), split, context)?;
             paths.extend(encoder.write_view(folder, split, view, Some(&conditioner))?.paths);
         }
         for path in paths {
@@ -82,11 +82,11 @@ impl Encoder {
     /// # Errors
     /// When one is not.
     pub fn of_run(run: &Run, recipe: &Recipe, context: &Context) -> Result<Self> {
-        let fingerprint = |domain: Domain| Ok::<_, TokensError>(run.require(domain.stage())?.fingerprint.clone());
-        let template = recipe.condition.template.as_ref().map(|_| fingerprint(Domain::Templates)).transpose()?;
+        let fingerprint = |modality: Modality| Ok::<_, TokensError>(run.require(modality.stage())?.fingerprint.clone());
+        let template = recipe.condition.template.as_ref().map(|_| fingerprint(Modality::Template)).transpose()?;
         Ok(Self {
-            tokenizer: load::tokenizer(run, recipe, Domain::Images, context)?,
-            fingerprints: (fingerprint(Domain::Images)?, template),
+            tokenizer: load::tokenizer(run, recipe, Modality::Image, context)?,
+            fingerprints: (fingerprint(Modality::Image)?, template),
             recipe: recipe.clone(),
             context: context.clone(),
         })
@@ -101,7 +101,7 @@ impl Encoder {
         folder: &Path,
         split: Split,
         view: &View,
-        conditioner: Option<&Conditioner>,
+        conditioner: Option<&ConditionEncoder>,
     ) -> Result<Encoded> {
         let header = self.header(view, conditioner);
         let progress = self.context.progress(stage_names::TOKENS, "images", view.len() as u64);
@@ -128,7 +128,7 @@ impl Encoder {
         Ok(Encoded { paths, images })
     }
 
-    fn header(&self, view: &View, conditioner: Option<&Conditioner>) -> TokenHeader {
+    fn header(&self, view: &View, conditioner: Option<&ConditionEncoder>) -> TokenHeader {
         let (tokenizer, template) = self.fingerprints.clone();
         TokenHeader {
             tokenizer,
@@ -136,13 +136,13 @@ impl Encoder {
             sizes: self.tokenizer.codebook_sizes(),
             classes: classes(view),
             template: conditioner.and(template),
-            condition_sizes: conditioner.map(Conditioner::grid_sizes).unwrap_or_default(),
-            text_vocabulary: conditioner.and_then(Conditioner::text).map(TextTokenizer::vocabulary),
+            condition_sizes: conditioner.map(ConditionEncoder::grid_sizes).unwrap_or_default(),
+            text_vocabulary: conditioner.and_then(ConditionEncoder::text).map(TextTokenizer::vocabulary),
         }
     }
 
     /// The columns of a batch, and how many of its captions were cut.
-    fn columns(&self, batch: &Batch, conditioner: Option<&Conditioner>) -> Result<(Columns, usize)> {
+    fn columns(&self, batch: &Batch, conditioner: Option<&ConditionEncoder>) -> Result<(Columns, usize)> {
         let images = self.context.images(batch)?;
         let grids =
             grids::grids(&self.tokenizer, &images, self.context.kind(self.recipe.head.precision), &self.context)?;

@@ -30,7 +30,7 @@ pub enum TokensError {
     },
     /// Grids of tokens in a record that are no grids.
     #[error("{0}")]
-    Rows(String),
+    TokenRows(String),
     /// What was asked for cannot be done.
     #[error("{0}")]
     Invalid(#[from] vqkit_recipe::InvalidRequest),

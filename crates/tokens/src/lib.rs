@@ -16,12 +16,12 @@ pub mod token_file;
 mod token_set;
 mod usage;
 
-pub use condition_encoder::Conditioner;
+pub use condition_encoder::ConditionEncoder;
 pub use encode::{Encoded, Encoder};
 pub use error::{Result, TokensError};
-pub use rows::Rows;
+pub use rows::TokenRows;
 pub use split::Split;
 pub use text_tokenizer::{Ids, TextTokenizer};
 pub use token_file::{Columns, TokenHeader};
 pub use token_set::TokenSet;
-pub use usage::LevelUsage;
+pub use usage::TokenUsage;

@@ -9,9 +9,9 @@ use crate::{error::Result, error::TokensError};
 /// The indices of one grid `[Q, H, W]`: of every codebook the rows, each as numbers with blanks between.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Rows(Vec<Vec<String>>);
+pub struct TokenRows(Vec<Vec<String>>);
 
-impl Rows {
+impl TokenRows {
     /// The first grid of a batch.
     pub fn of(grid: &TokenGrid) -> Self {
         let row = |numbers: &[i64]| numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(" ");
@@ -48,12 +48,12 @@ impl Rows {
     pub fn batch<'r>(grids: impl IntoIterator<Item = &'r Self>) -> Result<Tensor> {
         let grids: Vec<Tensor> = grids.into_iter().map(Self::tensor).collect::<Result<_>>()?;
         let Some(first) = grids.first().map(Tensor::size) else {
-            return Err(TokensError::Rows("there are no grids of tokens in the record".into()));
+            return Err(TokensError::TokenRows("there are no grids of tokens in the record".into()));
         };
         if let Some((index, grid)) = grids.iter().enumerate().find(|(_, grid)| grid.size() != first) {
             let [want, got] = [&first, &grid.size()].map(|shape| format!("{:?}", &shape[1..]));
             let message = format!("grid {index} of the record is {got} tokens high and wide, and the first is {want}");
-            return Err(TokensError::Rows(message));
+            return Err(TokensError::TokenRows(message));
         }
         Ok(Tensor::f_stack(&grids, 0)?)
     }
@@ -63,11 +63,11 @@ impl Rows {
         let height = self.0.first().map_or(0, Vec::len);
         let width = self.0.first().and_then(|book| book.first()).map_or(0, |row| row.split_whitespace().count());
         if height == 0 || width == 0 {
-            return Err(TokensError::Rows("a grid of tokens in the record is empty".into()));
+            return Err(TokensError::TokenRows("a grid of tokens in the record is empty".into()));
         }
         if let Some((book, rows)) = self.0.iter().enumerate().find(|(_, rows)| rows.len() != height) {
             let found = format!("codebook {book} of a grid of tokens in the record has {} rows", rows.len());
-            return Err(TokensError::Rows(format!("{found}, and the first has {height}")));
+            return Err(TokensError::TokenRows(format!("{found}, and the first has {height}")));
         }
         Ok([self.0.len(), height, width].map(|length| length as i64))
     }
@@ -75,7 +75,7 @@ impl Rows {
 
 /// `row` counts over all codebooks, from 0.
 fn bad(row: usize, reason: &str) -> TokensError {
-    TokensError::Rows(format!("row {row} of a grid of tokens in the record: {reason}"))
+    TokensError::TokenRows(format!("row {row} of a grid of tokens in the record: {reason}"))
 }
 
 #[cfg(test)]
@@ -84,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    fn rows(json: &str) -> Rows {
+    fn rows(json: &str) -> TokenRows {
         serde_json::from_str(json).unwrap()
     }
 
@@ -92,10 +92,10 @@ mod tests {
     fn rows_are_read_back() {
         let indices = Tensor::arange(24, (Kind::Int64, Device::Cpu)).view([1, 2, 3, 4]);
         let grid = TokenGrid::new(indices.shallow_clone(), vec![99, 99]).unwrap();
-        let rows = Rows::of(&grid);
+        let rows = TokenRows::of(&grid);
         assert_eq!(serde_json::to_value(&rows).unwrap()[1][2], "20 21 22 23");
         assert_eq!(rows.tensor().unwrap(), indices.get(0));
-        assert_eq!(Rows::batch([&rows, &rows]).unwrap(), indices.repeat([2, 1, 1, 1]));
+        assert_eq!(TokenRows::batch([&rows, &rows]).unwrap(), indices.repeat([2, 1, 1, 1]));
     }
 
     #[test]
@@ -122,8 +122,8 @@ mod tests {
     #[test]
     fn grids_of_other_shapes_make_no_batch() {
         let (small, large) = (rows(r#"[["1 2"]]"#), rows(r#"[["1 2"], ["3 4"]]"#));
-        let error = Rows::batch([&small, &large]).unwrap_err().to_string();
+        let error = TokenRows::batch([&small, &large]).unwrap_err().to_string();
         assert!(error.contains("grid 1 of the record"), "{error}");
-        assert!(Rows::batch([]).is_err());
+        assert!(TokenRows::batch([]).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! The token files of a run.
 
-use vqkit_recipe::{Domain, stage_names};
+use vqkit_recipe::{Modality, stage_names};
 use vqkit_run::{Run, RunError};
 
 use crate::{error::Result, error::TokensError, split, split::Split, token_file::TokenHeader, token_set::TokenSet};
@@ -16,11 +16,11 @@ pub fn read_tokens(run: &Run, split: Split) -> Result<TokenSet> {
         return Err(TokensError::NoValidation);
     }
     let tokens = TokenSet::open(&paths)?;
-    let is_own = |domain: Domain, found: Option<&str>| {
-        found.is_none_or(|found| run.output(domain.stage()).is_some_and(|output| output.fingerprint == found))
+    let is_own = |modality: Modality, found: Option<&str>| {
+        found.is_none_or(|found| run.output(modality.stage()).is_some_and(|output| output.fingerprint == found))
     };
     let TokenHeader { tokenizer, template, .. } = &tokens.header;
-    if !is_own(Domain::Images, Some(tokenizer)) || !is_own(Domain::Templates, template.as_deref()) {
+    if !is_own(Modality::Image, Some(tokenizer)) || !is_own(Modality::Template, template.as_deref()) {
         let reason = "written by another tokenizer than the run's; remove the folder and run the stage `tokens` again";
         return Err(RunError::artifact(&folder, reason).into());
     }

@@ -9,7 +9,7 @@ use vqkit_run::{RunError, files};
 use vqkit_torch::weights;
 
 use crate::error::Result;
-use vqkit_models::Facts;
+use vqkit_models::ConditionVocabulary;
 
 /// The one entry of the header's metadata; JSON, so that the file is the same byte for byte each time.
 const HEADER: &str = "vqkit";
@@ -17,11 +17,13 @@ const HEADER: &str = "vqkit";
 const MOST_CODES: i64 = 1 << 32;
 /// The tensor with the labels.
 pub const CLASS: &str = "class";
-/// The tensor with the ids of captions, and the one with their number.
+/// The tensor with the ids of captions.
 pub const TEXT: &str = "text";
+/// The tensor with the number of ids of captions.
 pub const TEXT_LENGTH: &str = "text.length";
-/// The tensor with vectors made elsewhere, and the one with their number.
+/// The tensor with vectors made elsewhere.
 pub const EMBEDDING: &str = "embedding";
+/// The tensor with the number of vectors.
 pub const EMBEDDING_LENGTH: &str = "embedding.length";
 
 /// What a token file says of itself.
@@ -79,8 +81,8 @@ impl TokenHeader {
     }
 
     /// What the priors of these tokens know of conditions.
-    pub fn facts(&self) -> Facts {
-        Facts { classes: self.classes.len() as u32, text_vocabulary: self.text_vocabulary.unwrap_or(1) }
+    pub fn facts(&self) -> ConditionVocabulary {
+        ConditionVocabulary { classes: self.classes.len() as u32, text_vocabulary: self.text_vocabulary.unwrap_or(1) }
     }
 
     /// Every tensor of indices, by name, with the sizes of its codebooks: the levels, then what they are conditioned on.

@@ -12,12 +12,12 @@ const COUNTED_AT_ONCE: usize = 4096;
 
 /// One [`Usage`] a level, coarse first.
 #[derive(Debug)]
-pub struct LevelUsage {
+pub struct TokenUsage {
     levels: Vec<Usage>,
     device: Device,
 }
 
-impl LevelUsage {
+impl TokenUsage {
     /// Nothing counted yet. `sizes`: the codebooks' sizes of every level.
     pub fn new(sizes: &[Vec<i64>], device: Device) -> Self {
         Self { levels: sizes.iter().map(|sizes| Usage::new(sizes, device)).collect(), device }

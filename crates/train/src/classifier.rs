@@ -11,7 +11,7 @@ use vqkit_run::{Context, Output, Run, RunError, checkpoint_weights};
 use vqkit_tokens::loaders;
 use vqkit_torch::weights;
 
-use crate::{error::Result, train_state::Player, trainer, trainer::Better, trainer::Trainer};
+use crate::{error::Result, train_state::TrainState, trainer, trainer::Goal, trainer::Trainer};
 
 /// The frozen network, inside the stage's folder.
 const BACKBONE: &str = "backbone.safetensors";
@@ -29,11 +29,17 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
     {
         checkpoint_weights::load_for_use(checkpoint, &mut vs)?;
     }
-    let mut trainer =
-        Trainer::begin(run, stage_names::FEATURES, &features.train, Player::new(vs, &features.train)?, None, context)?;
+    let mut trainer = Trainer::begin(
+        run,
+        stage_names::FEATURES,
+        &features.train,
+        TrainState::new(vs, &features.train)?,
+        None,
+        context,
+    )?;
     let mut loader = loaders::training(recipe, data, features.train.batch_size, trainer.samples())?;
     let kind = context.kind(recipe.head.precision);
-    trainer.settle(|trainer| Ok(Some((measure(trainer, &network, recipe, data, context)?, Better::Higher))))?;
+    trainer.settle(|trainer| Ok(Some((measure(trainer, &network, recipe, data, context)?, Goal::Maximize))))?;
 
     while !trainer.is_done() {
         let batch = loaders::next(&mut loader)?;
@@ -52,7 +58,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
             trainer.log(figures, &format!("loss {loss:.3}  {accuracy:.0} % right"))?;
         }
         let accuracy = trainer.measure_if_due(|trainer| measure(trainer, &network, recipe, data, context))?;
-        trainer.end_step(accuracy.map(|accuracy| (accuracy, Better::Higher)))?;
+        trainer.end_step(accuracy.map(|accuracy| (accuracy, Goal::Maximize)))?;
     }
     loaders::report_bad(run, stage_names::FEATURES, &loader)?;
     let checkpoint = trainer.finish()?;

@@ -11,11 +11,11 @@ pub mod train_state;
 pub mod trainer;
 
 pub use error::{Result, TrainError};
-pub use loss_terms::Terms;
+pub use loss_terms::LossTerms;
 pub use optimizer::Optimizer;
-pub use prior::batches::{Drawn, PriorBatches};
-pub use tokenizer::codebook_monitor::Codebooks;
-pub use tokenizer::discriminator_monitor::Watch;
-pub use tokenizer::step::{Step, Taken};
-pub use train_state::Player;
-pub use trainer::{Better, Figure, Trainer};
+pub use prior::batches::{PriorBatch, PriorBatches};
+pub use tokenizer::codebook_monitor::CodebookMonitor;
+pub use tokenizer::discriminator_monitor::DiscriminatorMonitor;
+pub use tokenizer::step::{Step, StepOutput};
+pub use train_state::TrainState;
+pub use trainer::{Goal, Score, Trainer};

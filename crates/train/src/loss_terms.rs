@@ -4,9 +4,9 @@ use tch::Tensor;
 
 /// Scalars by name, in the order in which they first came; of a step in several parts, their mean.
 #[derive(Debug, Default)]
-pub struct Terms(Vec<(&'static str, Tensor)>);
+pub struct LossTerms(Vec<(&'static str, Tensor)>);
 
-impl Terms {
+impl LossTerms {
     /// Adds a part's term, which counts for `share` of the step.
     pub fn add(&mut self, name: &'static str, value: &Tensor, share: f64) {
         let part = value.detach() * share;

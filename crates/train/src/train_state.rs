@@ -10,7 +10,7 @@ use crate::{error::Result, optimizer::Optimizer};
 
 /// A network in training, and what moves its weights.
 #[derive(Debug)]
-pub struct Player {
+pub struct TrainState {
     /// The network's variables.
     pub vs: VarStore,
     optimizer: Optimizer,
@@ -21,7 +21,7 @@ pub struct Player {
     gradient_norm: Option<Tensor>,
 }
 
-impl Player {
+impl TrainState {
     /// Takes a network's variables over; of the trainable ones, those move that want a gradient.
     ///
     /// # Errors

@@ -16,19 +16,19 @@ use vqkit_run::{
 };
 use vqkit_torch::{ema::WeightEma, rng, weights};
 
-use crate::{error::Result, error::TrainError, train_state::Player, train_state::is_finite};
+use crate::{error::Result, error::TrainError, train_state::TrainState, train_state::is_finite};
 
 /// Which way a figure on validation data gets better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Better {
+pub enum Goal {
     /// PSNR.
-    Higher,
+    Maximize,
     /// Bits per token.
-    Lower,
+    Minimize,
 }
 
 /// A figure on validation data, and which way it gets better.
-pub type Figure = (f64, Better);
+pub type Score = (f64, Goal);
 
 /// A network in training.
 pub struct Trainer {
@@ -36,8 +36,8 @@ pub struct Trainer {
     run: PathBuf,
     home: Arc<Home>,
     train: Train,
-    network: Player,
-    discriminator: Option<Player>,
+    network: TrainState,
+    discriminator: Option<TrainState>,
     ema: Option<WeightEma>,
     checkpoints: Checkpoints,
     state: State,
@@ -65,8 +65,8 @@ impl Trainer {
         run: &mut Run,
         stage: &str,
         train: &Train,
-        mut network: Player,
-        mut discriminator: Option<Player>,
+        mut network: TrainState,
+        mut discriminator: Option<TrainState>,
         context: &Context,
     ) -> Result<Self> {
         let began = run.begin(stage)?;
@@ -169,7 +169,7 @@ impl Trainer {
     ///
     /// # Errors
     /// Those of `measure`; when the checkpoint cannot be written.
-    pub fn settle(&mut self, measure: impl FnOnce(&mut Self) -> Result<Option<Figure>>) -> Result<()> {
+    pub fn settle(&mut self, measure: impl FnOnce(&mut Self) -> Result<Option<Score>>) -> Result<()> {
         if !self.state.owes_measurement {
             return Ok(());
         }
@@ -183,8 +183,8 @@ impl Trainer {
         self.state.step.is_multiple_of(every) || self.is_done()
     }
 
-    /// The network and its opponent, to be given gradients.
-    pub fn players(&mut self) -> (&mut Player, Option<&mut Player>) {
+    /// The network and its discriminator, to be given gradients.
+    pub fn players(&mut self) -> (&mut TrainState, Option<&mut TrainState>) {
         (&mut self.network, self.discriminator.as_mut())
     }
 
@@ -211,7 +211,7 @@ impl Trainer {
         let looks = self.looks_now();
         let factor = self.train.schedule.factor(self.state.step, self.train.steps);
         let (stage, step) = (&self.stage, self.state.step + 1);
-        let mut players: Vec<&mut Player> = vec![&mut self.network];
+        let mut players: Vec<&mut TrainState> = vec![&mut self.network];
         players.extend(self.discriminator.as_mut().filter(|_| plays));
         for player in &mut players {
             player.clip()?;
@@ -270,10 +270,11 @@ impl Trainer {
     pub fn log(&mut self, mut figures: Vec<(String, f64)>, shown: &str) -> Result<()> {
         self.progress.status(shown);
         if self.logs_now() {
-            let opponent = self.discriminator.as_mut();
-            let norms = [("gradient_norm", Some(&mut self.network)), ("discriminator_gradient_norm", opponent)];
-            let norm =
-                |(name, player): (&str, Option<&mut Player>)| Some((name.to_owned(), player?.take_gradient_norm()?));
+            let discriminator = self.discriminator.as_mut();
+            let norms = [("gradient_norm", Some(&mut self.network)), ("discriminator_gradient_norm", discriminator)];
+            let norm = |(name, player): (&str, Option<&mut TrainState>)| {
+                Some((name.to_owned(), player?.take_gradient_norm()?))
+            };
             figures.extend(norms.into_iter().filter_map(norm));
         }
         Ok(self.log.figures(self.state.step, &figures)?)
@@ -311,7 +312,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`RunError::Interrupted`] after the checkpoint, when the user wants to leave; when it cannot be written.
-    pub fn end_step(&mut self, figure: Option<Figure>) -> Result<()> {
+    pub fn end_step(&mut self, figure: Option<Score>) -> Result<()> {
         self.home.check()?;
         let is_best = self.is_best(figure);
         let leaves = self.context.interrupt.is_set() || self.state.owes_measurement;
@@ -325,11 +326,11 @@ impl Trainer {
     }
 
     /// Whether a figure is the best so far; from now on, others have to be better than it.
-    fn is_best(&mut self, figure: Option<Figure>) -> bool {
+    fn is_best(&mut self, figure: Option<Score>) -> bool {
         let Some((value, better)) = figure else { return false };
         let is_best = self.state.best.is_none_or(|best| match better {
-            Better::Higher => value > best,
-            Better::Lower => value < best,
+            Goal::Maximize => value > best,
+            Goal::Minimize => value < best,
         });
         if is_best {
             self.state.best = Some(value);
@@ -392,7 +393,7 @@ pub fn is_new(run: &Run, stage: &str, train: &Train) -> Result<bool> {
     Ok(Checkpoints::open(&run.make_folder(stage)?, train.keep)?.last()?.is_none())
 }
 
-fn restore_optimizer(path: &Path, network: &mut Player, context: &Context) -> Result<Tensors> {
+fn restore_optimizer(path: &Path, network: &mut TrainState, context: &Context) -> Result<Tensors> {
     let mut moving = weights::read(path)?;
     let state = moving.remove(RNG).ok_or_else(|| RunError::artifact(path, "holds no random state"))?;
     rng::set_state(context.device, &state)?;

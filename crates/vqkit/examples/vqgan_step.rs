@@ -8,10 +8,10 @@ use std::{error::Error, sync::Arc, time::Instant};
 use serde_json::json;
 use tch::{Device, Kind, Tensor, nn::VarStore, no_grad};
 use vqkit_losses::{DiscriminatorObjective, GeneratorLoss, Lpips};
-use vqkit_recipe::{Domain, Recipe, Tokenizer};
+use vqkit_recipe::{Modality, Recipe, Tokenizer};
 use vqkit_run::{Context, Interrupt, Silent};
 use vqkit_torch::{memory, weights};
-use vqkit_train::{Player, Step};
+use vqkit_train::{Step, TrainState};
 
 /// Steps before the clock starts.
 const WARM_UP: u64 = 3;
@@ -77,9 +77,9 @@ impl Options {
 /// The two players and what they play for.
 struct Training {
     tokenizer: vqkit_vqvae::Tokenizer,
-    network: Player,
+    network: TrainState,
     adversary: DiscriminatorObjective,
-    opponent: Player,
+    opponent: TrainState,
     objective: GeneratorLoss,
 }
 
@@ -91,9 +91,9 @@ impl Training {
         let adversary = DiscriminatorObjective::new(&opponent_vs.root(), 3, &game.game)?;
         Ok(Self {
             tokenizer,
-            network: Player::new(vs, &config.train)?,
+            network: TrainState::new(vs, &config.train)?,
             adversary,
-            opponent: Player::new(opponent_vs, &game.train.beside(&config.train))?,
+            opponent: TrainState::new(opponent_vs, &game.train.beside(&config.train))?,
             objective: GeneratorLoss {
                 reconstruction: config.loss.pixels.reconstruction,
                 reconstruction_weight: config.loss.pixels.reconstruction_weight,
@@ -136,7 +136,7 @@ fn random_lpips() -> Lpips {
     network
 }
 
-fn count(player: &Player) -> usize {
+fn count(player: &TrainState) -> usize {
     weights::trainable(&player.vs).iter().map(|(_, weight)| weight.numel()).sum()
 }
 
@@ -145,7 +145,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let recipe = Recipe::parse("the example", RECIPE, &[format!("precision={precision:?}")])?;
     let context = Context::new("cpu", Some(threads), Interrupt::default(), Arc::new(Silent))?;
     tch::manual_seed(0);
-    let mut training = Training::new(recipe.tokenizer(Domain::Images)?, context.kind(recipe.head.precision))?;
+    let mut training = Training::new(recipe.tokenizer(Modality::Image)?, context.kind(recipe.head.precision))?;
     // Channels last, as the training lays its batches out.
     let images = Tensor::rand([batch, size, size, 3], (Kind::Float, Device::Cpu)).permute([0, 3, 1, 2]) * 2.0 - 1.0;
     let mut loss = f64::NAN;

@@ -5,7 +5,7 @@ use vqkit_run::{Context, Picture};
 use vqkit_torch::{TokenGrid, Tokens};
 use vqkit_vqvae::Tokenizer;
 
-use crate::{codebook::usage::Place, error::Result};
+use crate::{codebook::usage::CodebookId, error::Result};
 
 /// Codes shown at most.
 const MOST_CELLS: i64 = 256;
@@ -25,7 +25,7 @@ const CELL: u32 = 48;
 /// When the decoder refuses.
 pub fn atlas(
     tokenizer: &Tokenizer,
-    place: Place,
+    place: CodebookId,
     counts: Option<&[Vec<Tensor>]>,
     context: &Context,
 ) -> Result<Picture> {
@@ -39,7 +39,7 @@ pub fn atlas(
         let codes = shown.narrow(0, start, BATCH.min(shown.size()[0] - start));
         let grids = sizes.iter().zip(&shapes).enumerate().map(|(level, (sizes, shape))| {
             let held = |codebook: usize| held(counts.map(|counts| &counts[level][codebook]));
-            let of_codebook = |codebook: usize| match (Place { level, codebook }) == place {
+            let of_codebook = |codebook: usize| match (CodebookId { level, codebook }) == place {
                 true => Ok(codes.shallow_clone()),
                 false => Ok(codes.full_like(held(codebook)?)),
             };

@@ -5,9 +5,7 @@ use vqkit_quantizer::{Assignment, CodebookHealth, Metric, QuantizerConfig};
 use vqkit_recipe::Tokenizer;
 use vqkit_vqvae::NormKind;
 
-use crate::error::Result;
-
-/// Share of used codes under which a codebook is said to collapse.
+/// Ratio of used codes under which a codebook is said to collapse.
 pub const COLLAPSED: f64 = 0.1;
 /// Latents that spread less than this share of the distance between codes all fall to a few of them.
 const ALIKE: f64 = 0.5;

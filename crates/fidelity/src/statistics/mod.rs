@@ -78,7 +78,7 @@ impl Statistics {
             let message = format!("{} holds one picture; a set has at least two", set.path().display());
             return Err(InvalidRequest::Mismatch(message).into());
         }
-        let mut gathered = Gathered::new(extractor.width(), set.len());
+        let mut gathered = FeatureAccumulator::new(extractor.width(), set.len());
         let progress = context.progress("features", "images", set.len() as u64);
         let origin = set.for_each_batch(protocol, batch_size, |images| {
             if context.interrupt.is_set() {
@@ -171,14 +171,14 @@ impl Statistics {
 
 /// Statistics on their way, of a known number of pictures.
 #[derive(Debug)]
-pub struct Gathered {
+pub struct FeatureAccumulator {
     gaussian: Gaussian,
     score: Option<InceptionScore>,
     kept: Vec<Tensor>,
     total: usize,
 }
 
-impl Gathered {
+impl FeatureAccumulator {
     /// Nothing seen yet of `total` pictures, with features of this width.
     pub fn new(width: i64, total: usize) -> Self {
         let score = InceptionScore::new(total as i64, SPLITS).ok();
@@ -246,11 +246,11 @@ mod tests {
 
     #[test]
     fn what_is_kept_lies_evenly_over_the_set() {
-        let gathered = Gathered::new(4, 3 * KEPT);
+        let gathered = FeatureAccumulator::new(4, 3 * KEPT);
         let kept: Vec<usize> = (0..3 * KEPT).filter(|index| gathered.keeps(*index)).collect();
         assert_eq!(kept.len(), KEPT);
         assert!(kept.windows(2).all(|pair| pair[1] - pair[0] == 3));
-        let few = Gathered::new(4, 7);
+        let few = FeatureAccumulator::new(4, 7);
         assert!((0..7).all(|index| few.keeps(index)));
     }
 }

@@ -7,12 +7,12 @@ mod recipe;
 use std::{f64::consts::LN_2, fmt, path::Path};
 
 use serde::Serialize;
-use vqkit_evaluate::{Codebooks, Subject};
+use vqkit_evaluate::{CodebookInspector, CodebookReport};
 use vqkit_models::Tokenizers;
 use vqkit_quantizer::Usage;
-use vqkit_recipe::{Domain, InvalidRequest, Recipe, stage_names};
+use vqkit_recipe::{InvalidRequest, Modality, Recipe, stage_names};
 use vqkit_run::{Context, Run, RunError, StageRecord, is_interruption};
-use vqkit_tokens::{LevelUsage, Split, TokenHeader, TokenSet, split};
+use vqkit_tokens::{Split, TokenHeader, TokenSet, TokenUsage, split};
 use vqkit_torch::weights;
 
 use crate::{error::PipelineError, error::Result};
@@ -26,7 +26,7 @@ pub use self::{
 /// What was found at a path.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
-pub enum Found {
+pub enum Inspection {
     /// A run folder.
     Run {
         /// Name of its recipe.
@@ -43,7 +43,7 @@ pub enum Found {
         priors: Vec<PriorPlan>,
         /// The codebooks of its tokenizer, once that is trained.
         #[serde(flatten)]
-        codebooks: Option<Codebooks>,
+        codebooks: Option<CodebookReport>,
     },
     /// A recipe.
     Recipe(RecipePlan),
@@ -57,7 +57,7 @@ pub enum Found {
         numbers: usize,
         /// The codebooks, where it is a tokenizer's checkpoint inside its run.
         #[serde(flatten)]
-        codebooks: Option<Codebooks>,
+        codebooks: Option<CodebookReport>,
     },
     /// A token file.
     Tokens {
@@ -67,7 +67,7 @@ pub enum Found {
         images: usize,
         /// Shape of every level's grid, `[Q, *S]`.
         grids: Vec<Vec<i64>>,
-        /// Share of codes in use, level by level.
+        /// Ratio of codes in use, level by level.
         usage: Vec<f64>,
         /// Perplexity of the codes, level by level.
         perplexity: Vec<f64>,
@@ -81,13 +81,13 @@ pub enum Found {
 /// # Errors
 /// When it is none of a run, a checkpoint, a weights file, a token file and a recipe; when pictures are wanted where there is no
 /// trained tokenizer.
-pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Found> {
+pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Inspection> {
     if Run::find(path)? {
         return inspect_run(path, out, context);
     }
     let model = path.join("model.safetensors");
     if model.is_file() {
-        let subject = Subject::of_checkpoint(path, context)?;
+        let subject = CodebookInspector::of_checkpoint(path, context)?;
         return inspect_weights(&model, look(subject, out, || Err(no_codebook(path)))?);
     }
     if !path.exists() {
@@ -97,7 +97,7 @@ pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Fou
         return Err(no_codebook(path));
     }
     if path.is_dir() {
-        return DataPlan::read(path, &context.interrupt).map(Found::Data).map_err(|error| match error {
+        return DataPlan::read(path, &context.interrupt).map(Inspection::Data).map_err(|error| match error {
             error if is_interruption(&error) => error,
             error => {
                 let reason =
@@ -107,10 +107,10 @@ pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Fou
         });
     }
     if path.extension().is_some_and(|extension| extension == "tar") {
-        return DataPlan::read(path, &context.interrupt).map(Found::Data);
+        return DataPlan::read(path, &context.interrupt).map(Inspection::Data);
     }
     if path.extension().is_some_and(|extension| extension == "toml") {
-        return RecipePlan::read(path, context).map(Found::Recipe);
+        return RecipePlan::read(path, context).map(Inspection::Recipe);
     }
     match weights::metadata(path)?.contains_key("vqkit") {
         true => inspect_tokens(path),
@@ -120,10 +120,10 @@ pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Fou
 
 /// The codebooks of `subject`, and their pictures in `out`; `missing` says what is wrong where pictures are wanted of none.
 fn look(
-    subject: Option<Subject>,
+    subject: Option<CodebookInspector>,
     out: Option<&Path>,
     missing: impl FnOnce() -> Result<()>,
-) -> Result<Option<Codebooks>> {
+) -> Result<Option<CodebookReport>> {
     match (subject, out) {
         (None, None) => Ok(None),
         (None, Some(_)) => missing().map(|()| None),
@@ -140,17 +140,17 @@ fn no_codebook(path: &Path) -> PipelineError {
     )).into()
 }
 
-fn inspect_run(path: &Path, out: Option<&Path>, context: &Context) -> Result<Found> {
+fn inspect_run(path: &Path, out: Option<&Path>, context: &Context) -> Result<Inspection> {
     let run = Run::open(path)?;
     let codebooks =
-        look(Subject::of_run(&run, context)?, out, || Ok(run.require(Domain::Images.stage()).map(drop)?))?;
+        look(CodebookInspector::of_run(&run, context)?, out, || Ok(run.require(Modality::Image.stage()).map(drop)?))?;
     let record = run.record().clone();
     let recipe = run.recipe()?;
     let priors = trained_priors(&run, &recipe, context)?;
-    let plan = |domain: Domain| TokenizerPlan::of(&recipe, domain, context);
-    let tokenizers = recipe.domains().into_iter().map(plan).collect::<Result<_>>()?;
+    let plan = |modality: Modality| TokenizerPlan::of(&recipe, modality, context);
+    let tokenizers = recipe.modalities().into_iter().map(plan).collect::<Result<_>>()?;
     let (name, version, device) = (recipe.head.name, record.version, record.call.device);
-    Ok(Found::Run { name, version, device, stages: record.stages, tokenizers, priors, codebooks })
+    Ok(Inspection::Run { name, version, device, stages: record.stages, tokenizers, priors, codebooks })
 }
 
 fn trained_priors(run: &Run, recipe: &Recipe, context: &Context) -> Result<Vec<PriorPlan>> {
@@ -163,16 +163,16 @@ fn trained_priors(run: &Run, recipe: &Recipe, context: &Context) -> Result<Vec<P
     trained.into_iter().map(|level| prior::of_level(recipe, &tokenizers, level, facts)).collect()
 }
 
-fn inspect_weights(path: &Path, codebooks: Option<Codebooks>) -> Result<Found> {
+fn inspect_weights(path: &Path, codebooks: Option<CodebookReport>) -> Result<Inspection> {
     let tensors = weights::read(path)?;
     let numbers = tensors.values().map(tch::Tensor::numel).sum();
     let describe = |(name, value): (String, tch::Tensor)| (name, format!("{:?}", value.kind()), value.size());
-    Ok(Found::Weights { tensors: tensors.into_iter().map(describe).collect(), numbers, codebooks })
+    Ok(Inspection::Weights { tensors: tensors.into_iter().map(describe).collect(), numbers, codebooks })
 }
 
-fn inspect_tokens(path: &Path) -> Result<Found> {
+fn inspect_tokens(path: &Path) -> Result<Inspection> {
     let tokens = TokenSet::open(&[path])?;
-    let usage = LevelUsage::of(&tokens)?;
+    let usage = TokenUsage::of(&tokens)?;
     let tokens_of = |level: usize| tokens.shapes()[level].iter().product::<i64>() as f64;
     let fixed = |(level, sizes): (usize, &Vec<i64>)| {
         let bits: f64 = sizes.iter().map(|size| (*size as f64).log2()).sum();
@@ -181,7 +181,7 @@ fn inspect_tokens(path: &Path) -> Result<Found> {
     let unigram = |(level, usage): (usize, &Usage)| usage.entropy() / LN_2 * tokens_of(level);
     let bits_per_image =
         [tokens.header.sizes.iter().enumerate().map(fixed).sum(), usage.levels().iter().enumerate().map(unigram).sum()];
-    Ok(Found::Tokens {
+    Ok(Inspection::Tokens {
         bits_per_image,
         images: tokens.len(),
         grids: tokens.shapes().to_vec(),
@@ -191,7 +191,7 @@ fn inspect_tokens(path: &Path) -> Result<Found> {
     })
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for Inspection {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         match self {
             Self::Run { name, version, device, stages, tokenizers, priors, codebooks } => {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
-use vqkit_models::{Facts, Tokenizers};
+use vqkit_models::{ConditionVocabulary, Tokenizers};
 use vqkit_priors::Cost;
 use vqkit_recipe::{Recipe, stage_names};
 
@@ -64,7 +64,12 @@ impl Bytes {
 ///
 /// # Errors
 /// When it cannot be built for the tokenizer's grids.
-pub fn of_level(recipe: &Recipe, tokenizers: &Tokenizers, level: usize, facts: Facts) -> Result<PriorPlan> {
+pub fn of_level(
+    recipe: &Recipe,
+    tokenizers: &Tokenizers,
+    level: usize,
+    facts: ConditionVocabulary,
+) -> Result<PriorPlan> {
     let spec = tokenizers.prior_spec(recipe, level, facts)?;
     let prior = &recipe.priors[level];
     let cost = prior.network.cost(&spec)?;

@@ -3,8 +3,8 @@
 use std::{fmt, path::Path};
 
 use serde::Serialize;
-use vqkit_models::{Facts, Tokenizers, build, inherit};
-use vqkit_recipe::{Domain, Recipe};
+use vqkit_models::{ConditionVocabulary, Tokenizers, build, inherit};
+use vqkit_recipe::{Modality, Recipe};
 use vqkit_run::Context;
 
 use crate::{error::Result, inspect::prior, inspect::prior::PriorPlan, inspect::prior::count, stages};
@@ -62,15 +62,16 @@ impl RecipePlan {
             priors: Vec::new(),
             notes: Vec::new(),
         };
-        let domains = recipe.domains();
-        let of =
-            |domain: Domain| domains.contains(&domain).then(|| TokenizerPlan::of(&recipe, domain, context)).transpose();
-        (plan.tokenizer, plan.template) = (of(Domain::Images)?, of(Domain::Templates)?);
+        let modalities = recipe.modalities();
+        let of = |modality: Modality| {
+            modalities.contains(&modality).then(|| TokenizerPlan::of(&recipe, modality, context)).transpose()
+        };
+        (plan.tokenizer, plan.template) = (of(Modality::Image)?, of(Modality::Template)?);
         if plan.tokenizer.is_none() || recipe.priors.is_empty() {
             return Ok(plan);
         }
         let tokenizers = Tokenizers::build(&recipe, context)?;
-        let (facts, unsaid) = Facts::of_recipe(&recipe);
+        let (facts, unsaid) = ConditionVocabulary::of_recipe(&recipe);
         for level in 0..recipe.priors.len() {
             plan.priors.push(prior::of_level(&recipe, &tokenizers, level, facts)?);
         }
@@ -80,13 +81,13 @@ impl RecipePlan {
 }
 
 impl TokenizerPlan {
-    /// The tokenizer of a domain, with weights that mean nothing.
+    /// The tokenizer of a modality, with weights that mean nothing.
     ///
     /// # Errors
     /// When it cannot be built.
-    pub fn of(recipe: &Recipe, domain: Domain, context: &Context) -> Result<Self> {
-        let (vs, tokenizer) = build::build(recipe, domain, context)?;
-        let shape = domain.shape(&recipe.data);
+    pub fn of(recipe: &Recipe, modality: Modality, context: &Context) -> Result<Self> {
+        let (vs, tokenizer) = build::build(recipe, modality, context)?;
+        let shape = modality.input_spec(&recipe.data);
         let (grids, sizes) = (tokenizer.grid_shapes(shape.size.into())?, tokenizer.codebook_sizes());
         let bits_of = |(grid, sizes): (&[i64; 2], &Vec<i64>)| {
             grid.iter().product::<i64>() as f64 * sizes.iter().map(|size| (*size as f64).log2()).sum::<f64>()
@@ -97,7 +98,7 @@ impl TokenizerPlan {
             bits_per_pixel: bits_per_image / pixels,
             compression: pixels * 8.0 * shape.values() as f64 / bits_per_image,
             bits_per_image,
-            network: recipe.tokenizer(domain)?.network.type_name(),
+            network: recipe.tokenizer(modality)?.network.type_name(),
             parameters: vs.trainable_variables().iter().map(|variable| variable.numel() as i64).sum(),
             grids,
             sizes,

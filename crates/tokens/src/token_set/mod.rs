@@ -16,7 +16,7 @@ use crate::{
 
 /// The tokens of many images in one or more token files, which stay open.
 ///
-/// Rows are read where they lie, and the system keeps in memory what it has room for; so a set may be larger than memory.
+/// TokenRows are read where they lie, and the system keeps in memory what it has room for; so a set may be larger than memory.
 #[derive(Debug)]
 pub struct TokenSet {
     /// What the files say of themselves.
@@ -141,7 +141,7 @@ impl TokenSet {
         Ok(Tensor::f_from_slice(&indices)?.f_view(shape.as_slice())?.f_to_device(device)?)
     }
 
-    /// Vectors, `[B * L * D]`.
+    /// EmbeddingRef, `[B * L * D]`.
     fn embedding(&self, places: &Tensor) -> Result<Tensor> {
         let mut values: Vec<f32> = Vec::new();
         self.for_each_run(&Vec::<i64>::try_from(places)?, |file, run| file.append_embeddings(run, &mut values))?;

@@ -4,9 +4,9 @@ use tch::Tensor;
 use vqkit_data::{Batch, Dataset, Loader};
 use vqkit_models::{grids, load};
 use vqkit_priors::Condition;
-use vqkit_recipe::{Domain, Recipe, TokenSource};
+use vqkit_recipe::{Modality, Recipe, TokenSource};
 use vqkit_run::{Context, Run};
-use vqkit_tokens::{Conditioner, Split, TokenSet, level_order, loaders, run_tokens};
+use vqkit_tokens::{ConditionEncoder, Split, TokenSet, level_order, loaders, run_tokens};
 use vqkit_torch::TokenGrid;
 use vqkit_vqvae::Tokenizer;
 
@@ -24,11 +24,11 @@ enum Source {
     /// Token files, in an order that follows from the place in the data.
     Files(TokenSet),
     /// Images, and what turns them and their conditions into tokens.
-    Images { tokenizer: Box<Tokenizer>, conditioner: Box<Conditioner>, loader: Option<Loader> },
+    Images { tokenizer: Box<Tokenizer>, conditioner: Box<ConditionEncoder>, loader: Option<Loader> },
 }
 
 /// A batch whose tokens are not read yet, so that each of its parts can be read by itself.
-pub enum Drawn {
+pub enum PriorBatch {
     /// Places in the token files, `[B]`.
     Places(Tensor),
     /// Images, and what they are conditioned on.
@@ -44,8 +44,8 @@ impl PriorBatches {
         let source = match recipe.priors[level].tokens {
             TokenSource::Files => Source::Files(run_tokens::read_tokens(run, Split::Train)?),
             TokenSource::Encode => {
-                let tokenizer = Box::new(load::tokenizer(run, recipe, Domain::Images, context)?);
-                let conditioner = Box::new(Conditioner::of_run(run, recipe, Split::Train, context)?);
+                let tokenizer = Box::new(load::tokenizer(run, recipe, Modality::Image, context)?);
+                let conditioner = Box::new(ConditionEncoder::of_run(run, recipe, Split::Train, context)?);
                 Source::Images { tokenizer, conditioner, loader: None }
             }
         };
@@ -69,7 +69,7 @@ impl PriorBatches {
     ///
     /// # Errors
     /// When an image cannot be read.
-    pub fn next(&mut self, samples: u64) -> Result<(Vec<Drawn>, u64)> {
+    pub fn next(&mut self, samples: u64) -> Result<(Vec<PriorBatch>, u64)> {
         let train = &self.recipe.priors[self.level].train;
         let parts = train.grad_accumulation as i64;
         match &mut self.source {
@@ -77,14 +77,14 @@ impl PriorBatches {
                 let batch = loaders::next(loader)?;
                 let position = batch.position;
                 Ok((
-                    batch.split(parts as usize).into_iter().map(|part| Drawn::Samples(Box::new(part))).collect(),
+                    batch.split(parts as usize).into_iter().map(|part| PriorBatch::Samples(Box::new(part))).collect(),
                     position,
                 ))
             }
             Source::Images { loader: None, .. } => Err(TrainError::NotStarted),
             Source::Files(tokens) => {
                 let places = level_order::places(self.recipe.head.seed, samples, train.batch_size, tokens.len());
-                let parts = places.f_chunk(parts, 0)?.into_iter().map(Drawn::Places).collect();
+                let parts = places.f_chunk(parts, 0)?.into_iter().map(PriorBatch::Places).collect();
                 Ok((parts, samples + train.batch_size as u64))
             }
         }
@@ -94,16 +94,16 @@ impl PriorBatches {
     ///
     /// # Errors
     /// When libtorch refuses.
-    pub fn read(&self, drawn: &Drawn) -> Result<(TokenGrid, Condition)> {
+    pub fn read(&self, drawn: &PriorBatch) -> Result<(TokenGrid, Condition)> {
         match (drawn, &self.source) {
-            (Drawn::Samples(batch), Source::Images { tokenizer, conditioner, .. }) => {
+            (PriorBatch::Samples(batch), Source::Images { tokenizer, conditioner, .. }) => {
                 let kind = self.context.kind(self.recipe.head.precision);
                 let mut levels = grids::grids(tokenizer, &self.context.images(batch)?, kind, &self.context)?;
                 levels.truncate(self.level + 1);
                 let (condition, _) = conditioner.of_batch(batch)?;
                 Ok(level_order::conditioned_on_coarser(condition, levels))
             }
-            (Drawn::Places(places), Source::Files(tokens)) => {
+            (PriorBatch::Places(places), Source::Files(tokens)) => {
                 Ok(level_order::batch(tokens, &self.recipe, self.level, places, self.context.device)?)
             }
             _ => unreachable!("a batch is read by what drew it"),

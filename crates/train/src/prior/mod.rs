@@ -6,13 +6,13 @@ use std::f64::consts::LN_2;
 
 use tch::{Tensor, nn::VarStore};
 use vqkit_data::Dataset;
-use vqkit_models::{Facts, Tokenizers};
+use vqkit_models::{ConditionVocabulary, Tokenizers};
 use vqkit_priors::Prior;
 use vqkit_recipe::{Recipe, stage_names};
 use vqkit_run::{Context, Output, Run, checkpoint_weights};
 use vqkit_tokens::{Split, TokenSet, bits, run_tokens};
 
-use crate::{error::Result, prior::batches::PriorBatches, train_state::Player, trainer::Better, trainer::Trainer};
+use crate::{error::Result, prior::batches::PriorBatches, train_state::TrainState, trainer::Goal, trainer::Trainer};
 
 /// Trains the prior of one level, or goes on where the run's last checkpoint stands.
 ///
@@ -25,11 +25,11 @@ pub fn train(run: &mut Run, recipe: &Recipe, level: usize, data: &Dataset, conte
     let mut batches = PriorBatches::open(run, recipe, level, context)?;
     let validation = run_tokens::read_tokens(run, Split::Validation)?;
     let (vs, prior) = build(recipe, level, validation.header.facts(), context)?;
-    let mut trainer = Trainer::begin(run, &stage, &config.train, Player::new(vs, &config.train)?, None, context)?;
+    let mut trainer = Trainer::begin(run, &stage, &config.train, TrainState::new(vs, &config.train)?, None, context)?;
     batches.start(data, trainer.samples())?;
     let kind = context.kind(recipe.head.precision);
     trainer.settle(|trainer| {
-        Ok(Some((measure(trainer, prior.as_ref(), recipe, level, &validation, context)?, Better::Lower)))
+        Ok(Some((measure(trainer, prior.as_ref(), recipe, level, &validation, context)?, Goal::Minimize)))
     })?;
 
     while !trainer.is_done() {
@@ -48,14 +48,19 @@ pub fn train(run: &mut Run, recipe: &Recipe, level: usize, data: &Dataset, conte
         }
         let bits =
             trainer.measure_if_due(|trainer| measure(trainer, prior.as_ref(), recipe, level, &validation, context))?;
-        trainer.end_step(bits.map(|bits| (bits, Better::Lower)))?;
+        trainer.end_step(bits.map(|bits| (bits, Goal::Minimize)))?;
     }
     batches.report_bad(run, &stage)?;
     let checkpoint = trainer.finish()?;
     Ok(Output { path: run.relative(&checkpoint), fingerprint: checkpoint_weights::fingerprint(&checkpoint)? })
 }
 
-fn build(recipe: &Recipe, level: usize, facts: Facts, context: &Context) -> Result<(VarStore, Box<dyn Prior>)> {
+fn build(
+    recipe: &Recipe,
+    level: usize,
+    facts: ConditionVocabulary,
+    context: &Context,
+) -> Result<(VarStore, Box<dyn Prior>)> {
     let spec = Tokenizers::build(recipe, context)?.prior_spec(recipe, level, facts)?;
     let vs = VarStore::new(context.device);
     let prior = recipe.priors[level].network.build(&vs.root(), &spec)?;

@@ -1,16 +1,16 @@
 //! A watch on codebooks in training: a warning where one collapses, and how all of them are at the end of an epoch.
 
 use tch::Tensor;
-use vqkit_fidelity::{Place, codebook::collapse, codebook::collapse::COLLAPSED, codebook::usage};
+use vqkit_fidelity::{CodebookId, codebook::collapse, codebook::collapse::COLLAPSED, codebook::usage};
 use vqkit_quantizer::{CodebookHealth, CodebookUsage, Quantizer, Usage};
-use vqkit_tokens::LevelUsage;
+use vqkit_tokens::TokenUsage;
 use vqkit_vqvae::Tokenizer;
 
 use crate::{error::Result, trainer::Trainer};
 
 /// The codebooks of a tokenizer in training, and what tells why one collapses.
 #[derive(Debug)]
-pub struct Codebooks<'a> {
+pub struct CodebookMonitor<'a> {
     /// How they are trained.
     pub config: &'a vqkit_recipe::Tokenizer,
     /// Whose they are.
@@ -19,23 +19,23 @@ pub struct Codebooks<'a> {
     pub latents: &'a [Tensor],
 }
 
-impl Codebooks<'_> {
+impl CodebookMonitor<'_> {
     /// Warns of every codebook that collapses in training, by its use in the epoch up to now, or on validation images: a member
     /// that draws codes in training may use many there, and few when it chooses.
     ///
     /// # Errors
     /// When a quantizer does not fit its counts.
-    pub fn warn(&self, trainer: &Trainer, epoch: &LevelUsage, validation: &LevelUsage) -> Result<()> {
+    pub fn warn(&self, trainer: &Trainer, epoch: &TokenUsage, validation: &TokenUsage) -> Result<()> {
         let both = epoch.levels().iter().zip(validation.levels());
         for (level, (quantizer, (epoch, validation))) in self.tokenizer.quantizers().iter().zip(both).enumerate() {
-            let healths = glance(quantizer.as_ref(), epoch)?;
+            let healths = summary(quantizer.as_ref(), epoch)?;
             let used = epoch.codebooks().iter().zip(validation.codebooks());
             for (codebook, (health, (epoch, validation))) in healths.iter().zip(used).enumerate() {
                 let found = [(epoch, "in this epoch"), (validation, "on validation images")];
                 let Some((used, at)) = found.into_iter().find(|(used, _)| used.is_collapsed(COLLAPSED)) else {
                     continue;
                 };
-                let name = usage::name(Place { level, codebook }, healths.len());
+                let name = usage::name(CodebookId { level, codebook }, healths.len());
                 let latents = (healths.len() == 1).then(|| &self.latents[level]);
                 let cause = collapse::diagnosis(self.config, trainer.step(), health, latents);
                 let percent = used.usage() * 100.0;
@@ -50,17 +50,17 @@ impl Codebooks<'_> {
     ///
     /// # Errors
     /// When a quantizer does not fit its counts, or the log cannot be written.
-    pub fn log_epoch(&self, trainer: &mut Trainer, usage: &LevelUsage) -> Result<()> {
+    pub fn log_epoch(&self, trainer: &mut Trainer, usage: &TokenUsage) -> Result<()> {
         let mut figures = Vec::new();
         for (level, (quantizer, usage)) in self.tokenizer.quantizers().iter().zip(usage.levels()).enumerate() {
-            figures.extend(epoch_figures(level, usage, &glance(quantizer.as_ref(), usage)?));
+            figures.extend(epoch_figures(level, usage, &summary(quantizer.as_ref(), usage)?));
         }
         trainer.log(figures, &format!("codes in use {:.0} %", usage.levels()[0].usage() * 100.0))
     }
 }
 
 /// The health of every codebook of a level, without making a table that the quantizer does not keep.
-fn glance(quantizer: &dyn Quantizer, usage: &Usage) -> Result<Vec<CodebookHealth>> {
+fn summary(quantizer: &dyn Quantizer, usage: &Usage) -> Result<Vec<CodebookHealth>> {
     let counts = usage.codebooks().iter().map(CodebookUsage::counts);
     if !quantizer.has_tables() {
         let of_use =
@@ -68,8 +68,8 @@ fn glance(quantizer: &dyn Quantizer, usage: &Usage) -> Result<Vec<CodebookHealth
         return Ok(counts.map(of_use).collect());
     }
     let views = quantizer.codebooks();
-    let glance = |(view, counts)| CodebookHealth::summary(view, Some(counts));
-    Ok(views.iter().zip(counts).map(glance).collect::<Result<_, _>>()?)
+    let summary = |(view, counts)| CodebookHealth::summary(view, Some(counts));
+    Ok(views.iter().zip(counts).map(summary).collect::<Result<_, _>>()?)
 }
 
 /// Of a whole epoch: use and perplexity as means over the codebooks of a level, the age of its oldest code, and the share of

@@ -18,12 +18,12 @@ const WARM: i64 = 300;
 
 /// Running shares of real and fake patches that a discriminator tells rightly.
 #[derive(Debug)]
-pub struct Watch {
+pub struct DiscriminatorMonitor {
     /// `[real, fake, steps]`, f32.
     state: Tensor,
 }
 
-impl Watch {
+impl DiscriminatorMonitor {
     const NAME: &'static str = "watch";
 
     /// Where `saved` left off, or from the beginning.
@@ -74,8 +74,8 @@ impl Watch {
 mod tests {
     use super::*;
 
-    fn after(real: f32, fake: f32, steps: usize) -> Watch {
-        let mut watch = Watch::restore(Device::Cpu, &Tensors::new());
+    fn after(real: f32, fake: f32, steps: usize) -> DiscriminatorMonitor {
+        let mut watch = DiscriminatorMonitor::restore(Device::Cpu, &Tensors::new());
         (0..steps).for_each(|_| watch.add(&Tensor::from_slice(&[real; 4]), &Tensor::from_slice(&[fake; 4])));
         watch
     }
@@ -99,7 +99,7 @@ mod tests {
             watch.add(&Tensor::from_slice(&[sign]), &Tensor::from_slice(&[sign]));
         }
         assert!(watch.warning().unwrap().contains("guessing"));
-        let restored = Watch::restore(Device::Cpu, &watch.save());
+        let restored = DiscriminatorMonitor::restore(Device::Cpu, &watch.save());
         assert_eq!(restored.accuracies(), watch.accuracies());
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tch::{Tensor, nn::VarStore};
-use vqkit_recipe::{Domain, Finetune, FinetunedPart, FreshOrRestored, InvalidRequest};
+use vqkit_recipe::{Finetune, FinetunedPart, InitFrom, InvalidRequest, Modality};
 use vqkit_run::{DISCRIMINATOR, Run, RunError, Tensors, checkpoint_weights};
 use vqkit_torch::{
     TorchError,
@@ -25,13 +25,13 @@ const OURS_ALONE: [&str; 4] = ["age", "initted", "ema_real", "ema_fake"];
 /// When there is no such file, or its weights do not fit.
 pub fn begin(
     config: &Finetune,
-    domain: Domain,
+    modality: Modality,
     tokenizer: &mut VarStore,
     discriminator: Option<&mut VarStore>,
 ) -> Result<()> {
-    let source = Source::open(&config.from, domain)?;
+    let source = Source::open(&config.from, modality)?;
     assign(&config.from, source.tokenizer, tokenizer)?;
-    if let (FreshOrRestored::Restored, Some(discriminator)) = (config.discriminator, discriminator) {
+    if let (InitFrom::Restored, Some(discriminator)) = (config.discriminator, discriminator) {
         if source.discriminator.is_empty() {
             return Err(RunError::artifact(&config.from, "holds no discriminator to restore").into());
         }
@@ -62,11 +62,11 @@ struct Source {
 }
 
 impl Source {
-    fn open(path: &Path, domain: Domain) -> Result<Self> {
+    fn open(path: &Path, modality: Modality) -> Result<Self> {
         if path.is_file() {
             return Ok(Self::of_file(weights::read_any(path)?));
         }
-        let checkpoint = checkpoint_of(path, domain)?;
+        let checkpoint = checkpoint_of(path, modality)?;
         let discriminator = checkpoint.join(DISCRIMINATOR);
         Ok(Self {
             tokenizer: weights::read(&checkpoint_weights::weights_for_use(&checkpoint))?,
@@ -84,17 +84,17 @@ impl Source {
 }
 
 /// `path` itself, if it is a checkpoint, or that of the run that it is.
-fn checkpoint_of(path: &Path, domain: Domain) -> Result<PathBuf> {
+fn checkpoint_of(path: &Path, modality: Modality) -> Result<PathBuf> {
     if checkpoint_weights::weights_for_use(path).is_file() {
         return Ok(path.to_owned());
     }
     if !path.exists() {
-        let (path, name) = (path.display(), domain.stage());
+        let (path, name) = (path.display(), modality.stage());
         let message = format!("there is no {path}; give a run, a checkpoint or a file of weights");
         return Err(InvalidRequest::key(format!("{name}.finetune.from"), message).into());
     }
     let run = Run::open(path)?;
-    Ok(path.join(&run.require(domain.stage())?.path))
+    Ok(path.join(&run.require(modality.stage())?.path))
 }
 
 /// The state with just those of our own buffers that `vs` has: as they stand there where the state lacks them. A codebook

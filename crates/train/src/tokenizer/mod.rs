@@ -12,15 +12,15 @@ use vqkit_fidelity::ReconstructionError;
 use vqkit_losses::{DiscriminatorObjective, GeneratorLoss};
 use vqkit_models::{build, inherit, perceptual};
 use vqkit_quantizer::Mode;
-use vqkit_recipe::{Domain, FinetunedPart, Recipe, Shape};
+use vqkit_recipe::{FinetunedPart, InputSpec, Modality, Recipe};
 use vqkit_run::{Context, Output, Picture, Run, batch_tensors, checkpoint_weights};
-use vqkit_tokens::{LevelUsage, loaders};
+use vqkit_tokens::{TokenUsage, loaders};
 use vqkit_vqvae::Tokenizer;
 
 use crate::{
-    error::Result, tokenizer::codebook_monitor::Codebooks, tokenizer::discriminator_monitor::Watch,
-    tokenizer::step::Step, tokenizer::step::Taken, train_state::Player, trainer, trainer::Better, trainer::Figure,
-    trainer::Trainer,
+    error::Result, tokenizer::codebook_monitor::CodebookMonitor,
+    tokenizer::discriminator_monitor::DiscriminatorMonitor, tokenizer::step::Step, tokenizer::step::StepOutput,
+    train_state::TrainState, trainer, trainer::Goal, trainer::Score, trainer::Trainer,
 };
 
 /// Originals above reconstructions in the logged picture.
@@ -31,31 +31,31 @@ const SHOWN: usize = 8;
 ///
 /// # Errors
 /// When data or files cannot be read or written, the loss is not finite, or the user leaves.
-pub fn train(run: &mut Run, recipe: &Recipe, domain: Domain, data: &Dataset, context: &Context) -> Result<Output> {
-    let config = recipe.tokenizer(domain)?;
+pub fn train(run: &mut Run, recipe: &Recipe, modality: Modality, data: &Dataset, context: &Context) -> Result<Output> {
+    let config = recipe.tokenizer(modality)?;
     if let Some(taken) = &config.taken {
-        return Ok(inherit::copy(run, domain, taken, context)?);
+        return Ok(inherit::copy(run, modality, taken, context)?);
     }
     tch::manual_seed(recipe.head.seed as i64);
     let kind = context.kind(recipe.head.precision);
     let objective = objective(config, kind, run, context)?;
-    let (mut tokenizer, mut adversary, mut trainer) = begin(run, recipe, domain, context)?;
+    let (mut tokenizer, mut adversary, mut trainer) = begin(run, recipe, modality, context)?;
     let mut loader = loaders::training(recipe, data, config.train.batch_size, trainer.samples())?;
-    let mut usage = LevelUsage::restore(&tokenizer.codebook_sizes(), context.device, trainer.counters());
-    let mut watch = Watch::restore(context.device, trainer.counters());
+    let mut usage = TokenUsage::restore(&tokenizer.codebook_sizes(), context.device, trainer.counters());
+    let mut watch = DiscriminatorMonitor::restore(context.device, trainer.counters());
     let decoder_alone = config.finetune.as_ref().is_some_and(|finetune| finetune.train == FinetunedPart::Decoder);
-    trainer.settle(|trainer| Ok(measure(trainer, &tokenizer, recipe, domain, data, context)?.figure(config)))?;
+    trainer.settle(|trainer| Ok(measure(trainer, &tokenizer, recipe, modality, data, context)?.figure(config)))?;
     let step = Step { kind, objective: &objective, decoder_alone, grad_accumulation: config.train.grad_accumulation };
 
     while !trainer.is_done() {
         let batch = loaders::next(&mut loader)?;
-        let images = batch_tensors::of_batch(domain, &batch, context)?;
+        let images = batch_tensors::of_batch(modality, &batch, context)?;
         if trainer.is_fresh() && config.finetune.is_none() {
             no_grad(|| tokenizer.initialize(&images))?;
         }
         let now = trainer.step();
-        let (network, opponent) = trainer.players();
-        let taken = step.take((&tokenizer, network), adversary.as_ref().zip(opponent), &images, now)?;
+        let (network, discriminator) = trainer.players();
+        let taken = step.take((&tokenizer, network), adversary.as_ref().zip(discriminator), &images, now)?;
         trainer.check_terms(&taken.terms.parts())?;
         trainer.step_weights(batch.position, taken.logits.is_some())?;
         if !decoder_alone {
@@ -71,9 +71,9 @@ pub fn train(run: &mut Run, recipe: &Recipe, domain: Domain, data: &Dataset, con
         if trainer.logs_now() {
             log(&mut trainer, &taken, &usage, &watch)?;
         }
-        let codebooks = Codebooks { config, tokenizer: &tokenizer, latents: &taken.reconstruction.latents };
+        let codebooks = CodebookMonitor { config, tokenizer: &tokenizer, latents: &taken.reconstruction.latents };
         let validation =
-            trainer.measure_if_due(|trainer| measure(trainer, &tokenizer, recipe, domain, data, context))?;
+            trainer.measure_if_due(|trainer| measure(trainer, &tokenizer, recipe, modality, data, context))?;
         if let Some(validation) = &validation {
             watch.warning().iter().for_each(|warning| trainer.note(&format!("warning: {warning}")));
             codebooks.warn(&trainer, &usage, &validation.usage)?;
@@ -86,7 +86,7 @@ pub fn train(run: &mut Run, recipe: &Recipe, domain: Domain, data: &Dataset, con
         trainer.set_counters(usage.save().into_iter().chain(watch.save()).collect());
         trainer.end_step(validation.and_then(|validation| validation.figure(config)))?;
     }
-    loaders::report_bad(run, domain.stage(), &loader)?;
+    loaders::report_bad(run, modality.stage(), &loader)?;
     let checkpoint = trainer.finish()?;
     Ok(Output { path: run.relative(&checkpoint), fingerprint: checkpoint_weights::fingerprint(&checkpoint)? })
 }
@@ -95,24 +95,24 @@ pub fn train(run: &mut Run, recipe: &Recipe, domain: Domain, data: &Dataset, con
 fn begin(
     run: &mut Run,
     recipe: &Recipe,
-    domain: Domain,
+    modality: Modality,
     context: &Context,
 ) -> Result<(Tokenizer, Option<DiscriminatorObjective>, Trainer)> {
-    let config = recipe.tokenizer(domain)?;
-    let (mut vs, tokenizer) = build::build(recipe, domain, context)?;
-    let (mut opponent_vs, adversary) = build::build_adversary(recipe, domain, context)?.unzip();
+    let config = recipe.tokenizer(modality)?;
+    let (mut vs, tokenizer) = build::build(recipe, modality, context)?;
+    let (mut opponent_vs, adversary) = build::build_adversary(recipe, modality, context)?.unzip();
     if let Some(finetune) = &config.finetune {
-        if trainer::is_new(run, domain.stage(), &config.train)? {
-            finetune::begin(finetune, domain, &mut vs, opponent_vs.as_mut())?;
+        if trainer::is_new(run, modality.stage(), &config.train)? {
+            finetune::begin(finetune, modality, &mut vs, opponent_vs.as_mut())?;
         }
         finetune::freeze(finetune, &vs, tokenizer.decoder_parts());
     }
-    let network = Player::new(vs, &config.train)?;
-    let opponent = match (opponent_vs, &config.loss.adversarial) {
-        (Some(vs), Some(adversarial)) => Some(Player::new(vs, &adversarial.train.beside(&config.train))?),
+    let network = TrainState::new(vs, &config.train)?;
+    let discriminator = match (opponent_vs, &config.loss.adversarial) {
+        (Some(vs), Some(adversarial)) => Some(TrainState::new(vs, &adversarial.train.beside(&config.train))?),
         _ => None,
     };
-    let trainer = Trainer::begin(run, domain.stage(), &config.train, network, opponent, context)?;
+    let trainer = Trainer::begin(run, modality.stage(), &config.train, network, discriminator, context)?;
     Ok((tokenizer, adversary, trainer))
 }
 
@@ -130,7 +130,7 @@ fn objective(config: &vqkit_recipe::Tokenizer, kind: Kind, run: &Run, context: &
     })
 }
 
-fn log(trainer: &mut Trainer, taken: &Taken, usage: &LevelUsage, watch: &Watch) -> Result<()> {
+fn log(trainer: &mut Trainer, taken: &StepOutput, usage: &TokenUsage, watch: &DiscriminatorMonitor) -> Result<()> {
     let mut figures = taken.terms.figures();
     let mut shown = format!("{} {:.4}", figures[0].0, figures[0].1);
     for (level, usage) in usage.levels().iter().enumerate() {
@@ -150,14 +150,14 @@ fn log(trainer: &mut Trainer, taken: &Taken, usage: &LevelUsage, watch: &Watch) 
 struct Validation {
     /// PSNR, or of label maps the share of pixels that are right.
     fidelity: f64,
-    usage: LevelUsage,
+    usage: TokenUsage,
 }
 
 impl Validation {
     /// What tells which checkpoint is best: the error of pixels; where other losses pull too, nothing does, and the last one is.
-    fn figure(&self, config: &vqkit_recipe::Tokenizer) -> Option<Figure> {
+    fn figure(&self, config: &vqkit_recipe::Tokenizer) -> Option<Score> {
         let by_pixels = config.loss.perceptual.is_none() && config.loss.adversarial.is_none();
-        by_pixels.then_some((self.fidelity, Better::Higher))
+        by_pixels.then_some((self.fidelity, Goal::Maximize))
     }
 }
 
@@ -166,18 +166,18 @@ fn measure(
     trainer: &mut Trainer,
     tokenizer: &Tokenizer,
     recipe: &Recipe,
-    domain: Domain,
+    modality: Modality,
     data: &Dataset,
     context: &Context,
 ) -> Result<Validation> {
-    let wanted = recipe.tokenizer(domain)?.train.validate_samples;
-    let shape = domain.shape(&recipe.data);
-    let mut usage = LevelUsage::new(&tokenizer.codebook_sizes(), context.device);
+    let wanted = recipe.tokenizer(modality)?.train.validate_samples;
+    let shape = modality.input_spec(&recipe.data);
+    let mut usage = TokenUsage::new(&tokenizer.codebook_sizes(), context.device);
     let (error, picture) = trainer.with_average(|| {
         let mut error = ReconstructionError::new(shape, wanted.min(data.validation.len()), context.device)?;
         let mut picture = None;
         for batch in loaders::validation(recipe, data, wanted, context)? {
-            let images = batch_tensors::of_batch(domain, &batch?, context)?;
+            let images = batch_tensors::of_batch(modality, &batch?, context)?;
             let made = no_grad(|| tokenizer.forward(&images, Mode::Eval))?;
             error.add(&made.images, &images)?;
             usage.add(made.levels.iter().map(|level| &level.grid))?;
@@ -197,7 +197,7 @@ fn measure(
 }
 
 /// A row of originals above the row of their reconstructions.
-pub fn beside(shape: Shape, images: &Tensor, reconstructions: &Tensor) -> Picture {
+pub fn beside(shape: InputSpec, images: &Tensor, reconstructions: &Tensor) -> Picture {
     let shown = SHOWN.min(images.size()[0] as usize);
     let row = |tensor: &Tensor| batch_tensors::pictures(shape, &tensor.narrow(0, 0, shown as i64).to_kind(Kind::Float));
     Picture::grid(&[row(images), row(reconstructions)].concat(), shown)

@@ -6,7 +6,7 @@ use vqkit_quantizer::{Mode, QuantizerLosses};
 use vqkit_torch::autocast;
 use vqkit_vqvae::{Reconstruction, Tokenizer};
 
-use crate::{error::Result, loss_terms::Terms, train_state::Player};
+use crate::{error::Result, loss_terms::LossTerms, train_state::TrainState};
 
 /// What is trained, and for what.
 #[derive(Debug)]
@@ -23,9 +23,9 @@ pub struct Step<'a> {
 
 /// What a step leaves behind for the codebooks, the log and the watch.
 #[derive(Debug)]
-pub struct Taken {
+pub struct StepOutput {
     /// The losses.
-    pub terms: Terms,
+    pub terms: LossTerms,
     /// What the tokenizer made of the batch, outside of any graph.
     pub reconstruction: Reconstruction,
     /// Logits of real and of fake images, outside of any graph, once the game has begun.
@@ -44,21 +44,21 @@ impl Step<'_> {
     /// When a network cannot take the images, or libtorch refuses.
     pub fn take(
         &self,
-        (tokenizer, network): (&Tokenizer, &mut Player),
-        mut opponent: Option<(&DiscriminatorObjective, &mut Player)>,
+        (tokenizer, network): (&Tokenizer, &mut TrainState),
+        mut discriminator: Option<(&DiscriminatorObjective, &mut TrainState)>,
         images: &Tensor,
         step: u64,
-    ) -> Result<Taken> {
+    ) -> Result<StepOutput> {
         let share = 1.0 / self.grad_accumulation as f64;
-        let mut terms = Terms::default();
+        let mut terms = LossTerms::default();
         let (mut reconstructions, mut real, mut fake) = (Vec::new(), Vec::new(), Vec::new());
         network.zero_grad();
-        if let Some((_, player)) = &mut opponent {
+        if let Some((_, player)) = &mut discriminator {
             player.zero_grad();
         }
         for part in images.f_chunk(self.grad_accumulation as i64, 0)? {
             let output = self.reconstruct(tokenizer, &part, step)?;
-            let adversary = opponent.as_ref().map(|(adversary, _)| (*adversary, step));
+            let adversary = discriminator.as_ref().map(|(adversary, _)| (*adversary, step));
             let pull = self.objective.gradient(&output.images, &part, tokenizer.last_layer(), adversary)?;
             terms.add("reconstruction", &pull.reconstruction, share);
             if let Some(perceptual) = &pull.perceptual {
@@ -77,7 +77,7 @@ impl Step<'_> {
                 pulls.push((codes.shallow_clone(), codes.full_like(share)));
             }
             network.backward(&pulls.iter().map(|(output, pull)| (output, pull)).collect::<Vec<_>>())?;
-            if let (Some((adversary, player)), Some(fakes)) = (&opponent, pull.adversarial) {
+            if let (Some((adversary, player)), Some(fakes)) = (&discriminator, pull.adversarial) {
                 let loss = self.objective.compute(&part, || adversary.loss(&part, &fakes.logits, step))?;
                 terms.add("discriminator", &loss.total, share);
                 player.backward(&[(&loss.total, &loss.total.full_like(share))])?;
@@ -87,7 +87,7 @@ impl Step<'_> {
             reconstructions.push(output);
         }
         let logits = (!real.is_empty()).then(|| (Tensor::cat(&real, 0), Tensor::cat(&fake, 0)));
-        Ok(Taken { terms, reconstruction: Reconstruction::join(reconstructions)?, logits })
+        Ok(StepOutput { terms, reconstruction: Reconstruction::join(reconstructions)?, logits })
     }
 
     fn reconstruct(&self, tokenizer: &Tokenizer, images: &Tensor, step: u64) -> Result<Reconstruction> {

@@ -1,7 +1,7 @@
 //! A batch in parts: the same step, where no network sees more than one image at a time.
 
 use tch::{Kind, no_grad};
-use vqkit_train::Player;
+use vqkit_train::TrainState;
 
 use crate::game::{Game, Named, difference, gradients, seeded, variables};
 
@@ -26,7 +26,7 @@ fn step(overrides: &[&str], grad_accumulation: usize) -> Left {
     seeded(11, || no_grad(|| game.tokenizer.update(&taken.reconstruction))).unwrap();
     let (real, fake) = taken.logits.as_ref().unwrap();
     game.adversary.update(real, fake);
-    let players = [&game.network, &game.opponent];
+    let players = [&game.network, &game.discriminator];
     Left { gradients: players.map(gradients), terms: taken.terms.figures(), variables: players.map(variables) }
 }
 
@@ -54,7 +54,7 @@ fn parts_of_a_batch_give_the_step_of_the_whole() {
 fn the_step_of_the_whole_moves_revives_and_averages() {
     let before = Game::new(&[EMA.as_slice(), &LECAM].concat());
     let after = step(&[EMA.as_slice(), &LECAM].concat(), 1);
-    let moved = |player: &Player, after: &Named, name: &str| {
+    let moved = |player: &TrainState, after: &Named, name: &str| {
         let moved = (&player.vs.variables()[name] - &after[name]).abs().to_kind(Kind::Double);
         moved.view([moved.size().first().copied().unwrap_or(1), -1]).amax([1].as_slice(), false).count_nonzero(0)
     };
@@ -63,7 +63,7 @@ fn the_step_of_the_whole_moves_revives_and_averages() {
     let ages = after.variables[0]["quantize.age"].sum(Kind::Double).double_value(&[]);
     assert_eq!(ages, 0.0, "codes that were left out are young again");
     for name in ["lecam.ema_real", "lecam.ema_fake"] {
-        assert_eq!(moved(&before.opponent, &after.variables[1], name).int64_value(&[]), 1, "{name}");
+        assert_eq!(moved(&before.discriminator, &after.variables[1], name).int64_value(&[]), 1, "{name}");
     }
 }
 

@@ -7,9 +7,9 @@ use std::{
 
 use tch::{Device, Kind, Tensor, nn::VarStore};
 use vqkit_losses::{DiscriminatorObjective, GeneratorLoss, SmallVgg, SmallVggConfig};
-use vqkit_recipe::{Domain, Recipe};
+use vqkit_recipe::{Modality, Recipe};
 use vqkit_torch::weights;
-use vqkit_train::{Player, Step, Taken};
+use vqkit_train::{Step, StepOutput, TrainState};
 use vqkit_vqvae::Tokenizer;
 
 /// 24-pixel images, group normalisation in the autoencoder, two halvings in the discriminator.
@@ -71,9 +71,9 @@ pub fn seeded<T>(seed: i64, work: impl FnOnce() -> T) -> T {
 /// Both players and what they play for.
 pub struct Game {
     pub tokenizer: Tokenizer,
-    pub network: Player,
+    pub network: TrainState,
     pub adversary: DiscriminatorObjective,
-    pub opponent: Player,
+    pub discriminator: TrainState,
     pub objective: GeneratorLoss,
     pub images: Tensor,
 }
@@ -87,7 +87,7 @@ impl Game {
     fn draw(overrides: &[&str]) -> Self {
         let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
         let recipe = Recipe::parse("game", RECIPE, &overrides).unwrap();
-        let config = recipe.tokenizer(Domain::Images).unwrap();
+        let config = recipe.tokenizer(Modality::Image).unwrap();
         let (vs, opponent_vs) = (VarStore::new(Device::Cpu), VarStore::new(Device::Cpu));
         let tokenizer = config.network.build(&vs.root(), 3, &config.quantizer).unwrap();
         let adversarial = config.loss.adversarial.as_ref().unwrap();
@@ -98,8 +98,8 @@ impl Game {
         let judge = SmallVgg::new(&judge_vs.root(), 3, 4, &judge).unwrap().freeze();
         let images = Tensor::rand([4, 3, 24, 24], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
         Self {
-            network: Player::new(vs, &config.train).unwrap(),
-            opponent: Player::new(opponent_vs, &adversarial.train.beside(&config.train)).unwrap(),
+            network: TrainState::new(vs, &config.train).unwrap(),
+            discriminator: TrainState::new(opponent_vs, &adversarial.train.beside(&config.train)).unwrap(),
             objective: GeneratorLoss {
                 reconstruction: config.loss.pixels.reconstruction,
                 reconstruction_weight: config.loss.pixels.reconstruction_weight,
@@ -113,10 +113,10 @@ impl Game {
     }
 
     /// Leaves both players the gradients of one step.
-    pub fn take(&mut self, grad_accumulation: usize, step: u64) -> Taken {
-        let Self { tokenizer, network, adversary, opponent, objective, images, .. } = self;
+    pub fn take(&mut self, grad_accumulation: usize, step: u64) -> StepOutput {
+        let Self { tokenizer, network, adversary, discriminator, objective, images, .. } = self;
         let taker = Step { kind: objective.kind, objective, decoder_alone: false, grad_accumulation };
-        taker.take((tokenizer, network), Some((adversary, opponent)), images, step).unwrap()
+        taker.take((tokenizer, network), Some((adversary, discriminator)), images, step).unwrap()
     }
 }
 
@@ -136,13 +136,13 @@ fn enliven(vs: &VarStore) {
 }
 
 /// Copies of the gradients of all variables that have one.
-pub fn gradients(player: &Player) -> Named {
+pub fn gradients(player: &TrainState) -> Named {
     let all = weights::trainable(&player.vs).into_iter().filter(|(_, value)| value.grad().defined());
     all.map(|(name, value)| (name, value.grad().copy())).collect()
 }
 
 /// Copies of all variables.
-pub fn variables(player: &Player) -> Named {
+pub fn variables(player: &TrainState) -> Named {
     weights::tensors(&player.vs).into_iter().map(|(name, value)| (name, value.detach().copy())).collect()
 }
 

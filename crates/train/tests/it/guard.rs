@@ -17,7 +17,7 @@ fn a_gradient_that_is_not_finite_is_named() {
     assert_eq!(game.network.broken_gradient(), None);
     let _ = game.network.vs.variables()["decoder.conv_out.weight"].grad().view([-1]).narrow(0, 5, 1).fill_(f64::NAN);
     assert_eq!(game.network.broken_gradient(), Some("decoder.conv_out.weight"));
-    assert_eq!(game.opponent.broken_gradient(), None);
+    assert_eq!(game.discriminator.broken_gradient(), None);
     game.network.clip().unwrap();
     assert!(game.network.gradient_norm().unwrap().is_nan());
     game.network.zero_grad();

@@ -18,7 +18,7 @@ struct Plainly {
 
 fn plainly(game: &mut Game, step: u64) -> Plainly {
     game.network.zero_grad();
-    game.opponent.zero_grad();
+    game.discriminator.zero_grad();
     let config = game.adversary.config().clone();
     let (images, last_layer) = (game.images.shallow_clone(), game.tokenizer.last_layer());
     let output = game.tokenizer.forward(&images, Mode::Train { step }).unwrap();
@@ -36,11 +36,11 @@ fn plainly(game: &mut Game, step: u64) -> Plainly {
     }
     total.backward();
     let tokenizer = gradients(&game.network);
-    game.opponent.zero_grad();
+    game.discriminator.zero_grad();
     if step >= config.start_step {
         discriminator_loss(game, &output.images.detach(), step).backward();
     }
-    let discriminator = gradients(&game.opponent);
+    let discriminator = gradients(&game.discriminator);
     Plainly { lambda, tokenizer, discriminator }
 }
 
@@ -60,7 +60,7 @@ fn discriminator_loss(game: &Game, fakes: &Tensor, step: u64) -> Tensor {
         false => (-&real).softplus().mean(Kind::Float) + fake.softplus().mean(Kind::Float),
     };
     if config.lecam_weight > 0.0 {
-        let averages = game.opponent.vs.variables();
+        let averages = game.discriminator.vs.variables();
         let [ema_real, ema_fake] = ["lecam.ema_real", "lecam.ema_fake"].map(|name| averages[name].double_value(&[]));
         let lecam =
             (real - ema_fake).relu().square().mean(Kind::Float) + (ema_real - fake).relu().square().mean(Kind::Float);
@@ -88,7 +88,7 @@ fn compare(overrides: &[&str], step: u64) -> Plainly {
     }
     let apart = difference(&gradients(&game.network), &plain.tokenizer);
     assert!(apart < ROUNDING, "{overrides:?}: gradients of the tokenizer differ by {apart}");
-    let theirs = gradients(&game.opponent);
+    let theirs = gradients(&game.discriminator);
     if plain.lambda.is_none() {
         assert!(theirs.is_empty() && plain.discriminator.is_empty() && taken.logits.is_none());
     } else {

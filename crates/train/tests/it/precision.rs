@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use tch::Kind;
-use vqkit_recipe::{Domain, Recipe};
-use vqkit_run::{Call, Context, Run};
+use vqkit_recipe::{Modality, Recipe};
+use vqkit_run::{Context, Invocation, Run};
 use vqkit_torch::weights;
 use vqkit_train::tokenizer;
 
@@ -35,11 +35,11 @@ fn curve(precision: &str, folder: &Path) -> Vec<f64> {
     ];
     let recipe = Recipe::parse("game", RECIPE, &overrides).unwrap();
     let context = Context::silent("cpu").unwrap();
-    let call = Call::of_process(&context, recipe.head.precision, recipe.head.seed);
+    let call = Invocation::of_process(&context, recipe.head.precision, recipe.head.seed);
     assert_eq!(call.precision, precision);
     let data = recipe.data.open().unwrap();
     let mut run = Run::create(folder, &recipe, &data, call).unwrap();
-    seeded(0, || tokenizer::train(&mut run, &recipe, Domain::Images, &data, &context)).unwrap();
+    seeded(0, || tokenizer::train(&mut run, &recipe, Modality::Image, &data, &context)).unwrap();
     let log = std::fs::read_to_string(folder.join("log.jsonl")).unwrap();
     let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     lines.filter_map(|line| line["reconstruction"].as_f64()).collect()
@@ -88,7 +88,7 @@ fn a_step_computes_in_bf16_and_gives_losses_and_gradients_in_fp32() {
         assert!(taken.terms.parts().iter().all(|(_, term)| term.kind() == Kind::Float), "{kind:?}: {:?}", taken.terms);
         let (real, fake) = taken.logits.as_ref().unwrap();
         assert_eq!((real.kind(), fake.kind()), (Kind::Float, Kind::Float));
-        for player in [&game.network, &game.opponent] {
+        for player in [&game.network, &game.discriminator] {
             assert!(gradients(player).values().all(|gradient| gradient.kind() == Kind::Float));
         }
         tch::no_grad(|| game.tokenizer.update(&taken.reconstruction)).unwrap();
