@@ -132,7 +132,7 @@ fn validation_captions_are_the_default_and_every_picture_can_be_made_again() {
     assert_eq!(samples[0]["text"], samples[1]["text"]);
     assert_ne!(samples[0]["text"], samples[2]["text"]);
     assert!(samples[0]["text"].as_str().unwrap().starts_with("a "), "{}", samples[0]);
-    assert!(record["checked"]["shape_and_colour"]["of"] == 6, "{}", record["checked"]);
+    assert!(record["shape_accuracy"]["shape_and_colour"]["of"] == 6, "{}", record["shape_accuracy"]);
     assert!(out.join("sheet.png").is_file());
     let seen = fs::read(text_run().join("tokens/text.json")).unwrap();
     assert!(String::from_utf8(seen).unwrap().contains("circle"));
@@ -188,7 +188,7 @@ fn a_template_steers_the_pictures() {
     differ(&["--unconditional"]);
     let own = sample(&folder, run, &["-n", "4", "--samples-per-condition", "2"]);
     let record = record(&own);
-    assert!(record["checked"]["template_mean_iou"].as_f64().unwrap() > 0.0, "{}", record["checked"]);
+    assert!(record["shape_accuracy"]["template_mean_iou"].as_f64().unwrap() > 0.0, "{}", record["shape_accuracy"]);
     assert_eq!(record["samples"][0]["template"], record["samples"][1]["template"]);
     let again = folder.path().join("again");
     let of = own.join("samples.json");

@@ -128,7 +128,7 @@ fn write_samples(session: &mut Session, request: &sample::Request, out: Option<P
         None => Target::Numbered,
     };
     let written = session.write_samples(request, &target)?;
-    if let Some(checked) = &written.checked {
+    if let Some(checked) = &written.shape_accuracy {
         terminal::print(&format!("the checker on these pictures:\n{checked}"))?;
     }
     print_path(&written.folder.join("grid.png"))

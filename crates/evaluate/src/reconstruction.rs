@@ -26,7 +26,7 @@ pub struct Reconstructed {
     /// Some of them, above their reconstructions and what these miss.
     pub picture: Picture,
     /// What the checker of the built-in shapes found in reconstructions of images.
-    pub checked: Option<ShapeAccuracy>,
+    pub shape_accuracy: Option<ShapeAccuracy>,
 }
 
 /// Looks at all validation pictures of a modality; `inception` looks too, where it is given.
@@ -68,8 +68,8 @@ pub fn of_run(
         }
     }
     let picture = picture.ok_or(TokensError::NoValidation)?;
-    let checked = checker.and_then(ShapeChecker::finish);
-    Ok(Reconstructed { error, similarity: similarity.finish(), picture, checked })
+    let shape_accuracy = checker.and_then(ShapeChecker::finish);
+    Ok(Reconstructed { error, similarity: similarity.finish(), picture, shape_accuracy })
 }
 
 /// The first pictures of a batch, their reconstructions, and below them what differs: grey where nothing does, four times as far

@@ -81,9 +81,7 @@ impl Context {
     /// # Errors
     /// When the values are not of that shape, or the device refuses.
     pub fn pixels(&self, values: &[f32], shape: [usize; 4]) -> Result<Tensor> {
-        let shape = shape.map(|length| length as i64);
-        let pixels = Tensor::f_from_slice(values)?.f_view(shape)?.f_to_device(self.device)?;
-        Ok(pixels.f_permute([0, 2, 3, 1])?.f_contiguous()?.f_permute([0, 3, 1, 2])?)
+        Ok(vqkit_torch::images(values, shape, self.device)?)
     }
 
     /// A batch's images, `[B, C, H, W]` in `[-1, 1]`, as [`pixels`](Self::pixels).

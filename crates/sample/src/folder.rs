@@ -76,7 +76,7 @@ pub struct Written {
     /// The folder.
     pub folder: PathBuf,
     /// What the checker found, where the data are the built-in shapes.
-    pub checked: Option<ShapeAccuracy>,
+    pub shape_accuracy: Option<ShapeAccuracy>,
 }
 
 /// Draws images into a folder that appears when all are drawn.
@@ -91,21 +91,21 @@ pub fn write(
     target: &Target,
 ) -> Result<Written> {
     let task = generator.begin(request, data)?;
-    let mut checked = None;
+    let mut shape_accuracy = None;
     let folder = target.fill(run, |folder| {
         let mut drawing = Drawing { checker: ShapeChecker::of(&task.prompter.recipe), ..Drawing::default() };
         task.draw(|image| drawing.keep(&task, folder, image))?;
-        checked = drawing.checker.and_then(ShapeChecker::finish);
+        shape_accuracy = drawing.checker.and_then(ShapeChecker::finish);
         Picture::grid(&drawing.grid, square(drawing.grid.len()))
             .enlarged(enlargement(&drawing.grid))
             .write(&folder.join("grid.png"))?;
         if let Some(sheet) = contact_sheet::draw(&task.seen, &drawing.rows, &task.prompter.recipe)? {
             sheet.write(&folder.join("sheet.png"))?;
         }
-        let record = task.record(drawing.records, checked)?;
+        let record = task.record(drawing.records, shape_accuracy)?;
         Ok(files::write_json(&folder.join("samples.json"), &record)?)
     })?;
-    Ok(Written { folder, checked })
+    Ok(Written { folder, shape_accuracy })
 }
 
 /// What is kept of the images that were written.

@@ -33,7 +33,7 @@ pub struct Record {
     pub(crate) kept: Option<KeptTokens>,
     /// What the checker of the built-in shapes found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) checked: Option<ShapeAccuracy>,
+    pub(crate) shape_accuracy: Option<ShapeAccuracy>,
     pub(crate) samples: Vec<SampleRecord>,
 }
 
@@ -127,8 +127,8 @@ pub fn settings(run: &Run) -> Result<Option<Sampling>> {
 ///
 /// # Errors
 /// When `samples.json` is there and cannot be read.
-pub fn checked(run: &Run) -> Result<Option<ShapeAccuracy>> {
-    Ok(of_run(run)?.and_then(|record| record.checked))
+pub fn shape_accuracy(run: &Run) -> Result<Option<ShapeAccuracy>> {
+    Ok(of_run(run)?.and_then(|record| record.shape_accuracy))
 }
 
 fn of_run(run: &Run) -> Result<Option<Record>> {

@@ -125,7 +125,7 @@ impl ShapeChecker {
 
     /// What was found; nothing where nothing was asked.
     pub fn finish(self) -> Option<ShapeAccuracy> {
-        let checked = ShapeAccuracy {
+        let shape_accuracy = ShapeAccuracy {
             class: self.class.if_any(),
             shape_and_colour: self.shape_and_colour.if_any(),
             shape_colour_and_size: self.shape_colour_and_size.if_any(),
@@ -133,9 +133,10 @@ impl ShapeChecker {
             template_mean_iou: self.agreement.as_ref().map(LabelAgreement::mean_iou),
             template_mean_iou_of_shapes: self.agreement.as_ref().map(|agreement| agreement.mean_iou_from(1)),
         };
-        let found =
-            checked.class.is_some() || checked.shape_and_colour.is_some() || checked.template_mean_iou.is_some();
-        found.then_some(checked)
+        let found = shape_accuracy.class.is_some()
+            || shape_accuracy.shape_and_colour.is_some()
+            || shape_accuracy.template_mean_iou.is_some();
+        found.then_some(shape_accuracy)
     }
 }
 

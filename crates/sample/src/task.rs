@@ -54,7 +54,7 @@ impl Task<'_> {
     }
 
     /// Everything that the pictures are a function of, besides the run.
-    pub(crate) fn record(&self, samples: Vec<SampleRecord>, checked: Option<ShapeAccuracy>) -> Result<Record> {
+    pub(crate) fn record(&self, samples: Vec<SampleRecord>, shape_accuracy: Option<ShapeAccuracy>) -> Result<Record> {
         let PromptResolver { run, recipe, context, .. } = self.prompter;
         let fingerprint = |stage: &str| Ok::<_, SampleError>(run.require(stage)?.fingerprint.clone());
         let Sample { weight_dtype, count, batch_size, size, .. } = self.request.sample;
@@ -71,7 +71,7 @@ impl Task<'_> {
             tokenizer: fingerprint(Modality::Image.stage())?,
             priors: stage_names::stages(recipe).iter().map(|stage| fingerprint(stage)).collect::<Result<_>>()?,
             kept: self.kept.clone(),
-            checked,
+            shape_accuracy,
             samples,
         })
     }

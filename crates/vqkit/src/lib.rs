@@ -21,3 +21,5 @@ pub use vqkit_train as train;
 pub use vqkit_vqvae as vqvae;
 
 pub use tch;
+
+pub mod prelude;

@@ -98,6 +98,16 @@ impl Adam {
         Self::new(vec![ParamGroup::of(vs, lr)], config)
     }
 
+    /// A whole step down the gradient of a loss: drops the old gradients, computes new ones, and moves the parameters.
+    ///
+    /// # Errors
+    /// When libtorch refuses, such as for a loss without a graph.
+    pub fn backward_step(&mut self, loss: &Tensor) -> Result<(), TorchError> {
+        self.zero_grad();
+        loss.f_backward()?;
+        self.step()
+    }
+
     /// An optimizer with zeros for moments.
     ///
     /// # Errors

@@ -41,3 +41,11 @@ fn two_folders_are_compared() {
     let said = example("fid", &[&samples, &samples, "vgg-cifar10".as_ref()]);
     assert!(said.contains("by vgg-cifar10"), "{said}");
 }
+
+#[test]
+fn loops_of_ones_own_end_in_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("samples.png");
+    example("train", &[&run().join("samples"), &out, "4".as_ref()]);
+    assert_eq!(image::open(&out).unwrap().to_rgb8().dimensions(), (4 * 34 + 2, 4 * 34 + 2));
+}
