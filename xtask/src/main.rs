@@ -31,10 +31,13 @@ enum Verb {
     #[command(after_help = "Example:\n  cargo xtask train configs/vqvae-cifar10.toml --set seed=1")]
     Train(forward::Arguments),
     /// Draw new images under conditions from a trained run: by class, text or template, or from a kept part (`vqkit sample`).
-    #[command(after_help = "Examples:\n  cargo xtask condition runs/demo --class 3 -n 16 -o circles\n  \
+    #[command(
+        visible_alias = "sample",
+        after_help = "Examples:\n  cargo xtask condition runs/demo --class 3 -n 16 -o circles\n  \
                             cargo xtask condition runs/demo-text --text \"a large red circle\" --cfg 2\n  \
                             cargo xtask condition runs/demo-template --template map.png -n 3\n  \
-                            cargo xtask condition runs/demo --image picture.png --keep top=0.5")]
+                            cargo xtask condition runs/demo --image picture.png --keep top=0.5"
+    )]
     Condition(forward::Arguments),
     /// Measure a run, several side by side, or any two sets of pictures (`vqkit evaluate`).
     #[command(

@@ -68,7 +68,7 @@ impl TrainedTokenizer {
     /// When the picture has no pixels, or libtorch refuses.
     pub fn encode(&self, picture: &Picture) -> Result<Tokens> {
         let transform = Transform::new(&self.recipe.data);
-        let (size, channels) = (transform.size() as usize, transform.channels() as usize);
+        let (size, channels) = (transform.size(), transform.channels());
         let values = transform.image(&picture.to_data()?)?;
         self.encode_batch(&self.context.pixels(&values, [1, channels, size, size])?)
     }

@@ -2,7 +2,7 @@
 
 use vqkit_data::Dataset;
 use vqkit_models::{ConditionVocabulary, Tokenizers, build, perceptual};
-use vqkit_priors::PriorError;
+use vqkit_priors::{PriorError, check_predicts};
 use vqkit_recipe::{InvalidRequest, Modality, Recipe, Sample, stage_names};
 use vqkit_run::{Context, Output, Run};
 use vqkit_sample::{folder, networks};
@@ -98,6 +98,7 @@ pub fn check(recipe: &Recipe, context: &Context) -> Result<()> {
         let reason = format!("the tokenizer has {levels} levels of tokens, the recipe {found} [[prior]]");
         return Err(InvalidRequest::key("prior", reason).into());
     }
+    check_predicted_levels(recipe, levels)?;
     let (facts, _) = ConditionVocabulary::of_recipe(recipe);
     recipe.priors.iter().enumerate().try_for_each(|(level, prior)| {
         let spec = tokenizers.prior_spec(recipe, level, facts)?;
@@ -109,6 +110,20 @@ pub fn check(recipe: &Recipe, context: &Context) -> Result<()> {
     networks::check_count(recipe.sample.count)
         .map_err(|reason| InvalidRequest::key("sample.count", format!("{reason}")))?;
     recipe.sample.size.map_or(Ok(()), |size| Ok(networks::larger_grid(size, recipe, &tokenizers.images).map(drop)?))
+}
+
+/// Whether every level has its prior. The priors that there are model one level each.
+fn check_predicted_levels(recipe: &Recipe, levels: usize) -> Result<()> {
+    for (index, prior) in recipe.priors.iter().enumerate() {
+        let predicts = prior.predicts.clone().unwrap_or_else(|| vec![index]);
+        let section = format!("prior.{index}");
+        check_predicts(&predicts, index, levels).map_err(|error| wrong_key(&section, error))?;
+        if predicts.len() > 1 {
+            let reason = format!("a prior of this type models one level, found {predicts:?}");
+            return Err(InvalidRequest::key(format!("{section}.predicts"), reason).into());
+        }
+    }
+    Ok(())
 }
 
 /// Whether the recipe has a stage of that name.

@@ -81,6 +81,8 @@ pub struct Head {
 pub struct Prior {
     /// The network.
     pub network: PriorConfig,
+    /// `predicts`: the levels that it models, coarse first. Default: the one at its own index.
+    pub predicts: Option<Vec<usize>>,
     /// `tokens`: where its training tokens come from. Default `"files"`; validation tokens come from files always.
     pub tokens: TokenSource,
     /// How it is trained.
@@ -261,17 +263,21 @@ impl Recipe {
 impl Prior {
     fn from_section(mut section: Section) -> Result<Self, ConfigError> {
         let train = Train::from_section(&section.require("train")?)?;
+        let predicts = section.take_value("predicts")?;
         let tokens = section.take_value("tokens")?.unwrap_or_default();
         let network: PriorConfig = section.read()?;
         network.validate().map_err(|error| match &error {
             vqkit_priors::PriorError::Config { field, reason } => section.error_at(field, reason),
             _ => section.error(&error.to_string()),
         })?;
-        Ok(Self { network, tokens, train })
+        Ok(Self { network, predicts, tokens, train })
     }
 
     fn to_table(&self) -> Result<toml::Table, toml::ser::Error> {
         let mut table = toml::Table::try_from(&self.network)?;
+        if let Some(predicts) = &self.predicts {
+            table.insert("predicts".into(), toml::Value::try_from(predicts)?);
+        }
         table.insert("tokens".into(), toml::Value::try_from(self.tokens)?);
         table.insert("train".into(), toml::Value::try_from(&self.train)?);
         Ok(table)
