@@ -101,12 +101,12 @@ impl CodebookInspector {
     /// # Errors
     /// When something cannot be drawn or written.
     pub fn draw(&self, out: &Path) -> Result<()> {
-        Ok(files::create(out, |folder| {
+        files::create(out, |folder| {
             for (name, picture) in self.pictures()? {
                 picture.write(&folder.join(format!("{name}.png")))?;
             }
             Ok::<_, EvaluateError>(())
-        })?)
+        })
     }
 
     /// The pictures that [`draw`](Self::draw) writes, by name.

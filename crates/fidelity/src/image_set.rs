@@ -61,6 +61,11 @@ impl PictureSet {
         self.view.len()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// BLAKE3 over names and sizes: what tells sets apart without reading them.
     pub fn listing(&self) -> String {
         self.view.fingerprint()

@@ -10,31 +10,11 @@ pub type Result<T, E = ModelError> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum ModelError {
     /// Weights that are known by name and cannot be had.
-    #[error("cannot fetch {name}: {reason}; fetch {url} (SHA-256 {sha256}) by other means and put it at {}", path.display())]
-    Fetch {
-        /// The name.
-        name: String,
-        /// What failed.
-        reason: String,
-        /// Where the file is published.
-        url: String,
-        /// Its checksum.
-        sha256: String,
-        /// Where it belongs.
-        path: PathBuf,
-    },
+    #[error("{0}")]
+    Fetch(Box<FetchError>),
     /// A file that is not the one published.
-    #[error("{}: SHA-256 {found} was found, {wanted} is published: {remedy}", path.display())]
-    Checksum {
-        /// The file.
-        path: PathBuf,
-        /// The checksum published.
-        wanted: String,
-        /// The checksum found.
-        found: String,
-        /// What to do.
-        remedy: String,
-    },
+    #[error("{0}")]
+    Checksum(Box<ChecksumError>),
     /// What was asked for cannot be done.
     #[error("{0}")]
     Invalid(#[from] vqkit_recipe::InvalidRequest),
@@ -74,4 +54,34 @@ impl From<tch::TchError> for ModelError {
     fn from(error: tch::TchError) -> Self {
         Self::Torch(error.into())
     }
+}
+
+/// Weights that are known by name and cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot fetch {name}: {reason}; fetch {url} (SHA-256 {sha256}) by other means and put it at {}", path.display())]
+pub struct FetchError {
+    /// The name.
+    pub name: String,
+    /// What failed.
+    pub reason: String,
+    /// Where the file is published.
+    pub url: String,
+    /// Its checksum.
+    pub sha256: String,
+    /// Where it belongs.
+    pub path: PathBuf,
+}
+
+/// A file that is not the one published.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: SHA-256 {found} was found, {wanted} is published: {remedy}", path.display())]
+pub struct ChecksumError {
+    /// The file.
+    pub path: PathBuf,
+    /// The checksum published.
+    pub wanted: String,
+    /// The checksum found.
+    pub found: String,
+    /// What to do.
+    pub remedy: String,
 }

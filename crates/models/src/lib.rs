@@ -15,6 +15,6 @@ mod prior_spec;
 pub use download::Cache;
 
 pub use download::KnownFile;
-pub use error::{ModelError, Result};
+pub use error::{ChecksumError, FetchError, ModelError, Result};
 pub use open::TrainedTokenizer;
 pub use prior_spec::{ConditionVocabulary, Tokenizers};

@@ -55,7 +55,7 @@ pub fn load(config: &PerceptualConfig, run: &Run, context: &Context) -> Result<O
         PerceptualConfig::Vgg(config) => Ok(Some(Box::new(vgg(config, run, context.device)?))),
         PerceptualConfig::Lpips(config) => match lpips(config, context) {
             Ok(network) => Ok(Some(Box::new(network))),
-            Err(error @ ModelError::Fetch { .. }) if config.optional => {
+            Err(error @ ModelError::Fetch(_)) if config.optional => {
                 context.warn(format_args!("training goes on without the perceptual loss: {error}"));
                 Ok(None)
             }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use vqkit_models::{Cache, KnownFile, ModelError, download};
+use vqkit_models::{Cache, ChecksumError, KnownFile, ModelError, download};
 use vqkit_run::{Observer, Silent};
 
 fn observer() -> Arc<dyn Observer> {
@@ -81,7 +81,8 @@ fn a_file_is_fetched_once() {
 fn a_wrong_checksum_says_both() {
     let (_folder, cache) = cache();
     let error = cache.fetch(&file(serve(answer(BODY.len(), "SOME WEIGHTS"))), &observer()).unwrap_err();
-    let ModelError::Checksum { wanted, found, .. } = &error else { panic!("{error}") };
+    let ModelError::Checksum(different) = &error else { panic!("{error}") };
+    let ChecksumError { wanted, found, .. } = different.as_ref();
     let message = error.to_string();
     assert!(wanted == SUM && found != SUM && message.contains(wanted) && message.contains(found), "{message}");
     assert!(is_empty(&cache.folder));

@@ -108,7 +108,7 @@ pub fn check(recipe: &Recipe, context: &Context) -> Result<()> {
         fits.map_err(|error| wrong_key(&format!("sample, for prior.{level}"), error))
     })?;
     networks::check_count(recipe.sample.count)
-        .map_err(|reason| InvalidRequest::key("sample.count", format!("{reason}")))?;
+        .map_err(|reason| InvalidRequest::key("sample.count", reason.to_string()))?;
     recipe.sample.size.map_or(Ok(()), |size| Ok(networks::larger_grid(size, recipe, &tokenizers.images).map(drop)?))
 }
 

@@ -8,7 +8,10 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::{error::ModelError, error::Result};
+use crate::{
+    error::Result,
+    error::{ChecksumError, ModelError},
+};
 
 /// A sum that grows with the bytes.
 #[derive(Default)]
@@ -45,10 +48,10 @@ pub fn compare(path: &Path, wanted: &str, found: &str, remedy: &str) -> Result<(
     if found.eq_ignore_ascii_case(wanted) {
         return Ok(());
     }
-    Err(ModelError::Checksum {
+    Err(ModelError::Checksum(Box::new(ChecksumError {
         path: path.to_owned(),
         wanted: wanted.to_owned(),
         found: found.to_owned(),
         remedy: remedy.to_owned(),
-    })
+    })))
 }

@@ -14,7 +14,7 @@ use std::{
 use vqkit_recipe::InvalidRequest;
 use vqkit_run::{Observer, RunError, files};
 
-use crate::{error::ModelError, error::Result};
+use crate::error::{FetchError, ModelError, Result};
 
 pub use known::{KnownFile, find, known};
 
@@ -112,12 +112,12 @@ impl Cache {
     }
 
     fn refusal(&self, file: &KnownFile, reason: String) -> ModelError {
-        ModelError::Fetch {
+        ModelError::Fetch(Box::new(FetchError {
             name: file.name.to_string(),
             reason,
             url: file.url.to_string(),
             sha256: file.sha256.to_string(),
             path: self.path(file),
-        }
+        }))
     }
 }

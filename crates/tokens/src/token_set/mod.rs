@@ -41,7 +41,7 @@ impl TokenSet {
     /// When one cannot be read, is not a token file, claims what it does not hold, or does not belong with the others.
     pub fn open(paths: &[impl AsRef<Path>]) -> Result<Self> {
         let mut opened = paths.iter().map(|path| Self::open_one(path.as_ref()).map(|set| (path.as_ref(), set)));
-        let (_, mut joined) = opened.next().ok_or_else(|| TokensError::NoFiles)??;
+        let (_, mut joined) = opened.next().ok_or(TokensError::NoFiles)??;
         let mut columns = vec![joined.numbers()];
         for set in opened {
             let (path, set) = set?;
