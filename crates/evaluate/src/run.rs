@@ -17,7 +17,7 @@ use crate::{
 /// The figures of a run; originals above their reconstructions, and what these miss.
 ///
 /// # Errors
-/// As [`refresh`].
+/// When the run is not trained, nothing is set aside for validation, or files cannot be read.
 pub fn measure(
     run: &Run,
     recipe: &Recipe,

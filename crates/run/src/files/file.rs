@@ -21,10 +21,10 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |file| file.write_all(bytes).map_err(|source| RunError::io("write", path, source)))
 }
 
-/// As [`write`], where `fill` writes the content.
+/// As [`write()`], where `fill` writes the content.
 ///
 /// # Errors
-/// As [`write`]; those of `fill`, after which what stood there stands as before.
+/// As [`write()`]; those of `fill`, after which what stood there stands as before.
 pub fn write_with<E: From<RunError>>(path: &Path, fill: impl FnOnce(&mut File) -> Result<(), E>) -> Result<(), E> {
     let io = |source| RunError::io("write", path, source);
     let (beside, mut file) = Temporary::file(path).map_err(io)?;
@@ -47,7 +47,7 @@ pub fn create_file<E: From<RunError>>(path: &Path, fill: impl FnOnce(&Path) -> R
 /// Writes a value as indented JSON with a line end.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let mut text =
         serde_json::to_string_pretty(value).map_err(|source| RunError::Json { path: path.to_owned(), source })?;
