@@ -173,16 +173,13 @@ fn write_health(out: &mut fmt::Formatter, name: &str, health: &CodebookHealth) -
     }
     if let Some(ages) = ages {
         let (median, decile, oldest) = (ages.median, ages.ninth_decile, ages.oldest);
-        writeln!(
-            out,
-            "    not used for, in updates: half at most {median}, nine tenths at most {decile}, the oldest {oldest}"
-        )?;
+        writeln!(out, "    updates since last use: median {median}, 90th percentile {decile}, maximum {oldest}")?;
     }
     if let Some(CodeDistances { measured, smallest, median, largest, duplicates, .. }) = distances {
         let of = if measured == size { String::new() } else { format!(" (of {measured} codes)") };
         writeln!(
             out,
-            "    to the nearest other code{of}: least {}, median {}, most {}",
+            "    distance to the nearest other code{of}: minimum {}, median {}, maximum {}",
             short(*smallest),
             short(*median),
             short(*largest)

@@ -19,7 +19,7 @@ const RECIPE: &str = "recipe.toml";
 const RECORD: &str = "run.json";
 const LOCK: &str = ".lock";
 
-/// A run folder. See `docs/formats.md` for its layout.
+/// A run folder. See `docs/src/reference/formats.md` for its layout.
 #[derive(Debug)]
 pub struct Run {
     path: PathBuf,

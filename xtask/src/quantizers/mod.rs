@@ -20,7 +20,7 @@ use members::{MEMBERS, Member, VARIED};
 
 const RECIPE: &str = "configs/quantizers-cifar10.toml";
 const RUNS: &str = "runs/quantizers";
-const PAGE: &str = "docs/quantizers-cifar10.md";
+const PAGE: &str = "docs/src/explanation/quantizers-cifar10.md";
 const STEPS: u64 = 1500;
 /// What `vqkit` exits with when the user interrupted it.
 const INTERRUPTED: i32 = 130;
@@ -44,7 +44,7 @@ pub struct Options {
     /// Folder of the runs [default: runs/quantizers; with other --steps runs/quantizers-N-steps]
     #[arg(long, value_name = "DIR")]
     runs: Option<PathBuf>,
-    /// Page that the table goes into [default: docs/quantizers-cifar10.md; with other --steps or --runs table.md beside the runs]
+    /// Page that the table goes into [default: docs/src/explanation/quantizers-cifar10.md; with other --steps or --runs table.md beside the runs]
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
     /// Train nothing: write the table of the runs that are finished

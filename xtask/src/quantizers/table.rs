@@ -13,8 +13,8 @@ const END: &str = "<!-- `cargo xtask quantizers` wrote what stands above -->";
 /// A page that is not there yet begins with this.
 const TITLE: &str = "# Every quantizer on CIFAR-10
 
-`cargo xtask quantizers` trains `configs/quantizers-cifar10.toml` with each quantizer in turn, everything else alike, and
-writes what stands between the two marks in this page's source.
+`cargo xtask quantizers` trains `configs/quantizers-cifar10.toml` once with each quantizer, with all other keys equal, and writes
+the table below (between two marks in this page's source).
 ";
 
 const HEAD: &str = "| quantizer | what it is | PSNR | `fd_vgg_cifar10` | codes in use | perplexity | time per step |
