@@ -77,19 +77,6 @@ macro_rules! tagged {
     };
     ($(#[$meta:meta])* $vis:vis enum $name:ident {
         $($(#[$doc:meta])* $tag:literal => $variant:ident($config:ty)),+ $(,)?
-    } macro $each:ident;) => {
-        $crate::tagged! { $(#[$meta])* $vis enum $name { $($(#[$doc])* $tag => $variant($config)),+ } }
-        $crate::tagged! { @each ($) $each $($variant)+ }
-    };
-    (@each ($d:tt) $each:ident $($variant:ident)+) => {
-        macro_rules! $each {
-            ($d member:expr, |$d config:ident| $d work:expr) => {
-                match $d member { $(Self::$variant($d config) => $d work),+ }
-            };
-        }
-    };
-    ($(#[$meta:meta])* $vis:vis enum $name:ident {
-        $($(#[$doc:meta])* $tag:literal => $variant:ident($config:ty)),+ $(,)?
     }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, $crate::serde::Serialize)]

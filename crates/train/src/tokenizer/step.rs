@@ -1,8 +1,8 @@
-//! One step of a tokenizer's training: a batch in, gradients for both players out.
+//! One step of a tokenizer's training: a batch in, gradients for the tokenizer and the discriminator out.
 
 use tch::{Kind, Tensor};
 use vqkit_losses::{DiscriminatorObjective, GeneratorLoss};
-use vqkit_quantizer::{Mode, QuantizerLosses};
+use vqkit_quantizer::Mode;
 use vqkit_torch::autocast;
 use vqkit_vqvae::{Reconstruction, Tokenizer};
 
@@ -28,17 +28,17 @@ pub struct StepOutput {
     pub terms: LossTerms,
     /// What the tokenizer made of the batch, outside of any graph.
     pub reconstruction: Reconstruction,
-    /// Logits of real and of fake images, outside of any graph, once the game has begun.
+    /// Logits of real and of fake images, outside of any graph, once adversarial training has begun.
     pub logits: Option<(Tensor, Tensor)>,
 }
 
 impl Step<'_> {
-    /// Runs the autoencoder once over `images` and leaves both players their gradients; `step` is counted from 0.
+    /// Runs the autoencoder once over `images` and leaves the gradients in the tokenizer and the discriminator; `step` is counted from 0.
     ///
-    /// The discriminator judges the reconstruction once: that opinion steers the decoder and teaches the discriminator, which
-    /// so learns from the reconstruction before the decoder's update. Parts of a batch count alike, so the gradients are
-    /// those of the whole batch, except through statistics of batch normalisation and the adaptive weight, which each part
-    /// has for itself.
+    /// The discriminator runs on the reconstruction once: its logits give the decoder's adversarial gradient and the
+    /// discriminator's own loss, so it is trained on the reconstruction from before the decoder's update. Parts of a batch have
+    /// equal weights, so the gradients are those of the whole batch, except through batch statistics of normalisation and the
+    /// adaptive weight, which are computed per part.
     ///
     /// # Errors
     /// When a network cannot take the images, or libtorch refuses.
@@ -53,36 +53,36 @@ impl Step<'_> {
         let mut terms = LossTerms::default();
         let (mut reconstructions, mut real, mut fake) = (Vec::new(), Vec::new(), Vec::new());
         network.zero_grad();
-        if let Some((_, player)) = &mut discriminator {
-            player.zero_grad();
+        if let Some((_, state)) = &mut discriminator {
+            state.zero_grad();
         }
         for part in images.f_chunk(self.grad_accumulation as i64, 0)? {
             let output = self.reconstruct(tokenizer, &part, step)?;
-            let adversary = discriminator.as_ref().map(|(adversary, _)| (*adversary, step));
-            let pull = self.objective.gradient(&output.images, &part, tokenizer.last_layer(), adversary)?;
-            terms.add("reconstruction", &pull.reconstruction, share);
-            if let Some(perceptual) = &pull.perceptual {
+            let adversary = discriminator.as_ref().map(|(objective, _)| (*objective, step));
+            let loss = self.objective.gradient(&output.images, &part, tokenizer.last_layer(), adversary)?;
+            terms.add("reconstruction", &loss.reconstruction, share);
+            if let Some(perceptual) = &loss.perceptual {
                 terms.add("perceptual", perceptual, share);
             }
-            let codes = sum(&output, |losses| &losses.total);
+            let codes = output.quantizer_loss();
             terms.add("quantizer", &codes, share);
-            terms.add("codebook", &sum(&output, |losses| &losses.codebook), share);
-            terms.add("commitment", &sum(&output, |losses| &losses.commitment), share);
-            if let Some(fakes) = &pull.adversarial {
-                terms.add("generator", &fakes.generator, share);
-                terms.add("adaptive_weight", &fakes.weight, share);
+            terms.add("codebook", &output.quantizer_term(|losses| &losses.codebook), share);
+            terms.add("commitment", &output.quantizer_term(|losses| &losses.commitment), share);
+            if let Some(adversarial) = &loss.adversarial {
+                terms.add("generator", &adversarial.generator, share);
+                terms.add("adaptive_weight", &adversarial.weight, share);
             }
-            let mut pulls = vec![(output.images.shallow_clone(), pull.gradient * share)];
+            let mut gradients = vec![(output.images.shallow_clone(), loss.gradient * share)];
             if codes.requires_grad() {
-                pulls.push((codes.shallow_clone(), codes.full_like(share)));
+                gradients.push((codes.shallow_clone(), codes.full_like(share)));
             }
-            network.backward(&pulls.iter().map(|(output, pull)| (output, pull)).collect::<Vec<_>>())?;
-            if let (Some((adversary, player)), Some(fakes)) = (&discriminator, pull.adversarial) {
-                let loss = self.objective.compute(&part, || adversary.loss(&part, &fakes.logits, step))?;
+            network.backward(&gradients.iter().map(|(output, gradient)| (output, gradient)).collect::<Vec<_>>())?;
+            if let (Some((objective, state)), Some(adversarial)) = (&discriminator, loss.adversarial) {
+                let loss = self.objective.compute(&part, || objective.loss(&part, &adversarial.logits, step))?;
                 terms.add("discriminator", &loss.total, share);
-                player.backward(&[(&loss.total, &loss.total.full_like(share))])?;
+                state.backward(&[(&loss.total, &loss.total.full_like(share))])?;
                 real.push(loss.real_logits);
-                fake.push(fakes.logits.detach().to_kind(Kind::Float));
+                fake.push(adversarial.logits.detach().to_kind(Kind::Float));
             }
             reconstructions.push(output);
         }
@@ -97,12 +97,4 @@ impl Step<'_> {
         })?;
         Ok(output)
     }
-}
-
-/// A term of the quantizers' losses, summed over the levels.
-fn sum(output: &Reconstruction, term: fn(&QuantizerLosses) -> &Tensor) -> Tensor {
-    let terms = output.levels.iter().map(|level| term(&level.losses).shallow_clone());
-    terms
-        .reduce(|sum, term| sum + term)
-        .unwrap_or_else(|| Tensor::zeros([0i64; 0], (Kind::Float, output.images.device())))
 }
