@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use vqkit_recipe::Train;
 use vqkit_run::{
-    CLOCK, COUNTER, Checkpoints, Context, DISCRIMINATOR, DISCRIMINATOR_OPTIMIZER, EMA, Home, LogOffsets, MODEL,
+    CLOCK, COUNTER, Checkpoints, Context, DISCRIMINATOR, DISCRIMINATOR_OPTIMIZER, EMA, Event, Home, LogOffsets, MODEL,
     OPTIMIZER, Picture, Progress, RNG, Run, RunError, STATE, Shelter, StageLog, State, Tensors, checkpoint_weights,
     files, is_interruption, log,
 };
@@ -277,7 +277,9 @@ impl Trainer {
             };
             figures.extend(norms.into_iter().filter_map(norm));
         }
-        Ok(self.log.figures(self.state.step, &figures)?)
+        let (stage, step) = (self.stage.as_str(), self.state.step);
+        self.context.observer.observe(&Event::Measures { stage, step, values: &figures });
+        Ok(self.log.figures(step, &figures)?)
     }
 
     /// Logs a picture.
@@ -285,7 +287,9 @@ impl Trainer {
     /// # Errors
     /// When the log cannot be written.
     pub fn log_picture(&mut self, name: &str, picture: &Picture) -> Result<()> {
-        Ok(self.log.picture(self.state.step, name, picture)?)
+        let (stage, step) = (self.stage.as_str(), self.state.step);
+        self.context.observer.observe(&Event::Picture { stage, step, name, picture });
+        Ok(self.log.picture(step, name, picture)?)
     }
 
     /// A line above the bar.

@@ -65,6 +65,9 @@ impl Observer for Collected {
         if let Event::Began { task, .. } | Event::Finished { task, .. } = event {
             self.0.lock().unwrap().push((*task).to_owned());
         }
+        if let Event::Measures { stage, values, .. } = event {
+            self.0.lock().unwrap().extend(values.iter().map(|(name, _)| format!("{stage}/{name}")));
+        }
     }
 }
 
@@ -87,6 +90,7 @@ fn train(path: &Path) {
     let mut session = Experiment::new(recipe, None, &context).unwrap().begin(path).unwrap();
     session.run_stages(None).unwrap();
     let heard = collected.0.lock().unwrap();
+    assert!(heard.iter().any(|heard| heard == "tokenizer/reconstruction"), "{heard:?}");
     for task in ["tokenizer", "tokens", "prior/0", "samples"] {
         assert!(heard.iter().filter(|heard| *heard == task).count() >= 2, "{task} began and ended: {heard:?}");
     }
