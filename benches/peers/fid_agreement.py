@@ -22,7 +22,7 @@ TOLERANCE = 1e-3
 
 def ours(options, weights):
     call = [options.vqkit, "evaluate", "--real", options.real, "--fake", options.fake, "--weights", weights, "--json"]
-    return json.loads(subprocess.run(call, check=True, stdout=subprocess.PIPE).stdout)["figures"]
+    return json.loads(subprocess.run(call, check=True, stdout=subprocess.PIPE).stdout)["metrics"]
 
 
 def theirs(options, state):

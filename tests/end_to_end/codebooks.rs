@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-use crate::vqkit::{SMALL, fail, recipe, run, shared_game, shared_run, stderr, succeed, text};
+use crate::vqkit::{SMALL, fail, recipe, run, shared_adversarial, shared_run, stderr, succeed, text};
 
 /// Width and height of a PNG file that a decoder reads to its end, and in how many colours it is.
 fn picture(path: &Path) -> ((u32, u32), usize) {
@@ -53,7 +53,7 @@ fn the_figures_are_there_as_json() {
 fn a_checkpoint_shows_its_codebook_where_its_run_is_around_it() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let checkpoint = shared_game().join("tokenizer/last");
+    let checkpoint = shared_adversarial().join("tokenizer/last");
     let said = succeed(&["inspect", text(&checkpoint), "-o", text(&out)]);
     assert!(said.contains("numbers") && said.contains("codebook 0: 16 codes of width 8"), "{said}");
     assert!(said.contains("use of codes unknown"), "an epoch began with the last step: {said}");
@@ -118,11 +118,11 @@ fn a_collapse_that_draws_hide_in_training_is_seen_on_validation_images() {
     let said = stderr(&output);
     assert!(output.status.success(), "{said}");
     let log = fs::read_to_string(out.join("log.jsonl")).unwrap();
-    let figure = |key: &str| {
+    let metric = |key: &str| {
         let line = log.lines().find(|line| line.contains(key)).unwrap();
         serde_json::from_str::<Value>(line).unwrap()[key].as_f64().unwrap()
     };
-    assert!(figure("epoch_usage_0") > 0.5 && figure("validation_usage_0") < 0.1, "{log}");
+    assert!(metric("epoch_usage_0") > 0.5 && metric("validation_usage_0") < 0.1, "{log}");
     assert!(
         said.contains("used on validation images; the logits favour few codes: raise tokenizer.quantizer.kl_weight"),
         "{said}"

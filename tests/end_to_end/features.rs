@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use crate::{
     processes::{kill, start, wait_for},
-    vqkit::{GAME, assert_same, recipe, text, train, weights},
+    vqkit::{ADVERSARIAL, assert_same, recipe, text, train, weights},
 };
 
 const FEATURES: &str = r#"
@@ -27,7 +27,7 @@ checkpoint_every = 5
 fn with_features() -> String {
     format!(
         "{}{FEATURES}",
-        GAME.replace("weights = \"cifar10\"", "weights = \"run\"").replace("steps = 24", "steps = 8")
+        ADVERSARIAL.replace("weights = \"cifar10\"", "weights = \"run\"").replace("steps = 24", "steps = 8")
     )
 }
 
@@ -44,12 +44,14 @@ fn a_run_trains_the_network_that_judges_it_and_resumes_exactly() {
     let whole = train(alone.path(), &text_of_recipe, &[]);
     let backbone = whole.join("features/backbone.safetensors");
     let said = metadata(&backbone);
-    for (key, value) in [("kind", "small-vgg"), ("recipe", "game"), ("image_size", "24"), ("held_out_images", "16")] {
+    for (key, value) in
+        [("kind", "small-vgg"), ("recipe", "adversarial"), ("image_size", "24"), ("validation_images", "16")]
+    {
         assert_eq!(said[key], value, "{key}");
     }
     let classes = said["classes"].split(',').count() as i64;
     assert!(said["classes"].contains("circle"), "{said:?}");
-    let right: f64 = said["held_out_accuracy_percent"].parse().unwrap();
+    let right: f64 = said["validation_accuracy_percent"].parse().unwrap();
     assert!((0.0..=100.0).contains(&right));
     let tensors = weights(&backbone);
     let names: Vec<&str> = tensors.keys().map(String::as_str).collect();

@@ -8,7 +8,9 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::vqkit::{GAME, assert_same, recipe, run as call, shared_game, stderr, succeed, text, train, weights};
+use crate::vqkit::{
+    ADVERSARIAL, assert_same, recipe, run as call, shared_adversarial, stderr, succeed, text, train, weights,
+};
 
 /// The tokenizer as it is: no code is put elsewhere.
 const UNREVIVED: &str = "tokenizer.quantizer.revive_after=0";
@@ -27,7 +29,7 @@ fn arguments<'a>(from: &'a str, overrides: &[&'a str]) -> Vec<&'a str> {
 fn finetuned(from: &Path, overrides: &[&str]) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let from = format!("tokenizer.finetune.from={}", text(from));
-    let run = train(folder.path(), GAME, &arguments(&from, overrides));
+    let run = train(folder.path(), ADVERSARIAL, &arguments(&from, overrides));
     (folder, run)
 }
 
@@ -46,22 +48,22 @@ fn moved(one: &BTreeMap<String, tch::Tensor>, other: &BTreeMap<String, tch::Tens
 
 #[test]
 fn it_begins_with_the_averaged_weights_of_a_run_or_a_checkpoint() {
-    let game = shared_game();
+    let adversarial = shared_adversarial();
     let still = [STILL, "tokenizer.loss.adversarial.train.learning_rate=1e-12"];
-    let (_folder, of_run) = finetuned(game, &still);
-    assert!(moved(&last(&of_run, "model"), &last(game, "ema"), "") < STILLNESS);
-    assert!(moved(&last(&of_run, "model"), &last(game, "model"), "") > 1e-4);
-    let (_folder, of_checkpoint) = finetuned(&game.join("tokenizer/last"), &still);
+    let (_folder, of_run) = finetuned(adversarial, &still);
+    assert!(moved(&last(&of_run, "model"), &last(adversarial, "ema"), "") < STILLNESS);
+    assert!(moved(&last(&of_run, "model"), &last(adversarial, "model"), "") > 1e-4);
+    let (_folder, of_checkpoint) = finetuned(&adversarial.join("tokenizer/last"), &still);
     assert_same(&of_run.join("tokenizer/last"), &of_checkpoint.join("tokenizer/last"));
 }
 
 #[test]
 fn a_restored_discriminator_is_the_others_and_a_fresh_one_is_not() {
     let still = [STILL, "tokenizer.loss.adversarial.train.learning_rate=1e-12"];
-    let theirs = last(shared_game(), "discriminator");
+    let theirs = last(shared_adversarial(), "discriminator");
     let begins = |kind: &str, extra: &[&str]| {
         let kind = format!("tokenizer.finetune.discriminator={kind}");
-        let (_folder, run) = finetuned(shared_game(), &[&still[..], extra, &[kind.as_str()]].concat());
+        let (_folder, run) = finetuned(shared_adversarial(), &[&still[..], extra, &[kind.as_str()]].concat());
         last(&run, "discriminator")
     };
     assert!(moved(&begins("restored", &[]), &theirs, "main") < STILLNESS);
@@ -74,11 +76,11 @@ fn a_restored_discriminator_is_the_others_and_a_fresh_one_is_not() {
 #[test]
 fn a_file_with_taming_s_names_alone_will_do() {
     let folder = tempfile::tempdir().unwrap();
-    let mut state = last(shared_game(), "ema");
+    let mut state = last(shared_adversarial(), "ema");
     for ours in ["quantize.age", "quantize.initted"] {
         assert!(state.remove(ours).is_some());
     }
-    let discriminator = last(shared_game(), "discriminator");
+    let discriminator = last(shared_adversarial(), "discriminator");
     let of_discriminator = discriminator.iter().filter(|(name, _)| name.starts_with("main."));
     state.extend(of_discriminator.map(|(name, tensor)| (format!("loss.discriminator.{name}"), tensor.shallow_clone())));
     state.insert("loss.perceptual_loss.lin0.model.1.weight".into(), tch::Tensor::from_slice(&[1.0f32]));
@@ -88,7 +90,7 @@ fn a_file_with_taming_s_names_alone_will_do() {
     let still = [STILL, "tokenizer.loss.adversarial.train.learning_rate=1e-12", restored];
     let (_folder, run) = finetuned(&file, &still);
     assert!(moved(&last(&run, "model"), &state, "quantize.") < STILLNESS, "k-means does not run again");
-    assert!(moved(&last(&run, "model"), &last(shared_game(), "ema"), "") < STILLNESS);
+    assert!(moved(&last(&run, "model"), &last(shared_adversarial(), "ema"), "") < STILLNESS);
     assert!(moved(&last(&run, "discriminator"), &discriminator, "main") < STILLNESS);
     assert_eq!(last(&run, "model")["quantize.initted"].double_value(&[0]), 1.0);
 }
@@ -105,16 +107,16 @@ fn tokens(run: &Path) -> Vec<u8> {
 fn tokenize(folder: &Path, from: &str, overrides: &[&str], resumed: &Path) -> Vec<u8> {
     let mut call = arguments(from, overrides);
     call[1] = "tokens";
-    succeed(&[&["train", &recipe(folder, GAME), "--run", text(resumed), "--resume"], &call[..]].concat());
+    succeed(&[&["train", &recipe(folder, ADVERSARIAL), "--run", text(resumed), "--resume"], &call[..]].concat());
     tokens(resumed)
 }
 
 #[test]
 fn the_decoder_alone_moves_and_tokens_stay() {
     let decoder = ["tokenizer.finetune.train=decoder", "tokenizer.train.learning_rate=1e-2"];
-    let from = format!("tokenizer.finetune.from={}", text(shared_game()));
-    let (folder, run) = finetuned(shared_game(), &decoder);
-    let theirs = last(shared_game(), "ema");
+    let from = format!("tokenizer.finetune.from={}", text(shared_adversarial()));
+    let (folder, run) = finetuned(shared_adversarial(), &decoder);
+    let theirs = last(shared_adversarial(), "ema");
     for file in ["model", "ema"] {
         let ours = last(&run, file);
         for (name, tensor) in &ours {
@@ -125,10 +127,10 @@ fn the_decoder_alone_moves_and_tokens_stay() {
     }
     let of_decoder = tokenize(folder.path(), &from, &decoder, &run);
     let all = [decoder[1]];
-    let (folder, run) = finetuned(shared_game(), &all);
+    let (folder, run) = finetuned(shared_adversarial(), &all);
     let of_all = tokenize(folder.path(), &from, &all, &run);
     let still = [STILL];
-    let (folder, run) = finetuned(shared_game(), &still);
+    let (folder, run) = finetuned(shared_adversarial(), &still);
     let before = tokenize(folder.path(), &from, &still, &run);
     assert!(of_decoder == before, "tokens stay");
     assert!(of_all != before, "and would not otherwise");
@@ -138,15 +140,15 @@ fn the_decoder_alone_moves_and_tokens_stay() {
 fn a_finetuning_goes_on_without_the_weights_that_it_began_with() {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("copy.safetensors");
-    fs::copy(shared_game().join("tokenizer/last/ema.safetensors"), &copy).unwrap();
+    fs::copy(shared_adversarial().join("tokenizer/last/ema.safetensors"), &copy).unwrap();
     let from = format!("tokenizer.finetune.from={}", text(&copy));
     let overrides = ["tokenizer.finetune.train=decoder", "tokenizer.train.checkpoint_every=1"];
-    let run = train(folder.path(), GAME, &arguments(&from, &overrides));
+    let run = train(folder.path(), ADVERSARIAL, &arguments(&from, &overrides));
     let done = last(&run, "model");
     rewind(&run, "checkpoint-0000001");
     fs::remove_file(&copy).unwrap();
     let call = arguments(&from, &overrides);
-    succeed(&[&["train", &recipe(folder.path(), GAME), "--run", text(&run), "--resume"], &call[..]].concat());
+    succeed(&[&["train", &recipe(folder.path(), ADVERSARIAL), "--run", text(&run), "--resume"], &call[..]].concat());
     assert!(last(&run, "model") == done);
 }
 
@@ -164,7 +166,7 @@ fn rewind(run: &Path, checkpoint: &str) {
 #[test]
 fn weights_that_do_not_fit_or_are_not_there_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    let (recipe, run) = (recipe(folder.path(), GAME), folder.path().join("run"));
+    let (recipe, run) = (recipe(folder.path(), ADVERSARIAL), folder.path().join("run"));
     let refuse = |from: &str, overrides: &[&str], named: &[&str]| {
         let from = format!("tokenizer.finetune.from={from}");
         let output = call(&[&["train", &recipe, "--run", text(&run)], &arguments(&from, overrides)[..]].concat());
@@ -177,13 +179,17 @@ fn weights_that_do_not_fit_or_are_not_there_are_named() {
             fs::remove_dir_all(&run).unwrap();
         }
     };
-    let game = text(shared_game());
+    let adversarial = text(shared_adversarial());
     let wider = ["tokenizer.embed_dim=12", "tokenizer.quantizer.codebook_size=20"];
-    refuse(game, &wider, &[game, "quantize.embedding.weight", "quant_conv.weight", "[16, 8]", "[20, 12]"]);
+    refuse(
+        adversarial,
+        &wider,
+        &[adversarial, "quantize.embedding.weight", "quant_conv.weight", "[16, 8]", "[20, 12]"],
+    );
     let restored = "tokenizer.finetune.discriminator=restored";
     let other = [restored, "tokenizer.loss.adversarial.discriminator.ndf=12"];
-    refuse(game, &other, &["main.0.weight", "[8, 3, 4, 4]", "[12, 3, 4, 4]"]);
-    let tokenizer_alone = format!("{game}/tokenizer/last/ema.safetensors");
+    refuse(adversarial, &other, &["main.0.weight", "[8, 3, 4, 4]", "[12, 3, 4, 4]"]);
+    let tokenizer_alone = format!("{adversarial}/tokenizer/last/ema.safetensors");
     refuse(&tokenizer_alone, &[restored], &["ema.safetensors", "discriminator"]);
     refuse("no/such/run", &[], &["tokenizer.finetune.from: there is no no/such/run"]);
     refuse(text(folder.path()), &[], &["run"]);

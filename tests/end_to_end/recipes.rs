@@ -30,8 +30,8 @@ fn files_of(folder: &Path) -> Vec<PathBuf> {
     entries.filter(|path| path.is_file()).collect()
 }
 
-/// The sections of a game, none of whose values is the default.
-const GAME: &str = r#"
+/// The sections of adversarial training, none of whose values is the default.
+const ADVERSARIAL: &str = r#"
 name = "everything"
 seed = 3
 precision = "bf16"
@@ -115,10 +115,10 @@ optional = true
 "#;
 
 #[test]
-fn what_a_recipe_says_of_a_game_is_kept() {
-    let lpips = GAME.replace("type = \"vgg\"\nweight = 0.5\nweights = \"run\"\n", LPIPS);
-    assert_ne!(lpips, GAME);
-    for text in [GAME, &lpips] {
+fn what_a_recipe_says_of_adversarial_training_is_kept() {
+    let lpips = ADVERSARIAL.replace("type = \"vgg\"\nweight = 0.5\nweights = \"run\"\n", LPIPS);
+    assert_ne!(lpips, ADVERSARIAL);
+    for text in [ADVERSARIAL, &lpips] {
         let recipe = Recipe::parse("recipe", text, &[]).unwrap();
         let resolved = recipe.to_toml().unwrap();
         assert_eq!(recipe, Recipe::parse("resolved", &resolved, &[]).unwrap());

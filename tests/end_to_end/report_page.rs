@@ -1,4 +1,4 @@
-//! The report in a browser: it loads without an error and without a network, shows every figure, and fits a narrow screen.
+//! The report in a browser: it loads without an error and without a network, shows every metric, and fits a narrow screen.
 
 use std::{
     collections::BTreeSet,
@@ -99,14 +99,14 @@ impl Opened {
     }
 }
 
-/// Every figure that a run logged, as the report names it.
+/// Every metric that a run logged, as the report names it.
 fn curves(run: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(run.join("log.jsonl")).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Map<String, Value>>(line).unwrap());
     let named = lines.flat_map(|line| {
         let stage = line["stage"].as_str().unwrap().to_owned();
-        let figures = line.into_iter().filter(|(name, value)| value.is_f64() && name != "seconds" && name != "step");
-        figures.map(move |(name, _)| format!("{stage}: {}", name.replace('_', " "))).collect::<Vec<_>>()
+        let metrics = line.into_iter().filter(|(name, value)| value.is_f64() && name != "seconds" && name != "step");
+        metrics.map(move |(name, _)| format!("{stage}: {}", name.replace('_', " "))).collect::<Vec<_>>()
     });
     named.collect()
 }

@@ -100,9 +100,9 @@ fn many_pictures_are_compared_with_validation_images() {
     let metrics: Value = serde_json::from_slice(&fs::read(run.join("report/metrics.json")).unwrap()).unwrap();
     let set = &metrics["samples_as_set"];
     assert_eq!((&set["samples"], &set["validation_images"]), (&1001.into(), &1000.into()));
-    assert!(set["figures"]["fd_vgg_cifar10"].as_f64().unwrap() > 0.0);
+    assert!(set["metrics"]["fd_vgg_cifar10"].as_f64().unwrap() > 0.0);
     assert!(
-        set["figures"]["kid_vgg_cifar10"].as_f64().unwrap() > set["figures"]["kid_std_vgg_cifar10"].as_f64().unwrap()
+        set["metrics"]["kid_vgg_cifar10"].as_f64().unwrap() > set["metrics"]["kid_std_vgg_cifar10"].as_f64().unwrap()
     );
     assert!(metrics["warnings"].to_string().contains("1001 samples are few"), "{metrics}");
     assert!(fs::read_to_string(run.join("report/report.html")).unwrap().contains("1001 samples against 1000"));

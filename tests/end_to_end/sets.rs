@@ -66,8 +66,8 @@ impl Place {
     }
 }
 
-fn figure(found: &Value, name: &str) -> f64 {
-    found["figures"][name].as_f64().unwrap_or_else(|| panic!("no `{name}` in {found}"))
+fn metric(found: &Value, name: &str) -> f64 {
+    found["metrics"][name].as_f64().unwrap_or_else(|| panic!("no `{name}` in {found}"))
 }
 
 fn warns(found: &Value, words: &str) -> bool {
@@ -80,11 +80,11 @@ fn darker_pictures_are_farther_than_others_of_the_same_kind() {
     let png = |name: &str, seed, darker| place.pictures(name, 60, seed, darker, ImageFormat::Png);
     let (real, like, dark) = (png("real", 1, 0), png("like", 1000, 0), png("dark", 1000, 60));
     let (near, far) = (place.compare(&real, &like, &[]), place.compare(&real, &dark, &[]));
-    assert!(figure(&far, "fd_vgg_cifar10") > 3.0 * figure(&near, "fd_vgg_cifar10").abs(), "{near} {far}");
-    assert!(figure(&far, "kid_vgg_cifar10") > figure(&near, "kid_vgg_cifar10"));
-    assert!(figure(&near, "precision_vgg_cifar10") > figure(&far, "precision_vgg_cifar10"));
-    assert!(figure(&near, "frechet_bias_to_expect_vgg_cifar10") > 0.0);
-    assert!(warns(&near, "60 real pictures are few") && warns(&near, "too large by about"));
+    assert!(metric(&far, "fd_vgg_cifar10") > 3.0 * metric(&near, "fd_vgg_cifar10").abs(), "{near} {far}");
+    assert!(metric(&far, "kid_vgg_cifar10") > metric(&near, "kid_vgg_cifar10"));
+    assert!(metric(&near, "precision_vgg_cifar10") > metric(&far, "precision_vgg_cifar10"));
+    assert!(metric(&near, "frechet_bias_to_expect_vgg_cifar10") > 0.0);
+    assert!(warns(&near, "60 real images are few") && warns(&near, "too large"));
     assert_eq!(near["protocol"]["name"], "own-size");
     assert_eq!(
         (&near["protocol"]["real_from_cache"], &far["protocol"]["real_from_cache"]),
@@ -99,7 +99,7 @@ fn darker_pictures_are_farther_than_others_of_the_same_kind() {
     let real = moved;
 
     let same = place.compare(&real, &real, &[]);
-    assert!(figure(&same, "fd_vgg_cifar10").abs() < 1e-6 && warns(&same, "the same files") && warns(&same, "rFID"));
+    assert!(metric(&same, "fd_vgg_cifar10").abs() < 1e-6 && warns(&same, "the same files") && warns(&same, "rFID"));
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn cached_statistics_of_pictures_that_changed_are_not_used() {
     fs::write(&changed, bytes).unwrap();
     let after = place.compare(&real, &fake, &[]);
     assert_eq!(after["protocol"]["real_from_cache"], false);
-    assert_ne!(figure(&before, "fd_vgg_cifar10"), figure(&after, "fd_vgg_cifar10"));
+    assert_ne!(metric(&before, "fd_vgg_cifar10"), metric(&after, "fd_vgg_cifar10"));
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn saved_statistics_stand_for_their_pictures_and_for_no_others() {
     let saved = place.at("statistics.safetensors");
     let whole = place.compare(&real, &fake, &["--save-statistics", text(&saved)]);
     let from_file = place.compare(&saved, &fake, &[]);
-    assert_eq!(whole["figures"], from_file["figures"]);
+    assert_eq!(whole["metrics"], from_file["metrics"]);
     assert_eq!(whole["protocol"]["real"], from_file["protocol"]["real"]);
 
     let mut tensors = Tensor::read_safetensors(&saved).unwrap();
@@ -138,9 +138,9 @@ fn saved_statistics_stand_for_their_pictures_and_for_no_others() {
     Tensor::write_npz(&arrays, &archive).unwrap();
     let of_archive = place.compare(&archive, &fake, &[]);
     let name = "fd_vgg_cifar10";
-    assert!((figure(&of_archive, name) - figure(&whole, name)).abs() < 1e-9 * figure(&whole, name));
+    assert!((metric(&of_archive, name) - metric(&whole, name)).abs() < 1e-9 * metric(&whole, name));
     assert!(warns(&of_archive, "do not say how they were made"));
-    assert!(of_archive["figures"].get("precision_vgg_cifar10").is_none());
+    assert!(of_archive["metrics"].get("precision_vgg_cifar10").is_none());
 
     let weights = inception(&place);
     let by_inception = ["evaluate", "--real", text(&saved), "--fake", text(&fake), "--weights", text(&weights)];
@@ -184,9 +184,9 @@ fn inception_looks_by_either_protocol_and_at_pictures_of_several_sizes() {
         (&12.into(), &"inception".into())
     );
     assert!(warns(&plain, "the real pictures are PNG, the generated JPEG and PNG"));
-    let fid = |found: &Value| figure(found, "fid");
+    let fid = |found: &Value| metric(found, "fid");
     assert!(fid(&plain) > 0.0 && fid(&clean) > 0.0 && (fid(&plain) - fid(&clean)).abs() > 1e-6 * fid(&plain));
-    assert!(figure(&plain, "inception_score") >= 1.0);
+    assert!(metric(&plain, "inception_score") >= 1.0);
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn a_measurement_that_is_left_is_owed_and_taken_first_on_resume() {
     let long = ["--set", "data.source.validation_count=8000", "--set", "tokenizer.train.validate_samples=8000"];
     let call = [&["train", &recipe, "--run", text(&run), "--stage", "tokenizer", "--resume"], &long[..]].concat();
     let mut child = spawn(&call);
-    // The figures of a step are logged before it is measured.
+    // The metrics of a step are logged before it is measured.
     let is_at_20 = || fs::read_to_string(run.join("log.jsonl")).is_ok_and(|log| log.contains("\"step\":20,"));
     while !is_at_20() && child.try_wait().unwrap().is_none() {
         thread::sleep(Duration::from_millis(2));

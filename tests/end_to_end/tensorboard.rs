@@ -60,7 +60,7 @@ fn tensorboard_reads_every_curve_and_picture() {
     }
 }
 
-/// Every figure of `log.jsonl` as TensorBoard should have it: by tag, steps and values; figures that are not finite are `null` there.
+/// Every metric of `log.jsonl` as TensorBoard should have it: by tag, steps and values; metrics that are not finite are `null` there.
 fn logged(run: &Path) -> BTreeMap<String, Vec<(u64, f64)>> {
     let mut logged: BTreeMap<String, Vec<(u64, f64)>> = BTreeMap::new();
     for line in fs::read_to_string(run.join("log.jsonl")).unwrap().lines() {

@@ -65,9 +65,9 @@ checkpoint_every = 5
 count = 9
 "#;
 
-/// A VQGAN of 24-pixel shapes with everything that a game has; its discriminator sets in half-way.
-pub const GAME: &str = r#"
-name = "game"
+/// A VQGAN of 24-pixel shapes with everything that adversarial training has; its discriminator sets in half-way.
+pub const ADVERSARIAL: &str = r#"
+name = "adversarial"
 seed = 7
 
 [data]
@@ -196,12 +196,12 @@ pub fn shared_run() -> &'static Path {
     path
 }
 
-/// A run of the game's tokenizer that tests share; they only read it.
-pub fn shared_game() -> &'static Path {
+/// A run of the adversarial recipe's tokenizer that tests share; they only read it.
+pub fn shared_adversarial() -> &'static Path {
     static RUN: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, path) = RUN.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let run = train(folder.path(), GAME, &["--stage", "tokenizer"]);
+        let run = train(folder.path(), ADVERSARIAL, &["--stage", "tokenizer"]);
         (folder, run)
     });
     path

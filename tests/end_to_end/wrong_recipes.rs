@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use crate::vqkit::{GAME, SMALL, fail, recipe, stderr, text, vqkit};
+use crate::vqkit::{ADVERSARIAL, SMALL, fail, recipe, stderr, text, vqkit};
 
 /// Overrides of the small recipe, and what the message must say beside them: the place, and the reason or what is allowed.
 const WRONG: &[(&str, &[&str])] = &[
@@ -69,7 +69,7 @@ const WRONG: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Overrides of the game's recipe, and what the message must say beside them.
+/// Overrides of the adversarial recipe, and what the message must say beside them.
 const WRONG_GAMES: &[(&str, &[&str])] = &[
     ("tokenizer.loss.perceptual.wieght=1.0", &["unknown field `wieght`", "`weight`"]),
     ("tokenizer.loss.perceptual.weight=-1.0", &["tokenizer.loss.perceptual.weight: must be 0 or more"]),
@@ -126,7 +126,7 @@ fn a_wrong_key_or_value_is_named() {
 
 #[test]
 fn a_wrong_key_or_value_of_a_game_is_named() {
-    check(GAME, WRONG_GAMES);
+    check(ADVERSARIAL, WRONG_GAMES);
 }
 
 fn check(of: &str, wrong: &[(&str, &[&str])]) {
@@ -168,8 +168,8 @@ fn a_mistake_in_a_game_is_named_with_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     let check = |from: &str, to: &str, key: &str| {
-        assert!(GAME.contains(from));
-        let wrong = GAME.replacen(from, to, 1);
+        assert!(ADVERSARIAL.contains(from));
+        let wrong = ADVERSARIAL.replacen(from, to, 1);
         let last = to.lines().last().unwrap();
         let line = 1 + wrong.lines().collect::<Vec<_>>().iter().rposition(|line| *line == last).unwrap();
         let recipe = recipe(folder.path(), &wrong);
@@ -177,15 +177,15 @@ fn a_mistake_in_a_game_is_named_with_its_line() {
         assert!(message.contains(&format!("recipe.toml:{line}: {key}")), "line {line}, {key}: {message}");
         assert!(!run.exists(), "{key}");
     };
-    let game = "tokenizer.loss.adversarial";
+    let adversarial = "tokenizer.loss.adversarial";
     check("weights = \"cifar10\"", "wieghts = 3", "tokenizer.loss.perceptual.wieghts");
     check("weights = \"cifar10\"", "weights = \"run\"", "tokenizer.loss.perceptual.weights");
-    check("ramp_steps = 4", "ramp = 4", &format!("{game}.ramp"));
-    check("r1_every = 4", "r1_every = 0", &format!("{game}.r1_every"));
-    check("ndf = 8", "ndff = 8", &format!("{game}.discriminator.ndff"));
-    check("n_layers = 2", "n_layers = 4", &format!("{game}.discriminator.n_layers"));
-    check("learning_rate = 1e-3\n", "learning_rate = -2e-3\n", &format!("{game}.train.learning_rate"));
-    check("learning_rate = 1e-3\n", "clip = 1\n", &format!("{game}.train.clip"));
+    check("ramp_steps = 4", "ramp = 4", &format!("{adversarial}.ramp"));
+    check("r1_every = 4", "r1_every = 0", &format!("{adversarial}.r1_every"));
+    check("ndf = 8", "ndff = 8", &format!("{adversarial}.discriminator.ndff"));
+    check("n_layers = 2", "n_layers = 4", &format!("{adversarial}.discriminator.n_layers"));
+    check("learning_rate = 1e-3\n", "learning_rate = -2e-3\n", &format!("{adversarial}.train.learning_rate"));
+    check("learning_rate = 1e-3\n", "clip = 1\n", &format!("{adversarial}.train.clip"));
     check("grad_accumulation = 2", "grad_accumulation = 3", "tokenizer.train.grad_accumulation");
     let features = "[features]\nwidths = [8]\n[features.train]\nsteps = 1\nbatch_size = 4\nlearning_rate = 1e-3\n";
     let with = |more: &str| format!("keep = 9\n{features}{more}");
@@ -194,7 +194,7 @@ fn a_mistake_in_a_game_is_named_with_its_line() {
     let features_alone = |keys: &str| format!("keep = 9\n{}", features.replace("widths = [8]", keys) + "# end");
     for (keys, key) in [("shifts = 1", "shifts"), ("widths = [8, 8, 8, 8, 8, 8]", "widths"), ("widths = []", "widths")]
     {
-        let recipe = recipe(folder.path(), &GAME.replacen("checkpoint_every = 4", &features_alone(keys), 1));
+        let recipe = recipe(folder.path(), &ADVERSARIAL.replacen("checkpoint_every = 4", &features_alone(keys), 1));
         let line = 1 + std::fs::read_to_string(&recipe).unwrap().lines().position(|line| line == keys).unwrap();
         let message = fail(&["train", &recipe, "--run", text(&run)], &[2]);
         assert!(message.contains(&format!("recipe.toml:{line}: features.{key}")), "{message}");
@@ -214,17 +214,17 @@ fn features_need_classes() {
     let images = crate::vqkit::shared_run().join("samples");
     let source = format!("type = \"folder\"\ntrain = \"{}\"", text(&images));
     let shapes = "type = \"shapes\"\ncount = 96\nvalidation_count = 16\nmax_objects = 1";
-    assert!(GAME.contains(shapes));
+    assert!(ADVERSARIAL.contains(shapes));
     let features = "\n[features]\nwidths = [8]\n[features.train]\nsteps = 1\nbatch_size = 4\nlearning_rate = 1e-3\n";
-    let recipe = recipe(folder.path(), &(GAME.replace(shapes, &source) + features));
+    let recipe = recipe(folder.path(), &(ADVERSARIAL.replace(shapes, &source) + features));
     let message = fail(&["train", &recipe, "--run", text(&run)], &[1, 2]);
     assert!(message.contains("class"), "{message}");
 }
 
-/// The game with LPIPS, whose weights are not there and must not be fetched.
+/// The adversarial recipe with LPIPS, whose weights are not there and must not be fetched.
 fn train_with_lpips(folder: &std::path::Path, optional: bool) -> Output {
     let lpips = format!("type = \"lpips\"\noptional = {optional}");
-    let recipe = recipe(folder, &GAME.replace("type = \"vgg\"\nweights = \"cifar10\"", &lpips));
+    let recipe = recipe(folder, &ADVERSARIAL.replace("type = \"vgg\"\nweights = \"cifar10\"", &lpips));
     let run = folder.join("run");
     let few = ["--stage", "tokenizer", "--set", "tokenizer.train.steps=2", "--set", "tokenizer.train.log_every=1"];
     let mut command = vqkit(&[&["train", &recipe, "--run", text(&run)], &few[..]].concat());
@@ -254,7 +254,7 @@ fn lpips_without_its_weights_says_what_to_put_where() {
 #[test]
 fn images_too_small_for_the_perceptual_network_are_refused_before_training() {
     let folder = tempfile::tempdir().unwrap();
-    let (recipe, run) = (recipe(folder.path(), GAME), folder.path().join("run"));
+    let (recipe, run) = (recipe(folder.path(), ADVERSARIAL), folder.path().join("run"));
     let lpips = "tokenizer.loss.perceptual={ type = \"lpips\" }";
     let folder_of_images = "data.source={ type = \"folder\", train = \"nowhere\" }";
     let set = ["--set", folder_of_images, "--set", "data.image_size=12", "--set", lpips];

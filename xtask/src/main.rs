@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod forward;
 mod quantizers;
+mod reference;
 mod setup;
 mod terminal;
 mod venv;
@@ -47,6 +48,9 @@ enum Verb {
     Quantizers(quantizers::Options),
     Bench(bench::Options),
     Book(book::Options),
+    /// Write the book's reference pages anew from the binary: the schema of recipes, its keys, the command line.
+    #[command(after_help = "Example:\n  cargo xtask reference")]
+    Reference,
     /// Check the house rules: layers of crates, circles of imports, versions, module headers, sizes of files and crates.
     #[command(after_help = "Example:\n  cargo xtask tidy")]
     Tidy,
@@ -76,6 +80,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Quantizers(options) => return quantizers::quantizers(&options),
         Verb::Bench(options) => bench::bench(&options)?,
         Verb::Book(options) => book::book(&options)?,
+        Verb::Reference => reference::reference()?,
         Verb::Tidy => check::tidy(&[])?,
         Verb::Ci => check::ci()?,
     }

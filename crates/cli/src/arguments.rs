@@ -9,7 +9,7 @@ use vqkit::{
     sample::KeptRegion,
 };
 
-/// Learned image tokenizers, and the priors that write pictures with them.
+/// Train learned image tokenizers (VQ-VAE, VQGAN) and priors over their tokens, and generate images with them.
 #[derive(Debug, Parser)]
 #[command(
     name = "vqkit",
@@ -19,49 +19,53 @@ use vqkit::{
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
-    pub verb: Verb,
-    /// Where to compute: `auto` (a GPU where there is one), `cpu`, or `cuda:N`.
+    pub command: Command,
+    /// Where to compute: auto (a GPU if there is one), cpu, or cuda:N.
     #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
     pub device: String,
-    /// Threads of libtorch within one operation [default: one per core].
+    /// Threads that libtorch uses within one operation [default: one per core].
     #[arg(long, global = true, value_name = "N")]
     pub threads: Option<i32>,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub enum Command {
     /// Train every missing stage of a recipe: features, template, tokenizer, tokens, priors, samples, report.
     #[command(after_help = "Example: vqkit train configs/vqvae-cifar10.toml --set tokenizer.train.steps=1000")]
     Train(Train),
-    /// Draw new images from a trained run.
+    /// Generate images with a trained run.
     #[command(after_help = "Examples:\n  vqkit sample runs/demo --class circle -n 16 --temperature 0.9 -o circles\n  \
                             vqkit sample runs/shapes-text --text \"a small red circle above a large blue square\" --cfg 2\n  \
                             vqkit sample runs/ade20k-template --template map.png -n 3\n  \
                             vqkit sample runs/demo --replay circles/samples.json -o once-more")]
     Sample(Sample),
-    /// Finish a picture of which a part is kept.
+    /// Complete an image: keep a part of it and generate the rest.
     #[command(after_help = "Examples:\n  vqkit complete runs/demo picture.png --keep top=0.5 -n 8\n  \
                             vqkit complete runs/demo picture.png --mask mask.png --class circle")]
     Complete(Complete),
-    /// Write the codebook indices of images as token files.
+    /// Encode images, and write their tokens as token files.
     #[command(after_help = "Example: vqkit tokenize runs/demo photographs/ -o tokens")]
     Tokenize(Images),
-    /// Write images beside their reconstructions.
+    /// Encode and decode images, and write each beside its reconstruction.
     #[command(after_help = "Example: vqkit reconstruct runs/demo photographs/ -o reconstructions")]
     Reconstruct(Images),
-    /// Measure a run on its validation data, several runs side by side, or any two sets of pictures.
+    /// Compute the metrics of a run on its validation data, of several runs side by side, or of any two sets of images.
     #[command(
         after_help = "Examples:\n  vqkit evaluate runs/demo --json\n  vqkit evaluate runs/a runs/b runs/c -o comparison\n  \
                             vqkit evaluate --real photographs/ --fake samples.tar\n  \
                             vqkit evaluate --real statistics.npz --fake samples/ --weights pt_inception-2015-12-05-6726825d.pth"
     )]
     Evaluate(Evaluate),
-    /// Say what is in a run, a checkpoint, a token file or a folder of images, how healthy the codebooks of a tokenizer are, and what a recipe would
-    /// build.
+    /// Describe a run, a checkpoint, a token file, a recipe or a folder of images; of a tokenizer, also how well its codebooks are used.
     #[command(after_help = "Examples:\n  vqkit inspect runs/demo/tokens/train-00000.safetensors\n  \
                             vqkit inspect runs/demo -o codebooks\n  vqkit inspect configs/demo.toml")]
     Inspect(Inspect),
+    /// Print the JSON Schema of recipes, with which editors complete and check keys.
+    #[command(
+        after_help = "Example: vqkit schema > recipe.schema.json, and as first line of a recipe: #:schema ./recipe.schema.json"
+    )]
+    Schema,
 }
 
 /// `vqkit train`
@@ -69,21 +73,21 @@ pub enum Verb {
 pub struct Train {
     /// The recipe, a TOML file.
     pub recipe: PathBuf,
-    /// Override a key of the recipe; may be given several times.
+    /// Override a key of the recipe, such as tokenizer.train.steps=1000; may be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
     /// The run folder [default: runs/NAME].
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
-    /// Go on with the run where its last checkpoint stands.
+    /// Continue the run from its last checkpoint.
     #[arg(long)]
     pub resume: bool,
-    /// Run one stage only: features, template, tokenizer, tokens, prior, samples or report.
+    /// Run only one stage: features, template, tokenizer, tokens, prior, samples or report.
     #[arg(long, value_name = "STAGE")]
     pub stage: Option<String>,
 }
 
-/// What `samples.json` says already.
+/// Options that `samples.json` holds.
 const OF_A_RECORD: [&str; 23] = [
     "image",
     "class",
@@ -115,13 +119,13 @@ const OF_A_RECORD: [&str; 23] = [
 pub struct Sample {
     /// The run folder.
     pub run: PathBuf,
-    /// A picture of which a part is kept, as `--keep` or `--mask` says, and the rest drawn.
+    /// An image of which a part is kept, as --keep or --mask says; the rest is generated.
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<PathBuf>,
-    /// Draw the pictures of a `samples.json` once more, bit for bit; takes no other flag but `--out`.
+    /// Generate the images of a samples.json again, bit for bit; excludes every other option but --out.
     #[arg(long, value_name = "FILE", conflicts_with_all = OF_A_RECORD)]
     pub replay: Option<PathBuf>,
-    /// How.
+    /// The conditions and the options of the sampler.
     #[command(flatten)]
     pub how: How,
 }
@@ -131,86 +135,86 @@ pub struct Sample {
 pub struct Complete {
     /// The run folder.
     pub run: PathBuf,
-    /// The picture of which a part is kept.
+    /// The image of which a part is kept.
     pub image: PathBuf,
-    /// How.
+    /// The conditions and the options of the sampler.
     #[command(flatten)]
     pub how: How,
 }
 
-/// What pictures are drawn under which conditions.
+/// Conditions, and options of the sampler.
 #[derive(Debug, Args)]
 pub struct How {
-    /// The class of every picture, by name or number [default: all in turn, or those of validation samples].
+    /// The class of every image, by name or number [default: each class in turn, or those of validation samples].
     #[arg(long, value_name = "CLASS", help_heading = "Conditions")]
     pub class: Option<String>,
-    /// What every picture shows, in words such as the captions of the data [default: validation captions in turn, those that never occurred in
-    /// training first].
+    /// A caption, in the manner of the data's captions [default: validation captions in turn, those that do not occur in the training
+    /// data first].
     #[arg(long, value_name = "TEXT", help_heading = "Conditions")]
     pub text: Option<String>,
-    /// A safetensors file of vectors `[L, D]`, as the run was trained on; each of its tensors in turn, in the order of their names
+    /// A safetensors file of embeddings, each a tensor [L, D] as in training; they are used in turn, in the order of their names
     /// [default: those of validation samples in turn].
     #[arg(long, value_name = "FILE", help_heading = "Conditions")]
     pub embedding: Option<PathBuf>,
-    /// The template of every picture, in a file: a label map, a depth map, edges, a small picture, as the run was trained on
+    /// The template of every image: a file with a label map, a depth map, edges or a small image, as in training
     /// [default: validation templates in turn].
     #[arg(long, value_name = "IMAGE", conflicts_with = "template_of", help_heading = "Conditions")]
     pub template: Option<PathBuf>,
-    /// An image of which the template is derived, for runs whose templates are.
+    /// An image from which the template is derived, for runs with derived templates (edges, smaller or grey images).
     #[arg(long, value_name = "IMAGE", help_heading = "Conditions")]
     pub template_of: Option<PathBuf>,
-    /// Leave out all conditions, for priors that were trained with dropout of them.
+    /// Generate without any condition; needs priors that were trained with dropout of their condition.
     #[arg(long, help_heading = "Conditions")]
     pub unconditional: bool,
-    /// The part of the picture that is kept: top=S, bottom=S, left=S or right=S, S a share such as 0.5.
+    /// The part of the image that is kept: top=S, bottom=S, left=S or right=S, where S is a share such as 0.5.
     #[arg(long, value_name = "PART", conflicts_with = "mask", help_heading = "Conditions")]
     pub keep: Option<KeptRegion>,
-    /// A picture of the same size: what is brighter than half is kept.
+    /// A mask of the same size as the image: pixels brighter than half are kept.
     #[arg(long, value_name = "IMAGE", help_heading = "Conditions")]
     pub mask: Option<PathBuf>,
-    /// Draw N pictures for every condition.
+    /// Generate N images for every condition.
     #[arg(long, value_name = "N", help_heading = "Conditions")]
     pub samples_per_condition: Option<usize>,
-    /// Strength of classifier-free guidance, of priors that were trained with dropout of their condition; 1 is none.
+    /// Scale of classifier-free guidance; 1 is none. Needs priors that were trained with dropout of their condition.
     #[arg(long, value_name = "SCALE", allow_negative_numbers = true, help_heading = "Conditions")]
     pub cfg: Option<f64>,
-    /// How guidance goes along the picture: constant, linear, cosine, or first=N, for the first N codes only.
+    /// How the scale of guidance changes over the tokens: constant, linear, cosine, or first=N, for the first N tokens only.
     #[arg(long, value_name = "SCHEDULE", help_heading = "Conditions")]
     pub cfg_schedule: Option<CfgSchedule>,
-    /// How many pictures [default: the recipe's].
+    /// Number of images [default: the recipe's].
     #[arg(short = 'n', long, value_name = "N")]
     pub count: Option<usize>,
-    /// Divides the logits: below 1 keeps to what is likely, 0 always takes the likeliest [default: the recipe's].
+    /// Divides the logits: below 1 favours likely tokens, 0 always takes the likeliest [default: the recipe's].
     #[arg(long, value_name = "T", allow_negative_numbers = true)]
     pub temperature: Option<f64>,
-    /// Draw among the K likeliest codes only.
+    /// Draw each token from the K likeliest only.
     #[arg(long, value_name = "K", allow_negative_numbers = true)]
     pub top_k: Option<i64>,
-    /// Draw among the likeliest codes that together have this probability.
+    /// Draw each token from the likeliest that together have probability P.
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub top_p: Option<f64>,
-    /// Draw among the codes that are at least P times as probable as the likeliest.
+    /// Draw each token from those at least P times as probable as the likeliest.
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub min_p: Option<f64>,
-    /// Draw every picture N times and keep the one that is likeliest under the priors.
+    /// Generate every image N times and keep the one with the highest likelihood.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub best_of: Option<i64>,
-    /// Draw no code that would end a sequence of N codes that stands in the picture already.
+    /// Draw no token that would repeat a sequence of N tokens of the same image.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub no_repeat_ngram: Option<i64>,
-    /// Height and width in pixels of pictures larger than those that the run was trained on, such as 64x128.
+    /// Height and width in pixels of images larger than in training, such as 64x128.
     #[arg(long, value_name = "HxW", value_parser = size)]
     pub size: Option<[u32; 2]>,
-    /// Arithmetic of the priors' weights: fp32, and bf16 or int8 for priors that have them [default: the recipe's].
+    /// Data type of the priors' weights: fp32; bf16 or int8 where a prior has them [default: the recipe's].
     #[arg(long, value_name = "DTYPE")]
     pub weight_dtype: Option<WeightDtype>,
-    /// How many pictures are drawn at once; they do not depend on it [default: the recipe's].
+    /// Number of images generated at once; the images do not depend on it [default: the recipe's].
     #[arg(long, value_name = "N")]
     pub batch_size: Option<usize>,
-    /// Seed of the noise [default: the recipe's].
+    /// Seed of the random numbers [default: the recipe's].
     #[arg(long, value_name = "SEED")]
     pub seed: Option<u64>,
-    /// The folder to write, which must not exist [default: samples-N inside the run, by the first number that is free].
+    /// The folder to write, which must not exist [default: samples-N inside the run, with the first free number].
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
@@ -227,35 +231,35 @@ pub struct Images {
     pub out: PathBuf,
 }
 
-/// What concerns sets of pictures and no run.
+/// Options for two sets of images, without a run.
 const OF_SETS: [&str; 6] = ["real", "fake", "protocol", "features", "batch_size", "save_statistics"];
 
 /// `vqkit evaluate`
 #[derive(Debug, Args)]
 pub struct Evaluate {
-    /// Run folders: the report of each is written anew; of several, a table sets them side by side.
+    /// Run folders. The report of each is written anew; several are compared in a table.
     #[arg(required_unless_present = "real", conflicts_with_all = OF_SETS)]
     pub runs: Vec<PathBuf>,
-    /// Real pictures: a folder, tar archives, statistics that were saved, or an .npz of pytorch-fid's.
-    #[arg(long, value_name = "PATH", requires = "fake", help_heading = "Any two sets of pictures")]
+    /// Real images: a folder, tar archives, saved statistics, or an .npz of pytorch-fid.
+    #[arg(long, value_name = "PATH", requires = "fake", help_heading = "Any two sets of images")]
     pub real: Option<PathBuf>,
-    /// Generated pictures, likewise.
-    #[arg(long, value_name = "PATH", requires = "real", help_heading = "Any two sets of pictures")]
+    /// Generated images, in the same forms.
+    #[arg(long, value_name = "PATH", requires = "real", help_heading = "Any two sets of images")]
     pub fake: Option<PathBuf>,
-    /// How pictures come before the network: pytorch-fid, clean-fid or own-size [default: the network's usual way].
-    #[arg(long, value_name = "NAME", requires = "real", help_heading = "Any two sets of pictures")]
+    /// How images are prepared for the network: pytorch-fid, clean-fid or own-size [default: that of the network].
+    #[arg(long, value_name = "NAME", requires = "real", help_heading = "Any two sets of images")]
     pub protocol: Option<Protocol>,
-    /// The network: inception, or vgg-cifar10, which comes with vqkit and is for small pictures.
-    #[arg(long, value_name = "NETWORK", default_value = "inception", help_heading = "Any two sets of pictures")]
+    /// The network: inception, or vgg-cifar10, which comes with vqkit and is for small images.
+    #[arg(long, value_name = "NETWORK", default_value = "inception", help_heading = "Any two sets of images")]
     pub features: Features,
-    /// Pictures that the network looks at at once.
-    #[arg(long, value_name = "N", default_value_t = 50, help_heading = "Any two sets of pictures", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    /// Number of images that pass through the network at once.
+    #[arg(long, value_name = "N", default_value_t = 50, help_heading = "Any two sets of images", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub batch_size: u32,
-    /// Write the statistics of the real pictures into a new file, to be given as --real.
-    #[arg(long, value_name = "FILE", requires = "real", help_heading = "Any two sets of pictures")]
+    /// Write the statistics of the real images to a new file, which --real takes later.
+    #[arg(long, value_name = "FILE", requires = "real", help_heading = "Any two sets of images")]
     pub save_statistics: Option<PathBuf>,
-    /// Weights of Inception, as pytorch-fid publishes them (.pth or .safetensors); of runs, adds figures by it [default: of two sets,
-    /// fetched by name].
+    /// Inception weights as pytorch-fid publishes them (.pth or .safetensors). For runs, adds FID and Inception Score; for two sets
+    /// of images the default is to fetch them.
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
     /// Print JSON instead of a table.
@@ -274,8 +278,8 @@ pub struct Inspect {
     /// Print JSON instead of text.
     #[arg(long)]
     pub json: bool,
-    /// The folder to write, which must not exist, with pictures of every codebook: the use of its codes, where they lie, and
-    /// what each decodes to.
+    /// The folder to write, which must not exist, with charts of every codebook: how often each code is used, where the codes lie,
+    /// and what each decodes to.
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! What each verb does.
+//! What each command does.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use vqkit::{
         report_stage, stages,
     },
     priors::{AutoregressiveSampling, Sampling},
-    recipe::Recipe,
+    recipe::{self, Recipe},
     report::{Compared, Comparison},
     run::{Context, Interrupt, Invocation, files, is_interruption},
     sample::{self, InpaintMask, KeptRegion, PromptArgs, Prompts, Target},
@@ -24,65 +24,66 @@ use vqkit::{
 };
 
 use crate::{
-    arguments::{Arguments, Evaluate, How, Images, Inspect, Sample, Train, Verb},
+    arguments::{Arguments, Command, Evaluate, How, Images, Inspect, Sample, Train},
     bars::Bars,
     terminal,
     usage::Usage,
 };
 
-/// Runs the verb.
+/// Runs the command.
 pub fn run(arguments: Arguments, interrupt: Interrupt) -> Result<()> {
     let context = Context::new(&arguments.device, arguments.threads, interrupt, Arc::new(Bars::default()))?;
     // Memory may run out anywhere; pieces of the work say better than this what for.
-    attempt_in_memory("the work", || verb(arguments.verb, &context))
+    attempt_in_memory("the work", || command(arguments.command, &context))
 }
 
-fn verb(verb: Verb, context: &Context) -> Result<()> {
-    match verb {
-        Verb::Train(verb) => train(verb, context),
-        Verb::Sample(verb) => sample(verb, context),
-        Verb::Complete(verb) => draw(&verb.run, Some(verb.image), verb.how, context),
-        Verb::Tokenize(verb) => tokenize(&verb, context),
-        Verb::Reconstruct(verb) => reconstruct(&verb, context),
-        Verb::Evaluate(verb) => evaluate(verb, context),
-        Verb::Inspect(verb) => inspect(verb, context),
+fn command(command: Command, context: &Context) -> Result<()> {
+    match command {
+        Command::Train(options) => train(options, context),
+        Command::Sample(options) => sample(options, context),
+        Command::Complete(options) => draw(&options.run, Some(options.image), options.how, context),
+        Command::Tokenize(options) => tokenize(&options, context),
+        Command::Reconstruct(options) => reconstruct(&options, context),
+        Command::Evaluate(options) => evaluate(options, context),
+        Command::Inspect(options) => inspect(options, context),
+        Command::Schema => Ok(terminal::print(&format!("{}\n", serde_json::to_string_pretty(&recipe::schema())?))?),
     }
 }
 
-fn train(verb: Train, context: &Context) -> Result<()> {
-    let recipe = Recipe::read(&verb.recipe, &verb.overrides)?;
-    let path = verb.run.unwrap_or_else(|| Path::new("runs").join(&recipe.head.name));
-    let goes_on = verb.resume && fs::symlink_metadata(&path).is_ok();
+fn train(options: Train, context: &Context) -> Result<()> {
+    let recipe = Recipe::read(&options.recipe, &options.overrides)?;
+    let path = options.run.unwrap_or_else(|| Path::new("runs").join(&recipe.head.name));
+    let goes_on = options.resume && fs::symlink_metadata(&path).is_ok();
     let experiment = Experiment::new(recipe, goes_on.then_some(path.as_path()), context)?;
-    stages::check_name(experiment.recipe(), verb.stage.as_deref())?;
+    stages::check_name(experiment.recipe(), options.stage.as_deref())?;
     let mut session = if goes_on { experiment.resume(&path)? } else { experiment.begin(&path)? };
     let Invocation { device, threads, .. } = &session.run().record().call;
     terminal::say(format_args!("run {} on {device}, {threads} threads", path.display()));
-    session.run_stages(verb.stage.as_deref()).map_err(|error| match is_interruption(&error) {
+    session.run_stages(options.stage.as_deref()).map_err(|error| match is_interruption(&error) {
         true => anyhow!(error).context("continue with --resume"),
         false => error.into(),
     })?;
     print_path(&path)
 }
 
-fn tokenize(verb: &Images, context: &Context) -> Result<()> {
-    let images = encode_folder::write(&verb.model, &verb.images, &free(&verb.out)?, context)?;
-    Ok(terminal::print(&format!("{images} images in {}\n", verb.out.display()))?)
+fn tokenize(options: &Images, context: &Context) -> Result<()> {
+    let images = encode_folder::write(&options.model, &options.images, &free(&options.out)?, context)?;
+    Ok(terminal::print(&format!("{images} images in {}\n", options.out.display()))?)
 }
 
-fn reconstruct(verb: &Images, context: &Context) -> Result<()> {
-    let made = reconstruct::write(&verb.model, &verb.images, &free(&verb.out)?, context)?;
+fn reconstruct(options: &Images, context: &Context) -> Result<()> {
+    let made = reconstruct::write(&options.model, &options.images, &free(&options.out)?, context)?;
     let Reconstructed { images, psnr_db } = made;
-    Ok(terminal::print(&format!("{images} images, {psnr_db:.2} dB, in {}\n", verb.out.display()))?)
+    Ok(terminal::print(&format!("{images} images, {psnr_db:.2} dB, in {}\n", options.out.display()))?)
 }
 
-fn sample(verb: Sample, context: &Context) -> Result<()> {
-    match verb.replay {
-        None => draw(&verb.run, verb.image, verb.how, context),
+fn sample(options: Sample, context: &Context) -> Result<()> {
+    match options.replay {
+        None => draw(&options.run, options.image, options.how, context),
         Some(record) => {
-            let mut session = Session::open(&verb.run, context)?;
-            let request = sample::Record::read(&record)?.again(session.run(), session.recipe())?;
-            write_samples(&mut session, &request, verb.how.out)
+            let mut session = Session::open(&options.run, context)?;
+            let request = sample::Record::read(&record)?.again(session.run())?;
+            write_samples(&mut session, &request, options.how.out)
         }
     }
 }
@@ -129,7 +130,7 @@ fn write_samples(session: &mut Session, request: &sample::Request, out: Option<P
     };
     let written = session.write_samples(request, &target)?;
     if let Some(checked) = &written.shape_accuracy {
-        terminal::print(&format!("the checker on these pictures:\n{checked}"))?;
+        terminal::print(&format!("shape accuracy of these images:\n{checked}"))?;
     }
     print_path(&written.folder.join("grid.png"))
 }
@@ -158,28 +159,28 @@ fn sample_as_asked(how: &How, of_recipe: vqkit::recipe::Sample) -> vqkit::recipe
     }
 }
 
-fn evaluate(verb: Evaluate, context: &Context) -> Result<()> {
-    if let (Some(real), Some(fake)) = (verb.real, verb.fake) {
+fn evaluate(options: Evaluate, context: &Context) -> Result<()> {
+    if let (Some(real), Some(fake)) = (options.real, options.fake) {
         let request = Request {
             real,
             fake,
-            features: verb.features,
-            weights: verb.weights,
-            protocol: verb.protocol,
-            batch_size: verb.batch_size as usize,
-            save_statistics: verb.save_statistics,
+            features: options.features,
+            weights: options.weights,
+            protocol: options.protocol,
+            batch_size: options.batch_size as usize,
+            save_statistics: options.save_statistics,
         };
-        return print(&fidelity::compare::compare(&request, context)?, verb.json);
+        return print(&fidelity::compare(&request, context)?, options.json);
     }
-    let out = verb.out.as_deref().map(free).transpose()?;
+    let out = options.out.as_deref().map(free).transpose()?;
     let compared =
-        verb.runs.iter().map(|run| measure(run, verb.weights.as_deref(), context)).collect::<Result<Vec<_>>>()?;
+        options.runs.iter().map(|run| measure(run, options.weights.as_deref(), context)).collect::<Result<Vec<_>>>()?;
     match compared.as_slice() {
-        [only] if out.is_none() => print(&only.metrics, verb.json),
+        [only] if out.is_none() => print(&only.metrics, options.json),
         _ => {
             let comparison = Comparison::new(compared);
             out.map_or(Ok(()), |out| report_stage::write_comparison(&comparison, &out))?;
-            print(&comparison, verb.json)
+            print(&comparison, options.json)
         }
     }
 }
@@ -199,10 +200,10 @@ fn print_path(path: &Path) -> Result<()> {
     Ok(terminal::print(&format!("{}\n", path.display()))?)
 }
 
-fn inspect(verb: Inspect, context: &Context) -> Result<()> {
-    let out = verb.out.as_deref().map(free).transpose()?;
-    let found = inspect::inspect(&verb.path, out.as_deref(), context)?;
-    print(&found, verb.json)
+fn inspect(options: Inspect, context: &Context) -> Result<()> {
+    let out = options.out.as_deref().map(free).transpose()?;
+    let found = inspect::inspect(&options.path, out.as_deref(), context)?;
+    print(&found, options.json)
 }
 
 /// A new folder's path, if nothing stands there.

@@ -6,5 +6,5 @@ mod document;
 mod tagged;
 
 pub use document::{ConfigError, Document, Section};
-pub use serde;
 pub use tagged::{Registry, Tag};
+pub use {schemars, serde};

@@ -4,12 +4,13 @@
 ///
 /// serde's own internally tagged enums buffer the table and so lose the place of an error inside it. The enum made here
 /// reads `type` first and hands the rest of the table to the member's own `Deserialize`, so an unknown or ill-typed key
-/// is reported at its own line. `type` must come first; [`Document`](crate::Document) moves it there.
+/// is reported at its own line. The enum also describes itself as a JSON Schema: one table a member. `type` must come first; [`Document`](crate::Document) moves it there.
 ///
 /// ```
+/// use schemars::JsonSchema;
 /// use serde::{Deserialize, Serialize};
 ///
-/// #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 /// #[serde(deny_unknown_fields)]
 /// pub struct Circle { radius: f64 }
 ///
@@ -31,10 +32,11 @@
 /// that trait, so that a new member stays one line here and one `impl` in its own file:
 ///
 /// ```
+/// # use schemars::JsonSchema;
 /// # use serde::{Deserialize, Serialize};
-/// # #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// # #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 /// # pub struct Circle { radius: f64 }
-/// # #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// # #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 /// # pub struct Square { side: f64 }
 /// trait Area {
 ///     fn area(&self) -> f64;
@@ -79,8 +81,9 @@ macro_rules! tagged {
         $($(#[$doc:meta])* $tag:literal => $variant:ident($config:ty)),+ $(,)?
     }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, $crate::serde::Serialize)]
+        #[derive(Debug, Clone, PartialEq, $crate::serde::Serialize, $crate::schemars::JsonSchema)]
         #[serde(crate = "vqkit_config::serde", tag = "type")]
+        #[schemars(crate = "vqkit_config::schemars")]
         $vis enum $name {
             $($(#[$doc])* #[serde(rename = $tag)] $variant($config)),+
         }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Document};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Square {
     side: i64,

@@ -1,9 +1,10 @@
 //! The choices that `[data]` gives.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Colour mode of the images that a model sees.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Color {
     /// Three channels, red, green and blue; grey images are repeated.
@@ -24,7 +25,7 @@ impl Color {
 }
 
 /// Which square is cut out of an image.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Crop {
     /// The middle.
@@ -35,7 +36,7 @@ pub enum Crop {
 }
 
 /// Filter of the resize, as Pillow's of the same name.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Filter {
     /// Triangle.
@@ -48,7 +49,7 @@ pub enum Filter {
 }
 
 /// What to do with an item that cannot be used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnError {
     /// Stop and name it.

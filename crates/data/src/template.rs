@@ -1,6 +1,7 @@
 //! `[condition.template]`: which templates there are, and how they are derived from images.
 
 use image::{GrayImage, imageops};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{DataError, Filter, GrayTemplate, LabelMap, PictureTemplate, TemplateKind};
@@ -20,7 +21,7 @@ vqkit_config::tagged! {
 }
 
 /// The templates of the source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GivenTemplate {
     /// Width and height at which a model sees them, in pixels. Default: `data.image_size`.
@@ -30,7 +31,7 @@ pub struct GivenTemplate {
 
 /// Edges, found by the gradient of the luma (0 to 255) after a blur of 1.4 pixels; an edge begins above `high` and goes on above
 /// `low`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EdgesTemplate {
     /// Where an edge ends; at least 0. Default 30.
@@ -42,7 +43,7 @@ pub struct EdgesTemplate {
 }
 
 /// The image, `factor` times smaller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DownsampledTemplate {
     /// At least 2; divides `data.image_size`.
@@ -50,7 +51,7 @@ pub struct DownsampledTemplate {
 }
 
 /// The luma of the image: no choices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrayedTemplate {}
 

@@ -1,43 +1,43 @@
-//! Whether samples drawn for a class are taken for it by the judge, a classifier that no loss uses.
+//! Class accuracy: how many samples of a class the evaluation classifier, which no loss uses, assigns to it.
 
 use serde::Serialize;
 use tch::{Device, Tensor};
 use vqkit_data::PictureReader;
 use vqkit_models::perceptual;
-use vqkit_run::Picture;
+use vqkit_run::RgbImage;
 use vqkit_sample::SampleFile;
 
 use crate::error::Result;
 
-/// Pictures judged at a time.
+/// Images classified at a time.
 const BATCH: usize = 100;
 
-/// How many samples the judge takes for what they should be.
+/// How many samples the evaluation classifier assigns to the class they were drawn for.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ClassAccuracy {
-    /// Samples judged.
+    /// Samples classified.
     pub samples: usize,
-    /// Those of them that the judge puts into the class for which they were drawn.
+    /// Those of them that it assigns to the class they were drawn for.
     pub right: usize,
 }
 
 impl ClassAccuracy {
-    /// Looks at pictures that were drawn for a class; `None` where there are none, or the judge does not know a class.
+    /// Classifies images that were drawn for a class; `None` where there are none, or the classifier does not know a class.
     ///
     /// # Errors
-    /// When a picture cannot be read, or is too small for the judge.
+    /// When an image cannot be read, or is too small for the classifier.
     pub fn of(pictures: &[SampleFile], device: Device) -> Result<Option<Self>> {
-        let known = perceptual::judged_classes()?;
+        let known = perceptual::evaluation_classes()?;
         let number = |drawn: &SampleFile| known.iter().position(|name| Some(name) == drawn.class.as_ref());
         let Some(classes) = pictures.iter().map(number).collect::<Option<Vec<_>>>() else {
             return Ok(None);
         };
-        let (judge, reader) = (perceptual::judge(device)?, PictureReader::default());
+        let (classifier, reader) = (perceptual::evaluation_classifier(device)?, PictureReader::default());
         let mut right = 0;
         for (pictures, classes) in pictures.chunks(BATCH).zip(classes.chunks(BATCH)) {
-            let images = pictures.iter().map(|drawn| Ok(Picture::read(&drawn.path, &reader)?.to_tensor()));
+            let images = pictures.iter().map(|drawn| Ok(RgbImage::read(&drawn.path, &reader)?.to_tensor()));
             let images = Tensor::f_cat(&images.collect::<Result<Vec<_>>>()?, 0)?.to_device(device);
-            let said = Vec::<i64>::try_from(judge.classify(&judge.pooled(&images)?).argmax(-1, false))?;
+            let said = Vec::<i64>::try_from(classifier.classify(&classifier.pooled(&images)?).argmax(-1, false))?;
             right += said.iter().zip(classes).filter(|(said, class)| **said == **class as i64).count();
         }
         Ok((!pictures.is_empty()).then_some(Self { samples: pictures.len(), right }))
@@ -60,18 +60,19 @@ mod tests {
         tch::manual_seed(3);
         let folder = tempfile::tempdir().unwrap();
         let images = Tensor::rand([6, 3, 8, 8], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
-        let (judge, known) = (perceptual::judge(Device::Cpu).unwrap(), perceptual::judged_classes().unwrap());
-        let draw = |(index, picture): (usize, Picture)| {
+        let (classifier, known) =
+            (perceptual::evaluation_classifier(Device::Cpu).unwrap(), perceptual::evaluation_classes().unwrap());
+        let draw = |(index, picture): (usize, RgbImage)| {
             let path = folder.path().join(format!("{index}.png"));
             picture.write(&path).unwrap();
-            let said = judge.classify(
-                &judge.pooled(&Picture::read(&path, &PictureReader::default()).unwrap().to_tensor()).unwrap(),
+            let said = classifier.classify(
+                &classifier.pooled(&RgbImage::read(&path, &PictureReader::default()).unwrap().to_tensor()).unwrap(),
             );
             let said = said.argmax(-1, false).int64_value(&[0]) as usize;
             let class = known[if index < 4 { said } else { (said + 1) % known.len() }].clone();
             SampleFile { path, class: Some(class) }
         };
-        let pictures: Vec<_> = Picture::from_batch(&images).into_iter().enumerate().map(draw).collect();
+        let pictures: Vec<_> = RgbImage::from_batch(&images).into_iter().enumerate().map(draw).collect();
         let recognised = ClassAccuracy::of(&pictures, Device::Cpu).unwrap().unwrap();
         assert_eq!(recognised, ClassAccuracy { samples: 6, right: 4 });
         assert_eq!(ClassAccuracy::of(&[], Device::Cpu).unwrap(), None);

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use plotters::prelude::*;
 use tch::{Kind, Tensor};
-use vqkit_run::{Canvas, FONT, Picture, chart};
+use vqkit_run::{Canvas, FONT, RgbImage, chart};
 
 use crate::error::Result;
 
@@ -28,7 +28,7 @@ const CLASSES: [(f64, &str, RGBColor); 4] = [
 ///
 /// # Errors
 /// When it cannot be drawn.
-pub fn usage(name: &str, counts: &Tensor) -> Result<Picture> {
+pub fn usage(name: &str, counts: &Tensor) -> Result<RgbImage> {
     let mut sorted = values(counts)?;
     sorted.sort_by(|a, b| b.total_cmp(a));
     Ok(chart::picture(&format!("the use of {name}"), (900, 480), |canvas| draw_usage(canvas, name, &sorted))?)
@@ -90,7 +90,7 @@ fn legend_line(x: i32, y: i32) -> PathElement<(i32, i32)> {
 ///
 /// # Errors
 /// When the codes are not finite, or it cannot be drawn.
-pub fn map(name: &str, codes: &Tensor, counts: Option<&Tensor>) -> Result<Picture> {
+pub fn map(name: &str, codes: &Tensor, counts: Option<&Tensor>) -> Result<RgbImage> {
     let projection = Projection::of(codes)?;
     let groups = groups(&projection.points, counts.map(values).transpose()?);
     Ok(chart::picture(&format!("the map of {name}"), (900, 820), |canvas| {

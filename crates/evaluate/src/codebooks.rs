@@ -5,10 +5,10 @@ use std::{fmt, path::Path};
 use serde::Serialize;
 use tch::Tensor;
 use vqkit_fidelity::{CodebookId, UsageSource, codebook::atlas::atlas, codebook::usage};
-use vqkit_models::{load, open};
+use vqkit_models::{load, run_around};
 use vqkit_quantizer::{CodeDistances, CodebookHealth, CodebookView, Quantizer};
 use vqkit_recipe::{Modality, stage_names};
-use vqkit_run::{Context, Picture, Run, checkpoint_weights, files};
+use vqkit_run::{Context, RgbImage, Run, checkpoint_weights, files};
 use vqkit_vqvae::Tokenizer;
 
 use crate::{codebook_chart, error::EvaluateError, error::Result};
@@ -58,12 +58,12 @@ impl CodebookInspector {
     /// # Errors
     /// When its weights cannot be read.
     pub fn of_checkpoint(path: &Path, context: &Context) -> Result<Option<Self>> {
-        let Some(run) = open::run_around(path) else { return Ok(None) };
+        let Some(run) = run_around(path) else { return Ok(None) };
         Self::of(&Run::open(&run)?, path, context).map(Some)
     }
 
     fn of(run: &Run, checkpoint: &Path, context: &Context) -> Result<Self> {
-        let tokenizer = load::tokenizer_at(checkpoint, &run.recipe()?, context)?;
+        let tokenizer = load::tokenizer_at(checkpoint, run.recipe(), context)?;
         let (counted, usage) = usage(run, checkpoint, &tokenizer)?;
         let of_level = |level: &vqkit_quantizer::Usage| -> Vec<Tensor> {
             level.codebooks().iter().map(|codebook| codebook.counts().shallow_clone()).collect()
@@ -113,7 +113,7 @@ impl CodebookInspector {
     ///
     /// # Errors
     /// When something cannot be drawn.
-    pub fn pictures(&self) -> Result<Vec<(String, Picture)>> {
+    pub fn pictures(&self) -> Result<Vec<(String, RgbImage)>> {
         let mut pictures = Vec::new();
         for (level, quantizer) in self.tokenizer.quantizers().iter().enumerate() {
             let (views, number) = (tables(quantizer.as_ref()), quantizer.codebook_sizes().len());

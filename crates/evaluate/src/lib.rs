@@ -2,13 +2,13 @@
 #![doc = include_str!("../README.md")]
 
 mod class_accuracy;
-pub mod codebook_chart;
+mod codebook_chart;
 mod codebooks;
 mod error;
 mod metrics;
-pub mod priors;
-pub mod protocol;
-pub mod reconstruction;
+mod priors;
+mod protocol;
+mod reconstruction;
 mod run;
 mod samples;
 mod similarity;

@@ -1,4 +1,4 @@
-//! `metrics.json`: what a run is worth on validation data.
+//! `metrics.json`: the metrics of a run on validation data.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use crate::{class_accuracy::ClassAccuracy, protocol::Protocol, samples::SamplesA
 /// `metrics.json`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Metrics {
-    /// How the figures were taken.
+    /// How the metrics were computed.
     pub protocol: Protocol,
     /// Mean squared error of a pixel's channel in units of 1/255, both sides rounded to 8 bits, over all images.
     pub reconstruction_mse: f64,
     /// PSNR of that error, in dB.
     pub reconstruction_psnr_db: f64,
-    /// Fréchet distance of the features of a small classifier of CIFAR-10 (`assets/judge-cifar10.safetensors`), images against
+    /// Fréchet distance of the features of a small classifier of CIFAR-10 (`assets/evaluation-cifar10.safetensors`), images against
     /// reconstructions; never to be compared with a FID. Of colour images only.
     pub reconstruction_fd_vgg_cifar10: Option<f64>,
     /// Fréchet distance of Inception's features, images against reconstructions (rFID), where Inception's weights were given; never to
@@ -27,7 +27,7 @@ pub struct Metrics {
     pub reconstruction_fid: Option<f64>,
     /// How alike images and reconstructions are, one by one.
     pub reconstruction_similarity: Similarity,
-    /// Samples of the run that the judge takes for the class for which they were drawn; where it knows their classes.
+    /// Samples of the run that the evaluation classifier assigns to the class they were drawn for, where it knows their classes.
     pub class_accuracy: Option<ClassAccuracy>,
     /// Samples of the run against validation images, as sets; of colour images of the trained size, from 1,000 of either on.
     pub samples_as_set: Option<SamplesAsSet>,
@@ -44,7 +44,7 @@ pub struct Metrics {
     pub levels: Vec<LevelMetrics>,
     /// What the image takes per dimension, part by part.
     pub rate: Rate,
-    /// What a reader should know before comparing the figures with others.
+    /// What a reader should know before comparing the metrics with others.
     pub warnings: Vec<String>,
 }
 
@@ -100,21 +100,21 @@ pub struct TemplateMetrics(BTreeMap<String, f64>);
 impl TemplateMetrics {
     /// Of what became of validation templates.
     pub(super) fn of(error: &ReconstructionError) -> Self {
-        Self(error.figures().into_iter().collect())
+        Self(error.metrics().into_iter().collect())
     }
 
-    /// The figures by name.
-    pub fn figures(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.0.iter().map(|(name, figure)| (name.as_str(), *figure))
+    /// The metrics by name.
+    pub fn metrics(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.0.iter().map(|(name, metric)| (name.as_str(), *metric))
     }
 }
 
-/// The figures of one level.
+/// The metrics of one level.
 #[derive(Debug, Clone, Serialize)]
 pub struct LevelMetrics {
     /// Positions of its grid.
     pub positions: i64,
-    /// CodebookReport, each of which gives a position a code.
+    /// Codebooks, each of which gives a position a code.
     pub codebooks: i64,
     /// Codes of its codebook (the first, where a position has several).
     pub codes: i64,

@@ -2,20 +2,20 @@
 
 use std::f64::consts::LN_2;
 use vqkit_models::load;
-use vqkit_recipe::Recipe;
 use vqkit_run::{Context, Run};
 use vqkit_tokens::{Split, TokenUsage, bits, run_tokens};
 
 use crate::{error::Result, metrics::LevelMetrics};
 
-/// The figures of every level, coarse first.
+/// The metrics of every level, coarse first.
 ///
 /// # Errors
 /// When the run has no tokens, or a prior is missing.
-pub fn of_run(run: &Run, recipe: &Recipe, context: &Context) -> Result<Vec<LevelMetrics>> {
+pub fn of_run(run: &Run, context: &Context) -> Result<Vec<LevelMetrics>> {
+    let recipe = run.recipe();
     let tokens = run_tokens::read_tokens(run, Split::Validation)?;
     let usage = TokenUsage::of(&tokens)?;
-    let priors = load::priors(run, recipe, tokens.header.facts(), context)?;
+    let priors = load::priors(run, tokens.header.facts(), context)?;
     let mut levels = Vec::new();
     for (level, usage) in usage.levels().iter().enumerate() {
         let bits = match priors.get(level) {

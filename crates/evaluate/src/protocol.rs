@@ -1,11 +1,11 @@
-//! How the figures were taken, and what to mind before comparing them.
+//! How the metrics were computed, and what to mind before comparing them.
 
 use serde::Serialize;
 use vqkit_data::{Crop, Dataset, Filter};
 use vqkit_fidelity::{set_metrics, statistics};
 use vqkit_models::perceptual;
 use vqkit_priors::Sampling;
-use vqkit_recipe::{Modality, Recipe, stage_names};
+use vqkit_recipe::{Modality, stage_names};
 use vqkit_run::{Context, Invocation, Run};
 use vqkit_sample::record;
 
@@ -14,7 +14,7 @@ use crate::{error::Result, samples::SamplesAsSet};
 /// The name of what is done here; another way of measuring will have another.
 const NAME: &str = "vqkit-validation-1";
 
-/// How the figures were taken.
+/// How the metrics were computed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Protocol {
     /// `vqkit-validation-1`: all validation images, in order, not mirrored; both sides of a comparison in RGB rounded to 8 bits.
@@ -35,7 +35,7 @@ pub struct Protocol {
     pub resize: Filter,
     /// Values of either side of a comparison.
     pub value_range: &'static str,
-    /// Arithmetic of tokenizer and priors: `fp32` or `bf16`; networks that judge are fp32, distances fp64.
+    /// Arithmetic of tokenizer and priors: `fp32` or `bf16`; networks of metrics are fp32, distances fp64.
     pub precision: String,
     /// Where it was computed.
     pub device: String,
@@ -47,7 +47,7 @@ pub struct Protocol {
     pub tokenizer: String,
     /// Fingerprints of the priors' weights, coarse first.
     pub priors: Vec<String>,
-    /// BLAKE3 of the judge's weights.
+    /// BLAKE3 of the evaluation classifier's weights.
     pub vgg_cifar10: String,
     /// BLAKE3 of Inception's weights, where they were given.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,13 +64,8 @@ impl Protocol {
     ///
     /// # Errors
     /// When the run has no tokenizer, or its samples cannot be read.
-    pub fn of(
-        run: &Run,
-        recipe: &Recipe,
-        data: &Dataset,
-        inception: Option<String>,
-        context: &Context,
-    ) -> Result<Self> {
+    pub fn of(run: &Run, data: &Dataset, inception: Option<String>, context: &Context) -> Result<Self> {
+        let recipe = run.recipe();
         let call = Invocation::of_process(context, recipe.head.precision, recipe.head.seed);
         let stages = stage_names::stages(recipe);
         let priors = stages.iter().filter_map(|stage| Some(run.output(stage)?.fingerprint.clone()));
@@ -98,14 +93,13 @@ impl Protocol {
     }
 }
 
-/// What a reader should know before comparing the figures with others.
+/// Warnings for readers who compare the metrics with others.
 pub fn warnings(validation: usize, has_reconstruction_fid: bool, samples: Option<&SamplesAsSet>) -> Vec<String> {
     let mut warnings = Vec::new();
     let few = |what: &str, count: usize| {
         let many = set_metrics::MANY;
         format!(
-            "{count} {what} are few for a Fréchet distance, which is too large by a share that falls with their number: \
-                 published figures take {many} to 50000"
+            "{count} {what} are few for a Fréchet distance, which is biased upwards for small sets: published results use {many} to 50000"
         )
     };
     if validation < set_metrics::MANY && (has_reconstruction_fid || samples.is_some()) {
@@ -115,8 +109,7 @@ pub fn warnings(validation: usize, has_reconstruction_fid: bool, samples: Option
         warnings.push(few("samples", samples.samples));
     }
     if has_reconstruction_fid && samples.is_some() {
-        let reason = "reconstruction_fid (rFID) says what the tokenizer loses, fid (gFID) how samples differ from images: they are not \
-                      comparable with each other";
+        let reason = "reconstruction_fid (rFID) measures the tokenizer, fid (gFID) the samples: do not compare them with each other";
         warnings.push(reason.into());
     }
     warnings

@@ -5,8 +5,8 @@ use vqkit_data::Dataset;
 use vqkit_fidelity::{Extractor, ReconstructionError};
 use vqkit_models::{load, perceptual};
 use vqkit_quantizer::Mode;
-use vqkit_recipe::{InputSpec, Modality, Recipe};
-use vqkit_run::{Context, Picture, Run, batch_tensors};
+use vqkit_recipe::{InputSpec, Modality};
+use vqkit_run::{Context, RgbImage, Run, batch_tensors};
 use vqkit_sample::{ShapeAccuracy, ShapeChecker};
 use vqkit_tokens::{TokensError, loaders};
 
@@ -24,7 +24,7 @@ pub struct Reconstructed {
     /// How alike they are, one by one.
     pub similarity: Similarity,
     /// Some of them, above their reconstructions and what these miss.
-    pub picture: Picture,
+    pub picture: RgbImage,
     /// What the checker of the built-in shapes found in reconstructions of images.
     pub shape_accuracy: Option<ShapeAccuracy>,
 }
@@ -35,13 +35,13 @@ pub struct Reconstructed {
 /// When the tokenizer is not trained, nothing is held out, or a picture cannot be read.
 pub fn of_run(
     run: &Run,
-    recipe: &Recipe,
     modality: Modality,
     data: &Dataset,
     inception: Option<Extractor>,
     context: &Context,
 ) -> Result<Reconstructed> {
-    let tokenizer = load::tokenizer(run, recipe, modality, context)?;
+    let recipe = run.recipe();
+    let tokenizer = load::tokenizer(run, modality, context)?;
     let (kind, shape) = (context.kind(recipe.head.precision), modality.input_spec(&recipe.data));
     let total = data.validation.len();
     let mut error = ReconstructionError::new(shape, total, context.device)?;
@@ -74,7 +74,7 @@ pub fn of_run(
 
 /// The first pictures of a batch, their reconstructions, and below them what differs: grey where nothing does, four times as far
 /// from it as it is; of label maps white where the label is another.
-fn with_difference(shape: InputSpec, images: &Tensor, reconstructions: &Tensor) -> Picture {
+fn with_difference(shape: InputSpec, images: &Tensor, reconstructions: &Tensor) -> RgbImage {
     let shown = SHOWN.min(images.size()[0]);
     let [images, reconstructions] =
         [images, reconstructions].map(|tensor| tensor.narrow(0, 0, shown).to_kind(Kind::Float));
@@ -88,7 +88,7 @@ fn with_difference(shape: InputSpec, images: &Tensor, reconstructions: &Tensor) 
     let rows = [
         batch_tensors::pictures(shape, &images),
         batch_tensors::pictures(shape, &reconstructions),
-        Picture::from_batch(&difference),
+        RgbImage::from_batch(&difference),
     ];
-    Picture::grid(&rows.concat(), shown as usize)
+    RgbImage::grid(&rows.concat(), shown as usize)
 }

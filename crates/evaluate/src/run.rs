@@ -5,8 +5,8 @@ use std::path::Path;
 use vqkit_data::Dataset;
 use vqkit_fidelity::{Extractor, Features};
 use vqkit_metrics::PixelError;
-use vqkit_recipe::{Modality, Recipe};
-use vqkit_run::{Context, Picture, Run};
+use vqkit_recipe::Modality;
+use vqkit_run::{Context, RgbImage, Run};
 use vqkit_sample::record;
 
 use crate::{
@@ -14,26 +14,21 @@ use crate::{
     protocol, protocol::Protocol, reconstruction, samples::SamplesAsSet,
 };
 
-/// The figures of a run; originals above their reconstructions, and what these miss.
+/// The metrics of a run; and a picture of originals, reconstructions and their differences.
 ///
 /// # Errors
 /// When the run is not trained, nothing is set aside for validation, or files cannot be read.
-pub fn measure(
-    run: &Run,
-    recipe: &Recipe,
-    data: &Dataset,
-    inception: Option<&Path>,
-    context: &Context,
-) -> Result<(Metrics, Picture)> {
+pub fn measure(run: &Run, data: &Dataset, inception: Option<&Path>, context: &Context) -> Result<(Metrics, RgbImage)> {
+    let recipe = run.recipe();
     // First, since it needs the priors, and what is missing should not be found out at the end.
-    let levels = priors::of_run(run, recipe, context)?;
+    let levels = priors::of_run(run, context)?;
     let load = |path| Extractor::load(Features::Inception, Some(path), context);
     let inception = inception.map(load).transpose()?;
     let weights = inception.as_ref().map(|inception| inception.weights().to_owned());
-    let seen = reconstruction::of_run(run, recipe, Modality::Image, data, inception, context)?;
+    let seen = reconstruction::of_run(run, Modality::Image, data, inception, context)?;
     let template = match &recipe.template {
         Some(_) => {
-            let seen = reconstruction::of_run(run, recipe, Modality::Template, data, None, context)?;
+            let seen = reconstruction::of_run(run, Modality::Template, data, None, context)?;
             Some(TemplateMetrics::of(&seen.error))
         }
         None => None,
@@ -45,7 +40,7 @@ pub fn measure(
     let samples_as_set = SamplesAsSet::of(&drawn, pairs, context)?;
     let reconstruction_fid = seen.error.by(Features::Inception).and_then(|pair| pair.distance());
     let metrics = Metrics {
-        protocol: Protocol::of(run, recipe, data, weights, context)?,
+        protocol: Protocol::of(run, data, weights, context)?,
         reconstruction_mse: mse,
         reconstruction_psnr_db: seen.error.fidelity(),
         reconstruction_fd_vgg_cifar10: seen.error.fd_vgg_cifar10(),

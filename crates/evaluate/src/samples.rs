@@ -4,7 +4,7 @@ use serde::Serialize;
 use tch::Tensor;
 use vqkit_data::{PictureReader, default_workers, read_ahead};
 use vqkit_fidelity::{FeatureAccumulator, MetricValues, Pair, set_metrics};
-use vqkit_run::{Context, Picture};
+use vqkit_run::{Context, RgbImage};
 use vqkit_sample::SampleFile;
 
 use crate::error::Result;
@@ -15,11 +15,11 @@ const BATCH: usize = 100;
 /// Pictures decoded ahead by each thread.
 const AHEAD: usize = 64;
 
-/// Pictures on each side below which no figures are given: the estimates are too large for few pictures, the more the fewer
+/// Pictures on each side below which no metrics are given: the estimates are too large for few pictures, the more the fewer
 /// they are (Chong & Forsyth 2020), and with fewer than the features are wide they say little else.
 const LEAST: usize = 1000;
 
-/// The figures, and the counts without which they say nothing: compare only figures whose counts are the same.
+/// The metrics, and the counts without which they say nothing: compare only metrics whose counts are the same.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SamplesAsSet {
     /// Pictures that were drawn.
@@ -27,7 +27,7 @@ pub struct SamplesAsSet {
     /// Validation images, all there are.
     pub validation_images: usize,
     /// By name; `fid` among them is the gFID.
-    pub figures: MetricValues,
+    pub metrics: MetricValues,
 }
 
 impl SamplesAsSet {
@@ -49,12 +49,12 @@ impl SamplesAsSet {
                 .zip(validation)
                 .try_for_each(|(gathered, pair)| gathered.add(&pair.extractor, &images))?)
         })?;
-        let mut figures = MetricValues::new();
+        let mut metrics = MetricValues::new();
         for (fake, pair) in gathered.iter().zip(validation) {
             let (real, kind) = (pair.images.finish(None), pair.extractor.kind());
-            figures.extend(set_metrics::compare_statistics(&real, &fake.finish(None), fake.score(), kind)?);
+            metrics.extend(set_metrics::compare_statistics(&real, &fake.finish(None), fake.score(), kind)?);
         }
-        Ok(Some(Self { samples: pictures.len(), validation_images, figures }))
+        Ok(Some(Self { samples: pictures.len(), validation_images, metrics }))
     }
 }
 
@@ -66,7 +66,7 @@ fn for_each_batch(
 ) -> Result<()> {
     let paths: Vec<_> = pictures.iter().map(|drawn| drawn.path.clone()).collect();
     let reader = PictureReader::default();
-    let read = move |index: usize| Picture::read(&paths[index], &reader);
+    let read = move |index: usize| RgbImage::read(&paths[index], &reader);
     let mut batch = Vec::with_capacity(BATCH);
     for (index, picture) in read_ahead(pictures.len(), default_workers(), AHEAD, read).enumerate() {
         context.interrupt.check()?;

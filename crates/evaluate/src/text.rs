@@ -1,4 +1,4 @@
-//! The figures as text.
+//! The metrics as text.
 
 use std::fmt;
 
@@ -12,22 +12,22 @@ impl fmt::Display for Metrics {
             (self.protocol.validation_images, self.reconstruction_mse, self.reconstruction_psnr_db);
         writeln!(out, "{images} validation images: mean squared error {mse:.2}, PSNR {psnr_db:.2} dB")?;
         if let Some(distance) = self.reconstruction_fd_vgg_cifar10 {
-            writeln!(out, "Fréchet distance of the judge's features (fd_vgg_cifar10) {distance:.4}")?;
+            writeln!(out, "Fréchet distance of features of the evaluation classifier (fd_vgg_cifar10) {distance:.4}")?;
         }
         writeln!(out, "{}", self.reconstruction_similarity)?;
         if let Some(fid) = self.reconstruction_fid {
-            writeln!(out, "Fréchet distance of Inception's features, reconstructions against images (rFID) {fid:.4}")?;
+            writeln!(out, "FID of the reconstructions (rFID) {fid:.4}")?;
         }
         if let Some(recognised) = self.class_accuracy {
             let (ClassAccuracy { samples, right }, percent) = (recognised, recognised.percent());
             writeln!(
                 out,
-                "the judge takes {right} of {samples} samples ({percent:.0} %) for the class they were drawn for"
+                "class accuracy: {right} of {samples} samples ({percent:.0} %) are classified as the class they were drawn for"
             )?;
         }
         if let Some(set) = &self.samples_as_set {
             writeln!(out, "{} samples against {} validation images, as sets:", set.samples, set.validation_images)?;
-            for (name, value) in &set.figures {
+            for (name, value) in &set.metrics {
                 writeln!(out, "  {name:<36} {:.4}", value.as_f64().unwrap_or(f64::NAN))?;
             }
         }
@@ -35,11 +35,11 @@ impl fmt::Display for Metrics {
             [("reconstructions", self.reconstructions_shape_accuracy), ("samples", self.samples_shape_accuracy)]
         {
             if let Some(checked) = checked {
-                write!(out, "{what} by the checker:\n{checked}")?;
+                write!(out, "shape accuracy of {what}:\n{checked}")?;
             }
         }
-        for (name, figure) in self.template.iter().flat_map(TemplateMetrics::figures) {
-            writeln!(out, "template: {} {figure:.4}", name.replace('_', " "))?;
+        for (name, metric) in self.template.iter().flat_map(TemplateMetrics::metrics) {
+            writeln!(out, "template: {} {metric:.4}", name.replace('_', " "))?;
         }
         for (index, level) in self.levels.iter().enumerate() {
             let (positions, codes, usage) = (level.positions, level.codes, level.usage * 100.0);
@@ -57,12 +57,15 @@ impl fmt::Display for Metrics {
         let Rate { fixed_bits_per_pixel: fixed, unigram_bits_per_pixel: unigram, prior_bits_per_pixel: prior, .. } =
             self.rate;
         let by_prior = prior.map_or_else(String::new, |prior| format!(", under the priors {prior:.4}"));
-        writeln!(out, "bits per pixel: all codes alike {fixed:.4}, each as rare as it is {unigram:.4}{by_prior}")?;
+        writeln!(
+            out,
+            "bits per pixel of the tokens: at fixed length {fixed:.4}, at their frequencies (unigram) {unigram:.4}{by_prior}"
+        )?;
         let Rate { prior_bits_per_dim, residual_bits_per_dim: residual, total_bits_per_dim, .. } = self.rate;
         if let (Some(tokens), Some(total)) = (prior_bits_per_dim, total_bits_per_dim) {
             writeln!(
                 out,
-                "bits per dim, estimated: tokens {tokens:.4} + what the reconstruction misses {residual:.4} = {total:.4}"
+                "bits per dim, estimated: tokens {tokens:.4} + residual of the reconstruction {residual:.4} = {total:.4}"
             )?;
         }
         self.warnings.iter().try_for_each(|warning| writeln!(out, "warning: {warning}"))

@@ -50,7 +50,7 @@ impl Request {
     }
 }
 
-/// How the figures were taken.
+/// How the metrics were computed.
 #[derive(Debug, Clone, Serialize)]
 pub struct SetsProtocol {
     /// Its name: how pictures come before the network.
@@ -85,13 +85,13 @@ pub struct SetsProtocol {
     pub versions: [String; 2],
 }
 
-/// The figures, how they were taken, and what to mind.
+/// The metrics, how they were computed, and warnings.
 #[derive(Debug, Clone, Serialize)]
 pub struct SetMetrics {
-    /// How they were taken.
+    /// How they were computed.
     pub protocol: SetsProtocol,
     /// By name.
-    pub figures: MetricValues,
+    pub metrics: MetricValues,
     /// What a reader should know before comparing them with others.
     pub warnings: Vec<String>,
 }
@@ -111,8 +111,8 @@ pub fn compare(request: &Request, context: &Context) -> Result<SetMetrics> {
         files::create_file(path, |beside| real.statistics.write(beside))?;
     }
     let score = fake.statistics.header.as_ref().and_then(|header| header.score);
-    let figures = compare_statistics(&real.statistics, &fake.statistics, score, request.features)?;
-    let warnings = warnings::of([&real, &fake], &figures, request.features);
+    let metrics = compare_statistics(&real.statistics, &fake.statistics, score, request.features)?;
+    let warnings = warnings::of([&real, &fake], &metrics, request.features);
     let (kernel, neighbours) = (KernelDistanceConfig::default(), Neighbours::default());
     let protocol = SetsProtocol {
         name: protocol,
@@ -131,7 +131,7 @@ pub fn compare(request: &Request, context: &Context) -> Result<SetMetrics> {
         device: vqkit_torch::device::name(context.device),
         versions: [env!("CARGO_PKG_VERSION").into(), vqkit_torch::libtorch_version()],
     };
-    Ok(SetMetrics { protocol, figures, warnings })
+    Ok(SetMetrics { protocol, metrics, warnings })
 }
 
 /// What is wrong with a request, before anything is loaded.
@@ -222,11 +222,11 @@ impl fmt::Display for SetMetrics {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         let SetsProtocol { name, features, real, fake, .. } = &self.protocol;
         let side = |origin: &Option<Origin>| match origin {
-            Some(origin) => format!("{} ({} pictures)", origin.path.display(), origin.pictures),
+            Some(origin) => format!("{} ({} images)", origin.path.display(), origin.pictures),
             None => "statistics".into(),
         };
         writeln!(out, "{} against {}, by {features}, protocol {name}", side(fake), side(real))?;
-        for (name, value) in &self.figures {
+        for (name, value) in &self.metrics {
             writeln!(out, "  {name:<36} {:.6}", value.as_f64().unwrap_or(f64::NAN))?;
         }
         self.warnings.iter().try_for_each(|warning| writeln!(out, "warning: {warning}"))

@@ -28,8 +28,8 @@ pub enum Features {
 }
 
 impl Features {
-    /// What figures by these features are called: the plain names belong to Inception alone.
-    pub fn figure(self, name: &str) -> String {
+    /// What metrics by these features are called: the plain names belong to Inception alone.
+    pub fn metric_name(self, name: &str) -> String {
         match (self, name) {
             (Self::Inception, "frechet_distance") => "fid".into(),
             (Self::Inception, name) => name.into(),
@@ -70,7 +70,7 @@ pub struct Extractor {
 #[derive(Debug)]
 enum Network {
     Inception(FidInception),
-    Judge(FrozenVgg),
+    Classifier(FrozenVgg),
 }
 
 impl Extractor {
@@ -105,7 +105,7 @@ impl Extractor {
     /// # Errors
     /// When libtorch refuses.
     pub fn embedded(device: Device) -> Result<Self> {
-        let network = Network::Judge(perceptual::judge(device)?);
+        let network = Network::Classifier(perceptual::evaluation_classifier(device)?);
         Ok(Self { network, weights: perceptual::judge_fingerprint() })
     }
 
@@ -120,7 +120,7 @@ impl Extractor {
     pub fn kind(&self) -> Features {
         match self.network {
             Network::Inception(_) => Features::Inception,
-            Network::Judge(_) => Features::VggCifar10,
+            Network::Classifier(_) => Features::VggCifar10,
         }
     }
 
@@ -133,7 +133,7 @@ impl Extractor {
     pub fn width(&self) -> i64 {
         match &self.network {
             Network::Inception(_) => FidInception::WIDTH,
-            Network::Judge(judge) => judge.width(),
+            Network::Classifier(classifier) => classifier.width(),
         }
     }
 
@@ -144,7 +144,7 @@ impl Extractor {
     pub fn features(&self, images: &Tensor) -> Result<Tensor> {
         match &self.network {
             Network::Inception(network) => Ok(network.features(images)?),
-            Network::Judge(judge) => Ok(judge.pooled(images)?),
+            Network::Classifier(classifier) => Ok(classifier.pooled(images)?),
         }
     }
 
@@ -152,7 +152,7 @@ impl Extractor {
     pub fn probabilities(&self, features: &Tensor) -> Option<Tensor> {
         match &self.network {
             Network::Inception(network) => network.probabilities(features),
-            Network::Judge(judge) => Some(judge.classify(features).softmax(-1, tch::Kind::Float)),
+            Network::Classifier(classifier) => Some(classifier.classify(features).softmax(-1, tch::Kind::Float)),
         }
     }
 }

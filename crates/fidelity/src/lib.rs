@@ -1,9 +1,9 @@
 //! How far apart two sets of images are, and how codebooks are used.
 #![doc = include_str!("../README.md")]
 
-pub mod cache;
+mod cache;
 pub mod codebook;
-pub mod compare;
+mod compare;
 mod error;
 mod extractor;
 mod image_set;
@@ -12,10 +12,10 @@ mod reconstruction;
 pub mod set_metrics;
 mod side;
 pub mod statistics;
-pub mod warnings;
+mod warnings;
 
 pub use codebook::usage::{CodebookId, UsageSource};
-pub use compare::{Request, SetMetrics, SetsProtocol};
+pub use compare::{Request, SetMetrics, SetsProtocol, compare};
 pub use error::{FidelityError, Result};
 pub use extractor::{Extractor, Features};
 pub use image_set::{Origin, PictureSet};

@@ -1,4 +1,4 @@
-//! How far reconstructions are from what they should be: in pixels or labels, and as a set in the eyes of the judge.
+//! How far reconstructions are from what they should be: in pixels or labels, and as a set by features of the evaluation classifier.
 
 use std::fmt;
 
@@ -40,7 +40,7 @@ impl Pair {
 }
 
 impl ReconstructionError {
-    /// Nothing gathered yet of `total` pictures of this shape: the judge looks at those in colour that reach its last stage.
+    /// No image yet, of `total` of this shape: features are taken of colour images that are large enough for the last stage of the evaluation classifier.
     ///
     /// # Errors
     /// When libtorch refuses.
@@ -69,7 +69,7 @@ impl ReconstructionError {
     /// one-hot.
     ///
     /// # Errors
-    /// When the judge cannot take the images.
+    /// When the evaluation classifier cannot take the images.
     pub fn add(&mut self, reconstructions: &Tensor, images: &Tensor) -> Result<()> {
         match &mut self.difference {
             Difference::Pixels(error) => error.add(reconstructions, images),
@@ -100,19 +100,19 @@ impl ReconstructionError {
     }
 
     /// Everything there is, by the names of the log.
-    pub fn figures(&self) -> Vec<(String, f64)> {
-        let mut figures = match &self.difference {
+    pub fn metrics(&self) -> Vec<(String, f64)> {
+        let mut metrics = match &self.difference {
             Difference::Pixels(error) => vec![("validation_psnr_db".to_owned(), error.psnr_db())],
             Difference::Labels(agreement) => vec![
                 ("validation_label_accuracy".to_owned(), agreement.accuracy()),
                 ("validation_mean_iou".to_owned(), agreement.mean_iou()),
             ],
         };
-        figures.extend(self.fd_vgg_cifar10().map(|distance| ("validation_fd_vgg_cifar10".into(), distance)));
-        figures
+        metrics.extend(self.fd_vgg_cifar10().map(|distance| ("validation_fd_vgg_cifar10".into(), distance)));
+        metrics
     }
 
-    /// Fréchet distance between the judge's features of images and of reconstructions; `None` where the images are not in
+    /// Fréchet distance between the evaluation classifier's features of images and of reconstructions; `None` where the images are not in
     /// colour, too small, or too few to have a covariance.
     pub fn fd_vgg_cifar10(&self) -> Option<f64> {
         self.by(Features::VggCifar10).and_then(Pair::distance)

@@ -1,4 +1,4 @@
-//! The figures that two sets of features give.
+//! The metrics that two sets of features give.
 
 use serde_json::{Map, Value};
 use tch::Tensor;
@@ -12,23 +12,23 @@ pub const MANY: usize = 10_000;
 /// MetricValues by name, in the order in which they are shown.
 pub type MetricValues = Map<String, Value>;
 
-/// All figures that there are features for, of generated pictures against real ones.
+/// All metrics that there are features for, of generated pictures against real ones.
 ///
 /// # Errors
-/// When the sets have features of other widths, or such as give a figure that is not finite.
+/// When the sets have features of other widths, or such as give a metric that is not finite.
 pub fn compare_statistics(
     real: &Statistics,
     fake: &Statistics,
     score: Option<Spread>,
     features: Features,
 ) -> Result<MetricValues> {
-    let mut figures = MetricValues::new();
+    let mut metrics = MetricValues::new();
     let mut put = |name: &str, value: f64| {
-        let name = features.figure(name);
+        let name = features.metric_name(name);
         if !value.is_finite() {
             return Err(FidelityError::NotFinite { name: name.to_string() });
         }
-        figures.insert(name, value.into());
+        metrics.insert(name, value.into());
         Ok(())
     };
     put("frechet_distance", distance(real, fake)?)?;
@@ -39,7 +39,7 @@ pub fn compare_statistics(
         put("inception_score", mean)?;
         put("inception_score_std", std)?;
     }
-    let (Some(real), Some(fake)) = (&real.kept, &fake.kept) else { return Ok(figures) };
+    let (Some(real), Some(fake)) = (&real.kept, &fake.kept) else { return Ok(metrics) };
     let fewest = real.size()[0].min(fake.size()[0]);
     let kernel = KernelDistanceConfig::default();
     // Subsets of all would not spread; the mean is unbiased at every size.
@@ -57,7 +57,7 @@ pub fn compare_statistics(
         put("density", overlap.density())?;
         put("coverage", overlap.coverage())?;
     }
-    Ok(figures)
+    Ok(metrics)
 }
 
 fn distance(real: &Statistics, fake: &Statistics) -> Result<f64> {
@@ -128,7 +128,7 @@ mod tests {
         assert!(refusal(&statistics(&draw(60, 5))).contains("other widths: 8 and 5"));
         assert!(refusal(&statistics(&(draw(60, 8) * f64::NAN))).contains("is not finite"));
         let score = Spread { mean: f64::NAN, std: 0.0 };
-        let figures = compare_statistics(&real, &statistics(&draw(60, 8)), Some(score), Features::Inception);
-        assert!(figures.unwrap_err().to_string().starts_with("`inception_score` is not finite"));
+        let metrics = compare_statistics(&real, &statistics(&draw(60, 8)), Some(score), Features::Inception);
+        assert!(metrics.unwrap_err().to_string().starts_with("`inception_score` is not finite"));
     }
 }

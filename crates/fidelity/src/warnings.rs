@@ -1,27 +1,26 @@
-//! What a reader should know before comparing figures of sets with others.
+//! What a reader should know before comparing metrics of sets with others.
 
 use serde_json::Value;
 
 use crate::{extractor::Features, image_set::Origin, set_metrics::MANY, set_metrics::MetricValues, side::Side};
 
 /// Of the real side and the generated one.
-pub fn of([real, fake]: [&Side; 2], figures: &MetricValues, features: Features) -> Vec<String> {
-    let name = features.figure("frechet_distance");
+pub fn of([real, fake]: [&Side; 2], metrics: &MetricValues, features: Features) -> Vec<String> {
+    let name = features.metric_name("frechet_distance");
     let mut warnings = Vec::new();
     for (what, side) in [("real", real), ("generated", fake)] {
         warnings.extend(match side.origin() {
             None => Some(format!(
-                "the statistics of the {what} pictures do not say how they were made: whether resize, weights and pictures are the same is \
-                 for you to know"
+                "the statistics of the {what} images do not say how they were made: make sure that resize, weights and images are the same"
             )),
             Some(origin) if origin.pictures < MANY => {
-                Some(format!("{} {what} pictures are few: published figures take {MANY} to 50000", origin.pictures))
+                Some(format!("{} {what} images are few: published results use {MANY} to 50000", origin.pictures))
             }
             Some(_) => None,
         });
     }
-    if let Some(bias) = figures.get(&features.figure("frechet_bias_to_expect")).and_then(Value::as_f64) {
-        warnings.push(format!("for so few pictures expect {name} to be too large by about {bias:.3}"));
+    if let Some(bias) = metrics.get(&features.metric_name("frechet_bias_to_expect")).and_then(Value::as_f64) {
+        warnings.push(format!("with so few images, expect {name} to be about {bias:.3} too large"));
     }
     if let (Some(real), Some(fake)) = (real.origin(), fake.origin()) {
         warnings.extend(of_files(real, fake));
@@ -30,8 +29,8 @@ pub fn of([real, fake]: [&Side; 2], figures: &MetricValues, features: Features) 
         && fake.is_named_after(real)
     {
         warnings.push(format!(
-            "every generated picture has the name of a real one: if they are reconstructions, this {name} is that of a tokenizer \
-             (rFID), never to be compared with that of samples (gFID)"
+            "every generated image has the name of a real one: if they are reconstructions, this is the {name} of a tokenizer (rFID); \
+             do not compare it with that of samples (gFID)"
         ));
     }
     warnings
@@ -43,7 +42,7 @@ fn of_files(real: &Origin, fake: &Origin) -> Vec<String> {
     if real.encodings != fake.encodings {
         let (real, fake) = (list(real), list(fake));
         warnings.push(format!(
-            "the real pictures are {real}, the generated {fake}: what JPEG leaves behind counts as a difference"
+            "the real images are {real}, the generated ones {fake}: JPEG artefacts count as a difference"
         ));
     }
     if real.fingerprint == fake.fingerprint {

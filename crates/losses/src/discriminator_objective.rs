@@ -1,12 +1,13 @@
 //! The discriminator's side of adversarial training: its network, its loss, and from which step on it is trained.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, nn};
 
 use crate::{GanLoss, LeCam, LossError, MAX_ADAPTIVE_WEIGHT, PatchGan, PatchGanConfig, Ramp, r1};
 
 /// `[tokenizer.loss.adversarial]`: the discriminator, its loss, and the weight of the generator's adversarial term.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdversarialConfig {
     /// Factor on the adversarial term, on top of the adaptive weight: taming's `disc_weight`. Default 0.8.

@@ -1,5 +1,6 @@
 //! Adversarial losses of discriminator and generator.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -13,7 +14,7 @@ use tch::{Kind, Tensor};
 /// assert_eq!(GanLoss::Hinge.discriminator(&real, &fake).double_value(&[]), 0.5 * (0.5 + 1.0));
 /// assert_eq!(GanLoss::Hinge.generator(&fake).double_value(&[]), 0.5);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum GanLoss {
     /// Hinge (Lim & Ye 2017): `(E relu(1 - D(x)) + E relu(1 + D(x̂))) / 2`, and `-E D(x̂)` for the generator. VQGAN's

@@ -1,10 +1,11 @@
 //! How far a reconstruction lies from its image, pixel by pixel.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction, Tensor};
 
 /// The pixel term of a tokenizer's loss: a mean over all elements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReconstructionLoss {
     /// Mean squared error: `||x - D(z_q)||²` of van den Oord et al. 2017, eq. 3, up to its constant.

@@ -18,11 +18,11 @@ fn main() {
     threads::set(number("--threads", 2.0) as i32);
     tch::manual_seed(0);
     let seconds = number("--seconds", 15.0);
-    let figures = match options.get("--work").copied().unwrap_or("features") {
+    let metrics = match options.get("--work").copied().unwrap_or("features") {
         "features" => features(number("--batch", 25.0) as i64, number("--size", 64.0) as i64, seconds),
         _ => distance(number("--width", 2048.0) as i64, seconds),
     };
-    println!("{figures}");
+    println!("{metrics}");
 }
 
 /// Pictures a second, and the sum of the first batch's features.

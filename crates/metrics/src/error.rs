@@ -17,11 +17,11 @@ pub enum MetricsError {
     /// Weights that do not make the network they are meant for.
     #[error("{0}")]
     Weights(String),
-    /// Too few features or images for the figure.
-    #[error("{figure} takes at least {least} {what}, got {got}")]
+    /// Too few features or images for the metric.
+    #[error("{metric} takes at least {least} {what}, got {got}")]
     Few {
-        /// The figure.
-        figure: &'static str,
+        /// The metric.
+        metric: &'static str,
         /// What there is too little of.
         what: &'static str,
         /// How many it takes.
@@ -37,7 +37,7 @@ pub enum MetricsError {
         /// Width of the second set's.
         second: i64,
     },
-    /// Numbers that are NaN or infinite; of such, no figure is given.
+    /// Numbers that are NaN or infinite; of such, no metric is given.
     #[error("{0} is not finite")]
     NotFinite(
         /// What they are of.

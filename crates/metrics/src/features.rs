@@ -68,8 +68,8 @@ pub(crate) fn finite(what: &'static str, tensor: &Tensor) -> Result<(), MetricsE
     }
 }
 
-/// A figure, which has to be finite.
-pub(crate) fn figure(what: &'static str, value: f64) -> Result<f64, MetricsError> {
+/// A metric, which has to be finite.
+pub(crate) fn metric(what: &'static str, value: f64) -> Result<f64, MetricsError> {
     if value.is_finite() { Ok(value) } else { Err(MetricsError::NotFinite(what)) }
 }
 

@@ -3,7 +3,7 @@
 use tch::{Kind, Tensor};
 
 use crate::MetricsError;
-use crate::features::{figure, finite, moments, same_width};
+use crate::features::{finite, metric, moments, same_width};
 
 /// Mean and covariance of features, gathered batch by batch in fp64.
 ///
@@ -85,7 +85,7 @@ impl Gaussian {
 /// [`MetricsError::Shape`] and [`MetricsError::Widths`] for other shapes; [`MetricsError::NotFinite`] when a number of them, or the
 /// distance, is not finite.
 pub fn frechet_distance(first: (&Tensor, &Tensor), second: (&Tensor, &Tensor)) -> Result<f64, MetricsError> {
-    const FIGURE: &str = "the Fréchet distance";
+    const METRIC: &str = "the Fréchet distance";
     let ((mean, covariance), (other_mean, other_covariance)) = (first, second);
     same_width(moments(mean, covariance)?, moments(other_mean, other_covariance)?)?;
     let first = || Ok::<_, MetricsError>(cholesky(covariance)?.map(|factor| (factor, other_covariance)));
@@ -95,12 +95,12 @@ pub fn frechet_distance(first: (&Tensor, &Tensor), second: (&Tensor, &Tensor)) -
         None => second()?.map_or_else(|| Ok::<_, MetricsError>((square_root(covariance)?, other_covariance)), Ok)?,
     };
     let product = factor.f_tr()?.f_matmul(between)?.f_matmul(&factor)?;
-    finite(FIGURE, &product)?;
+    finite(METRIC, &product)?;
     let eigenvalues = symmetric(&product).f_linalg_eigvalsh("L")?.clamp_min(0.0);
     let number = |tensor: Tensor| tensor.sum(Kind::Double).double_value(&[]);
     let traces = number(covariance.trace()) + number(other_covariance.trace());
     let distance = number((mean - other_mean).square()) + traces - 2.0 * number(eigenvalues.sqrt());
-    figure(FIGURE, distance).map(|distance| distance.max(0.0))
+    metric(METRIC, distance).map(|distance| distance.max(0.0))
 }
 
 /// The lower factor of a symmetric matrix; `None` where it is not positive definite, or too close to singular to tell.

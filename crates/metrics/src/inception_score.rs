@@ -42,7 +42,7 @@ impl InceptionScore {
     pub fn new(total: i64, splits: i64) -> Result<Self, MetricsError> {
         if splits < 1 || total < splits {
             let least = splits.max(1);
-            return Err(MetricsError::Few { figure: "the Inception Score", what: "images", least, got: total });
+            return Err(MetricsError::Few { metric: "the Inception Score", what: "images", least, got: total });
         }
         let of_split = (total + splits - 1) / splits;
         Ok(Self { of_split, splits: Vec::new(), added: 0 })

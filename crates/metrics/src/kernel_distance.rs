@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};
 
 use crate::MetricsError;
-use crate::features::{figure, same_width, width};
+use crate::features::{metric, same_width, width};
 
 /// How the kernel distance is estimated: over random subsets, whose spread tells how sure it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl KernelDistance {
         let counts = [real, fake].map(|features| features.size()[0]);
         let (least, got) = (config.subset_size.max(2) as i64, counts[0].min(counts[1]));
         if got < least || config.subset_size < 2 {
-            return Err(MetricsError::Few { figure: "the kernel distance", what: "features", least, got });
+            return Err(MetricsError::Few { metric: "the kernel distance", what: "features", least, got });
         }
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
         let mut draw = |features: &Tensor, count: i64| {
@@ -71,7 +71,7 @@ impl KernelDistance {
         let over = |sum: f64| sum / discrepancies.len() as f64;
         let mean = over(discrepancies.iter().sum());
         let std = over(discrepancies.iter().map(|value| (value - mean).powi(2)).sum()).sqrt();
-        Ok(Self { mean: figure("the kernel distance", mean)?, std: figure("the kernel distance's deviation", std)? })
+        Ok(Self { mean: metric("the kernel distance", mean)?, std: metric("the kernel distance's deviation", std)? })
     }
 }
 

@@ -28,8 +28,8 @@ impl Manifold {
         let features = features.detach().to_kind(Kind::Double);
         let count = features.size()[0];
         if count <= most {
-            let figure = "a manifold of nearest neighbours";
-            return Err(MetricsError::Few { figure, what: "features", least: most + 1, got: count });
+            let metric = "a manifold of nearest neighbours";
+            return Err(MetricsError::Few { metric, what: "features", least: most + 1, got: count });
         }
         // Each is its own nearest, at the distance 0.
         let nearest = |rows: &Tensor| distances(rows, &features).topk(most + 1, -1, false, true).0.narrow(1, 1, most);

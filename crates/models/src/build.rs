@@ -34,14 +34,14 @@ pub fn build(recipe: &Recipe, modality: Modality, context: &Context) -> Result<(
 ///
 /// # Errors
 /// When its configuration cannot be built.
-pub fn build_adversary(
+pub fn build_discriminator(
     recipe: &Recipe,
     modality: Modality,
     context: &Context,
 ) -> Result<Option<(VarStore, DiscriminatorObjective)>> {
     let Some(config) = &recipe.tokenizer(modality)?.loss.adversarial else { return Ok(None) };
     let vs = VarStore::new(context.device);
-    let adversary =
-        DiscriminatorObjective::new(&vs.root(), modality.input_spec(&recipe.data).channels as i64, &config.game)?;
-    Ok(Some((vs, adversary)))
+    let discriminator_objective =
+        DiscriminatorObjective::new(&vs.root(), modality.input_spec(&recipe.data).channels as i64, &config.objective)?;
+    Ok(Some((vs, discriminator_objective)))
 }

@@ -37,8 +37,8 @@ pub fn resolve(mut recipe: Recipe, resumed: Option<&Path>) -> Result<Recipe> {
 /// What the run `from` says of its tokenizer of a modality.
 fn find_section(recipe: &Recipe, modality: Modality, from: PathBuf, resumed: Option<&Path>) -> Result<Tokenizer> {
     if let Some(run) = resumed {
-        let own = Run::open(run)?.recipe()?.tokenizer(modality)?.clone();
-        if own.taken.as_ref().is_some_and(|taken| taken.from == from) {
+        let own = Run::open(run)?.recipe().tokenizer(modality)?.clone();
+        if own.inherited.as_ref().is_some_and(|own| own.from == from) {
             return Ok(own);
         }
     }
@@ -49,43 +49,43 @@ fn find_section(recipe: &Recipe, modality: Modality, from: PathBuf, resumed: Opt
     }
     let run = Run::open(&from).map_err(|error| usage(error.to_string()))?;
     let output = run.require(modality.stage()).map_err(|error| usage(error.to_string()))?;
-    let theirs = run.recipe().map_err(|error| usage(error.to_string()))?;
+    let theirs = run.recipe();
     let pictures = |recipe: &Recipe| {
         let InputSpec { size, channels, .. } = modality.input_spec(&recipe.data);
         format!("pictures of {size} x {size} pixels and {channels} channels")
     };
-    if pictures(&theirs) != pictures(recipe) {
-        let (theirs, ours) = (pictures(&theirs), pictures(recipe));
+    if pictures(theirs) != pictures(recipe) {
+        let (theirs, ours) = (pictures(theirs), pictures(recipe));
         return Err(usage(format!("the tokenizer of {shown} takes {theirs}, this recipe gives {ours}")));
     }
-    let taken = InheritedTokenizer { from: from.clone(), fingerprint: output.fingerprint.clone() };
+    let inherited = InheritedTokenizer { from: from.clone(), fingerprint: output.fingerprint.clone() };
     let tokenizer = theirs.tokenizer(modality).map_err(|error| usage(format!("{shown}: {error}")))?.clone();
-    Ok(Tokenizer { taken: Some(taken), ..tokenizer })
+    Ok(Tokenizer { inherited: Some(inherited), ..tokenizer })
 }
 
-/// Copies the tokenizer that the recipe takes into the run.
+/// Copies the tokenizer that the recipe inherits into the run.
 ///
 /// # Errors
 /// When the other run is gone, or trained further since the recipe was resolved; when a file cannot be written.
-pub fn copy(run: &mut Run, modality: Modality, taken: &InheritedTokenizer, context: &Context) -> Result<Output> {
+pub fn copy(run: &mut Run, modality: Modality, inherited: &InheritedTokenizer, context: &Context) -> Result<Output> {
     let stage = modality.stage();
     run.begin(stage)?;
-    let (checkpoint, inside) = find(taken, stage)?;
-    let origin = Origin { from: &taken.from, checkpoint: &inside, fingerprint: &taken.fingerprint };
+    let (checkpoint, inside) = find(inherited, stage)?;
+    let origin = Origin { from: &inherited.from, checkpoint: &inside, fingerprint: &inherited.fingerprint };
     let fingerprint = checkpoint_weights::fingerprint(&checkpoint)?;
-    if fingerprint != taken.fingerprint {
+    if fingerprint != inherited.fingerprint {
         let reason =
             "its weights are not those that the recipe's `from` found: the run was trained anew since; start a new run";
         return Err(RunError::artifact(&checkpoint, reason).into());
     }
     let copied = checkpoint_weights::copy_for_use(&checkpoint, &run.make_folder(stage)?, &origin)?;
-    context.note(stage, format_args!("inherited from {}", taken.from.display()));
+    context.note(stage, format_args!("inherited from {}", inherited.from.display()));
     Ok(Output { path: run.relative(&copied), fingerprint })
 }
 
 /// The other run's checkpoint: where it is, and its path inside that run.
-fn find(taken: &InheritedTokenizer, stage: &str) -> Result<(PathBuf, String)> {
-    let run = Run::open(&taken.from)?;
+fn find(inherited: &InheritedTokenizer, stage: &str) -> Result<(PathBuf, String)> {
+    let run = Run::open(&inherited.from)?;
     let inside = run.require(stage)?.path.clone();
-    Ok((taken.from.join(&inside), inside))
+    Ok((inherited.from.join(&inside), inside))
 }

@@ -8,13 +8,11 @@ mod error;
 pub mod grids;
 pub mod inherit;
 pub mod load;
-pub mod open;
+mod open;
 pub mod perceptual;
 mod prior_spec;
 
-pub use download::Cache;
-
-pub use download::KnownFile;
+pub use download::{Cache, KnownFile};
 pub use error::{ChecksumError, FetchError, ModelError, Result};
-pub use open::TrainedTokenizer;
+pub use open::{TrainedTokenizer, run_around};
 pub use prior_spec::{ConditionVocabulary, Tokenizers};

@@ -13,7 +13,8 @@ use crate::{build, error::Result, prior_spec::ConditionVocabulary, prior_spec::T
 ///
 /// # Errors
 /// When the stage is not done, or its weights do not fit the recipe.
-pub fn tokenizer(run: &Run, recipe: &Recipe, modality: Modality, context: &Context) -> Result<Tokenizer> {
+pub fn tokenizer(run: &Run, modality: Modality, context: &Context) -> Result<Tokenizer> {
+    let recipe = run.recipe();
     let output = run.require(modality.stage())?;
     let (mut vs, tokenizer) = build::build(recipe, modality, context)?;
     load(&run.path().join(&output.path), &output.fingerprint, &mut vs)?;
@@ -34,12 +35,8 @@ pub fn tokenizer_at(checkpoint: &Path, recipe: &Recipe, context: &Context) -> Re
 ///
 /// # Errors
 /// When a stage is not done, or its weights do not fit the recipe.
-pub fn priors(
-    run: &Run,
-    recipe: &Recipe,
-    facts: ConditionVocabulary,
-    context: &Context,
-) -> Result<Vec<Box<dyn Prior>>> {
+pub fn priors(run: &Run, facts: ConditionVocabulary, context: &Context) -> Result<Vec<Box<dyn Prior>>> {
+    let recipe = run.recipe();
     let tokenizers = Tokenizers::build(recipe, context)?;
     let stages = stage_names::stages(recipe);
     let load_prior = |(level, stage): (usize, &String)| -> Result<Box<dyn Prior>> {

@@ -1,11 +1,14 @@
 //! A trained tokenizer for a program of one's own: from a run, or from one of its checkpoints.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tch::{Kind, Tensor, no_grad};
 use vqkit_data::Transform;
 use vqkit_recipe::{Modality, Recipe};
-use vqkit_run::{Context, Picture, Run, RunError, batch_tensors};
+use vqkit_run::{Context, RgbImage, Run, RunError, batch_tensors};
 use vqkit_torch::Tokens;
 use vqkit_vqvae::Tokenizer;
 
@@ -15,10 +18,10 @@ use crate::{error::Result, grids, load};
 ///
 /// ```no_run
 /// use vqkit_models::TrainedTokenizer;
-/// use vqkit_run::{Context, Picture};
+/// use vqkit_run::{Context, RgbImage};
 ///
 /// let tokenizer = TrainedTokenizer::open("runs/demo".as_ref(), &Context::silent("auto")?)?;
-/// let picture = Picture::read("picture.png".as_ref(), &Default::default())?;
+/// let picture = RgbImage::read("picture.png".as_ref(), &Default::default())?;
 /// let tokens = tokenizer.encode(&picture)?;
 /// tokenizer.decode(&tokens)?[0].write("again.png".as_ref())?;
 /// # Ok::<(), vqkit_models::ModelError>(())
@@ -26,7 +29,7 @@ use crate::{error::Result, grids, load};
 #[derive(Debug)]
 pub struct TrainedTokenizer {
     network: Tokenizer,
-    recipe: Recipe,
+    recipe: Arc<Recipe>,
     context: Context,
 }
 
@@ -38,13 +41,13 @@ impl TrainedTokenizer {
     pub fn open(path: &Path, context: &Context) -> Result<Self> {
         if Run::find(path)? {
             let run = Run::open(path)?;
-            let recipe = run.recipe()?;
-            let network = load::tokenizer(&run, &recipe, Modality::Image, context)?;
-            return Ok(Self { network, recipe, context: context.clone() });
+            let network = load::tokenizer(&run, Modality::Image, context)?;
+            return Ok(Self { network, recipe: Arc::clone(run.recipe()), context: context.clone() });
         }
         let checkpoint = if path.is_file() { path.parent().unwrap_or(path) } else { path };
         let missing = || RunError::artifact(path, "is neither a run nor a checkpoint in the folder tokenizer/ of one");
-        let recipe = Run::open(&run_around(checkpoint).ok_or_else(missing)?)?.recipe()?;
+        let run = Run::open(&run_around(checkpoint).ok_or_else(missing)?)?;
+        let recipe = Arc::clone(run.recipe());
         let network = load::tokenizer_at(checkpoint, &recipe, context)?;
         Ok(Self { network, recipe, context: context.clone() })
     }
@@ -66,7 +69,7 @@ impl TrainedTokenizer {
     ///
     /// # Errors
     /// When the picture has no pixels, or libtorch refuses.
-    pub fn encode(&self, picture: &Picture) -> Result<Tokens> {
+    pub fn encode(&self, picture: &RgbImage) -> Result<Tokens> {
         let transform = Transform::new(&self.recipe.data);
         let (size, channels) = (transform.size(), transform.channels());
         let values = transform.image(&picture.to_data()?)?;
@@ -85,7 +88,7 @@ impl TrainedTokenizer {
     ///
     /// # Errors
     /// When these are not tokens of this tokenizer.
-    pub fn decode(&self, tokens: &Tokens) -> Result<Vec<Picture>> {
+    pub fn decode(&self, tokens: &Tokens) -> Result<Vec<RgbImage>> {
         let images = no_grad(|| self.context.autocast(self.kind(), || self.network.decode(tokens)))?;
         Ok(batch_tensors::pictures(Modality::Image.input_spec(&self.recipe.data), &images))
     }

@@ -1,4 +1,4 @@
-//! Networks that judge pictures: those that come with vqkit, a run's own, and LPIPS.
+//! Networks whose features compare images: those that come with vqkit, a run's own, and LPIPS.
 
 use std::{
     collections::BTreeMap,
@@ -23,8 +23,8 @@ const LPIPS_FILES: [&str; 2] = ["vgg16", "lpips-vgg"];
 /// The perceptual network of small recipes: `configs/features-cifar10.toml`.
 const FEATURES_CIFAR10: &[u8] = include_bytes!("../../../assets/features-cifar10.safetensors");
 
-/// The judge, which no loss uses: `configs/judge-cifar10.toml`.
-const JUDGE_CIFAR10: &[u8] = include_bytes!("../../../assets/judge-cifar10.safetensors");
+/// The evaluation classifier, which no loss uses: `configs/evaluation-cifar10.toml`.
+const EVALUATION_CIFAR10: &[u8] = include_bytes!("../../../assets/evaluation-cifar10.safetensors");
 
 /// Whether the network that a recipe asks for takes its images; one that is not trained yet, or lies in a file, says so later.
 ///
@@ -40,7 +40,7 @@ pub fn check(config: &PerceptualConfig, shape: InputSpec) -> Result<()> {
         false => Ok(()),
         true => Err(InvalidRequest::key(
             format!("{}.loss.perceptual", shape.modality.stage()),
-            format!("needs pictures of at least {least} pixels, {}", shape.size_in_words()),
+            format!("needs pictures of at least {least} pixels, {}", shape.describe_size()),
         )
         .into()),
     }
@@ -64,22 +64,22 @@ pub fn load(config: &PerceptualConfig, run: &Run, context: &Context) -> Result<O
     }
 }
 
-/// The judge of `fd_vgg_cifar10`.
+/// The evaluation classifier: its features make `fd_vgg_cifar10`, its classes the class accuracy.
 ///
 /// # Errors
 /// When libtorch refuses.
-pub fn judge(device: Device) -> Result<FrozenVgg> {
-    embedded("judge-cifar10.safetensors", JUDGE_CIFAR10, device)
+pub fn evaluation_classifier(device: Device) -> Result<FrozenVgg> {
+    embedded("evaluation-cifar10.safetensors", EVALUATION_CIFAR10, device)
 }
 
-/// Whether the judge looks at pictures of this shape: those in colour that reach its last stage.
+/// Whether the evaluation classifier takes images of this shape: colour images, large enough for its last stage.
 ///
 /// # Errors
 /// When libtorch refuses.
 pub fn judge_takes(shape: InputSpec, device: Device) -> Result<bool> {
-    let judge = judge(device)?;
-    let in_colour = !shape.labels && judge.in_channels() == shape.channels as i64;
-    Ok(in_colour && i64::from(shape.size) >= judge.least_size())
+    let classifier = evaluation_classifier(device)?;
+    let in_colour = !shape.labels && classifier.in_channels() == shape.channels as i64;
+    Ok(in_colour && i64::from(shape.size) >= classifier.least_size())
 }
 
 /// LPIPS with the weights that a recipe's loss names, else with those that were fetched before; `None` where they are not there.
@@ -100,18 +100,18 @@ pub fn lpips_at_hand(config: Option<&PerceptualConfig>, device: Device) -> Resul
     }
 }
 
-/// BLAKE3 of the judge's weights.
+/// BLAKE3 of the evaluation classifier's weights.
 pub fn judge_fingerprint() -> String {
-    blake3::hash(JUDGE_CIFAR10).to_hex().to_string()
+    blake3::hash(EVALUATION_CIFAR10).to_hex().to_string()
 }
 
-/// The classes that the judge knows, in the order of its logits.
+/// The classes that the evaluation classifier knows, in the order of its logits.
 ///
 /// # Errors
 /// When its header cannot be read.
-pub fn judged_classes() -> Result<Vec<String>> {
-    let refuse = |reason: String| RunError::artifact(Path::new("judge-cifar10.safetensors"), reason);
-    let (_, header) = SafeTensors::read_metadata(JUDGE_CIFAR10).map_err(|error| refuse(error.to_string()))?;
+pub fn evaluation_classes() -> Result<Vec<String>> {
+    let refuse = |reason: String| RunError::artifact(Path::new("evaluation-cifar10.safetensors"), reason);
+    let (_, header) = SafeTensors::read_metadata(EVALUATION_CIFAR10).map_err(|error| refuse(error.to_string()))?;
     let classes = header.metadata().as_ref().and_then(|metadata| metadata.get("classes"));
     let classes = classes.ok_or_else(|| refuse("says nothing of its classes".into()))?;
     Ok(classes.split(',').map(str::to_owned).collect())

@@ -22,7 +22,7 @@ fn root() -> PathBuf {
 }
 
 fn assets() -> [Asset; 2] {
-    ["features-cifar10", "judge-cifar10"].map(|name| {
+    ["features-cifar10", "evaluation-cifar10"].map(|name| {
         let path = root().join(format!("assets/{name}.safetensors"));
         let (metadata, tensors) = (weights::metadata(&path).unwrap(), weights::read(&path).unwrap());
         Asset { name, path, metadata, tensors }
@@ -39,7 +39,7 @@ fn each_is_small_and_of_the_recipe_that_it_names() {
         let bytes = fs::metadata(&asset.path).unwrap().len();
         assert!(bytes <= MOST_BYTES, "{}: {bytes} bytes", asset.name);
         assert_eq!(asset.metadata["recipe"], asset.name);
-        assert_eq!(asset.metadata["held_out_images"], "10000");
+        assert_eq!(asset.metadata["validation_images"], "10000");
         let recipe = Recipe::read(&root().join(format!("configs/{}.toml", asset.name)), &[]).unwrap();
         assert_eq!(widths(&asset), recipe.features().unwrap().network.widths, "{}", asset.name);
     }
@@ -48,13 +48,13 @@ fn each_is_small_and_of_the_recipe_that_it_names() {
 #[test]
 fn the_perceptual_network_is_right_often_enough() {
     let [features, _] = assets();
-    let percent: f64 = features.metadata["held_out_accuracy_percent"].parse().unwrap();
+    let percent: f64 = features.metadata["validation_accuracy_percent"].parse().unwrap();
     assert!((88.0..100.0).contains(&percent), "{percent}");
 }
 
 #[test]
 fn the_judge_is_another_network() {
-    let [features, judge] = assets();
-    assert_ne!(widths(&features), widths(&judge));
-    assert_eq!(features.metadata["classes"], judge.metadata["classes"]);
+    let [features, evaluation] = assets();
+    assert_ne!(widths(&features), widths(&evaluation));
+    assert_eq!(features.metadata["classes"], evaluation.metadata["classes"]);
 }

@@ -59,7 +59,6 @@ impl Experiment {
     }
 
     fn session(self, run: Run) -> Session {
-        let Self { recipe, data, context } = self;
-        Session { run, recipe, data: Some(data), context }
+        Session { run, data: Some(self.data), context: self.context }
     }
 }

@@ -7,7 +7,7 @@ use vqkit_metrics::PixelError;
 use vqkit_models::load;
 use vqkit_quantizer::Mode;
 use vqkit_recipe::Modality;
-use vqkit_run::{Context, Picture, Run, files};
+use vqkit_run::{Context, RgbImage, Run, files};
 use vqkit_tokens::{encode_folder, loaders};
 use vqkit_torch::attempt;
 
@@ -28,22 +28,22 @@ pub struct Reconstructed {
 /// When the model is not a run with a trained tokenizer, an image cannot be read, a file cannot be written, or the user leaves.
 pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Result<Reconstructed> {
     let run = Run::open(model)?;
-    let recipe = run.recipe()?;
-    let view = encode_folder::open_images(&recipe, images)?;
-    let tokenizer = load::tokenizer(&run, &recipe, Modality::Image, context)?;
+    let recipe = run.recipe();
+    let view = encode_folder::open_images(recipe, images)?;
+    let tokenizer = load::tokenizer(&run, Modality::Image, context)?;
     let (mut error, mut names) = (PixelError::default(), Names::default());
     files::create(out, |folder| {
-        for batch in loaders::once(&recipe, &view, view.len(), context)? {
+        for batch in loaders::once(recipe, &view, view.len(), context)? {
             let batch = batch?;
             let originals = context.images(&batch)?;
             let what = format!("the reconstructions of images of shape {:?}", originals.size());
             let forward = || Ok::<_, PipelineError>(no_grad(|| tokenizer.forward(&originals, Mode::Eval))?.images);
             let reconstructions = attempt(what, forward)?;
             error.add(&reconstructions, &originals);
-            let pairs = Picture::from_batch(&originals).into_iter().zip(Picture::from_batch(&reconstructions));
+            let pairs = RgbImage::from_batch(&originals).into_iter().zip(RgbImage::from_batch(&reconstructions));
             for (key, (original, reconstruction)) in batch.keys.iter().zip(pairs) {
                 let name = names.take(key);
-                Picture::grid(&[original, reconstruction], 2).write(&folder.join(format!("{name}.png")))?;
+                RgbImage::grid(&[original, reconstruction], 2).write(&folder.join(format!("{name}.png")))?;
             }
         }
         Ok::<_, PipelineError>(())

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use vqkit_data::Dataset;
 use vqkit_evaluate::CodebookInspector;
-use vqkit_recipe::{Recipe, stage_names};
+use vqkit_recipe::stage_names;
 use vqkit_report::{Compared, Comparison, html};
 use vqkit_run::{Context, Output, Run, RunError, StageLog, files};
 
@@ -14,9 +14,9 @@ use crate::error::Result;
 ///
 /// # Errors
 /// When the run is not trained, nothing is held out, or files cannot be read or written.
-pub fn run_stage(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
+pub fn run_stage(run: &mut Run, data: &Dataset, context: &Context) -> Result<Output> {
     run.begin(stage_names::REPORT)?;
-    let measured = refresh(run, recipe, data, None, context)?;
+    let measured = refresh(run, data, None, context)?;
     let mut log = StageLog::open(run.path(), stage_names::REPORT)?;
     log.picture(0, "reconstructions", &measured.reconstructions)?;
     log.flush()?;
@@ -25,25 +25,19 @@ pub fn run_stage(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Conte
     Ok(Output { path: stage_names::REPORT.into(), fingerprint: blake3::hash(&bytes).to_hex().to_string() })
 }
 
-/// Measures a run and writes its `report/` anew; `inception`: a file with the weights of FID's InceptionV3, for figures by it too.
+/// Measures a run and writes its `report/` anew; `inception`: a file with the weights of FID's InceptionV3, for metrics by it too.
 ///
 /// # Errors
 /// As [`run_stage`]; when the weights are not there, or are others.
-pub fn refresh(
-    run: &Run,
-    recipe: &Recipe,
-    data: &Dataset,
-    inception: Option<&Path>,
-    context: &Context,
-) -> Result<Compared> {
-    let (metrics, reconstructions) = vqkit_evaluate::measure(run, recipe, data, inception, context)?;
+pub fn refresh(run: &Run, data: &Dataset, inception: Option<&Path>, context: &Context) -> Result<Compared> {
+    let (metrics, reconstructions) = vqkit_evaluate::measure(run, data, inception, context)?;
     let codebooks = CodebookInspector::of_run(run, context)?.map_or(Ok(Vec::new()), |subject| subject.pictures())?;
-    let page = html::html(run, recipe, &metrics, &reconstructions, &codebooks)?;
+    let page = html::html(run, &metrics, &reconstructions, &codebooks)?;
     files::replace(&run.folder(stage_names::REPORT), |folder| {
         files::write_json(&folder.join("metrics.json"), &metrics)?;
         files::write(&folder.join("report.html"), page.as_bytes())
     })?;
-    Ok(Compared { name: recipe.head.name.clone(), run: run.path().to_owned(), metrics, reconstructions })
+    Ok(Compared { name: run.recipe().head.name.clone(), run: run.path().to_owned(), metrics, reconstructions })
 }
 
 /// Writes `comparison.html` and `comparison.json` into the new folder `out`.

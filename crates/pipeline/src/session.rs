@@ -1,6 +1,6 @@
 //! A run with all that is done on it.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use vqkit_data::Dataset;
 use vqkit_models::TrainedTokenizer;
@@ -16,11 +16,10 @@ use crate::{
     stages::{self, Stage},
 };
 
-/// A run, its recipe, and where it is computed and heard of. It owns all of them, so a long-lived process can keep it.
+/// A run with its recipe, its data, and where it is computed and heard of. It owns all of them, so a long-lived process can keep it.
 #[derive(Debug)]
 pub struct Session {
     pub(crate) run: Run,
-    pub(crate) recipe: Recipe,
     /// Opened when it is first needed; some work does without it.
     pub(crate) data: Option<Dataset>,
     pub(crate) context: Context,
@@ -32,9 +31,7 @@ impl Session {
     /// # Errors
     /// When there is no run at `path`, or its recipe cannot be read.
     pub fn open(path: &Path, context: &Context) -> Result<Self> {
-        let run = Run::open(path)?;
-        let recipe = run.recipe()?;
-        Ok(Self { run, recipe, data: None, context: context.clone() })
+        Ok(Self { run: Run::open(path)?, data: None, context: context.clone() })
     }
 
     /// The run.
@@ -44,7 +41,7 @@ impl Session {
 
     /// The resolved recipe.
     pub fn recipe(&self) -> &Recipe {
-        &self.recipe
+        self.run.recipe()
     }
 
     /// Runs every missing stage in order, or only those that `only` names (`prior` means all priors). The run has to be one that this
@@ -53,8 +50,9 @@ impl Session {
     /// # Errors
     /// When there is no such stage, one fails, or the work is interrupted.
     pub fn run_stages(&mut self, only: Option<&str>) -> Result<()> {
-        stages::check_name(&self.recipe, only)?;
-        let Self { run, recipe, data, context } = self;
+        let Self { run, data, context } = self;
+        let recipe = &Arc::clone(run.recipe());
+        stages::check_name(recipe, only)?;
         let data = opened(data, recipe)?;
         for stage in Stage::wanted(recipe, only) {
             let name = stage.name(recipe);
@@ -62,7 +60,7 @@ impl Session {
                 context.note(&name, "done already");
                 continue;
             }
-            let output = attempt_in_memory(format!("the stage {name}"), || stage.run(run, recipe, data, context));
+            let output = attempt_in_memory(format!("the stage {name}"), || stage.run(run, data, context));
             let output = output.map_err(|error| gone(run).unwrap_or(error))?;
             run.finish(&name, output)?;
         }
@@ -92,7 +90,7 @@ impl Session {
     pub fn generate(&mut self, request: &Request) -> Result<Vec<GeneratedImage>> {
         let mut generator = self.generator()?;
         // Some requests do without the data, which may be elsewhere by now.
-        let data = opened(&mut self.data, &self.recipe).ok();
+        let data = opened(&mut self.data, self.run.recipe()).ok();
         Ok(generator.generate(request, data)?)
     }
 
@@ -102,7 +100,7 @@ impl Session {
     /// As [`folder::write`].
     pub fn write_samples(&mut self, request: &Request, target: &Target) -> Result<Written> {
         let mut generator = self.generator()?;
-        let data = opened(&mut self.data, &self.recipe).ok();
+        let data = opened(&mut self.data, self.run.recipe()).ok();
         Ok(folder::write(&mut generator, &self.run, request, data, target)?)
     }
 
@@ -111,8 +109,8 @@ impl Session {
     /// # Errors
     /// When the run is not trained, its data cannot be read, or the weights are not there.
     pub fn measure(&mut self, inception: Option<&Path>) -> Result<Compared> {
-        let Self { run, recipe, data, context } = self;
-        report_stage::refresh(run, recipe, opened(data, recipe)?, inception, context)
+        let Self { run, data, context } = self;
+        report_stage::refresh(run, opened(data, run.recipe())?, inception, context)
     }
 }
 

@@ -67,14 +67,14 @@ impl Stage {
         stages
     }
 
-    pub(crate) fn run(&self, run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
+    pub(crate) fn run(&self, run: &mut Run, data: &Dataset, context: &Context) -> Result<Output> {
         match self {
-            Self::Features => Ok(classifier::train(run, recipe, data, context)?),
-            Self::Tokenizer(modality) => Ok(tokenizer::train(run, recipe, *modality, data, context)?),
-            Self::Tokens => Ok(encode::encode(run, recipe, data, context)?),
-            Self::Prior(level) => Ok(prior::train(run, recipe, *level, data, context)?),
+            Self::Features => Ok(classifier::train(run, data, context)?),
+            Self::Tokenizer(modality) => Ok(tokenizer::train(run, *modality, data, context)?),
+            Self::Tokens => Ok(encode::encode(run, data, context)?),
+            Self::Prior(level) => Ok(prior::train(run, *level, data, context)?),
             Self::Samples => Ok(folder::run_stage(run, data, context)?),
-            Self::Report => report_stage::run_stage(run, recipe, data, context),
+            Self::Report => report_stage::run_stage(run, data, context),
         }
     }
 }
@@ -167,10 +167,10 @@ fn check_batches(recipe: &Recipe) -> Result<()> {
 fn check_tokenizer(recipe: &Recipe, modality: Modality, context: &Context) -> Result<()> {
     let config = recipe.tokenizer(modality)?;
     build::build(recipe, modality, context)?;
-    if config.taken.is_some() {
+    if config.inherited.is_some() {
         return Ok(());
     }
-    build::build_adversary(recipe, modality, context)?;
+    build::build_discriminator(recipe, modality, context)?;
     let shape = modality.input_spec(&recipe.data);
     config.loss.perceptual.as_ref().map_or(Ok(()), |config| Ok(perceptual::check(config, shape)?))
 }

@@ -1,5 +1,8 @@
 //! Binary spherical quantization (Zhao et al. 2024, "Image and Video Tokenization with Binary Spherical Quantization").
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
@@ -27,6 +30,17 @@ pub struct BinarySphericalQuantizerConfig(
     /// The keys.
     pub LookupFreeQuantizerConfig,
 );
+
+/// The keys stand in the section itself, so they are inlined; what is derived would refer to another definition.
+impl JsonSchema for BinarySphericalQuantizerConfig {
+    fn schema_name() -> Cow<'static, str> {
+        "BinarySphericalQuantizerConfig".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        LookupFreeQuantizerConfig::json_schema(generator)
+    }
+}
 
 impl BinarySphericalQuantizerConfig {
     /// `codebook_size` codes, and everything else by default.

@@ -1,5 +1,6 @@
 //! The codebook that follows moving averages of the latents (van den Oord et al. 2017, appendix A.1).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, nn};
 use vqkit_torch::TokenGrid;
@@ -26,7 +27,7 @@ use crate::{CodebookView, GradientEstimate, Metric, Mode, QuantizeError, Quantiz
 /// assert_eq!(quantized.grid.indices.size(), [2, 1, 4, 4]);
 /// # Ok::<(), vqkit_quantizer::QuantizeError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmaVectorQuantizerConfig {
     /// Number of codes K; at least 2.

@@ -1,5 +1,6 @@
 //! Finite scalar quantization (Mentzer et al. 2023, "Finite Scalar Quantization: VQ-VAE Made Simple").
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_torch::{TokenGrid, autocast};
@@ -33,7 +34,7 @@ const MOST_TOGETHER: u32 = 6;
 /// assert_eq!(quantizer.level_indices(&quantized.grid)?.size(), [2, 4, 4, 4]);
 /// # Ok::<(), vqkit_quantizer::QuantizeError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FiniteScalarQuantizerConfig {
     /// Number of levels of each channel, at least 2; their product is the number of codes K. The paper's are `[8, 5, 5, 5]`

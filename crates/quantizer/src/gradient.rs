@@ -1,5 +1,6 @@
 //! How the decoder's gradient passes the choice of a code, which itself has none.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 use vqkit_torch::autograd::custom_function;
@@ -8,7 +9,7 @@ use crate::QuantizeError;
 use crate::metric::LEAST_NORM;
 
 /// Estimates of the gradient with respect to the latents.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum GradientEstimate {
     /// The gradient of the codes, unchanged ([`straight_through`]).

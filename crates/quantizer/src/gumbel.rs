@@ -1,6 +1,7 @@
 //! Codes drawn by the Gumbel-softmax (Jang et al. 2017, "Categorical Reparameterization with Gumbel-Softmax"), as by
 //! `GumbelQuantize` of taming-transformers.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::nn::{self, Init};
 use tch::{Kind, Tensor};
@@ -31,7 +32,7 @@ use crate::{Anneal, CodebookView, Mode, QuantizeError, Quantized, Quantizer, Qua
 /// assert!(config.temperature(5_000) < 0.6);
 /// # Ok::<(), vqkit_quantizer::QuantizeError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GumbelQuantizerConfig {
     /// Number of codes K; at least 2.

@@ -1,5 +1,6 @@
 //! Index backpropagation (Shi et al. 2024, "Scalable Image Tokenization with Index Backpropagation Quantization").
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::{self, Init};
@@ -34,7 +35,7 @@ use crate::{CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLo
 /// assert_eq!(quantized.grid.indices.size(), [2, 1, 4, 4]);
 /// # Ok::<(), vqkit_quantizer::QuantizeError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IndexBackpropagationQuantizerConfig {
     /// Number of codes K; at least 2.

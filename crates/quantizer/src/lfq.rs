@@ -1,5 +1,6 @@
 //! Lookup-free quantization (Yu et al. 2023, "Language Model Beats Diffusion: Tokenizer is Key to Visual Generation").
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, nn};
 use vqkit_torch::{TokenGrid, autocast};
@@ -28,7 +29,7 @@ use crate::{Anneal, AnnealCurve, CodebookView, Mode, QuantizeError, Quantized, Q
 /// assert_eq!(quantized.codes, latents.sign());
 /// # Ok::<(), vqkit_quantizer::QuantizeError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LookupFreeQuantizerConfig {
     /// Number of codes K, a power of two; there are `log2(K)` channels.

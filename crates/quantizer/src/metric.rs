@@ -1,5 +1,6 @@
 //! How near a code is to a latent.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -7,7 +8,7 @@ use tch::Tensor;
 pub(crate) const LEAST_NORM: f64 = 1e-6;
 
 /// What a table of codes is compared by.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Metric {
     /// The distance, as in van den Oord et al. 2017.

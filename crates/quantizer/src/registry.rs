@@ -1,6 +1,7 @@
 //! Every quantizer by its name in a recipe; a new one is one line here. The keys of the two that are made of others stand here too,
 //! since they hold the enum that holds them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Device, nn};
 use vqkit_torch::{attempt, memory};
@@ -122,7 +123,7 @@ impl QuantizerConfig {
 /// assert_eq!(quantized.grid.indices.size(), [2, 4, 4, 4]);
 /// # Ok::<(), vqkit_quantizer::QuantizeError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResidualQuantizerConfig {
     /// Number of levels Q, at least 1.
@@ -153,7 +154,7 @@ pub struct ResidualQuantizerConfig {
 /// assert_eq!(quantized.grid.sizes, [16, 16]);
 /// # Ok::<(), vqkit_quantizer::QuantizeError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductQuantizerConfig {
     /// Number of groups, at least 1.

@@ -1,5 +1,6 @@
 //! SimVQ (Zhu et al. 2024, "Addressing Representation Collapse in Vector Quantized Models with One Linear Layer").
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::nn::{self, Init};
 use tch::{Kind, Tensor};
@@ -27,7 +28,7 @@ use crate::{CodebookView, GradientEstimate, Mode, QuantizeError, Quantized, Quan
 /// assert!(!vs.variables()["frozen_codebook"].grad().defined());
 /// # Ok::<(), vqkit_quantizer::QuantizeError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SimVectorQuantizerConfig {
     /// Number of codes K; at least 2.

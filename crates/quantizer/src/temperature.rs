@@ -2,12 +2,13 @@
 
 use std::f64::consts::PI;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::QuantizeError;
 
 /// A way from one temperature, or weight, to another over the first steps of a training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Anneal {
     /// The value at step `steps` and after; above 0.
@@ -20,7 +21,7 @@ pub struct Anneal {
 }
 
 /// The shape of the way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AnnealCurve {
     /// Half a cosine, as `LambdaWarmUpCosineScheduler` of taming-transformers goes after its warm-up.

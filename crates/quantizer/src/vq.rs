@@ -1,5 +1,6 @@
 //! The codebook trained by gradient (van den Oord et al. 2017, "Neural Discrete Representation Learning").
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 use vqkit_torch::TokenGrid;
@@ -30,7 +31,7 @@ use crate::{CodebookView, GradientEstimate, Metric, Mode, QuantizeError, Quantiz
 /// assert!(vs.variables()["embedding.weight"].grad().defined());
 /// # Ok::<(), vqkit_quantizer::QuantizeError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VectorQuantizerConfig {
     /// Number of codes K; at least 2.

@@ -1,7 +1,8 @@
-//! `[features]`: a small classifier, whose features judge pictures.
+//! `[features]`: a small classifier, whose features make a perceptual loss.
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Section};
 use vqkit_losses::{LossError, SmallVggConfig};
@@ -9,9 +10,11 @@ use vqkit_losses::{LossError, SmallVggConfig};
 use crate::train::Train;
 
 /// `[features]` with `[features.train]`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Features {
     /// The network, and how its images are varied.
+    #[schemars(flatten)]
     pub network: Classifier,
     /// How it is trained.
     pub train: Train,
@@ -45,7 +48,7 @@ impl Features {
 }
 
 /// The network of `[features]`, and how its images are varied.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Classifier {
     /// A checkpoint of such a classifier to begin with; random weights by default.

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Section};
 use vqkit_data::TemplateConfig;
 
 /// `[condition]`: what steers the priors; kinds combine.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
     /// Whether the priors are told the class. Default false.
@@ -32,7 +33,7 @@ pub struct Condition {
 }
 
 /// `[condition.text]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TextCondition {
     /// A `tokenizer.json` of Hugging Face's tokenizers. Default: byte-pair encoding, trained on the captions.
@@ -51,7 +52,7 @@ impl Default for TextCondition {
 }
 
 /// `[condition.embedding]`: a sequence of vectors for every sample, by its key, in safetensors files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmbeddingCondition {
     /// The files of the training samples, relative to `data.root`.
@@ -90,17 +91,17 @@ impl Condition {
     }
 
     /// What a run with this condition takes, in words.
-    pub fn in_words(&self) -> String {
+    pub fn describe(&self) -> String {
         let kinds = [
             (self.class, "class"),
             (self.text.is_some(), "text"),
             (self.template.is_some(), "template"),
             (self.embedding.is_some(), "embedding"),
         ];
-        let taken: Vec<&str> = kinds.into_iter().filter(|(takes, _)| *takes).map(|(_, kind)| kind).collect();
-        match taken.as_slice() {
+        let kinds: Vec<&str> = kinds.into_iter().filter(|(takes, _)| *takes).map(|(_, kind)| kind).collect();
+        match kinds.as_slice() {
             [] => "this run was trained without a condition".into(),
-            taken => format!("this run takes {}", taken.join(" and ")),
+            kinds => format!("this run takes {}", kinds.join(" and ")),
         }
     }
 }

@@ -56,9 +56,6 @@ pub enum InvalidRequest {
         /// What is wrong and what is allowed.
         reason: String,
     },
-    /// Parts of the request that are possible by themselves and do not fit each other, or the run.
-    #[error("{0}")]
-    Mismatch(String),
 }
 
 impl InvalidRequest {

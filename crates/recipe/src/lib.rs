@@ -8,6 +8,7 @@ mod loss;
 mod modality;
 mod pretrained;
 mod recipe;
+mod schema;
 mod sections;
 pub mod stage_names;
 mod tokenizer;
@@ -20,6 +21,7 @@ pub use loss::{Adversarial, DiscriminatorTrain, Loss, LpipsConfig, PerceptualCon
 pub use modality::{InputSpec, Modality};
 pub use pretrained::InheritedTokenizer;
 pub use recipe::{Head, Prior, Recipe};
+pub use schema::schema;
 pub use sections::{Evaluate, Precision, Sample, TokenSource};
 pub use tokenizer::{Finetune, FinetunedPart, InitFrom, Tokenizer};
 pub use train::{OptimizerKind, Train};

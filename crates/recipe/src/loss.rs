@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Section};
 use vqkit_losses::{AdversarialConfig, LossError, ReconstructionLoss};
@@ -9,9 +10,11 @@ use vqkit_losses::{AdversarialConfig, LossError, ReconstructionLoss};
 use crate::{modality::InputSpec, train::OptimizerKind, train::Train};
 
 /// `[tokenizer.loss]`.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Loss {
     /// The pixel term.
+    #[schemars(flatten)]
     pub pixels: Pixels,
     /// The perceptual term, if any.
     pub perceptual: Option<PerceptualConfig>,
@@ -20,7 +23,7 @@ pub struct Loss {
 }
 
 /// The keys of `[tokenizer.loss]` itself.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pixels {
     /// The pixel term: of label maps `cross-entropy`, of all else `l2` (the default) or `l1`.
@@ -64,7 +67,7 @@ vqkit_config::tagged! {
 }
 
 /// `type = "vgg"`: a small classifier, as the stage `features` trains it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VggConfig {
     /// Weight of the term. Default 1.
@@ -77,7 +80,7 @@ pub struct VggConfig {
 }
 
 /// `type = "lpips"`: LPIPS v0.1 on VGG16.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LpipsConfig {
     /// Weight of the term. Default 1.
@@ -131,7 +134,7 @@ impl PerceptualConfig {
                 Err(("weights", "\"run\" is the network of [features], and there is none".into()))
             }
             Some("cifar10") if shape.channels != 3 => {
-                let found = shape.channels_in_words();
+                let found = shape.describe_channels();
                 Err(("type", format!("the network takes pictures of 3 channels, {found}")))
             }
             _ => Ok(()),
@@ -140,16 +143,19 @@ impl PerceptualConfig {
 }
 
 /// `[tokenizer.loss.adversarial]` with `[tokenizer.loss.adversarial.train]`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Adversarial {
-    /// The discriminator and the rules of the game.
-    pub game: AdversarialConfig,
-    /// How the discriminator is trained.
+    /// The discriminator and its objective.
+    #[schemars(flatten)]
+    pub objective: AdversarialConfig,
+    /// How the discriminator is trained, where that differs from the tokenizer.
+    #[schemars(default)]
     pub train: DiscriminatorTrain,
 }
 
 /// How a discriminator is trained, where it differs from the tokenizer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DiscriminatorTrain {
     /// What moves the weights. Default AdamW.
@@ -216,8 +222,8 @@ impl Loss {
         if let Some(perceptual) = &self.perceptual {
             table.insert("perceptual".into(), toml::Value::try_from(perceptual)?);
         }
-        if let Some(Adversarial { game, train }) = &self.adversarial {
-            let mut adversarial = toml::Table::try_from(game)?;
+        if let Some(Adversarial { objective, train }) = &self.adversarial {
+            let mut adversarial = toml::Table::try_from(objective)?;
             adversarial.insert("train".into(), toml::Value::try_from(train)?);
             table.insert("adversarial".into(), adversarial.into());
         }
@@ -228,16 +234,16 @@ impl Loss {
 impl Adversarial {
     fn from_section(mut section: Section, shape: InputSpec) -> Result<Self, ConfigError> {
         let train_section = section.take("train")?;
-        let game: AdversarialConfig = section.read()?;
+        let objective: AdversarialConfig = section.read()?;
         let refuse = |error: LossError, below: &str| match &error {
             LossError::Config { field, reason } => section.error_at(&format!("{below}{field}"), reason),
             _ => section.error(&error.to_string()),
         };
-        game.discriminator.validate().map_err(|error| refuse(error, "discriminator."))?;
-        game.validate().map_err(|error| refuse(error, ""))?;
-        let (n_layers, least) = (game.discriminator.n_layers, game.discriminator.least_size());
+        objective.discriminator.validate().map_err(|error| refuse(error, "discriminator."))?;
+        objective.validate().map_err(|error| refuse(error, ""))?;
+        let (n_layers, least) = (objective.discriminator.n_layers, objective.discriminator.least_size());
         if i64::from(shape.size) < least {
-            let found = shape.size_in_words();
+            let found = shape.describe_size();
             let reason = format!("{n_layers} needs pictures of at least {least} pixels, {found}");
             return Err(section.error_at("discriminator.n_layers", &reason));
         }
@@ -252,7 +258,7 @@ impl Adversarial {
                 return Err(section.error_at("betas", &format!("must be in [0, 1), found {:?}", train.betas)));
             }
         }
-        Ok(Self { game, train })
+        Ok(Self { objective, train })
     }
 }
 

@@ -53,7 +53,7 @@ impl Modality {
 
 impl InputSpec {
     /// The size as a message says it, by the key that it comes from.
-    pub fn size_in_words(self) -> String {
+    pub fn describe_size(self) -> String {
         match self.modality {
             Modality::Image => format!("data.image_size is {}", self.size),
             Modality::Template => format!("the templates of condition.template have {}", self.size),
@@ -61,7 +61,7 @@ impl InputSpec {
     }
 
     /// The channels as a message says them, by the key that they come from.
-    pub fn channels_in_words(self) -> String {
+    pub fn describe_channels(self) -> String {
         match self.modality {
             Modality::Image => format!("those of data.color have {}", self.channels),
             Modality::Template => format!("the templates of condition.template have {}", self.channels),

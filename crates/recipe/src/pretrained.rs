@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Section};
 
-/// `[tokenizer.taken]`: whose tokenizer this is. It stands in resolved recipes alone, beside what that run's recipe says of the
+/// `[tokenizer.inherited]`: whose tokenizer this is. It stands in resolved recipes alone, beside what that run's recipe says of the
 /// tokenizer; people write `tokenizer.from`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InheritedTokenizer {
     /// The run, as the recipe named it.
@@ -31,7 +32,7 @@ pub(super) fn take_from(section: &mut Section) -> Result<Option<PathBuf>, Config
     }
 }
 
-/// `[tokenizer]` of a recipe whose tokenizer is still to be taken.
+/// `[tokenizer]` of a recipe whose tokenizer is still to be inherited.
 pub(super) fn to_table(from: &Path) -> toml::Table {
     toml::Table::from_iter([("from".to_owned(), toml::Value::String(from.to_string_lossy().into_owned()))])
 }

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Document, Section};
 use vqkit_data::DataConfig;
@@ -13,8 +14,8 @@ use vqkit_priors::PriorConfig;
 
 use crate::{
     classifier::Features, condition::Condition, error::InvalidRequest, error::RecipeError, error::Result,
-    loss::PerceptualConfig, modality::Modality, pretrained, sections::Evaluate, sections::Precision, sections::Sample,
-    sections::TokenSource, tokenizer::Tokenizer, train::Train,
+    loss::PerceptualConfig, modality::Modality, pretrained, schema, sections::Evaluate, sections::Precision,
+    sections::Sample, sections::TokenSource, tokenizer::Tokenizer, train::Train,
 };
 
 /// Bytes of a recipe, at most.
@@ -35,35 +36,45 @@ const KEYS: [&str; 11] = [
     "evaluate",
 ];
 
-/// An experiment: data, features, tokenizer, priors, samples. Every value in it is valid.
-#[derive(Debug, Clone, PartialEq)]
+/// A recipe: data, tokenizer, conditions, priors and samples of one experiment. Every value in it was validated.
+#[derive(Debug, Clone, PartialEq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Recipe {
     /// The keys in front of the sections.
+    #[schemars(flatten)]
     pub head: Head,
-    /// `[data]`, which also knows the templates that `condition.template` asks for.
+    /// The images: where they come from and how they are prepared.
     pub data: DataConfig,
-    /// `[features]`
+    /// A small classifier whose features make a perceptual loss.
     pub features: Option<Features>,
-    /// `[tokenizer]`; a recipe has it, or `[features]`, or both.
+    /// The tokenizer of the images. A recipe has this section, or `[features]`, or both.
+    #[schemars(schema_with = "schema::own_or_inherited", default)]
     pub tokenizer: Option<Tokenizer>,
-    /// `tokenizer.from`: the run whose tokenizer is to be taken, until resolving puts it into `tokenizer`.
+    /// `tokenizer.from`: the run whose tokenizer is to be inherited, until resolving puts it into `tokenizer`.
+    #[schemars(skip)]
     pub tokenizer_from: Option<PathBuf>,
-    /// `[template]`: the tokenizer of the templates; a recipe has it where it has `[condition.template]`.
+    /// The tokenizer of the templates. A recipe has this section where it has `[condition.template]`.
+    #[schemars(schema_with = "schema::own_or_inherited", default)]
     pub template: Option<Tokenizer>,
     /// `template.from`, as `tokenizer_from`.
+    #[schemars(skip)]
     pub template_from: Option<PathBuf>,
-    /// `[condition]`
+    /// What steers the priors. Default: nothing.
+    #[schemars(default)]
     pub condition: Condition,
-    /// `[[prior]]`, one per level, coarse first; none where only a tokenizer is trained.
+    /// The priors, one for each level of the tokenizer, coarse first; none where only a tokenizer is trained.
+    #[schemars(rename = "prior", default)]
     pub priors: Vec<Prior>,
-    /// `[sample]`
+    /// The images that a run ends with, and the defaults of `vqkit sample`.
+    #[schemars(default)]
     pub sample: Sample,
-    /// `[evaluate]`
+    /// How the report is measured.
+    #[schemars(default)]
     pub evaluate: Evaluate,
 }
 
 /// The keys in front of the sections.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
     /// Name of the experiment; its run is written to `runs/NAME`.
@@ -77,13 +88,16 @@ pub struct Head {
 }
 
 /// One `[[prior]]` with its `[prior.train]`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Prior {
     /// The network.
+    #[schemars(flatten)]
     pub network: PriorConfig,
-    /// `predicts`: the levels that it models, coarse first. Default: the one at its own index.
+    /// The levels of the tokenizer that it models, coarse first. Default: the one at its own index.
     pub predicts: Option<Vec<usize>>,
-    /// `tokens`: where its training tokens come from. Default `"files"`; validation tokens come from files always.
+    /// Where its training tokens come from; validation tokens always come from files. Default `"files"`.
+    #[schemars(default)]
     pub tokens: TokenSource,
     /// How it is trained.
     pub train: Train,
@@ -132,12 +146,12 @@ impl Recipe {
             Some(_) => root.take("tokenizer")?,
             None => Some(root.require("tokenizer")?),
         };
-        let (tokenizer_section, tokenizer_from) = own_or_taken(tokenizer_section)?;
+        let (tokenizer_section, tokenizer_from) = own_or_inherited(tokenizer_section)?;
         let condition_section = root.take("condition")?;
         let condition = Condition::from_section(condition_section.as_ref())?;
         let template_section = root.take("template")?;
         check_template(&root, condition_section.as_ref(), &condition, template_section.as_ref())?;
-        let (template_section, template_from) = own_or_taken(template_section)?;
+        let (template_section, template_from) = own_or_inherited(template_section)?;
         let prior_sections = root.take_list("prior")?;
         let sample_section = root.take("sample")?;
         let evaluate = read_evaluate(root.take("evaluate")?.as_ref())?;
@@ -185,7 +199,7 @@ impl Recipe {
     /// The section of the tokenizer of a modality: `[tokenizer]` or `[template]`.
     ///
     /// # Errors
-    /// [`InvalidRequest`] where the recipe has none, or names one that was not taken yet.
+    /// [`InvalidRequest`] where the recipe has none, or names one that was not inherited yet.
     pub fn tokenizer(&self, modality: Modality) -> Result<&Tokenizer> {
         let (section, from) = match modality {
             Modality::Image => (&self.tokenizer, &self.tokenizer_from),
@@ -216,7 +230,7 @@ impl Recipe {
             (&self.tokenizer, "tokenizer.finetune.from", "tokenizer.loss.perceptual.weights"),
             (&self.template, "template.finetune.from", "template.loss.perceptual.weights"),
         ] {
-            let Some(tokenizer) = section.as_ref().filter(|tokenizer| tokenizer.taken.is_none()) else { continue };
+            let Some(tokenizer) = section.as_ref().filter(|tokenizer| tokenizer.inherited.is_none()) else { continue };
             let finetune = tokenizer.finetune.iter().map(|finetune| finetune.from.as_path());
             files.extend(finetune.map(|path| (finetune_key, path)));
             let perceptual = tokenizer.loss.perceptual.iter().flat_map(PerceptualConfig::files);
@@ -296,8 +310,8 @@ fn read_or_default<T: serde::de::DeserializeOwned + Default>(section: Option<&Se
     section.map_or_else(|| Ok(T::default()), Section::read)
 }
 
-/// A section of a tokenizer, or the run that it is taken from.
-fn own_or_taken(mut section: Option<Section>) -> Result<(Option<Section>, Option<PathBuf>), ConfigError> {
+/// A section of a tokenizer, or the run that it is inherited from.
+fn own_or_inherited(mut section: Option<Section>) -> Result<(Option<Section>, Option<PathBuf>), ConfigError> {
     let from = section.as_mut().map_or(Ok(None), pretrained::take_from)?;
     Ok((section.filter(|_| from.is_none()), from))
 }

@@ -1,10 +1,11 @@
 //! The small sections of a recipe.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vqkit_priors::{PriorError, Sampling, WeightDtype};
 
 /// Arithmetic of encoder, decoder and prior; distances, losses and the optimizer are fp32 always.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// bf16 where the hardware has it, else fp32.
@@ -17,7 +18,7 @@ pub enum Precision {
 }
 
 /// Where a prior's training tokens come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenSource {
     /// The token files of the stage `tokens`: every image always has the same tokens, and no image is decoded.
@@ -28,7 +29,7 @@ pub enum TokenSource {
 }
 
 /// `[sample]`: the pictures that a run ends with, and the defaults of `vqkit sample`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sample {
     /// How many. Default 64. From 1,000 on, the report compares them with validation images as a set.
@@ -95,8 +96,8 @@ impl Sample {
     }
 }
 
-/// `[evaluate]`: what the figures of the report are taken from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// `[evaluate]`: how the metrics of the report are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evaluate {
     /// Images decoded or grids scored at once. Default 250.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Section};
 use vqkit_quantizer::{QuantizeError, QuantizerConfig};
@@ -10,24 +11,27 @@ use vqkit_vqvae::{TokenizerConfig, TokenizerError};
 use crate::{loss::Loss, modality::InputSpec, pretrained::InheritedTokenizer, train::Train};
 
 /// `[tokenizer]` with `[tokenizer.quantizer]`, `[tokenizer.loss]`, `[tokenizer.train]` and perhaps `[tokenizer.finetune]`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Tokenizer {
     /// The network.
+    #[schemars(flatten)]
     pub network: TokenizerConfig,
     /// What turns its latents into indices.
     pub quantizer: QuantizerConfig,
-    /// What it is trained for.
+    /// What it is trained for. Default: the squared error of pixels; of label maps, cross entropy.
+    #[schemars(default)]
     pub loss: Loss,
     /// How it is trained.
     pub train: Train,
     /// Whose weights it begins with; random ones where there is none.
     pub finetune: Option<Finetune>,
     /// Whose it is; none where the run trains its own. All else is then what that run's recipe says.
-    pub taken: Option<InheritedTokenizer>,
+    pub inherited: Option<InheritedTokenizer>,
 }
 
 /// `[tokenizer.finetune]`: training goes on from the weights of another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Finetune {
     /// A run, a checkpoint of one, or a file of weights with the field's names (safetensors or PyTorch's own).
@@ -41,7 +45,7 @@ pub struct Finetune {
 }
 
 /// What fine-tuning trains.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FinetunedPart {
     /// Everything.
@@ -52,7 +56,7 @@ pub enum FinetunedPart {
 }
 
 /// Where the weights of a discriminator come from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum InitFrom {
     /// They are random.
@@ -70,9 +74,9 @@ impl Tokenizer {
         trains_features: bool,
     ) -> Result<Self, ConfigError> {
         let quantizer_section = section.require("quantizer")?;
-        let taken = section.take("taken")?.as_ref().map(Section::read::<InheritedTokenizer>).transpose()?;
+        let inherited = section.take("inherited")?.as_ref().map(Section::read::<InheritedTokenizer>).transpose()?;
         // The network of another run's [features] was there when that run needed it.
-        let has_features = trains_features || taken.is_some();
+        let has_features = trains_features || inherited.is_some();
         let loss = section.take("loss")?.map(|loss| Loss::from_section(loss, shape, has_features));
         let loss = loss.transpose()?.unwrap_or_else(|| Loss::of(shape));
         let train = Train::from_section(&section.require("train")?)?;
@@ -93,7 +97,7 @@ impl Tokenizer {
         {
             return Err(section.error_at("discriminator", "there is none without [tokenizer.loss.adversarial]"));
         }
-        Ok(Self { network, quantizer, loss, train, finetune, taken })
+        Ok(Self { network, quantizer, loss, train, finetune, inherited })
     }
 
     pub(super) fn to_table(&self) -> Result<toml::Table, toml::ser::Error> {
@@ -104,8 +108,8 @@ impl Tokenizer {
         if let Some(finetune) = &self.finetune {
             table.insert("finetune".into(), toml::Value::try_from(finetune)?);
         }
-        if let Some(taken) = &self.taken {
-            table.insert("taken".into(), toml::Value::try_from(taken)?);
+        if let Some(inherited) = &self.inherited {
+            table.insert("inherited".into(), toml::Value::try_from(inherited)?);
         }
         Ok(table)
     }

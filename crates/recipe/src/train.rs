@@ -1,11 +1,12 @@
 //! `train`: how a network is trained, the same keys for tokenizers and priors.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Section};
 use vqkit_torch::schedule::Schedule;
 
 /// How a network is trained.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Train {
     /// Optimizer steps.
@@ -54,7 +55,7 @@ pub struct Train {
 }
 
 /// What moves the weights.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimizerKind {
     /// AdamW everywhere.

@@ -6,9 +6,9 @@ use maud::{Markup, PreEscaped, html};
 use plotters::prelude::*;
 use serde::Serialize;
 use vqkit_evaluate::{LevelMetrics, Metrics};
-use vqkit_run::{FONT, Picture, RunError, chart};
+use vqkit_run::{FONT, RgbImage, RunError, chart};
 
-use crate::{error::Result, page::figure, page::image, page::note, page::page, page::table, page::warnings};
+use crate::{error::Result, page::image, page::note, page::number, page::page, page::table, page::warnings};
 
 /// One run of a comparison.
 #[derive(Debug, Serialize)]
@@ -17,11 +17,11 @@ pub struct Compared {
     pub name: String,
     /// Its folder.
     pub run: PathBuf,
-    /// Its figures.
+    /// Its metrics.
     pub metrics: Metrics,
-    /// Its originals, reconstructions and what these miss.
+    /// Its originals, reconstructions and their differences.
     #[serde(skip)]
-    pub reconstructions: Picture,
+    pub reconstructions: RgbImage,
 }
 
 /// Several runs, measured alike.
@@ -29,7 +29,7 @@ pub struct Compared {
 pub struct Comparison {
     /// The runs, in the order asked for.
     pub runs: Vec<Compared>,
-    /// What keeps figures from being compared.
+    /// What keeps metrics from being compared.
     pub warnings: Vec<String>,
 }
 
@@ -40,16 +40,16 @@ type Row = (&'static str, fn(&Metrics) -> String);
 const ROWS: [Row; 17] = [
     ("validation images", |metrics| metrics.protocol.validation_images.to_string()),
     ("PSNR (dB)", |metrics| format!("{:.2}", metrics.reconstruction_psnr_db)),
-    ("SSIM", |metrics| figure(metrics.reconstruction_similarity.ssim, 4)),
-    ("MS-SSIM", |metrics| figure(metrics.reconstruction_similarity.ms_ssim, 4)),
-    ("LPIPS", |metrics| figure(metrics.reconstruction_similarity.lpips, 4)),
-    ("fd_vgg_cifar10, reconstructions", |metrics| figure(metrics.reconstruction_fd_vgg_cifar10, 4)),
-    ("rFID", |metrics| figure(metrics.reconstruction_fid, 3)),
+    ("SSIM", |metrics| number(metrics.reconstruction_similarity.ssim, 4)),
+    ("MS-SSIM", |metrics| number(metrics.reconstruction_similarity.ms_ssim, 4)),
+    ("LPIPS", |metrics| number(metrics.reconstruction_similarity.lpips, 4)),
+    ("fd_vgg_cifar10, reconstructions", |metrics| number(metrics.reconstruction_fd_vgg_cifar10, 4)),
+    ("rFID", |metrics| number(metrics.reconstruction_fid, 3)),
     ("codes in use", |metrics| per_level(metrics, |level| format!("{:.1} %", level.usage * 100.0))),
     ("perplexity", |metrics| per_level(metrics, |level| format!("{:.0}", level.perplexity))),
     ("bits per pixel, fixed", |metrics| format!("{:.3}", metrics.rate.fixed_bits_per_pixel)),
-    ("bits per pixel, priors", |metrics| figure(metrics.rate.prior_bits_per_pixel, 3)),
-    ("prior bits per token", |metrics| per_level(metrics, |level| figure(level.prior_bits_per_token, 3))),
+    ("bits per pixel, priors", |metrics| number(metrics.rate.prior_bits_per_pixel, 3)),
+    ("prior bits per token", |metrics| per_level(metrics, |level| number(level.prior_bits_per_token, 3))),
     ("samples", |metrics| metrics.samples_as_set.as_ref().map_or_else(|| "–".into(), |set| set.samples.to_string())),
     ("fd_vgg_cifar10, samples", |metrics| of_samples(metrics, "fd_vgg_cifar10", 3)),
     ("precision, recall (vgg_cifar10)", |metrics| {
@@ -58,8 +58,8 @@ const ROWS: [Row; 17] = [
         format!("{precision}, {recall}")
     }),
     ("gFID", |metrics| of_samples(metrics, "fid", 3)),
-    ("samples of the right class", |metrics| {
-        metrics.class_accuracy.map_or_else(|| "–".into(), |recognised| format!("{:.1} %", recognised.percent()))
+    ("class accuracy of samples", |metrics| {
+        metrics.class_accuracy.map_or_else(|| "–".into(), |accuracy| format!("{:.1} %", accuracy.percent()))
     }),
 ];
 
@@ -68,7 +68,7 @@ fn per_level(metrics: &Metrics, of: impl Fn(&LevelMetrics) -> String) -> String 
 }
 
 fn of_samples(metrics: &Metrics, name: &str, digits: usize) -> String {
-    figure(metrics.samples_as_set.as_ref().and_then(|set| set.figures.get(name)?.as_f64()), digits)
+    number(metrics.samples_as_set.as_ref().and_then(|set| set.metrics.get(name)?.as_f64()), digits)
 }
 
 impl Comparison {
@@ -80,13 +80,17 @@ impl Comparison {
         };
         let mut warnings = Vec::new();
         if differ(|metrics| metrics.protocol.data.clone()) {
-            warnings.push("the runs were measured on other validation images: no figure compares".to_owned());
+            warnings.push(
+                "the runs were measured on different validation images: their metrics are not comparable".to_owned(),
+            );
         }
         if differ(|metrics| format!("{} {:?}", metrics.protocol.image_size, metrics.protocol.resize)) {
-            warnings.push("the runs have images of other sizes, or resized by another filter".to_owned());
+            warnings.push("the runs have images of different sizes, or resized by different filters".to_owned());
         }
         if differ(|metrics| metrics.samples_as_set.as_ref().map_or(0, |set| set.samples).to_string()) {
-            warnings.push("the runs drew other numbers of samples: their Fréchet distances do not compare".to_owned());
+            warnings.push(
+                "the runs drew different numbers of samples: their Fréchet distances are not comparable".to_owned(),
+            );
         }
         Self { runs, warnings }
     }
@@ -113,13 +117,13 @@ impl Comparison {
             h1 { "Runs side by side" }
             (warnings(&self.warnings))
             (table(&head, &rows))
-            (note("rFID is of reconstructions, gFID of samples: the two never compare. Figures named vgg_cifar10 are by a small classifier of \
-                   CIFAR-10, and are no FID. Every column's protocol is in comparison.json."))
+            (note("rFID is the FID of reconstructions, gFID that of samples: do not compare the two. Metrics named vgg_cifar10 use a small CIFAR-10 \
+                   classifier and are not FID. comparison.json holds the protocol of every column."))
             h2 { "Rate and distortion" }
-            p { "Each run's tokens: all codes alike, each as rare as it is, under its priors, from right to left." }
+            p { "Bits per pixel of each run's tokens, from right to left: fixed length, unigram, under its priors." }
             (PreEscaped(self.chart()?))
             h2 { "Reconstructions" }
-            p { "Originals, reconstructions, and what these miss." }
+            p { "Originals, reconstructions, and their differences." }
             @for run in &self.runs { (self.shown(run)?) }
         };
         Ok(page("Runs side by side", &body))

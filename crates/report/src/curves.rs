@@ -6,13 +6,13 @@ use vqkit_run::{FONT, Run, RunError, chart, log};
 
 use crate::error::Result;
 
-/// One logged figure over the steps of its stage.
+/// One logged metric over the steps of its stage.
 pub struct Curve {
     title: String,
     points: Vec<(f64, f64)>,
 }
 
-/// Every logged figure of a run, in the order in which they appear.
+/// Every logged metric of a run, in the order in which they appear.
 ///
 /// # Errors
 /// When the log cannot be read.

@@ -1,16 +1,16 @@
-//! `report.html`: one self-contained page with the figures, the curves, the pictures and the recipe.
+//! `report.html`: one self-contained page with metrics, curves, images and the recipe.
 
 use std::{fs, path::Path};
 
 use maud::{Markup, PreEscaped, html};
 use vqkit_evaluate::{MAGNIFIED, Metrics};
-use vqkit_recipe::{Recipe, stage_names};
-use vqkit_run::{Picture, Run, RunError};
+use vqkit_recipe::stage_names;
+use vqkit_run::{RgbImage, Run, RunError};
 
 use crate::{curves, error::Result, page, page::image, page::note, tables};
 
 /// The sections, by their anchors.
-const SECTIONS: [&str; 6] = ["Figures", "Reconstructions", "Samples", "Codebooks", "Curves", "Recipe"];
+const SECTIONS: [&str; 6] = ["Metrics", "Reconstructions", "Samples", "Codebooks", "Curves", "Recipe"];
 
 /// The page. `codebooks`: pictures of them by name.
 ///
@@ -18,29 +18,29 @@ const SECTIONS: [&str; 6] = ["Figures", "Reconstructions", "Samples", "Codebooks
 /// When the run's files cannot be read, or a curve cannot be drawn.
 pub fn html(
     run: &Run,
-    recipe: &Recipe,
     metrics: &Metrics,
-    reconstructions: &Picture,
-    codebooks: &[(String, Picture)],
+    reconstructions: &RgbImage,
+    codebooks: &[(String, RgbImage)],
 ) -> Result<String> {
+    let recipe = run.recipe();
     let name = &recipe.head.name;
     let heading = |name: &str| html! { h2 id=(name.to_lowercase()) { (name) } };
-    let [figures, reconstructed, sampled, codebook, curve, recipe_heading] = SECTIONS.map(heading);
+    let [measured, reconstructed, sampled, codebook, curve, recipe_heading] = SECTIONS.map(heading);
     let body = html! {
         h1 { (name) }
         nav { @for name in SECTIONS { a href=(format!("#{}", name.to_lowercase())) { (name) } } }
-        (figures)
-        (tables::figures(metrics))
+        (measured)
+        (tables::metrics(metrics))
         (reconstructed)
         p {
-            "Validation images; below them their reconstructions; below these what differs, grey where nothing does, "
-            (MAGNIFIED) " times as strong as it is."
+            "Validation images, their reconstructions, and below them the differences: grey where there is none, magnified "
+            (MAGNIFIED) " times."
         }
         (image("reconstructions", &reconstructions.enlarged(2).png()?))
         (sampled)
         (samples(run, metrics)?)
         (codebook)
-        p { "The use of every code, where the codes lie, and what each decodes to alone, the most used first." }
+        p { "How often each code is used, where the codes lie, and what each decodes to by itself, the most used first." }
         @for (name, picture) in codebooks { (image(name, &picture.png()?)) }
         (curve)
         div.curves { @for curve in curves::of_run(run)? { (PreEscaped(curve.svg()?)) } }
@@ -50,7 +50,7 @@ pub fn html(
     Ok(page::page(name, &body))
 }
 
-/// What was drawn, and what judges say of it.
+/// Samples and their metrics.
 fn samples(run: &Run, metrics: &Metrics) -> Result<Markup> {
     let [samples, sheet] =
         ["grid.png", "sheet.png"].map(|file| read_picture(&run.folder(stage_names::SAMPLES).join(file)));
@@ -58,19 +58,19 @@ fn samples(run: &Run, metrics: &Metrics) -> Result<Markup> {
     let checked =
         [("reconstructions", metrics.reconstructions_shape_accuracy), ("samples", metrics.samples_shape_accuracy)];
     Ok(html! {
-        @if samples.is_none() { p { "None were drawn." } }
+        @if samples.is_none() { p { "This run has no samples." } }
         @if let Some(samples) = samples { (image("samples", &samples)) }
         @if let Some(sheet) = sheet {
-            p { "In every row a condition, the validation image that it belongs to, if any, and what was drawn for it." }
+            p { "In every row: a condition, the validation image it belongs to, if any, and the samples drawn for it." }
             (image("samples by condition", &sheet))
         }
         @for (what, checked) in checked {
-            @if let Some(checked) = checked { p { "The checker on " (what) ":" } pre { (checked.to_string()) } }
+            @if let Some(checked) = checked { p { "Shape accuracy of " (what) ":" } pre { (checked.to_string()) } }
         }
-        @if let Some(recognised) = metrics.class_accuracy {
+        @if let Some(accuracy) = metrics.class_accuracy {
             (note(&format!(
-                "A classifier of CIFAR-10 that no loss uses takes {} of {} samples for the class for which they were drawn.",
-                recognised.right, recognised.samples
+                "Class accuracy: the evaluation classifier, which no loss uses, assigns {} of {} samples to the class they were drawn for.",
+                accuracy.right, accuracy.samples
             )))
         }
         @if let Some(set) = &metrics.samples_as_set { (tables::samples(set)) }

@@ -2,11 +2,11 @@
 #![doc = include_str!("../README.md")]
 
 mod comparison;
-pub mod curves;
+mod curves;
 mod error;
 pub mod html;
-pub mod page;
-pub mod tables;
+mod page;
+mod tables;
 
 pub use comparison::{Compared, Comparison};
 pub use curves::Curve;

@@ -40,7 +40,7 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> Markup {
     }
 }
 
-/// A paragraph that explains figures.
+/// A paragraph that explains metrics.
 pub fn note(text: &str) -> Markup {
     html! { p.note { (text) } }
 }
@@ -50,7 +50,7 @@ pub fn warnings(warnings: &[String]) -> Markup {
     html! { @for warning in warnings { p.warning { (warning) } } }
 }
 
-/// A figure with so many digits behind the point, or a dash where there is none.
-pub fn figure(value: Option<f64>, digits: usize) -> String {
+/// A number with so many digits behind the point, or a dash where there is none.
+pub fn number(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "–".into(), |value| format!("{value:.digits$}"))
 }

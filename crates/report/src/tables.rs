@@ -1,18 +1,18 @@
-//! The figures of one run as tables.
+//! The metrics of one run as tables.
 
 use maud::{Markup, html};
 use serde_json::Value;
 use vqkit_evaluate::{LevelMetrics, Metrics, Rate, SamplesAsSet, Similarity, TemplateMetrics};
 
-use crate::{page::figure, page::note, page::table, page::warnings};
+use crate::{page::note, page::number, page::table, page::warnings};
 
 /// All of them.
-pub fn figures(metrics: &Metrics) -> Markup {
+pub fn metrics(metrics: &Metrics) -> Markup {
     html! {
         (warnings(&metrics.warnings))
         (tokenizer(metrics))
         (levels(metrics))
-        @for (name, value) in metrics.template.iter().flat_map(TemplateMetrics::figures) {
+        @for (name, value) in metrics.template.iter().flat_map(TemplateMetrics::metrics) {
             p { "Templates: " (name.replace('_', " ")) " " (format!("{value:.4}")) }
         }
         (rate(&metrics.rate))
@@ -28,19 +28,19 @@ fn tokenizer(metrics: &Metrics) -> Markup {
         metrics.protocol.validation_images.to_string(),
         format!("{:.2}", metrics.reconstruction_mse),
         format!("{:.2}", metrics.reconstruction_psnr_db),
-        figure(ssim, 4),
-        figure(ms_ssim, 4),
-        figure(lpips, 4),
-        figure(metrics.reconstruction_fd_vgg_cifar10, 4),
-        figure(metrics.reconstruction_fid, 4),
+        number(ssim, 4),
+        number(ms_ssim, 4),
+        number(lpips, 4),
+        number(metrics.reconstruction_fd_vgg_cifar10, 4),
+        number(metrics.reconstruction_fid, 4),
     ];
     html! {
         h3 { "Tokenizer" }
         (table(&head, &[row]))
         (note("Pixels are rounded to 8 bits. The mean squared error is in units of 1/255, over all validation images at once; SSIM, MS-SSIM and \
-               LPIPS are means over images. fd_vgg_cifar10: Fréchet distance between the features that a small classifier of CIFAR-10 gives \
-               images and reconstructions; it compares models of one data set with each other, and is no FID. rFID: the same by FID's \
-               Inception, where its weights were given; it is not comparable with the FID of samples."))
+               LPIPS are means over images. fd_vgg_cifar10 is the Fréchet distance between features of images and of reconstructions from a \
+               small CIFAR-10 classifier; it compares models of one data set and is not FID. rFID is the FID of reconstructions, given \
+               Inception's weights; do not compare it with the FID of samples (gFID)."))
     }
 }
 
@@ -63,8 +63,8 @@ fn levels(metrics: &Metrics) -> Markup {
             format!("{:.1} %", level.usage * 100.0),
             format!("{:.1}", level.perplexity),
             format!("{:.3}", level.unigram_bits_per_token),
-            figure(level.prior_bits_per_token, 3),
-            figure(level.prior_bits_per_dim, 3),
+            number(level.prior_bits_per_token, 3),
+            number(level.prior_bits_per_dim, 3),
         ]
     };
     let rows: Vec<_> = metrics.levels.iter().enumerate().map(row).collect();
@@ -76,34 +76,34 @@ fn rate(rate: &Rate) -> Markup {
         "bits per pixel, tokens".into(),
         format!("{:.4}", rate.fixed_bits_per_pixel),
         format!("{:.4}", rate.unigram_bits_per_pixel),
-        figure(rate.prior_bits_per_pixel, 4),
+        number(rate.prior_bits_per_pixel, 4),
     ];
     let dimension = vec![
         "bits per dimension, estimated".into(),
-        figure(rate.prior_bits_per_dim, 4),
+        number(rate.prior_bits_per_dim, 4),
         format!("{:.4}", rate.residual_bits_per_dim),
-        figure(rate.total_bits_per_dim, 4),
+        number(rate.total_bits_per_dim, 4),
     ];
     html! {
         h3 { "Rate" }
-        (table(&["", "all codes alike", "each as rare as it is", "under the priors"], &[pixel]))
-        (table(&["", "tokens of all levels", "what the reconstruction misses", "both"], &[dimension]))
-        (note("The rate per dimension is that of a lossless code built of the tokens and of the differences between image and reconstruction, \
-               both of 8 bits. The differences are given an ideal code for one discretised Gaussian of the mean squared error above, which \
-               takes ½ log2(2πe · error) bits where the error is large against 1/12. An estimate: no coder was run, and it is no bound that \
-               was measured directly."))
+        (table(&["", "fixed length", "unigram", "under the priors"], &[pixel]))
+        (table(&["", "tokens under the priors", "residual of the reconstruction", "sum"], &[dimension]))
+        (note("Bits per pixel: with a fixed length, every token takes log2(number of codes) bits; unigram, the entropy of the codes' frequencies. \
+               Bits per dimension estimate a lossless code of the tokens and of the residual (image minus reconstruction, both of 8 bits), where \
+               the residual is coded as one discretised Gaussian with the mean squared error above: ½ log2(2πe · error) bits where the error is \
+               large against 1/12. No coder was run, so this is an estimate and not a measured bound."))
     }
 }
 
 /// Samples as a set.
 pub fn samples(set: &SamplesAsSet) -> Markup {
     let rows =
-        set.figures.iter().map(|(name, value)| vec![name.clone(), figure(value.as_f64(), 4)]).collect::<Vec<_>>();
+        set.metrics.iter().map(|(name, value)| vec![name.clone(), number(value.as_f64(), 4)]).collect::<Vec<_>>();
     html! {
         p { (set.samples) " samples against " (set.validation_images) " validation images:" }
-        (table(&["figure", ""], &rows))
-        (note("Names that end in vgg_cifar10 are by the small classifier of CIFAR-10; they are no FID, and no Inception Score. Fewer pictures \
-               give a larger Fréchet distance, so compare only figures whose counts are the same. kid is not multiplied by anything."))
+        (table(&["metric", ""], &rows))
+        (note("Metrics whose names end in vgg_cifar10 use the small CIFAR-10 classifier; they are neither FID nor Inception Score. Fewer images \
+               give a larger Fréchet distance, so compare only metrics with the same counts. kid is not scaled."))
     }
 }
 

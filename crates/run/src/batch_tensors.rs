@@ -4,7 +4,7 @@ use tch::{Kind, Tensor};
 use vqkit_data::{Batch, TemplateKind};
 use vqkit_recipe::{InputSpec, InvalidRequest, Modality};
 
-use crate::{device::Context, error::Result, image_grid::Picture};
+use crate::{device::Context, error::Result, rgb_image::RgbImage};
 
 /// What the encoder of a modality takes of a batch.
 ///
@@ -29,10 +29,10 @@ pub fn of_batch(modality: Modality, batch: &Batch, context: &Context) -> Result<
 ///
 /// # Shapes
 /// `[B, C, H, W]` in `[-1, 1]`; of label maps one-hot or logits.
-pub fn pictures(shape: InputSpec, values: &Tensor) -> Vec<Picture> {
+pub fn pictures(shape: InputSpec, values: &Tensor) -> Vec<RgbImage> {
     match shape.labels {
-        false => Picture::from_batch(values),
-        true => Picture::from_labels(&values.argmax(1, false)),
+        false => RgbImage::from_batch(values),
+        true => RgbImage::from_labels(&values.argmax(1, false)),
     }
 }
 

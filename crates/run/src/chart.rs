@@ -4,7 +4,7 @@ use std::{error::Error, sync::Once};
 
 use plotters::{coord::Shift, prelude::*, style::register_font};
 
-use crate::{error::Result, error::RunError, image_grid::Picture};
+use crate::{error::Result, error::RunError, rgb_image::RgbImage};
 
 /// A chart in pixels, while it is drawn.
 pub type Canvas<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
@@ -27,7 +27,7 @@ pub fn picture(
     what: &str,
     (width, height): (u32, u32),
     draw: impl FnOnce(&Canvas) -> Result<(), Box<dyn Error>>,
-) -> Result<Picture> {
+) -> Result<RgbImage> {
     with_font();
     let mut pixels = vec![255u8; (width * height * 3) as usize];
     let drawn = {
@@ -35,5 +35,5 @@ pub fn picture(
         draw(&canvas).and_then(|()| Ok(canvas.present()?))
     };
     drawn.map_err(|error| RunError::Chart { what: what.to_owned(), reason: error.to_string() })?;
-    Ok(Picture::from_rgb(pixels, width, height))
+    Ok(RgbImage::from_rgb(pixels, width, height))
 }

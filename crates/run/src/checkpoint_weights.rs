@@ -53,7 +53,7 @@ pub struct State {
     pub samples: u64,
     /// Updates of the averaged weights.
     pub ema_updates: i64,
-    /// The best figure so far on validation data.
+    /// The best metric so far on validation data.
     pub best: Option<f64>,
     /// Whether the user left while this step was measured on validation data.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

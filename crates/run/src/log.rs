@@ -1,4 +1,4 @@
-//! What a stage reports while it works: `log.jsonl`, and the same figures as TensorBoard events.
+//! What a stage reports while it works: `log.jsonl`, and the same metrics as TensorBoard events.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::{error::Result, error::RunError, events::EventLog, files, image_grid::Picture};
+use crate::{error::Result, error::RunError, events::EventLog, files, rgb_image::RgbImage};
 
 const LINES: &str = "log.jsonl";
 const EVENTS: &str = "events.out.tfevents.0.vqkit";
@@ -45,15 +45,15 @@ impl StageLog {
         Ok(Self { stage: stage.to_owned(), path, lines, events, started: Instant::now() })
     }
 
-    /// One line and one event a figure. Figures that are not finite become `null`.
+    /// One line and one event a metric. Metrics that are not finite become `null`.
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn figures(&mut self, step: u64, figures: &[(String, f64)]) -> Result<()> {
+    pub fn metrics(&mut self, step: u64, metrics: &[(String, f64)]) -> Result<()> {
         let mut line = Map::new();
         line.insert("stage".into(), json!(self.stage));
         line.insert("step".into(), json!(step));
-        for (name, value) in figures {
+        for (name, value) in metrics {
             line.insert(name.clone(), json!(value));
             self.events.scalar(&format!("{}/{name}", self.stage), *value, step)?;
         }
@@ -66,7 +66,7 @@ impl StageLog {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn picture(&mut self, step: u64, name: &str, picture: &Picture) -> Result<()> {
+    pub fn picture(&mut self, step: u64, name: &str, picture: &RgbImage) -> Result<()> {
         self.events.image(&format!("{}/{name}", self.stage), picture.png()?, picture.size(), step)
     }
 
@@ -102,7 +102,7 @@ pub fn cut(run: &Path, offsets: LogOffsets) -> Result<()> {
     Ok(())
 }
 
-/// The figures of `log.jsonl`, line by line; a last line that a killed process left half-written is passed over.
+/// The metrics of `log.jsonl`, line by line; a last line that a killed process left half-written is passed over.
 ///
 /// # Errors
 /// When the file cannot be read.

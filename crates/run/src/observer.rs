@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::image_grid::Picture;
+use crate::rgb_image::RgbImage;
 
 /// Somebody who hears how work goes: a terminal, a log, a test, a server's stream. Libraries print nothing themselves.
 pub trait Observer: fmt::Debug + Send + Sync {
@@ -76,7 +76,7 @@ pub enum Event<'e> {
         /// Its name.
         name: &'e str,
         /// The image.
-        picture: &'e Picture,
+        picture: &'e RgbImage,
     },
 }
 

@@ -23,6 +23,7 @@ const LOCK: &str = ".lock";
 #[derive(Debug)]
 pub struct Run {
     path: PathBuf,
+    recipe: Arc<Recipe>,
     record: Record,
     /// The open folder, and the lock that is held while this process works on it.
     work: Option<Work>,
@@ -160,16 +161,19 @@ impl Run {
             files::write_json(&folder.join(RECORD), &record)
         })?;
         let work = Some(Work::begin(path)?);
-        Ok(Self { path: path.to_owned(), record, work })
+        Ok(Self { path: path.to_owned(), recipe: Arc::new(recipe.clone()), record, work })
     }
 
     /// Opens a run folder to read it.
     ///
     /// # Errors
-    /// When there is none at `path`, or its `run.json` cannot be read.
+    /// When there is none at `path`, or its recipe or `run.json` cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
         match Self::find(path)? {
-            true => Ok(Self { path: path.to_owned(), record: files::read_json(&path.join(RECORD))?, work: None }),
+            true => {
+                let recipe = Arc::new(Recipe::read(&path.join(RECIPE), &[])?);
+                Ok(Self { path: path.to_owned(), recipe, record: files::read_json(&path.join(RECORD))?, work: None })
+            }
             false => {
                 let reason = format!("not a run folder: it holds no {RECORD}; a run is what `vqkit train` writes");
                 Err(RunError::artifact(path, reason))
@@ -200,7 +204,7 @@ impl Run {
         let work = Work::begin(path)?;
         // Only now is it sure that nobody else writes it.
         let mut run = Self { work: Some(work), ..Self::open(path)? };
-        let (old, new) = (run.recipe()?.to_toml()?, recipe.to_toml()?);
+        let (old, new) = (run.recipe.to_toml()?, recipe.to_toml()?);
         if let Some((was, is)) = old.lines().zip(new.lines()).find(|(was, is)| was != is) {
             let reason = format!("the run was begun with another recipe: `{was}` there, `{is}` now; start a new run");
             return Err(RunError::artifact(path, reason));
@@ -240,11 +244,8 @@ impl Run {
     }
 
     /// The resolved recipe.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn recipe(&self) -> Result<Recipe> {
-        Ok(Recipe::read(&self.path.join(RECIPE), &[])?)
+    pub fn recipe(&self) -> &Arc<Recipe> {
+        &self.recipe
     }
 
     /// Makes the folder of a stage, where it is not there yet.

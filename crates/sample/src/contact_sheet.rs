@@ -5,7 +5,7 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 use vqkit_recipe::{Modality, Recipe};
-use vqkit_run::{FONT, Picture, batch_tensors, chart};
+use vqkit_run::{FONT, RgbImage, batch_tensors, chart};
 
 use crate::{error::Result, prompt::Prompt, prompt::ResolvedPrompt};
 
@@ -22,8 +22,8 @@ const LINE: i32 = 15;
 ///
 /// # Errors
 /// When text cannot be drawn.
-pub fn draw(seen: &[ResolvedPrompt], rows: &[Vec<Picture>], recipe: &Recipe) -> Result<Option<Picture>> {
-    let Some((width, height)) = rows.first().and_then(|row| row.first()).map(Picture::size) else { return Ok(None) };
+pub fn draw(seen: &[ResolvedPrompt], rows: &[Vec<RgbImage>], recipe: &Recipe) -> Result<Option<RgbImage>> {
+    let Some((width, height)) = rows.first().and_then(|row| row.first()).map(RgbImage::size) else { return Ok(None) };
     if width != height || seen.iter().all(|seen| seen.prompt == Prompt::default()) {
         return Ok(None);
     }
@@ -32,7 +32,7 @@ pub fn draw(seen: &[ResolvedPrompt], rows: &[Vec<Picture>], recipe: &Recipe) -> 
     let (has_words, has_template) =
         (seen.iter().any(|seen| words(&seen.prompt).is_some()), seen.iter().any(|s| s.template.is_some()));
     let has_truth = seen.iter().any(|seen| seen.truth.is_some());
-    let blank = || Picture::from_rgb(vec![255; (size * size * 3) as usize], size, size);
+    let blank = || RgbImage::from_rgb(vec![255; (size * size * 3) as usize], size, size);
     let rows = gathered(seen, rows);
     let most = rows.iter().map(|(_, pictures)| pictures.len()).max().unwrap_or(0);
     let mut cells = Vec::new();
@@ -50,13 +50,13 @@ pub fn draw(seen: &[ResolvedPrompt], rows: &[Vec<Picture>], recipe: &Recipe) -> 
         cells.extend((pictures.len()..most).map(|_| blank()));
     }
     let columns = [has_words, has_template, has_truth].into_iter().map(usize::from).sum::<usize>() + most;
-    Ok(Some(Picture::grid(&cells, columns)))
+    Ok(Some(RgbImage::grid(&cells, columns)))
 }
 
 /// The rows; those of the same words alone, with no picture that belongs to them, are one.
-fn gathered<'s>(seen: &'s [ResolvedPrompt], rows: &'s [Vec<Picture>]) -> Vec<(&'s ResolvedPrompt, Vec<&'s Picture>)> {
+fn gathered<'s>(seen: &'s [ResolvedPrompt], rows: &'s [Vec<RgbImage>]) -> Vec<(&'s ResolvedPrompt, Vec<&'s RgbImage>)> {
     let is_words_alone = |seen: &ResolvedPrompt| seen.template.is_none() && seen.truth.is_none();
-    let mut gathered: Vec<(&ResolvedPrompt, Vec<&Picture>)> = Vec::new();
+    let mut gathered: Vec<(&ResolvedPrompt, Vec<&RgbImage>)> = Vec::new();
     for (seen, pictures) in seen.iter().zip(rows) {
         let mut before = gathered.iter_mut();
         match before.find(|(other, _)| [*other, seen].into_iter().all(is_words_alone) && other.prompt == seen.prompt) {
@@ -74,14 +74,14 @@ fn words(prompt: &Prompt) -> Option<String> {
     (!words.is_empty()).then(|| words.join(": "))
 }
 
-fn template(seen: &ResolvedPrompt, recipe: &Recipe) -> Option<Picture> {
+fn template(seen: &ResolvedPrompt, recipe: &Recipe) -> Option<RgbImage> {
     let kind = recipe.data.template_kind()?;
     let values = batch_tensors::encoder_input(seen.template.as_ref()?.unsqueeze(0), &kind);
     batch_tensors::pictures(Modality::Template.input_spec(&recipe.data), &values).into_iter().next()
 }
 
 /// Words in black on white, in a square.
-fn written(words: &str, size: u32) -> Result<Picture> {
+fn written(words: &str, size: u32) -> Result<RgbImage> {
     Ok(chart::picture("a caption", (size, size), |canvas| {
         let style = (FONT, 13).into_font().color(&BLACK).pos(Pos::new(HPos::Left, VPos::Top));
         for (line, text) in (0i32..).zip(lines(words, size)) {
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn pictures_of_one_class_share_a_row() {
-        let picture = || Picture::from_rgb(vec![0; 12], 2, 2);
+        let picture = || RgbImage::from_rgb(vec![0; 12], 2, 2);
         let seen = |class: &str, truth| ResolvedPrompt {
             prompt: Prompt { class: Some(class.into()), ..Prompt::default() },
             template: None,

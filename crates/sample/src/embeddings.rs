@@ -1,4 +1,4 @@
-//! EmbeddingRef made elsewhere that pictures are conditioned on: those of validation samples, or all of a file that the call names.
+//! References to embeddings that images are conditioned on: those of validation samples, or all of a file that the call names.
 
 use std::{
     collections::HashMap,
@@ -6,10 +6,9 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use vqkit_data::EmbeddingFile;
 use vqkit_recipe::{EmbeddingCondition, InvalidRequest};
 use vqkit_run::RunError;
-use vqkit_tokens::ConditionEncoder;
+use vqkit_tokens::{ConditionEncoder, EmbeddingFile};
 
 use crate::error::Result;
 
@@ -62,7 +61,7 @@ impl EmbeddingRef {
 ///
 /// # Errors
 /// Where they are not there, or no longer those that they were.
-pub fn read(vectors: &[&EmbeddingRef], conditioner: &ConditionEncoder) -> Result<Vec<Vec<f32>>> {
+pub fn read(vectors: &[&EmbeddingRef], encoder: &ConditionEncoder) -> Result<Vec<Vec<f32>>> {
     let mut files = HashMap::new();
     for path in vectors.iter().filter_map(|vectors| vectors.file.as_deref()) {
         if !files.contains_key(path) {
@@ -72,7 +71,7 @@ pub fn read(vectors: &[&EmbeddingRef], conditioner: &ConditionEncoder) -> Result
     let one = |vectors: &&EmbeddingRef| {
         let numbers = match &vectors.file {
             Some(path) => files[path.as_path()].get(&vectors.key)?,
-            None => conditioner.embeddings()?.get(&vectors.key)?,
+            None => encoder.embeddings()?.get(&vectors.key)?,
         };
         if blake3(&numbers) != vectors.blake3 {
             let message = format!("the vectors of {} are others than those that were drawn with", vectors.key);

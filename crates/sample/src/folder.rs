@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use vqkit_data::{Dataset, PictureReader};
 use vqkit_recipe::stage_names;
-use vqkit_run::{Context, Output, Picture, Run, RunError, StageLog, files};
+use vqkit_run::{Context, Output, RgbImage, Run, RunError, StageLog, files};
 
 use crate::{
     contact_sheet,
@@ -33,7 +33,7 @@ pub fn run_stage(run: &mut Run, data: &Dataset, context: &Context) -> Result<Out
     for name in ["grid", "sheet"] {
         let path = folder.join(format!("{name}.png"));
         if path.is_file() {
-            log.picture(0, name, &Picture::read(&path, &PictureReader::default())?)?;
+            log.picture(0, name, &RgbImage::read(&path, &PictureReader::default())?)?;
         }
     }
     log.flush()?;
@@ -96,7 +96,7 @@ pub fn write(
         let mut drawing = Drawing { checker: ShapeChecker::of(&task.prompter.recipe), ..Drawing::default() };
         task.draw(|image| drawing.keep(&task, folder, image))?;
         shape_accuracy = drawing.checker.and_then(ShapeChecker::finish);
-        Picture::grid(&drawing.grid, square(drawing.grid.len()))
+        RgbImage::grid(&drawing.grid, square(drawing.grid.len()))
             .enlarged(enlargement(&drawing.grid))
             .write(&folder.join("grid.png"))?;
         if let Some(sheet) = contact_sheet::draw(&task.seen, &drawing.rows, &task.prompter.recipe)? {
@@ -112,9 +112,9 @@ pub fn write(
 #[derive(Default)]
 struct Drawing {
     /// The cells of `grid.png`.
-    grid: Vec<Picture>,
+    grid: Vec<RgbImage>,
     /// The images of every prompt of `sheet.png`.
-    rows: Vec<Vec<Picture>>,
+    rows: Vec<Vec<RgbImage>>,
     records: Vec<SampleRecord>,
     checker: Option<ShapeChecker>,
 }
@@ -159,7 +159,7 @@ fn square(cells: usize) -> usize {
 }
 
 /// Small pictures are drawn larger in the grid, so that people see them.
-fn enlargement(grid: &[Picture]) -> u32 {
+fn enlargement(grid: &[RgbImage]) -> u32 {
     let longest = grid.first().map_or(1, |picture| picture.size().0.max(picture.size().1));
     (128 / longest.max(1)).clamp(1, 4)
 }

@@ -1,6 +1,6 @@
 //! An image that was drawn.
 
-use vqkit_run::Picture;
+use vqkit_run::RgbImage;
 
 use crate::prompt::Prompt;
 
@@ -8,7 +8,7 @@ use crate::prompt::Prompt;
 #[derive(Debug, Clone)]
 pub struct GeneratedImage {
     /// The image.
-    pub picture: Picture,
+    pub picture: RgbImage,
     /// What it was conditioned on.
     pub prompt: Prompt,
     /// Its number: with the seed, it fixes the noise, whatever else was drawn in the same batch.

@@ -40,7 +40,7 @@ impl Generator {
     pub fn open(run: &Run, context: &Context) -> Result<Self> {
         let prompter = PromptResolver::of_run(run, context)?;
         let facts = run_tokens::header(run)?.facts();
-        let networks = Networks::load(run, &prompter.recipe, facts, context)?;
+        let networks = Networks::load(run, facts, context)?;
         Ok(Self { prompter, networks })
     }
 

@@ -156,7 +156,7 @@ impl KeptTokens {
         let sizes = networks.tokenizer().codebook_sizes();
         if self.tokens.len() != sizes.len() || self.mask.len() != sizes.len() {
             let message = format!("what was kept has other levels than the run's {}", sizes.len());
-            return Err(InvalidRequest::Mismatch(message).into());
+            return Err(InvalidRequest::option("replay", message).into());
         }
         let of_level = |((tokens, mask), sizes): ((&TokenRows, &TokenRows), Vec<i64>)| -> Result<KnownTokens> {
             let repeated = |tensor: Tensor| {

@@ -1,8 +1,8 @@
 //! From a prompt to images.
 #![doc = include_str!("../README.md")]
 
-pub mod contact_sheet;
-pub mod embeddings;
+mod contact_sheet;
+mod embeddings;
 mod error;
 pub mod folder;
 mod generated_image;
@@ -12,7 +12,7 @@ pub mod networks;
 mod prompt;
 pub mod record;
 mod request;
-pub mod resolve;
+mod resolve;
 mod shape_check;
 mod task;
 

@@ -35,9 +35,10 @@ impl Networks {
     ///
     /// # Errors
     /// When the run is not trained, or has no prior.
-    pub fn load(run: &Run, recipe: &Recipe, facts: ConditionVocabulary, context: &Context) -> Result<Self> {
-        let tokenizer = load::tokenizer(run, recipe, Modality::Image, context)?;
-        let priors = load::priors(run, recipe, facts, context)?;
+    pub fn load(run: &Run, facts: ConditionVocabulary, context: &Context) -> Result<Self> {
+        let recipe = run.recipe();
+        let tokenizer = load::tokenizer(run, Modality::Image, context)?;
+        let priors = load::priors(run, facts, context)?;
         if priors.is_empty() {
             let reason = "its recipe has no [[prior]], so there is nothing to sample";
             return Err(RunError::artifact(run.path(), reason).into());
@@ -207,7 +208,7 @@ fn check_memory(sample: &Sample, [height, width]: [u32; 2], channels: usize) -> 
 fn usage(error: PriorError) -> SampleError {
     match error {
         PriorError::Config { field, reason } => wrong_option(field, &reason).into(),
-        condition @ PriorError::Condition { .. } => InvalidRequest::Mismatch(condition.to_string()).into(),
+        condition @ PriorError::Condition { .. } => InvalidRequest::key("condition", condition.to_string()).into(),
         PriorError::Stopped => RunError::Interrupted.into(),
         other => other.into(),
     }

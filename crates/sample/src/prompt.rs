@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
-use vqkit_run::Picture;
+use vqkit_run::RgbImage;
 use vqkit_tokens::TokenRows;
 
 use crate::embeddings::EmbeddingRef;
@@ -67,5 +67,5 @@ pub struct ResolvedPrompt {
     /// The template, `[C', H, W]` as the data has it.
     pub template: Option<Tensor>,
     /// The validation image that belongs to it.
-    pub truth: Option<Picture>,
+    pub truth: Option<RgbImage>,
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use vqkit_priors::{Sampling, WeightDtype};
-use vqkit_recipe::{InvalidRequest, Modality, Recipe, Sample, stage_names};
+use vqkit_recipe::{InvalidRequest, Modality, Sample, stage_names};
 use vqkit_run::{Run, files};
 
 use crate::{
@@ -76,14 +76,14 @@ impl Record {
     ///
     /// # Errors
     /// [`InvalidRequest`] where they are those of another run.
-    pub fn again(self, run: &Run, recipe: &Recipe) -> Result<Request> {
-        let stages = stage_names::stages(recipe);
+    pub fn again(self, run: &Run) -> Result<Request> {
+        let stages = stage_names::stages(run.recipe());
         let is = |stage: &str, found: &String| run.output(stage).is_some_and(|output| output.fingerprint == *found);
         let same_priors =
             stages.len() == self.priors.len() && stages.iter().zip(&self.priors).all(|(stage, found)| is(stage, found));
         if !is(Modality::Image.stage(), &self.tokenizer) || !same_priors {
             return Err(InvalidRequest::option(
-                "again",
+                "replay",
                 "these pictures were drawn with other weights than the run has",
             )
             .into());

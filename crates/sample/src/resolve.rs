@@ -1,15 +1,16 @@
 //! What single pictures are conditioned on: as the call asks, or as validation samples have it.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use tch::{Device, Kind, Tensor};
 use vqkit_data::{DataError, Dataset, Sample, TemplateReader, View};
 use vqkit_priors::{Condition, Text};
 use vqkit_recipe::{InvalidRequest, Modality, Recipe};
-use vqkit_run::{Context, Picture, Run, batch_tensors};
-use vqkit_tokens::{
-    ConditionEncoder, Split, TokenRows, condition_encoder::with_grids, level_order::places_between, run_tokens,
-};
+use vqkit_run::{Context, RgbImage, Run, batch_tensors};
+use vqkit_tokens::{ConditionEncoder, Split, TokenRows, level_order::places_between, run_tokens, with_grids};
 use vqkit_torch::{TokenGrid, Tokens};
 use vqkit_vqvae::Tokenizer;
 
@@ -27,9 +28,9 @@ pub struct PromptResolver {
     /// The run, open to be read.
     pub run: Run,
     /// Its recipe.
-    pub recipe: Recipe,
+    pub recipe: Arc<Recipe>,
     /// What makes conditions.
-    pub conditioner: ConditionEncoder,
+    pub encoder: ConditionEncoder,
     /// Names of the classes.
     pub classes: Vec<String>,
     /// Where the work is done.
@@ -42,10 +43,11 @@ impl PromptResolver {
     /// # Errors
     /// When that stage is not done, or its files cannot be read.
     pub fn of_run(run: &Run, context: &Context) -> Result<Self> {
-        let (run, recipe) = (Run::open(run.path())?, run.recipe()?);
-        let conditioner = ConditionEncoder::of_run(&run, &recipe, Split::Validation, context)?;
+        let run = Run::open(run.path())?;
+        let recipe = Arc::clone(run.recipe());
+        let encoder = ConditionEncoder::of_run(&run, Split::Validation, context)?;
         let classes = run_tokens::header(&run)?.classes;
-        Ok(Self { run, recipe, conditioner, classes, context: context.clone() })
+        Ok(Self { run, recipe, encoder, classes, context: context.clone() })
     }
 
     /// `count` prompts, for pictures of this height and width.
@@ -61,7 +63,7 @@ impl PromptResolver {
     ) -> Result<Vec<ResolvedPrompt>> {
         let condition = &self.recipe.condition;
         let class = asked.class.as_ref().map(|class| self.class(class)).transpose()?;
-        if let (Some(text), Some(tokenizer)) = (&asked.text, self.conditioner.text()) {
+        if let (Some(text), Some(tokenizer)) = (&asked.text, self.encoder.text()) {
             tokenizer.encode_prompt(text)?;
         }
         let vectors = match (&asked.embedding, &condition.embedding) {
@@ -102,7 +104,7 @@ impl PromptResolver {
     ///
     /// # Errors
     /// When a prompt does not fit the run.
-    pub fn condition(&self, prompts: &[Prompt], painter: &Networks) -> Result<Condition> {
+    pub fn condition(&self, prompts: &[Prompt], networks: &Networks) -> Result<Condition> {
         let (recipe, device) = (&self.recipe, self.context.device);
         let mut condition = Condition::none();
         let classes: Option<Vec<&String>> = prompts.iter().map(|prompt| prompt.class.as_ref()).collect();
@@ -112,7 +114,7 @@ impl PromptResolver {
             condition = condition.with_class(Tensor::from_slice(&numbers).to_device(device));
         }
         let texts: Option<Vec<&String>> = prompts.iter().map(|prompt| prompt.text.as_ref()).collect();
-        if let (Some(tokenizer), Some(texts)) = (self.conditioner.text(), texts) {
+        if let (Some(tokenizer), Some(texts)) = (self.encoder.text(), texts) {
             let ids =
                 texts.into_iter().map(|text| Ok(tokenizer.encode_caption(text)?.0)).collect::<Result<Vec<_>>>()?;
             let Text { ids, mask } = tokenizer.batch(&ids, device);
@@ -120,24 +122,24 @@ impl PromptResolver {
         }
         let vectors: Option<Vec<&EmbeddingRef>> = prompts.iter().map(|prompt| prompt.embedding.as_ref()).collect();
         if let Some(vectors) = vectors {
-            let numbers = embeddings::read(&vectors, &self.conditioner)?;
-            condition = self.conditioner.with_vectors(condition, &numbers)?;
+            let numbers = embeddings::read(&vectors, &self.encoder)?;
+            condition = self.encoder.with_vectors(condition, &numbers)?;
         }
         if recipe.condition.template.is_some() {
-            let sizes = self.conditioner.template().map(Tokenizer::codebook_sizes).unwrap_or_default();
+            let sizes = self.encoder.template().map(Tokenizer::codebook_sizes).unwrap_or_default();
             let grids = match prompts.iter().all(|prompt| prompt.template.is_empty()) {
                 true => self.null_template(prompts.len())?,
                 false => tokens(prompts, &sizes, device)?,
             };
             condition = with_grids(condition, grids);
         }
-        let size = painter.size();
-        Ok(with_grids(condition, self.conditioner.coordinates_of_whole(size, prompts.len())?))
+        let size = networks.size();
+        Ok(with_grids(condition, self.encoder.coordinates_of_whole(size, prompts.len())?))
     }
 
     /// Grids of the null token, which lies behind all codes.
     fn null_template(&self, batch: usize) -> Result<Tokens> {
-        let Some(tokenizer) = self.conditioner.template() else { return Ok(Tokens::new()) };
+        let Some(tokenizer) = self.encoder.template() else { return Ok(Tokens::new()) };
         let shapes = tokenizer.grid_shapes(Modality::Template.input_spec(&self.recipe.data).size.into())?;
         let null = |(shape, sizes): ([i64; 2], Vec<i64>)| {
             let shape = [&[batch as i64, sizes.len() as i64], shape.as_slice()].concat();
@@ -151,19 +153,19 @@ impl PromptResolver {
     ///
     /// # Errors
     /// [`InvalidRequest`] that says what the run takes.
-    pub fn check(&self, asked: &PromptArgs, painter: &Networks) -> Result<()> {
+    pub fn check(&self, asked: &PromptArgs, networks: &Networks) -> Result<()> {
         self.check_kinds(asked)?;
         let condition = &self.recipe.condition;
         let leaves_out = asked.asks()
             && (condition.class && asked.class.is_none()
                 || condition.text.is_some() && asked.text.is_none()
                 || condition.embedding.is_some() && asked.embedding.is_none());
-        if (leaves_out || asked.unconditional) && !painter.has_null() {
-            let words = condition.in_words();
-            return Err(InvalidRequest::Mismatch(format!(
-                "this run has no unconditional mode: its priors were trained without dropout of their condition, so give all of it: {words}"
-            ))
-            .into());
+        if (leaves_out || asked.unconditional) && !networks.has_null() {
+            let reason = format!(
+                "the priors were trained without dropout of their condition and have no unconditional mode, so give all of it: {}",
+                condition.describe()
+            );
+            return Err(InvalidRequest::key("condition", reason).into());
         }
         Ok(())
     }
@@ -189,7 +191,7 @@ impl PromptResolver {
             ("template", asked.has_template(), condition.template.is_some()),
         ] {
             if is_asked && !takes {
-                return Err(InvalidRequest::option(option, condition.in_words()).into());
+                return Err(InvalidRequest::option(option, condition.describe()).into());
             }
             if is_asked && asked.unconditional {
                 return Err(InvalidRequest::option(option, "excludes `unconditional`").into());
@@ -241,7 +243,7 @@ impl PromptResolver {
     fn prompt_of(&self, sample: &Sample) -> Result<Prompt> {
         let condition = &self.recipe.condition;
         let name = |class: u32| self.classes.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
-        let vectors = || EmbeddingRef::of_sample(&sample.key, self.conditioner.embeddings()?);
+        let vectors = || EmbeddingRef::of_sample(&sample.key, self.encoder.embeddings()?);
         Ok(Prompt {
             class: sample.class.filter(|_| condition.class).map(name),
             text: sample.caption.clone().filter(|_| condition.text.is_some()),
@@ -312,17 +314,17 @@ impl PromptResolver {
         Ok(Tensor::from_slice(&values).view([-1, size, size]))
     }
 
-    fn seen(&self, mut prompt: Prompt, template: Option<Tensor>, truth: Option<Picture>) -> Result<ResolvedPrompt> {
+    fn seen(&self, mut prompt: Prompt, template: Option<Tensor>, truth: Option<RgbImage>) -> Result<ResolvedPrompt> {
         if let (Some(template), Some(kind)) = (&template, self.recipe.data.template_kind()) {
             let values = batch_tensors::encoder_input(template.unsqueeze(0), &kind).to_device(self.context.device);
-            prompt.template = self.conditioner.template_tokens(&values)?.iter().map(TokenRows::of).collect();
+            prompt.template = self.encoder.template_tokens(&values)?.iter().map(TokenRows::of).collect();
         }
         Ok(ResolvedPrompt { prompt, template, truth })
     }
 
     /// What the tokenizer of the templates makes of the indices of a prompt.
     fn decoded(&self, prompt: &Prompt) -> Result<Option<Tensor>> {
-        let (Some(tokenizer), false) = (self.conditioner.template(), prompt.template.is_empty()) else {
+        let (Some(tokenizer), false) = (self.encoder.template(), prompt.template.is_empty()) else {
             return Ok(None);
         };
         let tokens = tokens(std::slice::from_ref(prompt), &tokenizer.codebook_sizes(), self.context.device)?;
@@ -337,7 +339,7 @@ pub fn tokens(prompts: &[Prompt], sizes: &[Vec<i64>], device: Device) -> Result<
     let levels = prompts.first().map_or(0, |prompt| prompt.template.len());
     if levels != sizes.len() || prompts.iter().any(|prompt| prompt.template.len() != levels) {
         let message = format!("the record has templates of other levels than the run's {}", sizes.len());
-        return Err(InvalidRequest::Mismatch(message).into());
+        return Err(InvalidRequest::option("replay", message).into());
     }
     let of_level = |level: usize| -> Result<TokenGrid> {
         let indices = TokenRows::batch(prompts.iter().map(|prompt| &prompt.template[level]))?;
@@ -351,10 +353,10 @@ pub fn tokens(prompts: &[Prompt], sizes: &[Vec<i64>], device: Device) -> Result<
 fn validation(data: Option<&Dataset>) -> Result<&View> {
     match data {
         Some(data) if !data.validation.is_empty() => Ok(&data.validation),
-        _ => Err(InvalidRequest::Mismatch(
-            "what is not asked for is taken from validation samples, and the run's data cannot be opened: put it where the recipe says, \
-             or give every condition"
-                .into(),
-        ).into()),
+        _ => {
+            let reason = "conditions that are not given are those of validation samples, and the run's data cannot be opened: \
+                          put it where the recipe says, or give every condition";
+            Err(InvalidRequest::key("data", reason).into())
+        }
     }
 }

@@ -10,7 +10,7 @@ use vqkit_data::{
 };
 use vqkit_metrics::LabelAgreement;
 use vqkit_recipe::Recipe;
-use vqkit_run::Picture;
+use vqkit_run::RgbImage;
 
 use crate::{error::Result, prompt::Prompt};
 
@@ -83,7 +83,7 @@ impl ShapeChecker {
     ///
     /// # Errors
     /// When it has no pixels.
-    pub fn add(&mut self, picture: &Picture, prompt: &Prompt, template: Option<&Tensor>) -> Result<()> {
+    pub fn add(&mut self, picture: &RgbImage, prompt: &Prompt, template: Option<&Tensor>) -> Result<()> {
         let picture = picture.to_data()?;
         let found = shapes::read(&picture);
         if let Some(class) = &prompt.class {
@@ -114,7 +114,7 @@ impl ShapeChecker {
     ///
     /// # Errors
     /// When a picture has no pixels.
-    pub fn add_batch(&mut self, pictures: &[Picture], batch: &Batch, classes: &[String]) -> Result<()> {
+    pub fn add_batch(&mut self, pictures: &[RgbImage], batch: &Batch, classes: &[String]) -> Result<()> {
         for (index, picture) in pictures.iter().enumerate() {
             let class = usize::try_from(batch.classes[index]).ok().and_then(|class| classes.get(class).cloned());
             let prompt = Prompt { class, text: batch.captions[index].clone(), ..Prompt::default() };

@@ -3,7 +3,7 @@
 use tch::Kind;
 use vqkit_priors::KnownTokens;
 use vqkit_recipe::{Modality, Sample, stage_names};
-use vqkit_run::Picture;
+use vqkit_run::RgbImage;
 use vqkit_torch::threads;
 
 use crate::{
@@ -43,7 +43,7 @@ impl Task<'_> {
             context.interrupt.check()?;
             let batch = batch_size.min(count - first);
             let Generated { images, log_likelihood } = self.generate(first, batch)?;
-            for ((index, picture), log_likelihood) in (first..).zip(Picture::from_batch(&images)).zip(log_likelihood) {
+            for ((index, picture), log_likelihood) in (first..).zip(RgbImage::from_batch(&images)).zip(log_likelihood) {
                 let prompt = self.seen(index).prompt.clone();
                 take(GeneratedImage { picture, prompt, sample: index as u64, log_likelihood })?;
             }

@@ -1,9 +1,9 @@
 //! From what the data or a user says of a picture to what the priors take: class, token ids, vectors, indices of the template.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use tch::Tensor;
-use vqkit_data::{Batch, CropRegion, EmbeddingFile};
+use vqkit_data::{Batch, CropRegion};
 use vqkit_models::{build, grids, load};
 use vqkit_priors::{Condition, Embedding, Text};
 use vqkit_recipe::{EmbeddingCondition, InvalidRequest, Modality, Recipe, stage_names};
@@ -11,7 +11,9 @@ use vqkit_run::{Context, Run, batch_tensors};
 use vqkit_torch::{TokenGrid, Tokens};
 use vqkit_vqvae::Tokenizer;
 
-use crate::{error::Result, split::Split, text_tokenizer::TextTokenizer, text_tokenizer::mask};
+use crate::{
+    embedding_file::EmbeddingFile, error::Result, split::Split, text_tokenizer::TextTokenizer, text_tokenizer::mask,
+};
 
 /// The file of the text tokenizer in the folder of the stage `tokens`.
 pub const TEXT_TOKENIZER: &str = "text.json";
@@ -19,7 +21,7 @@ pub const TEXT_TOKENIZER: &str = "text.json";
 /// Everything that a run's conditions are made with.
 #[derive(Debug)]
 pub struct ConditionEncoder {
-    recipe: Recipe,
+    recipe: Arc<Recipe>,
     context: Context,
     text: Option<TextTokenizer>,
     template: Option<Tokenizer>,
@@ -35,15 +37,10 @@ impl ConditionEncoder {
     ///
     /// # Errors
     /// When a tokenizer or an embedding cannot be read.
-    pub fn new(
-        run: &Run,
-        recipe: &Recipe,
-        text: Option<TextTokenizer>,
-        split: Split,
-        context: &Context,
-    ) -> Result<Self> {
+    pub fn new(run: &Run, text: Option<TextTokenizer>, split: Split, context: &Context) -> Result<Self> {
+        let recipe = run.recipe();
         let condition = &recipe.condition;
-        let template = condition.template.as_ref().map(|_| load::tokenizer(run, recipe, Modality::Template, context));
+        let template = condition.template.as_ref().map(|_| load::tokenizer(run, Modality::Template, context));
         let coordinates = match condition.coordinates {
             None => None,
             Some(levels) => {
@@ -53,7 +50,7 @@ impl ConditionEncoder {
             }
         };
         Ok(Self {
-            recipe: recipe.clone(),
+            recipe: Arc::clone(recipe),
             context: context.clone(),
             text,
             template: template.transpose()?,
@@ -67,7 +64,8 @@ impl ConditionEncoder {
     ///
     /// # Errors
     /// As [`ConditionEncoder::new`].
-    pub fn of_run(run: &Run, recipe: &Recipe, split: Split, context: &Context) -> Result<Self> {
+    pub fn of_run(run: &Run, split: Split, context: &Context) -> Result<Self> {
+        let recipe = run.recipe();
         let text = match &recipe.condition.text {
             None => None,
             Some(config) => {
@@ -75,7 +73,7 @@ impl ConditionEncoder {
                 Some(TextTokenizer::read(&folder.join(TEXT_TOKENIZER), config.length)?)
             }
         };
-        Self::new(run, recipe, text, split, context)
+        Self::new(run, text, split, context)
     }
 
     /// The tokenizer of captions.
@@ -147,7 +145,7 @@ impl ConditionEncoder {
         if let Some(opened) = self.embeddings.get() {
             return Ok(opened);
         }
-        let missing = || InvalidRequest::option("embedding", self.recipe.condition.in_words());
+        let missing = || InvalidRequest::option("embedding", self.recipe.condition.describe());
         let config = self.recipe.condition.embedding.as_ref().ok_or_else(missing)?;
         let opened = open_embeddings(&self.recipe, config, self.split)?;
         Ok(self.embeddings.get_or_init(|| opened))

@@ -1,6 +1,9 @@
 //! Stage `tokens`: every image becomes its grids of indices, and what it is conditioned on as well.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tch::{Device, Kind, Tensor};
 use vqkit_data::{Batch, Dataset, View};
@@ -26,9 +29,10 @@ const PER_FILE: usize = 65_536;
 ///
 /// # Errors
 /// When data or files cannot be read or written, or the user leaves; what was encoded by then is made again.
-pub fn encode(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
+pub fn encode(run: &mut Run, data: &Dataset, context: &Context) -> Result<Output> {
+    let recipe = &Arc::clone(run.recipe());
     run.begin(stage_names::TOKENS)?;
-    let encoder = Encoder::of_run(run, recipe, context)?;
+    let encoder = Encoder::of_run(run, context)?;
     let text = recipe.condition.text.as_ref().map(|config| text_tokenizer(config, &data.train)).transpose()?;
     let mut fingerprint = blake3::Hasher::new();
     files::replace(&run.folder(stage_names::TOKENS), |folder| {
@@ -38,7 +42,7 @@ pub fn encode(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context)
             text.write(&paths[0])?;
         }
         for (split, view) in [(Split::Train, &data.train), (Split::Validation, &data.validation)] {
-            let conditioner = ConditionEncoder::new(run, recipe, text.clone(), split, context)?;
+            let conditioner = ConditionEncoder::new(run, text.clone(), split, context)?;
             paths.extend(encoder.write_view(folder, split, view, Some(&conditioner))?.paths);
         }
         for path in paths {
@@ -72,7 +76,7 @@ pub struct Encoder {
     tokenizer: Tokenizer,
     /// Of the tokenizer, and of that of the templates.
     fingerprints: (String, Option<String>),
-    recipe: Recipe,
+    recipe: Arc<Recipe>,
     context: Context,
 }
 
@@ -81,13 +85,14 @@ impl Encoder {
     ///
     /// # Errors
     /// When one is not.
-    pub fn of_run(run: &Run, recipe: &Recipe, context: &Context) -> Result<Self> {
+    pub fn of_run(run: &Run, context: &Context) -> Result<Self> {
+        let recipe = run.recipe();
         let fingerprint = |modality: Modality| Ok::<_, TokensError>(run.require(modality.stage())?.fingerprint.clone());
         let template = recipe.condition.template.as_ref().map(|_| fingerprint(Modality::Template)).transpose()?;
         Ok(Self {
-            tokenizer: load::tokenizer(run, recipe, Modality::Image, context)?,
+            tokenizer: load::tokenizer(run, Modality::Image, context)?,
             fingerprints: (fingerprint(Modality::Image)?, template),
-            recipe: recipe.clone(),
+            recipe: Arc::clone(recipe),
             context: context.clone(),
         })
     }

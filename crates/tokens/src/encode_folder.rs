@@ -15,9 +15,9 @@ use crate::{encode::Encoder, error::Result, error::TokensError, split::Split};
 /// When the model is not a run with a trained tokenizer, an image cannot be read, a file cannot be written, or the user leaves.
 pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Result<usize> {
     let run = Run::open(model)?;
-    let recipe = run.recipe()?;
-    let view = open_images(&recipe, images)?;
-    let encoder = Encoder::of_run(&run, &recipe, context)?;
+    let recipe = run.recipe();
+    let view = open_images(recipe, images)?;
+    let encoder = Encoder::of_run(&run, context)?;
     let mut written = 0;
     files::create(out, |folder| {
         written = encoder.write_view(folder, Split::Train, &view, None)?.images;

@@ -2,7 +2,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod bits;
-pub mod condition_encoder;
+mod condition_encoder;
+mod embedding_file;
 pub mod encode;
 pub mod encode_folder;
 mod error;
@@ -11,12 +12,13 @@ pub mod loaders;
 mod rows;
 pub mod run_tokens;
 pub mod split;
-pub mod text_tokenizer;
-pub mod token_file;
+mod text_tokenizer;
+mod token_file;
 mod token_set;
 mod usage;
 
-pub use condition_encoder::ConditionEncoder;
+pub use condition_encoder::{ConditionEncoder, with_grids};
+pub use embedding_file::EmbeddingFile;
 pub use encode::{Encoded, Encoder};
 pub use error::{Result, TokensError};
 pub use rows::TokenRows;

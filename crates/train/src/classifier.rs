@@ -1,6 +1,6 @@
 //! Stage `features`: a small classifier is trained on labelled images, for its features.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use vqkit_data::Dataset;
@@ -20,7 +20,8 @@ const BACKBONE: &str = "backbone.safetensors";
 ///
 /// # Errors
 /// When data or files cannot be read or written, the loss is not finite, or the user leaves.
-pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<Output> {
+pub fn train(run: &mut Run, data: &Dataset, context: &Context) -> Result<Output> {
+    let recipe = &Arc::clone(run.recipe());
     tch::manual_seed(recipe.head.seed as i64);
     let features = recipe.features()?;
     let (mut vs, network) = classifier::build(recipe, data, context)?;
@@ -54,8 +55,8 @@ pub fn train(run: &mut Run, recipe: &Recipe, data: &Dataset, context: &Context) 
 
         if trainer.logs_now() {
             let (loss, accuracy) = (loss.double_value(&[]), percent_right(&logits, &classes));
-            let figures = vec![("loss".into(), loss), ("accuracy_percent".into(), accuracy)];
-            trainer.log(figures, &format!("loss {loss:.3}  {accuracy:.0} % right"))?;
+            let metrics = vec![("loss".into(), loss), ("accuracy_percent".into(), accuracy)];
+            trainer.log(metrics, &format!("loss {loss:.3}  {accuracy:.0} % right"))?;
         }
         let accuracy = trainer.measure_if_due(|trainer| measure(trainer, &network, recipe, data, context))?;
         trainer.end_step(accuracy.map(|accuracy| (accuracy, Goal::Maximize)))?;
@@ -156,8 +157,8 @@ fn freeze(path: &Path, checkpoint: &Path, recipe: &Recipe, data: &Dataset, conte
         ("recipe", recipe.head.name.clone()),
         ("image_size", recipe.data.image_size.to_string()),
         ("classes", data.train.class_names().join(",")),
-        ("held_out_images", data.validation.len().to_string()),
-        ("held_out_accuracy_percent", format!("{accuracy:.2}")),
+        ("validation_images", data.validation.len().to_string()),
+        ("validation_accuracy_percent", format!("{accuracy:.2}")),
     ];
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
     weights::save(path, &tensors, &metadata)?;

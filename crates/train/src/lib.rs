@@ -7,8 +7,8 @@ mod loss_terms;
 mod optimizer;
 pub mod prior;
 pub mod tokenizer;
-pub mod train_state;
-pub mod trainer;
+mod train_state;
+mod trainer;
 
 pub use error::{Result, TrainError};
 pub use loss_terms::LossTerms;

@@ -22,7 +22,7 @@ impl LossTerms {
     }
 
     /// All terms as numbers; waits for the device.
-    pub fn figures(&self) -> Vec<(String, f64)> {
+    pub fn metrics(&self) -> Vec<(String, f64)> {
         self.0.iter().map(|(name, value)| ((*name).to_owned(), value.double_value(&[]))).collect()
     }
 }

@@ -38,7 +38,7 @@ impl TrainState {
         self.optimizer.zero_grad();
     }
 
-    /// Adds the gradients of outputs, each with its pull, to those of this network's weights, and to no others.
+    /// Adds the gradients of outputs, each with its gradient, to those of this network's weights, and to no others.
     ///
     /// # Errors
     /// When libtorch refuses.

@@ -11,14 +11,14 @@ use tch::Tensor;
 use vqkit_recipe::Train;
 use vqkit_run::{
     CLOCK, COUNTER, Checkpoints, Context, DISCRIMINATOR, DISCRIMINATOR_OPTIMIZER, EMA, Event, Home, LogOffsets, MODEL,
-    OPTIMIZER, Picture, Progress, RNG, Run, RunError, STATE, Shelter, StageLog, State, Tensors, checkpoint_weights,
+    OPTIMIZER, Progress, RNG, RgbImage, Run, RunError, STATE, Shelter, StageLog, State, Tensors, checkpoint_weights,
     files, is_interruption, log,
 };
 use vqkit_torch::{ema::WeightEma, rng, weights};
 
 use crate::{error::Result, error::TrainError, train_state::TrainState, train_state::is_finite};
 
-/// Which way a figure on validation data gets better.
+/// Which way a metric on validation data gets better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Goal {
     /// PSNR.
@@ -27,7 +27,7 @@ pub enum Goal {
     Minimize,
 }
 
-/// A figure on validation data, and which way it gets better.
+/// A metric on validation data, and which way it gets better.
 pub type Score = (f64, Goal);
 
 /// A network in training.
@@ -173,9 +173,9 @@ impl Trainer {
         if !self.state.owes_measurement {
             return Ok(());
         }
-        let figure = measure(self)?;
+        let metric = measure(self)?;
         self.state.owes_measurement = false;
-        let is_best = self.is_best(figure);
+        let is_best = self.is_best(metric);
         self.save(is_best)
     }
 
@@ -184,7 +184,7 @@ impl Trainer {
     }
 
     /// The network and its discriminator, to be given gradients.
-    pub fn players(&mut self) -> (&mut TrainState, Option<&mut TrainState>) {
+    pub fn states(&mut self) -> (&mut TrainState, Option<&mut TrainState>) {
         (&mut self.network, self.discriminator.as_mut())
     }
 
@@ -211,17 +211,17 @@ impl Trainer {
         let looks = self.looks_now();
         let factor = self.train.schedule.factor(self.state.step, self.train.steps);
         let (stage, step) = (&self.stage, self.state.step + 1);
-        let mut players: Vec<&mut TrainState> = vec![&mut self.network];
-        players.extend(self.discriminator.as_mut().filter(|_| plays));
-        for player in &mut players {
-            player.clip()?;
-            if looks && player.gradient_norm().is_some_and(|norm| !norm.is_finite()) {
-                let tensor = player.broken_gradient().unwrap_or("all weights together");
+        let mut states: Vec<&mut TrainState> = vec![&mut self.network];
+        states.extend(self.discriminator.as_mut().filter(|_| plays));
+        for state in &mut states {
+            state.clip()?;
+            if looks && state.gradient_norm().is_some_and(|norm| !norm.is_finite()) {
+                let tensor = state.broken_gradient().unwrap_or("all weights together");
                 return Err(not_finite(stage, step, &format!("the gradient of `{tensor}`")));
             }
         }
-        for player in players {
-            player.step(factor)?;
+        for state in states {
+            state.step(factor)?;
         }
         self.state.step += 1;
         self.state.samples = samples;
@@ -263,30 +263,29 @@ impl Trainer {
         !self.network.vs.device().is_cuda() || (self.state.step + 1).is_multiple_of(self.train.log_every)
     }
 
-    /// Logs figures of the step just done, the first of them with the norm of its gradients, and shows `shown` beside the bar.
+    /// Logs metrics of the step just done, the first of them with the norm of its gradients, and shows `shown` beside the bar.
     ///
     /// # Errors
     /// When a log cannot be written.
-    pub fn log(&mut self, mut figures: Vec<(String, f64)>, shown: &str) -> Result<()> {
+    pub fn log(&mut self, mut metrics: Vec<(String, f64)>, shown: &str) -> Result<()> {
         self.progress.status(shown);
         if self.logs_now() {
             let discriminator = self.discriminator.as_mut();
             let norms = [("gradient_norm", Some(&mut self.network)), ("discriminator_gradient_norm", discriminator)];
-            let norm = |(name, player): (&str, Option<&mut TrainState>)| {
-                Some((name.to_owned(), player?.take_gradient_norm()?))
-            };
-            figures.extend(norms.into_iter().filter_map(norm));
+            let norm =
+                |(name, state): (&str, Option<&mut TrainState>)| Some((name.to_owned(), state?.take_gradient_norm()?));
+            metrics.extend(norms.into_iter().filter_map(norm));
         }
         let (stage, step) = (self.stage.as_str(), self.state.step);
-        self.context.observer.observe(&Event::Measures { stage, step, values: &figures });
-        Ok(self.log.figures(step, &figures)?)
+        self.context.observer.observe(&Event::Measures { stage, step, values: &metrics });
+        Ok(self.log.metrics(step, &metrics)?)
     }
 
     /// Logs a picture.
     ///
     /// # Errors
     /// When the log cannot be written.
-    pub fn log_picture(&mut self, name: &str, picture: &Picture) -> Result<()> {
+    pub fn log_picture(&mut self, name: &str, picture: &RgbImage) -> Result<()> {
         let (stage, step) = (self.stage.as_str(), self.state.step);
         self.context.observer.observe(&Event::Picture { stage, step, name, picture });
         Ok(self.log.picture(step, name, picture)?)
@@ -311,14 +310,14 @@ impl Trainer {
         measured
     }
 
-    /// Ends a step: writes a checkpoint where one is due, where `figure` is the best so far, or where the user wants to
+    /// Ends a step: writes a checkpoint where one is due, where `metric` is the best so far, or where the user wants to
     /// leave.
     ///
     /// # Errors
     /// [`RunError::Interrupted`] after the checkpoint, when the user wants to leave; when it cannot be written.
-    pub fn end_step(&mut self, figure: Option<Score>) -> Result<()> {
+    pub fn end_step(&mut self, metric: Option<Score>) -> Result<()> {
         self.home.check()?;
-        let is_best = self.is_best(figure);
+        let is_best = self.is_best(metric);
         let leaves = self.context.interrupt.is_set() || self.state.owes_measurement;
         if is_best || leaves || self.is_due(self.train.checkpoint_every) {
             self.save(is_best)?;
@@ -329,9 +328,9 @@ impl Trainer {
         Ok(())
     }
 
-    /// Whether a figure is the best so far; from now on, others have to be better than it.
-    fn is_best(&mut self, figure: Option<Score>) -> bool {
-        let Some((value, better)) = figure else { return false };
+    /// Whether a metric is the best so far; from now on, others have to be better than it.
+    fn is_best(&mut self, metric: Option<Score>) -> bool {
+        let Some((value, better)) = metric else { return false };
         let is_best = self.state.best.is_none_or(|best| match better {
             Goal::Maximize => value > best,
             Goal::Minimize => value < best,
@@ -343,8 +342,8 @@ impl Trainer {
     }
 
     fn save(&mut self, is_best: bool) -> Result<()> {
-        for player in [Some(&self.network), self.discriminator.as_ref()].into_iter().flatten() {
-            if let Some(tensor) = player.broken_weight() {
+        for state in [Some(&self.network), self.discriminator.as_ref()].into_iter().flatten() {
+            if let Some(tensor) = state.broken_weight() {
                 return Err(not_finite(&self.stage, self.state.step, &format!("the weight `{tensor}`")));
             }
         }
@@ -374,7 +373,7 @@ impl Trainer {
     /// # Errors
     /// When there is none.
     pub fn finish(self) -> Result<PathBuf> {
-        let best = self.state.best.map_or(String::new(), |best| format!(", best validation figure {best:.3}"));
+        let best = self.state.best.map_or(String::new(), |best| format!(", best validation metric {best:.3}"));
         self.progress.finish(&format!("{} steps done{best}", self.state.step));
         let folder = self.run.join(&self.stage);
         Ok(self.checkpoints.chosen()?.ok_or_else(|| RunError::artifact(&folder, "no checkpoint was written"))?)

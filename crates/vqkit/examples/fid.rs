@@ -5,7 +5,7 @@
 use std::{env, error::Error};
 
 use vqkit::{
-    fidelity::{Features, Request, compare::compare},
+    fidelity::{Features, Request, compare},
     run::Context,
 };
 

@@ -7,7 +7,7 @@ use std::{env, error::Error, path::Path};
 use vqkit::{
     data::PictureReader,
     models::TrainedTokenizer,
-    run::{Context, Picture},
+    run::{Context, RgbImage},
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [run, picture, out] = arguments.as_slice() else { return Err("roundtrip RUN PICTURE OUT".into()) };
     let tokenizer = TrainedTokenizer::open(Path::new(run), &Context::silent("auto")?)?;
 
-    let picture = Picture::read(Path::new(picture), &PictureReader::default())?;
+    let picture = RgbImage::read(Path::new(picture), &PictureReader::default())?;
     let tokens = tokenizer.encode(&picture)?;
     for (level, grid) in tokens.iter().enumerate() {
         println!("level {level}, {:?}:", grid.indices.size());

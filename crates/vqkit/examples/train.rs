@@ -36,5 +36,5 @@ fn main() -> Result<(), Box<dyn Error>> {
         optimizer.backward_step(&prior.loss(&tokens, &Condition::none(), true)?.total)?;
     }
     let drawn = prior.generate(&Condition::none(), &SampleOptions::new(16))?;
-    Ok(Picture::grid(&Picture::from_batch(&tokenizer.decode(&drawn.tokens)?), 4).write(Path::new(out))?)
+    Ok(RgbImage::grid(&RgbImage::from_batch(&tokenizer.decode(&drawn.tokens)?), 4).write(Path::new(out))?)
 }

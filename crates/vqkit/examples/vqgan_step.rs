@@ -74,27 +74,27 @@ impl Options {
     }
 }
 
-/// The two players and what they play for.
+/// The two states and what they play for.
 struct Training {
     tokenizer: vqkit_vqvae::Tokenizer,
     network: TrainState,
-    adversary: DiscriminatorObjective,
-    opponent: TrainState,
-    objective: GeneratorLoss,
+    discriminator_objective: DiscriminatorObjective,
+    discriminator: TrainState,
+    generator_loss: GeneratorLoss,
 }
 
 impl Training {
     fn new(config: &Tokenizer, kind: Kind) -> Result<Self, Box<dyn Error>> {
-        let game = config.loss.adversarial.as_ref().ok_or("the recipe has a discriminator")?;
-        let (vs, opponent_vs) = (VarStore::new(Device::Cpu), VarStore::new(Device::Cpu));
+        let adversarial = config.loss.adversarial.as_ref().ok_or("the recipe has a discriminator")?;
+        let (vs, discriminator_vs) = (VarStore::new(Device::Cpu), VarStore::new(Device::Cpu));
         let tokenizer = config.network.build(&vs.root(), 3, &config.quantizer)?;
-        let adversary = DiscriminatorObjective::new(&opponent_vs.root(), 3, &game.game)?;
+        let discriminator_objective = DiscriminatorObjective::new(&discriminator_vs.root(), 3, &adversarial.objective)?;
         Ok(Self {
             tokenizer,
             network: TrainState::new(vs, &config.train)?,
-            adversary,
-            opponent: TrainState::new(opponent_vs, &game.train.beside(&config.train))?,
-            objective: GeneratorLoss {
+            discriminator_objective,
+            discriminator: TrainState::new(discriminator_vs, &adversarial.train.beside(&config.train))?,
+            generator_loss: GeneratorLoss {
                 reconstruction: config.loss.pixels.reconstruction,
                 reconstruction_weight: config.loss.pixels.reconstruction_weight,
                 perceptual: Some((1.0, Box::new(random_lpips()))),
@@ -105,17 +105,18 @@ impl Training {
 
     /// A step as the training takes it, without the clipping of gradients, which the peer has not; gives the discriminator's loss.
     fn step(&mut self, images: &Tensor, now: u64) -> Result<f64, Box<dyn Error>> {
-        let Self { tokenizer, network, adversary, opponent, objective } = self;
-        let step = Step { kind: objective.kind, objective, decoder_alone: false, grad_accumulation: 1 };
-        let taken = step.take((tokenizer, network), Some((adversary, opponent)), images, now)?;
+        let Self { tokenizer, network, discriminator_objective, discriminator, generator_loss } = self;
+        let step =
+            Step { kind: generator_loss.kind, objective: generator_loss, decoder_alone: false, grad_accumulation: 1 };
+        let output = step.run((tokenizer, network), Some((discriminator_objective, discriminator)), images, now)?;
         network.step(1.0)?;
-        opponent.step(1.0)?;
-        no_grad(|| tokenizer.update(&taken.reconstruction))?;
-        if let Some((real, fake)) = &taken.logits {
-            adversary.update(real, fake);
+        discriminator.step(1.0)?;
+        no_grad(|| tokenizer.update(&output.reconstruction))?;
+        if let Some((real, fake)) = &output.logits {
+            discriminator_objective.update(real, fake);
         }
-        let figures = taken.terms.figures();
-        Ok(figures.iter().find(|(name, _)| name == "discriminator").map_or(f64::NAN, |(_, loss)| *loss))
+        let metrics = output.terms.metrics();
+        Ok(metrics.iter().find(|(name, _)| name == "discriminator").map_or(f64::NAN, |(_, loss)| *loss))
     }
 }
 
@@ -136,8 +137,8 @@ fn random_lpips() -> Lpips {
     network
 }
 
-fn count(player: &TrainState) -> usize {
-    weights::trainable(&player.vs).iter().map(|(_, weight)| weight.numel()).sum()
+fn count(state: &TrainState) -> usize {
+    weights::trainable(&state.vs).iter().map(|(_, weight)| weight.numel()).sum()
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -167,7 +168,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             "batch": batch,
             "precision": precision,
             "parameters": count(&training.network),
-            "discriminator_parameters": count(&training.opponent),
+            "discriminator_parameters": count(&training.discriminator),
             "discriminator_loss": loss,
             "peak_bytes": memory::process_peak_bytes(),
         })

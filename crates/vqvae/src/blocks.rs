@@ -1,5 +1,6 @@
 //! What encoders and decoders are built of: strided convolutions, normalisation and residual blocks.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::{self, Module, ModuleT};
@@ -8,7 +9,7 @@ use tch::nn::{self, Module, ModuleT};
 const GROUPS: i64 = 32;
 
 /// Normalisation after convolutions.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NormKind {
     /// None.
@@ -21,7 +22,7 @@ pub enum NormKind {
 }
 
 /// The order of a residual block's operations; `n` is the normalisation, `f` and `g` the convolutions.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Residual {
     /// `x + n(g(relu(n(f(relu(x))))))`.

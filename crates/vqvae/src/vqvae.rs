@@ -1,5 +1,6 @@
 //! VQ-VAE (van den Oord et al. 2017, "Neural Discrete Representation Learning", section 4.1).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 use vqkit_quantizer::QuantizerConfig;
@@ -11,7 +12,7 @@ use crate::network::{Network, Quantize};
 use crate::{Tokenizer, TokenizerError};
 
 /// `type = "vqvae"`: strided 4×4 convolutions and residual blocks, one level of tokens.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VqVaeConfig {
     /// Channels on the grid of the tokens.
@@ -46,7 +47,7 @@ pub struct VqVaeConfig {
 }
 
 /// The last operation of a decoder.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Output {
     /// The last convolution.

@@ -1,5 +1,6 @@
 //! VQ-VAE-2 with two levels (Razavi et al. 2019, "Generating Diverse High-Fidelity Images with VQ-VAE-2").
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 use vqkit_quantizer::QuantizerConfig;
@@ -12,7 +13,7 @@ use crate::{Tokenizer, TokenizerError};
 
 /// `type = "vqvae2"`: a top level 8 times smaller than the image and a bottom level 4 times smaller, which is encoded
 /// under knowledge of the top's codes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VqVae2Config {
     /// Channels of both grids, even; the finer grids have half as many. Default 128, as upstream's.

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 
-/// Two programs that do the same, each of which prints one line of JSON with the same figure.
+/// Two programs that do the same, each of which prints one line of JSON with the same metric.
 #[derive(Debug)]
 pub struct Pair {
     /// The name on the command line and in the table.
@@ -13,8 +13,8 @@ pub struct Pair {
     pub package: &'static str,
     /// Our example.
     pub example: &'static str,
-    /// The key of the figure that is compared, more is better; without a peer, of the ratio itself.
-    pub figure: &'static str,
+    /// The key of the metric that is compared, more is better; without a peer, of the ratio itself.
+    pub metric: &'static str,
     /// The peer, a script in `benches/peers`; without one, our example compares two ways itself and prints their ratio.
     pub peer: Option<&'static str>,
     /// The option with which either side takes its number of threads.
@@ -34,7 +34,7 @@ pub const PAIRS: &[Pair] = &[
         about: "128-pixel photographs decoded, resized to 64 and batched on two workers; PyTorch's DataLoader with Pillow",
         package: "vqkit-data",
         example: "loader_throughput",
-        figure: "images_per_second",
+        metric: "images_per_second",
         peer: Some("loader.py"),
         threads: "--workers",
         data: Some("clothing128-train.tar"),
@@ -46,7 +46,7 @@ pub const PAIRS: &[Pair] = &[
         about: "a 32×32 grid drawn incrementally; the loop of full forward passes, its time extrapolated from ten",
         package: "vqkit-priors",
         example: "pixelcnn_speed",
-        figure: "speed_up",
+        metric: "speed_up",
         peer: None,
         threads: "--threads",
         data: None,
@@ -64,7 +64,7 @@ pub const PAIRS: &[Pair] = &[
     vq_step("vq-8192x8x65536", &["--points", "8192", "--dim", "8", "--codes", "65536"]),
     Pair {
         about: "a step of vector quantization alone, over the time of its matrix product; a peer's one-hot would be 17 GB",
-        figure: "of_floor",
+        metric: "of_floor",
         peer: None,
         ..vq_step("vq-65536x8x65536", &["--points", "65536", "--dim", "8", "--codes", "65536"])
     },
@@ -105,7 +105,7 @@ pub const PAIRS: &[Pair] = &[
         about: "features of FID's InceptionV3, of 64-pixel pictures in batches of 25; pytorch-fid",
         package: "vqkit-metrics",
         example: "fid_speed",
-        figure: "images_per_second",
+        metric: "images_per_second",
         peer: Some("fid.py"),
         threads: "--threads",
         data: None,
@@ -117,7 +117,7 @@ pub const PAIRS: &[Pair] = &[
         about: "the Fréchet distance of 2048 dimensions from moments; pytorch-fid, which takes scipy.linalg.sqrtm",
         package: "vqkit-metrics",
         example: "fid_speed",
-        figure: "distances_per_second",
+        metric: "distances_per_second",
         peer: Some("fid.py"),
         threads: "--threads",
         data: None,
@@ -134,7 +134,7 @@ const fn gpt_sampling(name: &'static str, arguments: &'static [&'static str]) ->
         about: "256 tokens by a GPT of 12 layers, width 512, our weights as the name says; minGPT with a concatenated cache, in fp32",
         package: "vqkit-priors",
         example: "gpt_speed",
-        figure: "tokens_per_second",
+        metric: "tokens_per_second",
         peer: Some("gpt_sampling.py"),
         threads: "--threads",
         data: None,
@@ -154,7 +154,7 @@ const fn gpt_step(name: &'static str, arguments: &'static [&'static str]) -> Pai
     Pair {
         about: "a training step of a GPT of 12 layers, width 512, on 4 x 256 tokens; minGPT, whose attention is written out, in fp32 with fused AdamW",
         example: "gpt_step",
-        figure: "steps_per_second",
+        metric: "steps_per_second",
         peer: Some("gpt_step.py"),
         ..gpt_sampling(name, arguments)
     }
@@ -172,7 +172,7 @@ const fn quantizer_step(name: &'static str, about: &'static str, arguments: &'st
         about,
         package: "vqkit-quantizer",
         example: "quantizer_step",
-        figure: "steps_per_second",
+        metric: "steps_per_second",
         peer: Some("quantizer_step.py"),
         threads: "--threads",
         data: None,
@@ -187,7 +187,7 @@ const fn vqgan_step(name: &'static str, arguments: &'static [&'static str]) -> P
         about: "a training step of a VQGAN with LPIPS and discriminator; taming's procedure with two optimizers",
         package: "vqkit",
         example: "vqgan_step",
-        figure: "steps_per_second",
+        metric: "steps_per_second",
         peer: Some("vqgan_step.py"),
         threads: "--threads",
         data: None,
@@ -234,7 +234,7 @@ mod tests {
             let example = root().join(format!("crates/{krate}/examples/{}.rs", pair.example));
             let text = std::fs::read_to_string(&example).unwrap_or_default();
             let options = pair.arguments.iter().copied().filter(|argument| argument.starts_with("--"));
-            for word in [pair.figure, pair.threads].into_iter().chain(options) {
+            for word in [pair.metric, pair.threads].into_iter().chain(options) {
                 assert!(text.contains(word), "{}: there is no `{word}` in {}", pair.name, example.display());
             }
             if let Some(peer) = pair.peer {

@@ -22,7 +22,7 @@ pub struct Round {
     pub ours: Value,
     /// What the peer printed.
     pub theirs: Option<Value>,
-    /// Our figure over the peer's, or the ratio that our side printed.
+    /// Our metric over the peer's, or the ratio that our side printed.
     pub ratio: f64,
 }
 
@@ -37,13 +37,13 @@ impl Round {
     /// The memory of our side over the peer's, where both report it: what the work took beyond what it works on, else the peak.
     pub fn memory_ratio(&self) -> Option<f64> {
         let theirs = self.theirs.as_ref()?;
-        let ratio = |key| Some(figure(&self.ours, key).ok()? / figure(theirs, key).ok()?);
+        let ratio = |key| Some(metric(&self.ours, key).ok()? / metric(theirs, key).ok()?);
         ratio("extra_bytes").or_else(|| ratio("peak_bytes"))
     }
 
-    /// A figure that our side printed, above 0.
+    /// A metric that our side printed, above 0.
     pub fn ours(&self, key: &str) -> Option<f64> {
-        figure(&self.ours, key).ok()
+        metric(&self.ours, key).ok()
     }
 }
 
@@ -61,7 +61,7 @@ pub fn run(pair: &Pair, count: u32, threads: u32, data: Option<&Path>) -> Result
     let ours = || {
         let mut command = cargo(&["run", "--quiet"]);
         command.args(example).arg("--");
-        figures(prepare(command))
+        metrics(prepare(command))
     };
     let theirs = || match (&python, pair.peer) {
         (Some(python), Some(peer)) => {
@@ -70,7 +70,7 @@ pub fn run(pair: &Pair, count: u32, threads: u32, data: Option<&Path>) -> Result
                 command.env_remove(name);
             }
             command.arg(root().join("benches/peers").join(peer));
-            figures(prepare(command)).map(Some)
+            metrics(prepare(command)).map(Some)
         }
         _ => Ok(None),
     };
@@ -91,9 +91,9 @@ fn round(
         let theirs = theirs()?;
         (ours()?, theirs)
     };
-    let mine = figure(&ours, pair.figure)?;
+    let mine = metric(&ours, pair.metric)?;
     let ratio = match &theirs {
-        Some(theirs) => mine / figure(theirs, pair.figure)?,
+        Some(theirs) => mine / metric(theirs, pair.metric)?,
         None => mine,
     };
     say!("round {}: ratio {ratio:.2}   {ours}   {}", number + 1, theirs.as_ref().unwrap_or(&Value::Null));
@@ -101,7 +101,7 @@ fn round(
 }
 
 /// The JSON that a program prints on its last line.
-fn figures(mut command: Command) -> Result<Value> {
+fn metrics(mut command: Command) -> Result<Value> {
     let line = display(&command);
     let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start `{line}`"))?;
     if !output.status.success() {
@@ -112,9 +112,9 @@ fn figures(mut command: Command) -> Result<Value> {
     serde_json::from_str(last).with_context(|| format!("the last line of `{line}` is no JSON: {last}"))
 }
 
-fn figure(figures: &Value, key: &str) -> Result<f64> {
-    let found = figures.get(key).and_then(Value::as_f64).filter(|figure| figure.is_finite() && *figure > 0.0);
-    found.with_context(|| format!("`{key}` must be a number above 0 in {figures}"))
+fn metric(metrics: &Value, key: &str) -> Result<f64> {
+    let found = metrics.get(key).and_then(Value::as_f64).filter(|metric| metric.is_finite() && *metric > 0.0);
+    found.with_context(|| format!("`{key}` must be a number above 0 in {metrics}"))
 }
 
 #[cfg(test)]
@@ -132,11 +132,11 @@ mod tests {
         let order = RefCell::new(String::new());
         let ours = || {
             order.borrow_mut().push('o');
-            Ok(json!({ pair.figure: 600.0 }))
+            Ok(json!({ pair.metric: 600.0 }))
         };
         let theirs = || {
             order.borrow_mut().push('t');
-            Ok(Some(json!({ pair.figure: 200.0 })))
+            Ok(Some(json!({ pair.metric: 200.0 })))
         };
         let rounds: Vec<Round> = (0..2).map(|number| round(pair, number, &ours, &theirs).unwrap()).collect();
         assert_eq!(*order.borrow(), "otto");
@@ -157,8 +157,8 @@ mod tests {
 
     #[test]
     fn a_figure_that_is_missing_or_nothing_is_an_error() {
-        assert!(figure(&json!({ "rate": 2.0 }), "rate").is_ok());
-        assert!(figure(&json!({ "rate": 0.0 }), "rate").is_err());
-        assert!(figure(&json!({}), "rate").unwrap_err().to_string().contains("`rate`"));
+        assert!(metric(&json!({ "rate": 2.0 }), "rate").is_ok());
+        assert!(metric(&json!({ "rate": 0.0 }), "rate").is_err());
+        assert!(metric(&json!({}), "rate").unwrap_err().to_string().contains("`rate`"));
     }
 }

@@ -55,14 +55,14 @@ fn pair(outcome: &Outcome) -> Value {
     }
 }
 
-/// The median of what the rounds have of a figure, as text; nothing where they have none.
+/// The median of what the rounds have of a metric, as text; nothing where they have none.
 fn cell(rounds: &[Round], of: impl Fn(&Round) -> Option<f64>, show: impl Fn(f64) -> String) -> String {
     median_of(rounds, of).map_or_else(String::new, show)
 }
 
 fn median_of(rounds: &[Round], of: impl Fn(&Round) -> Option<f64>) -> Option<f64> {
-    let figures = sorted(rounds.iter().filter_map(of));
-    (!figures.is_empty()).then(|| median(&figures))
+    let metrics = sorted(rounds.iter().filter_map(of));
+    (!metrics.is_empty()).then(|| median(&metrics))
 }
 
 fn sorted(ratios: impl Iterator<Item = f64>) -> Vec<f64> {
@@ -71,7 +71,7 @@ fn sorted(ratios: impl Iterator<Item = f64>) -> Vec<f64> {
     ratios
 }
 
-/// The median of figures in order; of an even number, the mean of the two in the middle.
+/// The median of metrics in order; of an even number, the mean of the two in the middle.
 fn median(sorted: &[f64]) -> f64 {
     let (low, high) = ((sorted.len() - 1) / 2, sorted.len() / 2);
     f64::midpoint(sorted[low], sorted[high])
@@ -90,8 +90,8 @@ mod tests {
     use crate::bench::pairs::PAIRS;
 
     fn outcomes() -> Vec<Outcome> {
-        let figures = |rate: f64, peak: u64| json!({ "rate": rate, "peak_bytes": peak, "of_floor": 0.625 });
-        let round = |ratio| Round { ours: figures(ratio, 3), theirs: Some(figures(1.0, 4)), ratio };
+        let metrics = |rate: f64, peak: u64| json!({ "rate": rate, "peak_bytes": peak, "of_floor": 0.625 });
+        let round = |ratio| Round { ours: metrics(ratio, 3), theirs: Some(metrics(1.0, 4)), ratio };
         vec![
             Outcome { pair: &PAIRS[0], rounds: Ok(vec![round(4.0), round(2.0), round(2.5)]) },
             Outcome { pair: &PAIRS[1], rounds: Err("it needs data".into()) },

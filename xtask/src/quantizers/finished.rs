@@ -1,4 +1,4 @@
-//! What a run's files say: whether it is finished, its figures, and on what they were taken.
+//! What a run's files say: whether it is finished, its metrics, and on what they were taken.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use toml::Table;
 
 use super::recipe;
 
-/// A line of the log with this figure was written after a measurement on validation data.
+/// A line of the log with this metric was written after a measurement on validation data.
 const MEASURED: &str = "validation_psnr_db";
 
 /// How far a run is.
@@ -25,10 +25,10 @@ pub enum State {
 
 /// What a finished run is worth.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Figures {
+pub struct Metrics {
     /// PSNR of the reconstructions.
     pub psnr_db: f64,
-    /// Fréchet distance of the judge's features; none where it does not look at such images.
+    /// Fréchet distance of the evaluation classifier's features; none where it cannot take such images.
     pub fd_vgg_cifar10: Option<f64>,
     /// Codebooks, each of which gives a position a code.
     pub codebooks: u64,
@@ -42,7 +42,7 @@ pub struct Figures {
     pub step_seconds: Option<f64>,
 }
 
-/// On what the figures were taken. Only runs with the same conditions share a table.
+/// On what the metrics were taken. Only runs with the same conditions share a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conditions {
     /// In words, for the table's head.
@@ -68,12 +68,12 @@ pub fn recipe(folder: &Path) -> Result<Table> {
     text(&path)?.parse().with_context(|| format!("{} is no TOML", path.display()))
 }
 
-/// The figures of the finished run in `folder`.
-pub fn figures(folder: &Path) -> Result<Figures> {
+/// The metrics of the finished run in `folder`.
+pub fn metrics(folder: &Path) -> Result<Metrics> {
     let path = folder.join("report/metrics.json");
     let metrics = json(&path)?;
-    let read = || -> Result<Figures> {
-        Ok(Figures {
+    let read = || -> Result<Metrics> {
+        Ok(Metrics {
             psnr_db: number(&metrics, "/reconstruction_psnr_db")?,
             fd_vgg_cifar10: metrics["reconstruction_fd_vgg_cifar10"].as_f64(),
             codebooks: whole(&metrics, "/levels/0/codebooks")?,
@@ -222,9 +222,9 @@ pub mod tests {
     fn figures_come_from_the_files() {
         let run = tempfile::tempdir().unwrap();
         fake(run.path(), 21.5, 2);
-        let figures = figures(run.path()).unwrap();
-        assert_eq!((figures.psnr_db, figures.fd_vgg_cifar10), (21.5, Some(2.5)));
-        assert_eq!((figures.codebooks, figures.codes, figures.step_seconds), (2, 32, Some(0.08)));
+        let metrics = metrics(run.path()).unwrap();
+        assert_eq!((metrics.psnr_db, metrics.fd_vgg_cifar10), (21.5, Some(2.5)));
+        assert_eq!((metrics.codebooks, metrics.codes, metrics.step_seconds), (2, 32, Some(0.08)));
         let words = conditions(run.path()).unwrap().words;
         assert_eq!(
             words,
@@ -237,7 +237,7 @@ pub mod tests {
         let run = tempfile::tempdir().unwrap();
         fake(run.path(), 21.5, 2);
         write(run.path(), "report/metrics.json", r#"{ "reconstruction_psnr_db": null }"#);
-        let error = format!("{:#}", figures(run.path()).unwrap_err());
+        let error = format!("{:#}", metrics(run.path()).unwrap_err());
         assert!(error.contains("metrics.json") && error.contains("/reconstruction_psnr_db"), "{error}");
     }
 

@@ -77,7 +77,7 @@ pub fn quantizers(options: &Options) -> Result<ExitCode> {
         failed = plan.train_all(&missing)?;
     }
     let written = plan.write_table();
-    ensure!(failed.is_empty(), "no figures of {}: see what vqkit said above", failed.join(", "));
+    ensure!(failed.is_empty(), "no metrics of {}: see what vqkit said above", failed.join(", "));
     written.map(|()| ExitCode::SUCCESS)
 }
 
@@ -152,9 +152,9 @@ impl Plan {
             }
             taken.push(started.elapsed());
             self.write_page()?;
-            let figures = finished::figures(&self.runs.join(member.name))?;
+            let metrics = finished::metrics(&self.runs.join(member.name))?;
             let left = missing.len() - number - 1;
-            say!("{}: {}; {}", member.name, table::summary(&figures), pace(&taken, left));
+            say!("{}: {}; {}", member.name, table::summary(&metrics), pace(&taken, left));
         }
         Ok(failed)
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::finished::{self, Conditions, Figures, State};
+use super::finished::{self, Conditions, Metrics, State};
 use super::members::Member;
 
 const BEGIN: &str = "<!-- `cargo xtask quantizers` writes what follows -->";
@@ -26,7 +26,7 @@ const HEAD: &str = "| quantizer | what it is | PSNR | `fd_vgg_cifar10` | codes i
 pub struct Row {
     member: &'static Member,
     /// What it is worth.
-    pub figures: Figures,
+    pub metrics: Metrics,
 }
 
 /// The finished runs of `members` below `runs`, and what they have in common.
@@ -45,7 +45,7 @@ pub fn read(runs: &Path, members: &[&'static Member]) -> Result<(Vec<Row>, Optio
             })?;
         }
         first.get_or_insert((member.name, conditions));
-        rows.push(Row { member, figures: finished::figures(&folder)? });
+        rows.push(Row { member, metrics: finished::metrics(&folder)? });
     }
     Ok((rows, first.map(|(_, conditions)| conditions)))
 }
@@ -62,48 +62,48 @@ pub fn markdown(rows: &[Row], conditions: &Conditions) -> String {
 }
 
 fn line(row: &Row) -> String {
-    let Row { member, figures } = row;
+    let Row { member, metrics } = row;
     format!(
         "| `{}` | {} ({}) | {} |\n",
         member.name,
         member.about,
         member.source,
-        [psnr(figures), distance(figures), usage(figures), perplexity(figures), time(figures)].join(" | ")
+        [psnr(metrics), distance(metrics), usage(metrics), perplexity(metrics), time(metrics)].join(" | ")
     )
 }
 
-/// The figures in one line, for the terminal.
-pub fn summary(figures: &Figures) -> String {
+/// The metrics in one line, for the terminal.
+pub fn summary(metrics: &Metrics) -> String {
     format!(
         "PSNR {}, fd_vgg_cifar10 {}, {} codes in use, perplexity {}, {} per step",
-        psnr(figures),
-        distance(figures),
-        usage(figures),
-        perplexity(figures),
-        time(figures)
+        psnr(metrics),
+        distance(metrics),
+        usage(metrics),
+        perplexity(metrics),
+        time(metrics)
     )
 }
 
-fn psnr(figures: &Figures) -> String {
-    format!("{:.2} dB", figures.psnr_db)
+fn psnr(metrics: &Metrics) -> String {
+    format!("{:.2} dB", metrics.psnr_db)
 }
 
-fn distance(figures: &Figures) -> String {
-    figures.fd_vgg_cifar10.map_or_else(|| "–".into(), |distance| format!("{distance:.3}"))
+fn distance(metrics: &Metrics) -> String {
+    metrics.fd_vgg_cifar10.map_or_else(|| "–".into(), |distance| format!("{distance:.3}"))
 }
 
-fn usage(figures: &Figures) -> String {
-    let codebooks = if figures.codebooks > 1 { format!("{} × ", figures.codebooks) } else { String::new() };
-    format!("{:.1} % of {codebooks}{}", figures.usage * 100.0, figures.codes)
+fn usage(metrics: &Metrics) -> String {
+    let codebooks = if metrics.codebooks > 1 { format!("{} × ", metrics.codebooks) } else { String::new() };
+    format!("{:.1} % of {codebooks}{}", metrics.usage * 100.0, metrics.codes)
 }
 
-fn perplexity(figures: &Figures) -> String {
-    let decimals = if figures.perplexity < 100.0 { 1 } else { 0 };
-    format!("{:.decimals$}", figures.perplexity)
+fn perplexity(metrics: &Metrics) -> String {
+    let decimals = if metrics.perplexity < 100.0 { 1 } else { 0 };
+    format!("{:.decimals$}", metrics.perplexity)
 }
 
-fn time(figures: &Figures) -> String {
-    figures.step_seconds.map_or_else(|| "–".into(), |seconds| format!("{:.0} ms", seconds * 1000.0))
+fn time(metrics: &Metrics) -> String {
+    metrics.step_seconds.map_or_else(|| "–".into(), |seconds| format!("{:.0} ms", seconds * 1000.0))
 }
 
 /// The page with the table in it: all that stands outside the marks is kept.
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_figure_that_is_not_known_is_a_dash() {
-        let figures = Figures {
+        let metrics = Metrics {
             psnr_db: 20.0,
             fd_vgg_cifar10: None,
             codebooks: 1,
@@ -171,7 +171,7 @@ mod tests {
             step_seconds: None,
         };
         assert_eq!(
-            summary(&figures),
+            summary(&metrics),
             "PSNR 20.00 dB, fd_vgg_cifar10 –, 100.0 % of 1024 codes in use, perplexity 812, – per step"
         );
     }

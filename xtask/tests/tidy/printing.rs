@@ -1,6 +1,6 @@
 //! Printing: no library does, and a program does in one place, which survives readers that go away and disks that are full.
 
-use crate::exemptions::{Broken, judge};
+use crate::exemptions::{Broken, unexempted};
 use crate::expect_none;
 use crate::files::{read, short, sources};
 
@@ -34,7 +34,7 @@ fn nothing_prints_but_the_terminal() {
             broken.insert(file, lines.map(|line| format!("prints by itself, in line {line}")).collect());
         }
     }
-    expect_none(&judge(&broken, PRINTING));
+    expect_none(&unexempted(&broken, PRINTING));
 }
 
 #[test]

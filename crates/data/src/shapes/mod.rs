@@ -24,6 +24,7 @@ mod scene;
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use caption::ParsedCaption;
@@ -142,7 +143,7 @@ impl Hue {
 }
 
 /// How large an object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Size {
     /// About a quarter as wide as the picture.

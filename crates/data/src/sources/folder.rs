@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::files::{FilePlace, Files, Listing, gather, images_under, item};
@@ -14,7 +15,7 @@ use crate::{DataError, Source};
 
 /// `type = "folder"`: a folder of images. Images that lie directly in it have no class; where all of them lie in
 /// sub-folders, the first sub-folder is the class. Both at once is an error.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FolderConfig {
     /// The folder to train on, relative to `root`.

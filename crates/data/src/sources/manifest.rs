@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::files::{FilePlace, Files, gather, item};
@@ -20,7 +21,7 @@ const MAX_LINE: u64 = 1 << 20;
 /// `type = "manifest"`: a `.csv` or `.tsv` file with a header, or a `.jsonl` file with an object per line. The column
 /// `image` is needed; `class` (a number or a name), `caption` and `template` are used where they are; others are passed
 /// over. Paths are relative to the manifest.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestConfig {
     /// The manifest of the samples to train on, relative to `root`.

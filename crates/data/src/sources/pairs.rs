@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::files::{FilePlace, Files, Listing, gather, images_under, item};
@@ -14,7 +15,7 @@ use crate::{BadFile, DataError, Source, TemplateKind};
 
 /// `type = "pairs"`: two folders whose files belong together by their names without extension. A template has the size
 /// of its image.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PairsConfig {
     /// The folder to train on, relative to `root`; it holds the two.

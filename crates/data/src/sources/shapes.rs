@@ -2,6 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::open::{DataKeys, OpenSource, Opening};
@@ -12,7 +13,7 @@ use crate::{
 
 /// `type = "shapes"`: procedural pictures of coloured shapes, see [`crate::shapes`]. They are rendered at `image_size`, so
 /// that nothing is resized.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShapesConfig {
     /// The number of samples to train on.

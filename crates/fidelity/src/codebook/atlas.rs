@@ -1,7 +1,7 @@
 //! What single codes look like: the image that the decoder gives for a grid filled with one code alone.
 
 use tch::{Device, Kind, Tensor, no_grad};
-use vqkit_run::{Context, Picture};
+use vqkit_run::{Context, RgbImage};
 use vqkit_torch::{TokenGrid, Tokens};
 use vqkit_vqvae::Tokenizer;
 
@@ -28,7 +28,7 @@ pub fn atlas(
     place: CodebookId,
     counts: Option<&[Vec<Tensor>]>,
     context: &Context,
-) -> Result<Picture> {
+) -> Result<RgbImage> {
     let sizes = tokenizer.codebook_sizes();
     let size = sizes[place.level][place.codebook];
     let shown = order(counts.map(|counts| &counts[place.level][place.codebook]), size)?.to_device(context.device);
@@ -49,11 +49,11 @@ pub fn atlas(
             Ok(TokenGrid::new(indices, sizes.clone())?)
         });
         let tokens: Tokens = grids.collect::<Result<_>>()?;
-        cells.extend(Picture::from_batch(&no_grad(|| tokenizer.decode(&tokens))?));
+        cells.extend(RgbImage::from_batch(&no_grad(|| tokenizer.decode(&tokens))?));
     }
     let width = cells.first().map_or(CELL, |cell| cell.size().0).max(1);
-    let enlarged: Vec<Picture> = cells.iter().map(|cell| cell.enlarged(CELL.div_ceil(width))).collect();
-    Ok(Picture::grid(&enlarged, (enlarged.len() as f64).sqrt().ceil() as usize))
+    let enlarged: Vec<RgbImage> = cells.iter().map(|cell| cell.enlarged(CELL.div_ceil(width))).collect();
+    Ok(RgbImage::grid(&enlarged, (enlarged.len() as f64).sqrt().ceil() as usize))
 }
 
 /// The codes to show, the most used first, `[N]`.

@@ -74,10 +74,7 @@ impl CollapseSymptoms<'_> {
     /// The cause that the signs speak for first, and its remedy.
     fn diagnosis(&self) -> String {
         match self.quantizer.assignment() {
-            Assignment::Logits => format!(
-                "the logits favour few codes: raise {}.kl_weight, or begin with a higher temp_init",
-                self.section
-            ),
+            Assignment::Logits => format!("the logits favour few codes: raise {}.kl_weight or temp_init", self.section),
             Assignment::Product => {
                 format!("the products favour few codes: raise {}.entropy_weight", self.section)
             }
@@ -89,7 +86,7 @@ impl CollapseSymptoms<'_> {
     fn without_table(&self) -> String {
         let has_entropy = self.quantizer.entropy_weight().is_some();
         let remedy = if has_entropy { format!("raise {}.entropy_weight, or ", self.section) } else { String::new() };
-        format!("the codes are fixed, so the latents keep to few of them: {remedy}take fewer levels or dimensions")
+        format!("the codes are fixed, and the latents use only few of them: {remedy}take fewer levels or dimensions")
     }
 
     /// The encoder gives all positions about the same latent.
@@ -104,7 +101,7 @@ impl CollapseSymptoms<'_> {
             _ => "lower tokenizer.train.learning_rate, or the quantizer's commitment_weight",
         };
         Some(format!(
-            "the encoder's latents are all alike: they spread over {spread:.3}, the codes lie {between:.3} apart; {remedy}"
+            "the encoder's latents are nearly identical: their spread is {spread:.3}, the distance between codes {between:.3}; {remedy}"
         ))
     }
 
@@ -114,13 +111,13 @@ impl CollapseSymptoms<'_> {
         if distances.duplicates * 2 >= distances.measured {
             let (duplicates, measured) = (distances.duplicates, distances.measured);
             return Some(format!(
-                "{duplicates} of {measured} codes looked at lie on the spot of another, as when a batch has fewer latents than \
-                 there are codes to place: take fewer codes, or a larger batch"
+                "{duplicates} of {measured} measured codes are duplicates, as happens when a batch has fewer latents than there are codes: \
+                 take fewer codes, or a larger batch"
             ));
         }
         let never =
-            self.health.ages.filter(|ages| ages.median >= self.step as f64).map(|_| "most codes never got a latent");
-        let unused = never.unwrap_or("codes that lose their latents stay without");
+            self.health.ages.filter(|ages| ages.median >= self.step as f64).map(|_| "most codes were never used");
+        let unused = never.unwrap_or("codes that fall out of use stay unused");
         (self.quantizer.revive_after() == Some(0))
             .then(|| format!("{unused}, and revival is off: set {}.revive_after = 100", self.section))
     }
@@ -128,15 +125,14 @@ impl CollapseSymptoms<'_> {
     fn of_settings(&self) -> String {
         let young = self.quantizer.revive_after().map(|after| 2 * after).filter(|until| self.step < *until);
         match (self.quantizer.kmeans_init() == Some(false), young) {
-            (true, _) => format!(
-                "the codes began at random places, not where latents are: set {}.kmeans_init = true",
-                self.section
-            ),
+            (true, _) => {
+                format!("the codes started at random values, not at latents: set {}.kmeans_init = true", self.section)
+            }
             (false, Some(until)) => format!(
-                "step {} is early: unused codes are moved to latents until about step {until}; if it stays, take fewer codes",
+                "step {} is early: unused codes are moved to latents until about step {until}; if usage stays low, take fewer codes",
                 self.step
             ),
-            (false, None) => "no single cause shows: take fewer codes, or lower tokenizer.train.learning_rate".into(),
+            (false, None) => "no single cause found: take fewer codes, or lower tokenizer.train.learning_rate".into(),
         }
     }
 }
@@ -182,10 +178,10 @@ mod tests {
     fn each_cause_is_told_with_its_remedy() {
         let on = &vq(true, 100);
         says(&diagnosis(on, SOUND, Latents { spread: 0.4, ..WIDE }, 5000), &["alike", "latent_norm = \"batch\""]);
-        says(&diagnosis(on, CodeDistances { duplicates: 50, ..SOUND }, WIDE, 5000), &["50 of 100", "spot"]);
+        says(&diagnosis(on, CodeDistances { duplicates: 50, ..SOUND }, WIDE, 5000), &["50 of 100", "duplicates"]);
         let off = &ema(false, 0);
-        says(&diagnosis(off, SOUND, WIDE, 1000), &["most codes never got a latent", "revive_after = 100"]);
-        says(&diagnosis(off, SOUND, WIDE, 5000), &["stay without", "revive_after = 100"]);
+        says(&diagnosis(off, SOUND, WIDE, 1000), &["most codes were never used", "revive_after = 100"]);
+        says(&diagnosis(off, SOUND, WIDE, 5000), &["stay unused", "revive_after = 100"]);
         says(&diagnosis(&vq(false, 100), SOUND, WIDE, 5000), &["kmeans_init = true"]);
         let residual = QuantizerConfig::Residual(ResidualQuantizerConfig::new(4, ema(true, 0)));
         says(&diagnosis(&residual, SOUND, WIDE, 5000), &["tokenizer.quantizer.quantizer.revive_after = 100"]);
@@ -196,7 +192,7 @@ mod tests {
     #[test]
     fn latents_on_one_spot_are_alike_though_the_codes_are_there_too() {
         let spot = CodeDistances { median: 1e-6, duplicates: 100, ..SOUND };
-        says(&diagnosis(&vq(true, 100), spot, Latents { spread: 1e-4, length: 5.0 }, 5000), &["alike"]);
+        says(&diagnosis(&vq(true, 100), spot, Latents { spread: 1e-4, length: 5.0 }, 5000), &["identical"]);
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Statistics {
     ) -> Result<Self> {
         if set.len() < 2 {
             let message = format!("{} holds one picture; a set has at least two", set.path().display());
-            return Err(InvalidRequest::Mismatch(message).into());
+            return Err(InvalidRequest::option("path", message).into());
         }
         let mut gathered = FeatureAccumulator::new(extractor.width(), set.len());
         let progress = context.progress("features", "images", set.len() as u64);
@@ -133,7 +133,7 @@ impl Statistics {
         Self { header: None, mean, covariance, kept: None, pictures: None }.sound(path)
     }
 
-    /// As they are, if figures can be taken of them: what a file holds may be anything.
+    /// As they are, if metrics can be taken of them: what a file holds may be anything.
     fn sound(self, path: &Path) -> Result<Self> {
         let refuse = |reason: String| RunError::artifact(path, reason);
         check_moments(&self.mean, &self.covariance).map_err(|error| refuse(error.to_string()))?;

@@ -1,5 +1,6 @@
 //! The settings of a PatchGAN discriminator.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::LossError;
@@ -10,7 +11,7 @@ const MOST_CHANNELS: i64 = 1 << 14;
 const MOST_LAYERS: i64 = 10;
 
 /// Normalisation in a discriminator.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DiscriminatorNorm {
     /// Batch normalisation: taming's default.
@@ -23,7 +24,7 @@ pub enum DiscriminatorNorm {
 }
 
 /// How a [`PatchGan`](crate::PatchGan) is built.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PatchGanConfig {
     /// Channels after the first convolution; each halving doubles them, up to 8 times as many. Default 64.

@@ -140,15 +140,15 @@ impl Upstream {
 
         let start_step = self.golden.config()["config"]["disc_start"].as_u64().unwrap();
         let ramp = Ramp { start_step, ramp_steps: 0 };
-        let judged = self.build();
-        let judgement = loss.discriminator(&judged.train(&self.real), &judged.train(&self.fake));
+        let discriminator = self.build();
+        let losses = loss.discriminator(&discriminator.train(&self.real), &discriminator.train(&self.fake));
         let codebook = golden.input("codebook_loss") * self.number("codebook_weight");
         let before = start_step.checked_sub(1).map_or(0.0, |step| ramp.factor(step));
         for (when, ramped) in [("before", before), ("after", ramp.factor(start_step))] {
             let factor = ramped * self.number("disc_factor");
             // Upstream keeps `pixelloss_weight` and multiplies nothing by it.
             golden.close(&format!("ae_loss_{when}"), &(&reconstruction + &weight * &adversarial * factor + &codebook));
-            golden.close(&format!("disc_loss_{when}"), &(&judgement * factor));
+            golden.close(&format!("disc_loss_{when}"), &(&losses * factor));
         }
     }
 }

@@ -39,7 +39,7 @@ fn pixels(golden: &Golden) {
     golden.close("psnr_batch", &Tensor::from(psnr(&error(&images, &others))));
     let pairs: Vec<PixelError> = images.split(1, 0).iter().zip(others.split(1, 0)).map(|(a, b)| error(a, &b)).collect();
     let of_each =
-        |figure: &dyn Fn(&PixelError) -> f64| Tensor::from_slice(&pairs.iter().map(figure).collect::<Vec<_>>());
+        |metric: &dyn Fn(&PixelError) -> f64| Tensor::from_slice(&pairs.iter().map(metric).collect::<Vec<_>>());
     golden.close("mse", &of_each(&|error| error.mse() / 255.0f64.powi(2)));
     golden.close("psnr", &of_each(&psnr));
     golden.close("psnr_pm1_range2", &of_each(&PixelError::psnr_db));

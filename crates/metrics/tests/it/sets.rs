@@ -1,4 +1,4 @@
-//! Figures of sets of features against definitions written out.
+//! Metrics of sets of features against definitions written out.
 
 use tch::{Device, Kind, Tensor};
 use vqkit_metrics::{

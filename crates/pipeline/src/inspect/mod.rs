@@ -10,7 +10,7 @@ use serde::Serialize;
 use vqkit_evaluate::{CodebookInspector, CodebookReport};
 use vqkit_models::Tokenizers;
 use vqkit_quantizer::Usage;
-use vqkit_recipe::{InvalidRequest, Modality, Recipe, stage_names};
+use vqkit_recipe::{InvalidRequest, Modality, stage_names};
 use vqkit_run::{Context, Run, RunError, StageRecord, is_interruption};
 use vqkit_tokens::{Split, TokenHeader, TokenSet, TokenUsage, split};
 use vqkit_torch::weights;
@@ -71,7 +71,7 @@ pub enum Inspection {
         usage: Vec<f64>,
         /// Perplexity of the codes, level by level.
         perplexity: Vec<f64>,
-        /// Bits of an image's tokens: all codes alike, and each as rare as it is.
+        /// Bits of an image's tokens: at fixed length, and at the codes' frequencies.
         bits_per_image: [f64; 2],
     },
 }
@@ -145,15 +145,16 @@ fn inspect_run(path: &Path, out: Option<&Path>, context: &Context) -> Result<Ins
     let codebooks =
         look(CodebookInspector::of_run(&run, context)?, out, || Ok(run.require(Modality::Image.stage()).map(drop)?))?;
     let record = run.record().clone();
-    let recipe = run.recipe()?;
-    let priors = trained_priors(&run, &recipe, context)?;
-    let plan = |modality: Modality| TokenizerPlan::of(&recipe, modality, context);
+    let recipe = run.recipe();
+    let priors = trained_priors(&run, context)?;
+    let plan = |modality: Modality| TokenizerPlan::of(recipe, modality, context);
     let tokenizers = recipe.modalities().into_iter().map(plan).collect::<Result<_>>()?;
-    let (name, version, device) = (recipe.head.name, record.version, record.call.device);
+    let (name, version, device) = (recipe.head.name.clone(), record.version, record.call.device);
     Ok(Inspection::Run { name, version, device, stages: record.stages, tokenizers, priors, codebooks })
 }
 
-fn trained_priors(run: &Run, recipe: &Recipe, context: &Context) -> Result<Vec<PriorPlan>> {
+fn trained_priors(run: &Run, context: &Context) -> Result<Vec<PriorPlan>> {
+    let recipe = run.recipe();
     let stages = stage_names::stages(recipe).into_iter().enumerate();
     let trained: Vec<usize> = stages.filter(|(_, stage)| run.output(stage).is_some()).map(|(level, _)| level).collect();
     let files = split::files_of(&run.folder(stage_names::TOKENS), Split::Train);
@@ -224,7 +225,10 @@ impl fmt::Display for Inspection {
                     )?;
                 }
                 let [fixed, unigram] = bits_per_image;
-                writeln!(out, "  {fixed:.0} bits an image, {unigram:.0} with each code as rare as it is")?;
+                writeln!(
+                    out,
+                    "  {fixed:.0} bits an image at fixed length, {unigram:.0} at the codes' frequencies (unigram)"
+                )?;
                 for sizes in &header.condition_sizes {
                     writeln!(out, "  conditioned on a grid of codes {sizes:?}")?;
                 }

@@ -22,7 +22,7 @@ pub struct RecipePlan {
     pub template: Option<TokenizerPlan>,
     /// Its priors, coarse first.
     pub priors: Vec<PriorPlan>,
-    /// What the figures take for granted.
+    /// What the numbers assume.
     pub notes: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ pub struct TokenizerPlan {
     pub grids: Vec<[i64; 2]>,
     /// Codes of every codebook, level by level.
     pub sizes: Vec<Vec<i64>>,
-    /// Bits of an image's tokens, all codes alike.
+    /// Bits of an image's tokens, at fixed length.
     pub bits_per_image: f64,
     /// Of the same, over the pixels.
     pub bits_per_pixel: f64,

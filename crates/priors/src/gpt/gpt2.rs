@@ -1,5 +1,6 @@
 //! taming-transformers' GPT (`minGPT`): learned positions, layer normalisation, GELU.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::nn::{Init, Path};
 
@@ -25,7 +26,7 @@ use crate::{BuildPrior, Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtyp
 /// let config = Gpt2Config::new(12, 8, 512);
 /// assert!(Gpt2Config { n_head: 7, ..config }.validate().is_err());
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gpt2Config {
     /// Number of blocks.

@@ -1,5 +1,6 @@
 //! LlamaGen's transformer: rotary positions on the grid, root-mean-square normalisation, SwiGLU.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::{Init, Path};
@@ -28,7 +29,7 @@ use crate::{BuildPrior, Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtyp
 /// assert_eq!(config.hidden(), 2048);
 /// assert!(LlamaConfig { n_kv_head: Some(5), ..config }.validate().is_err());
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LlamaConfig {
     /// Number of blocks.

@@ -1,5 +1,6 @@
 //! The options that `gpt2` and `llama` have in common.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::classes::Classes;
@@ -7,7 +8,7 @@ use crate::limits::probability;
 use crate::{PriorError, PriorSpec};
 
 /// Which embeddings the indices of a condition have.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Vocabulary {
     /// Their own.

@@ -1,11 +1,12 @@
 //! The order in which a transformer reads the positions of a grid.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::PriorError;
 
 /// The orders of taming-transformers (`permuter.py`); a sequence visits raster position `order[0]` first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenOrder {
     /// Row by row, each from left to right.

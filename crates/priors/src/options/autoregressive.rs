@@ -1,5 +1,6 @@
 //! The options of autoregressive priors: how each token is drawn from its logits.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cfg_schedule::CfgSchedule;
@@ -23,7 +24,7 @@ const MOST_SIDE: i64 = 1 << 16;
 /// assert!(sampling.validate().is_ok());
 /// assert!(AutoregressiveSampling { temperature: -1.0, ..sampling }.validate().is_err());
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AutoregressiveSampling {
     /// Divides the logits; 0 takes the likeliest token. Default 1.

@@ -3,6 +3,7 @@
 use std::f64::consts::PI;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How the scale `s(p)` of guidance goes from the first of `N` tokens, `p = 0`, to the last, `p = N - 1`; `S` is
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(CfgSchedule::Linear.scale(3.0, 4, 9), 2.0);
 /// assert_eq!("first=2".parse(), Ok(CfgSchedule::First(2)));
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CfgSchedule {
     /// `s = S`

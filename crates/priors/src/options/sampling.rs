@@ -1,5 +1,6 @@
 //! How tokens are drawn: the options of each family of priors.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::autoregressive::AutoregressiveSampling;
@@ -15,7 +16,7 @@ use crate::PriorError;
 /// let sampling = Sampling::from(AutoregressiveSampling { top_k: Some(100), ..Default::default() });
 /// assert_eq!(sampling.with_seed(7).seed(), 7);
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, from = "AutoregressiveSampling")]
 pub enum Sampling {
     /// One token after the other.

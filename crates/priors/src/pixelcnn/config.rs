@@ -1,5 +1,6 @@
 //! The parameters of Gated PixelCNN.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Parameters of [`GatedPixelCnn`](super::GatedPixelCnn); defaults are those of ritheshkumar95/pytorch-vqvae.
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!((config.first_kernel_size, config.kernel_size), (7, 3));
 /// assert!(GatedPixelCnnConfig { kernel_size: 4, ..config }.validate().is_err());
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GatedPixelCnnConfig {
     /// Width `D` of both stacks.

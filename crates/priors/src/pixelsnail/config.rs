@@ -1,5 +1,6 @@
 //! The parameters of PixelSNAIL.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Parameters of [`PixelSnail`](super::PixelSnail); names and defaults are those of rosinality/vq-vae-2-pytorch.
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!((config.attention, config.n_head, config.dropout), (true, 8, 0.1));
 /// assert!(PixelSnailConfig { kernel_size: 4, ..config }.validate().is_err());
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PixelSnailConfig {
     /// Width `C` of the network; with attention a multiple of `2 · n_head`, since its heads share `C / 2` channels.

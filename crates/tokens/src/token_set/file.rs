@@ -1,17 +1,11 @@
 //! One token file: rows are read where they lie, and a file that is cut shorter meanwhile is an error.
 
-use std::{
-    fs::File,
-    io::ErrorKind,
-    ops::Range,
-    os::unix::fs::FileExt,
-    path::{Path, PathBuf},
-};
+use std::{ops::Range, path::Path};
 
 use vqkit_run::RunError;
-use vqkit_torch::TokenError;
+use vqkit_torch::{TokenError, weights::OpenFile};
 
-use crate::{error::Result, error::TokensError};
+use crate::error::Result;
 
 /// Bytes that are read at once where a whole column is looked at; a multiple of every width.
 const CHUNK: usize = 1 << 20;
@@ -19,21 +13,13 @@ const CHUNK: usize = 1 << 20;
 /// One file of a set.
 #[derive(Debug)]
 pub(super) struct TokenFile {
-    pub source: Bytes,
+    pub source: OpenFile,
     /// In the order of [`TokenHeader::grids`](token_file::TokenHeader::grids).
     pub grids: Vec<Column>,
     /// The embeddings, f32.
     pub embedding: Option<Column>,
     /// Place in the set of its first image, and of the next file's.
     pub places: Range<usize>,
-}
-
-/// The bytes of a file that stays open, as it was then: a file that takes its name is another.
-#[derive(Debug)]
-pub(super) struct Bytes {
-    pub path: PathBuf,
-    pub file: File,
-    pub length: u64,
 }
 
 /// Where in a file the rows of a tensor lie. They begin at any byte: safetensors aligns nothing.
@@ -99,7 +85,7 @@ impl TokenFile {
             None => Ok(()),
             Some(value) => {
                 let reason = format!("its embeddings hold {value}, which is no finite number: write it anew");
-                Err(RunError::artifact(&self.source.path, reason).into())
+                Err(RunError::artifact(self.source.path(), reason).into())
             }
         }
     }
@@ -112,37 +98,16 @@ impl TokenFile {
     }
 }
 
-impl Bytes {
-    /// Fills `to` from a place of the file.
-    pub fn read(&self, begin: u64, to: &mut [u8]) -> Result<()> {
-        self.file.read_exact_at(to, begin).map_err(|error| self.failed(error))
-    }
-
-    fn failed(&self, error: std::io::Error) -> TokensError {
-        match (error.kind(), self.file.metadata()) {
-            (ErrorKind::UnexpectedEof, Ok(now)) => RunError::artifact(
-                &self.path,
-                format!(
-                    "was cut to {} of its {} bytes while it was read; write it anew, with the stage `tokens` or `vqkit tokenize`",
-                    now.len(),
-                    self.length
-                ),
-            ).into(),
-            _ => RunError::io("read", &self.path, error).into(),
-        }
-    }
-}
-
 impl Column {
     /// Looks at every index of `images` grids, each of codebooks of these sizes.
-    pub fn check_range(&self, source: &Bytes, images: usize, sizes: &[i64]) -> Result<()> {
+    pub fn check_range(&self, source: &OpenFile, images: usize, sizes: &[i64]) -> Result<()> {
         let (length, plane) = (images as u64 * self.row as u64, (self.row / sizes.len()) as u64);
         let mut chunk = vec![0; CHUNK.min(usize::try_from(length).unwrap_or(CHUNK))];
         let mut at = 0;
         while at < length {
             let count = (length - at).min(chunk.len() as u64) as usize;
             source.read(self.begin + at, &mut chunk[..count])?;
-            self.check_chunk(&source.path, &chunk[..count], at, plane, sizes)?;
+            self.check_chunk(source.path(), &chunk[..count], at, plane, sizes)?;
             at += count as u64;
         }
         Ok(())

@@ -5,12 +5,15 @@ use std::{collections::HashSet, ops::RangeInclusive, path::Path};
 use safetensors::{Dtype, tensor::TensorInfo};
 use tch::{Kind, Tensor};
 use vqkit_run::RunError;
-use vqkit_torch::{TokenError, memory, weights};
+use vqkit_torch::{
+    TokenError, memory,
+    weights::{self, OpenFile},
+};
 
 use crate::{
     error::Result, error::TokensError, token_file::CLASS, token_file::EMBEDDING, token_file::EMBEDDING_LENGTH,
-    token_file::TEXT, token_file::TEXT_LENGTH, token_file::TokenHeader, token_set::TokenSet, token_set::file::Bytes,
-    token_set::file::Column, token_set::file::TokenFile, token_set::file::Width,
+    token_file::TEXT, token_file::TEXT_LENGTH, token_file::TokenHeader, token_set::TokenSet, token_set::file::Column,
+    token_set::file::TokenFile, token_set::file::Width,
 };
 
 /// Most codes that indices of 16 bits tell apart.
@@ -21,12 +24,10 @@ const MAX_DIMENSIONS: usize = 64;
 impl TokenSet {
     /// The images of one file.
     pub(super) fn open_one(path: &Path) -> Result<Self> {
-        let weights::OpenFile { file, header: tensors, begin, length } = weights::open(path)?;
+        let opening = Opening { source: weights::open(path)? };
         let none = Default::default();
-        let header = TokenHeader::of(tensors.metadata().as_ref().unwrap_or(&none));
-        let header = header.map_err(|reason| RunError::artifact(path, reason))?;
-        let source = Bytes { path: path.to_owned(), file, length };
-        let opening = Opening { source, tensors, begin };
+        let header = TokenHeader::of(opening.source.header().metadata().as_ref().unwrap_or(&none));
+        let header = header.map_err(|reason| opening.bad(reason))?;
         let classes = opening.numbers(CLASS)?;
         let images = classes.len();
         if images == 0 {
@@ -61,26 +62,23 @@ impl TokenSet {
 
 /// A file whose header was read.
 struct Opening {
-    source: Bytes,
-    tensors: safetensors::tensor::Metadata,
-    /// Where the data of the tensors begins.
-    begin: u64,
+    source: OpenFile,
 }
 
 impl Opening {
     fn bad(&self, reason: impl Into<String>) -> TokensError {
-        RunError::artifact(&self.source.path, reason).into()
+        RunError::artifact(self.source.path(), reason).into()
     }
 
     fn find(&self, name: &str) -> Result<&TensorInfo> {
-        self.tensors.info(name).ok_or_else(|| self.bad(format!("holds no tensor `{name}`")))
+        self.source.header().info(name).ok_or_else(|| self.bad(format!("holds no tensor `{name}`")))
     }
 
     /// That there is no tensor of which the header says nothing.
     fn check_names(&self, header: &TokenHeader) -> Result<()> {
         let others = [CLASS, TEXT_LENGTH, EMBEDDING, EMBEDDING_LENGTH].map(str::to_owned);
         let known: HashSet<String> = header.grids().into_iter().map(|(name, _)| name).chain(others).collect();
-        match self.tensors.offset_keys().iter().find(|name| !known.contains(*name)) {
+        match self.source.header().offset_keys().iter().find(|name| !known.contains(*name)) {
             None => Ok(()),
             Some(name) => Err(self.bad(format!("holds `{name}`, of which its header says nothing"))),
         }
@@ -92,8 +90,8 @@ impl Opening {
         if info.dtype != Dtype::I64 || info.shape.len() != 1 {
             return Err(self.bad(format!("its `{name}` must be I64 [N], found {:?} {:?}", info.dtype, info.shape)));
         }
-        let mut bytes = vec![0; info.data_offsets.1 - info.data_offsets.0];
-        self.source.read(self.begin + info.data_offsets.0 as u64, &mut bytes)?;
+        let mut bytes = vec![0; info.shape[0] * size_of::<i64>()];
+        self.source.read(self.source.range(info).start, &mut bytes)?;
         let (words, _) = bytes.as_chunks::<8>();
         Ok(words.iter().map(|word| i64::from_le_bytes(*word)).collect())
     }
@@ -146,7 +144,7 @@ impl Opening {
 
     /// Where vectors lie, and their shape `[L, D]`.
     fn embedding(&self, images: usize) -> Result<Option<(Column, [i64; 2])>> {
-        let Some(info) = self.tensors.info(EMBEDDING) else { return Ok(None) };
+        let Some(info) = self.source.header().info(EMBEDDING) else { return Ok(None) };
         match (info.dtype, info.shape.as_slice()) {
             (Dtype::F32, &[count, length, dim]) if count == images && length > 0 && dim > 0 => {
                 Ok(Some((self.column(info, Width::F32, images), [length as i64, dim as i64])))
@@ -159,8 +157,8 @@ impl Opening {
 
     /// The bytes of a tensor are those of its shape, which was compared when the header was read.
     fn column(&self, info: &TensorInfo, width: Width, images: usize) -> Column {
-        let (begin, end) = info.data_offsets;
-        Column { begin: self.begin + begin as u64, row: (end - begin) / images, width }
+        let range = self.source.range(info);
+        Column { begin: range.start, row: (range.end - range.start) as usize / images, width }
     }
 
     /// That how often each code was used can be counted: the codes that a header claims are no part of the file.

@@ -1,11 +1,12 @@
 //! The constant learning rate.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::factor::Factor;
 
 /// One, after a linear rise over the first steps.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Constant {
     /// Steps of the rise: step `n` of them, counted from 0, gets `(n + 1) / warmup_steps`. Default 0.

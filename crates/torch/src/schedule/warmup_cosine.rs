@@ -2,6 +2,7 @@
 
 use std::f64::consts::PI;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::factor::Factor;
@@ -9,7 +10,7 @@ use crate::TorchError;
 
 /// From `start` in a straight line to `peak`, from there by half a cosine to `end`, which is then kept: the
 /// `LambdaWarmUpCosineScheduler` of taming-transformers (`lr_start`, `lr_max`, `lr_min`).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WarmupCosine {
     /// Steps of the rise.

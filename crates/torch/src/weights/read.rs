@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+use std::io::{self, ErrorKind, Read};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
-use safetensors::tensor::{Metadata, TensorView};
+use safetensors::tensor::{Metadata, TensorInfo, TensorView};
 use serde_json::Value;
 use tch::{Kind, Tensor};
 
@@ -36,17 +38,56 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, TorchError> {
     parse(path, &bytes)
 }
 
-/// A safetensors file to be read piece by piece: its header was read and compared with the file's length.
+/// A safetensors file to be read piece by piece: its header was read and compared with the file's length. It stays open, so a file
+/// that takes its name later is another.
 #[derive(Debug)]
 pub struct OpenFile {
-    /// The file.
-    pub file: File,
-    /// Its tensors, with offsets that count from [`begin`](Self::begin), and its metadata.
-    pub header: Metadata,
+    path: PathBuf,
+    file: File,
+    header: Metadata,
     /// Where the data of the tensors begins.
-    pub begin: u64,
+    begin: u64,
     /// The file's length in bytes.
-    pub length: u64,
+    length: u64,
+}
+
+impl OpenFile {
+    /// Its path, as it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its tensors and its metadata.
+    pub fn header(&self) -> &Metadata {
+        &self.header
+    }
+
+    /// Where in the file the bytes of one of its tensors lie.
+    pub fn range(&self, tensor: &TensorInfo) -> Range<u64> {
+        let (begin, end) = tensor.data_offsets;
+        self.begin + begin as u64..self.begin + end as u64
+    }
+
+    /// Fills `to` with bytes of the file, from `begin` on.
+    ///
+    /// # Errors
+    /// [`TorchError::File`] when the file was cut shorter since it was opened; [`TorchError::Io`] when it cannot be read.
+    pub fn read(&self, begin: u64, to: &mut [u8]) -> Result<(), TorchError> {
+        self.file.read_exact_at(to, begin).map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: io::Error) -> TorchError {
+        match (error.kind(), self.file.metadata()) {
+            (ErrorKind::UnexpectedEof, Ok(now)) => {
+                let (now, before) = (now.len(), self.length);
+                TorchError::file(
+                    &self.path,
+                    format!("was cut to {now} of its {before} bytes while it was read; write it anew"),
+                )
+            }
+            _ => TorchError::io("read", &self.path)(error),
+        }
+    }
 }
 
 /// Opens a safetensors file, and reads its header only.
@@ -60,7 +101,7 @@ pub fn open(path: &Path) -> Result<OpenFile, TorchError> {
     let header: Metadata = serde_json::from_slice(&bytes[PREFIX..]).map_err(failed)?;
     let begin = bytes.len() as u64;
     match begin.checked_add(header.data_len() as u64) {
-        Some(end) if end == length => Ok(OpenFile { file, header, begin, length }),
+        Some(end) if end == length => Ok(OpenFile { path: path.to_owned(), file, header, begin, length }),
         _ => {
             let reason =
                 format!("its header tells of {} bytes of tensors, and {} follow", header.data_len(), length - begin);

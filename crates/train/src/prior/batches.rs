@@ -1,5 +1,7 @@
 //! What a prior learns from: grids out of token files, or out of the frozen tokenizer as it looks at augmented images.
 
+use std::sync::Arc;
+
 use tch::Tensor;
 use vqkit_data::{Batch, Dataset, Loader};
 use vqkit_models::{grids, load};
@@ -14,7 +16,7 @@ use crate::{error::Result, error::TrainError};
 
 /// The training batches of the prior of one level, without end.
 pub struct PriorBatches {
-    recipe: Recipe,
+    recipe: Arc<Recipe>,
     level: usize,
     context: Context,
     source: Source,
@@ -40,16 +42,17 @@ impl PriorBatches {
     ///
     /// # Errors
     /// When the stages before are not done, or their files do not fit.
-    pub fn open(run: &Run, recipe: &Recipe, level: usize, context: &Context) -> Result<Self> {
+    pub fn open(run: &Run, level: usize, context: &Context) -> Result<Self> {
+        let recipe = run.recipe();
         let source = match recipe.priors[level].tokens {
             TokenSource::Files => Source::Files(run_tokens::read_tokens(run, Split::Train)?),
             TokenSource::Encode => {
-                let tokenizer = Box::new(load::tokenizer(run, recipe, Modality::Image, context)?);
-                let conditioner = Box::new(ConditionEncoder::of_run(run, recipe, Split::Train, context)?);
+                let tokenizer = Box::new(load::tokenizer(run, Modality::Image, context)?);
+                let conditioner = Box::new(ConditionEncoder::of_run(run, Split::Train, context)?);
                 Source::Images { tokenizer, conditioner, loader: None }
             }
         };
-        Ok(Self { recipe: recipe.clone(), level, context: context.clone(), source })
+        Ok(Self { recipe: Arc::clone(recipe), level, context: context.clone(), source })
     }
 
     /// Goes to the place where `samples` were consumed.

@@ -2,7 +2,7 @@
 
 pub mod batches;
 
-use std::f64::consts::LN_2;
+use std::{f64::consts::LN_2, sync::Arc};
 
 use tch::{Tensor, nn::VarStore};
 use vqkit_data::Dataset;
@@ -18,11 +18,12 @@ use crate::{error::Result, prior::batches::PriorBatches, train_state::TrainState
 ///
 /// # Errors
 /// When files cannot be read or written, the loss is not finite, or the user leaves.
-pub fn train(run: &mut Run, recipe: &Recipe, level: usize, data: &Dataset, context: &Context) -> Result<Output> {
+pub fn train(run: &mut Run, level: usize, data: &Dataset, context: &Context) -> Result<Output> {
+    let recipe = &Arc::clone(run.recipe());
     let stage = stage_names::stages(recipe)[level].clone();
     let config = &recipe.priors[level];
     tch::manual_seed(recipe.head.seed as i64);
-    let mut batches = PriorBatches::open(run, recipe, level, context)?;
+    let mut batches = PriorBatches::open(run, level, context)?;
     let validation = run_tokens::read_tokens(run, Split::Validation)?;
     let (vs, prior) = build(recipe, level, validation.header.facts(), context)?;
     let mut trainer = Trainer::begin(run, &stage, &config.train, TrainState::new(vs, &config.train)?, None, context)?;
@@ -78,12 +79,12 @@ fn measure(
 ) -> Result<f64> {
     let wanted = recipe.priors[level].train.validate_samples;
     let bits = trainer.with_average(|| Ok(bits::bits_per_token(prior, recipe, level, validation, wanted, context)?))?;
-    let figures = [
+    let metrics = [
         ("validation_nats_per_token", bits * LN_2),
         ("validation_bits_per_token", bits),
         ("validation_bits_per_dim", bits::bits_per_dim(bits, &validation.shapes()[level], recipe)),
     ];
-    let figures = figures.map(|(name, figure)| (name.to_owned(), figure)).to_vec();
-    trainer.log(figures, &format!("validation {bits:.3} bits per token"))?;
+    let metrics = metrics.map(|(name, metric)| (name.to_owned(), metric)).to_vec();
+    trainer.log(metrics, &format!("validation {bits:.3} bits per token"))?;
     Ok(bits)
 }

@@ -1,4 +1,4 @@
-//! A watch on codebooks in training: a warning where one collapses, and how all of them are at the end of an epoch.
+//! Monitors codebooks in training: a warning where one collapses, and how all of them are at the end of an epoch.
 
 use tch::Tensor;
 use vqkit_fidelity::{CodebookId, codebook::collapse, codebook::collapse::COLLAPSED, codebook::usage};
@@ -51,11 +51,11 @@ impl CodebookMonitor<'_> {
     /// # Errors
     /// When a quantizer does not fit its counts, or the log cannot be written.
     pub fn log_epoch(&self, trainer: &mut Trainer, usage: &TokenUsage) -> Result<()> {
-        let mut figures = Vec::new();
+        let mut metrics = Vec::new();
         for (level, (quantizer, usage)) in self.tokenizer.quantizers().iter().zip(usage.levels()).enumerate() {
-            figures.extend(epoch_figures(level, usage, &summary(quantizer.as_ref(), usage)?));
+            metrics.extend(epoch_metrics(level, usage, &summary(quantizer.as_ref(), usage)?));
         }
-        trainer.log(figures, &format!("codes in use {:.0} %", usage.levels()[0].usage() * 100.0))
+        trainer.log(metrics, &format!("codes in use {:.0} %", usage.levels()[0].usage() * 100.0))
     }
 }
 
@@ -74,18 +74,18 @@ fn summary(quantizer: &dyn Quantizer, usage: &Usage) -> Result<Vec<CodebookHealt
 
 /// Of a whole epoch: use and perplexity as means over the codebooks of a level, the age of its oldest code, and the share of
 /// its codes that lie on the spot of another.
-fn epoch_figures(level: usize, usage: &Usage, healths: &[CodebookHealth]) -> Vec<(String, f64)> {
-    let mut figures = vec![
+fn epoch_metrics(level: usize, usage: &Usage, healths: &[CodebookHealth]) -> Vec<(String, f64)> {
+    let mut metrics = vec![
         (format!("epoch_usage_{level}"), usage.usage()),
         (format!("epoch_perplexity_{level}"), usage.perplexity()),
     ];
     let oldest = healths.iter().filter_map(|health| health.ages).map(|ages| ages.oldest).reduce(f64::max);
-    figures.extend(oldest.map(|oldest| (format!("oldest_code_{level}"), oldest)));
+    metrics.extend(oldest.map(|oldest| (format!("oldest_code_{level}"), oldest)));
     let measured = healths.iter().filter_map(|health| health.distances);
     let (duplicates, codes) = measured
         .fold((0, 0), |(duplicates, codes), distances| (duplicates + distances.duplicates, codes + distances.measured));
     if codes > 0 {
-        figures.push((format!("duplicate_codes_{level}"), duplicates as f64 / codes as f64));
+        metrics.push((format!("duplicate_codes_{level}"), duplicates as f64 / codes as f64));
     }
-    figures
+    metrics
 }

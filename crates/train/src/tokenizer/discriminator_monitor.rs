@@ -1,4 +1,4 @@
-//! A watch on the game: whether the discriminator still teaches anything.
+//! Monitors adversarial training: whether the discriminator still teaches anything.
 
 use tch::{Device, Kind, Tensor};
 use vqkit_run::Tensors;
@@ -24,7 +24,7 @@ pub struct DiscriminatorMonitor {
 }
 
 impl DiscriminatorMonitor {
-    const NAME: &'static str = "watch";
+    const NAME: &'static str = "monitor";
 
     /// Where `saved` left off, or from the beginning.
     pub fn restore(device: Device, saved: &Tensors) -> Self {
@@ -51,18 +51,18 @@ impl DiscriminatorMonitor {
         (self.state.double_value(&[0]), self.state.double_value(&[1]))
     }
 
-    /// What is wrong with the game, and what to do about it.
+    /// What is wrong with adversarial training, and what to do about it.
     pub fn warning(&self) -> Option<String> {
         let (real, fake) = self.accuracies();
         let percent = format!("{:.0} % of real and {:.0} % of fake patches", real * 100.0, fake * 100.0);
         match () {
             () if self.state.int64_value(&[2]) < WARM => None,
             () if real > WON && fake > WON => Some(format!(
-                "the discriminator tells {percent}: the generator learns little from one that always wins. Lower \
+                "the discriminator recognises {percent}: the generator learns little from one that always wins. Lower \
                  adversarial.train.learning_rate, set adversarial.lecam_weight (0.001), or start it later"
             )),
             () if f64::midpoint(real, fake) < 0.5 + BLIND => Some(format!(
-                "the discriminator tells {percent}, no better than guessing: it teaches nothing. Raise \
+                "the discriminator recognises {percent}, no better than guessing: it teaches nothing. Raise \
                  adversarial.train.learning_rate, lower lecam_weight or r1_weight, or give it more channels (ndf)"
             )),
             () => None,
@@ -75,9 +75,9 @@ mod tests {
     use super::*;
 
     fn after(real: f32, fake: f32, steps: usize) -> DiscriminatorMonitor {
-        let mut watch = DiscriminatorMonitor::restore(Device::Cpu, &Tensors::new());
-        (0..steps).for_each(|_| watch.add(&Tensor::from_slice(&[real; 4]), &Tensor::from_slice(&[fake; 4])));
-        watch
+        let mut monitor = DiscriminatorMonitor::restore(Device::Cpu, &Tensors::new());
+        (0..steps).for_each(|_| monitor.add(&Tensor::from_slice(&[real; 4]), &Tensor::from_slice(&[fake; 4])));
+        monitor
     }
 
     #[test]
@@ -93,13 +93,13 @@ mod tests {
 
     #[test]
     fn guessing_is_reported_and_the_state_goes_on() {
-        let mut watch = after(1.0, 1.0, 0);
+        let mut monitor = after(1.0, 1.0, 0);
         for step in 0..600 {
             let sign = if step % 2 == 0 { 1.0f32 } else { -1.0 };
-            watch.add(&Tensor::from_slice(&[sign]), &Tensor::from_slice(&[sign]));
+            monitor.add(&Tensor::from_slice(&[sign]), &Tensor::from_slice(&[sign]));
         }
-        assert!(watch.warning().unwrap().contains("guessing"));
-        let restored = DiscriminatorMonitor::restore(Device::Cpu, &watch.save());
-        assert_eq!(restored.accuracies(), watch.accuracies());
+        assert!(monitor.warning().unwrap().contains("guessing"));
+        let restored = DiscriminatorMonitor::restore(Device::Cpu, &monitor.save());
+        assert_eq!(restored.accuracies(), monitor.accuracies());
     }
 }

@@ -55,7 +55,7 @@ pub fn freeze(config: &Finetune, tokenizer: &VarStore, decoder: &[&str]) {
     }
 }
 
-/// The weights of both players.
+/// The weights of both states.
 struct Source {
     tokenizer: Tensors,
     discriminator: Tensors,

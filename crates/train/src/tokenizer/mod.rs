@@ -6,6 +6,8 @@ pub mod discriminator_monitor;
 mod finetune;
 pub mod step;
 
+use std::sync::Arc;
+
 use tch::{Kind, Tensor, no_grad};
 use vqkit_data::{Batch, Dataset};
 use vqkit_fidelity::ReconstructionError;
@@ -13,7 +15,7 @@ use vqkit_losses::{DiscriminatorObjective, GeneratorLoss};
 use vqkit_models::{build, inherit, perceptual};
 use vqkit_quantizer::Mode;
 use vqkit_recipe::{FinetunedPart, InputSpec, Modality, Recipe};
-use vqkit_run::{Context, Output, Picture, Run, batch_tensors, checkpoint_weights};
+use vqkit_run::{Context, Output, RgbImage, Run, batch_tensors, checkpoint_weights};
 use vqkit_tokens::{TokenUsage, loaders};
 use vqkit_vqvae::Tokenizer;
 
@@ -31,20 +33,21 @@ const SHOWN: usize = 8;
 ///
 /// # Errors
 /// When data or files cannot be read or written, the loss is not finite, or the user leaves.
-pub fn train(run: &mut Run, recipe: &Recipe, modality: Modality, data: &Dataset, context: &Context) -> Result<Output> {
+pub fn train(run: &mut Run, modality: Modality, data: &Dataset, context: &Context) -> Result<Output> {
+    let recipe = &Arc::clone(run.recipe());
     let config = recipe.tokenizer(modality)?;
-    if let Some(taken) = &config.taken {
-        return Ok(inherit::copy(run, modality, taken, context)?);
+    if let Some(inherited) = &config.inherited {
+        return Ok(inherit::copy(run, modality, inherited, context)?);
     }
     tch::manual_seed(recipe.head.seed as i64);
     let kind = context.kind(recipe.head.precision);
     let objective = objective(config, kind, run, context)?;
-    let (mut tokenizer, mut adversary, mut trainer) = begin(run, recipe, modality, context)?;
+    let (mut tokenizer, mut discriminator_objective, mut trainer) = begin(run, modality, context)?;
     let mut loader = loaders::training(recipe, data, config.train.batch_size, trainer.samples())?;
     let mut usage = TokenUsage::restore(&tokenizer.codebook_sizes(), context.device, trainer.counters());
-    let mut watch = DiscriminatorMonitor::restore(context.device, trainer.counters());
+    let mut monitor = DiscriminatorMonitor::restore(context.device, trainer.counters());
     let decoder_alone = config.finetune.as_ref().is_some_and(|finetune| finetune.train == FinetunedPart::Decoder);
-    trainer.settle(|trainer| Ok(measure(trainer, &tokenizer, recipe, modality, data, context)?.figure(config)))?;
+    trainer.settle(|trainer| Ok(measure(trainer, &tokenizer, recipe, modality, data, context)?.score(config)))?;
     let step = Step { kind, objective: &objective, decoder_alone, grad_accumulation: config.train.grad_accumulation };
 
     while !trainer.is_done() {
@@ -54,28 +57,29 @@ pub fn train(run: &mut Run, recipe: &Recipe, modality: Modality, data: &Dataset,
             no_grad(|| tokenizer.initialize(&images))?;
         }
         let now = trainer.step();
-        let (network, discriminator) = trainer.players();
-        let taken = step.take((&tokenizer, network), adversary.as_ref().zip(discriminator), &images, now)?;
-        trainer.check_terms(&taken.terms.parts())?;
-        trainer.step_weights(batch.position, taken.logits.is_some())?;
+        let (network, discriminator) = trainer.states();
+        let output =
+            step.run((&tokenizer, network), discriminator_objective.as_ref().zip(discriminator), &images, now)?;
+        trainer.check_terms(&output.terms.parts())?;
+        trainer.step_weights(batch.position, output.logits.is_some())?;
         if !decoder_alone {
-            no_grad(|| tokenizer.update(&taken.reconstruction))?;
+            no_grad(|| tokenizer.update(&output.reconstruction))?;
         }
-        if let (Some(adversary), Some((real, fake))) = (&mut adversary, &taken.logits) {
-            adversary.update(real, fake);
-            watch.add(real, fake);
+        if let (Some(discriminator_objective), Some((real, fake))) = (&mut discriminator_objective, &output.logits) {
+            discriminator_objective.update(real, fake);
+            monitor.add(real, fake);
         }
         trainer.average()?;
-        usage.add(taken.reconstruction.levels.iter().map(|level| &level.grid))?;
+        usage.add(output.reconstruction.levels.iter().map(|level| &level.grid))?;
 
         if trainer.logs_now() {
-            log(&mut trainer, &taken, &usage, &watch)?;
+            log(&mut trainer, &output, &usage, &monitor)?;
         }
-        let codebooks = CodebookMonitor { config, tokenizer: &tokenizer, latents: &taken.reconstruction.latents };
+        let codebooks = CodebookMonitor { config, tokenizer: &tokenizer, latents: &output.reconstruction.latents };
         let validation =
             trainer.measure_if_due(|trainer| measure(trainer, &tokenizer, recipe, modality, data, context))?;
         if let Some(validation) = &validation {
-            watch.warning().iter().for_each(|warning| trainer.note(&format!("warning: {warning}")));
+            monitor.warning().iter().for_each(|warning| trainer.note(&format!("warning: {warning}")));
             codebooks.warn(&trainer, &usage, &validation.usage)?;
         }
         if epoch_ends(&batch, data) {
@@ -83,37 +87,38 @@ pub fn train(run: &mut Run, recipe: &Recipe, modality: Modality, data: &Dataset,
             codebooks.log_epoch(&mut trainer, &usage)?;
             usage.reset();
         }
-        trainer.set_counters(usage.save().into_iter().chain(watch.save()).collect());
-        trainer.end_step(validation.and_then(|validation| validation.figure(config)))?;
+        trainer.set_counters(usage.save().into_iter().chain(monitor.save()).collect());
+        trainer.end_step(validation.and_then(|validation| validation.score(config)))?;
     }
     loaders::report_bad(run, modality.stage(), &loader)?;
     let checkpoint = trainer.finish()?;
     Ok(Output { path: run.relative(&checkpoint), fingerprint: checkpoint_weights::fingerprint(&checkpoint)? })
 }
 
-/// The networks of both players, new, from another's weights or from the run's last checkpoint.
+/// Tokenizer and discriminator, new, from another's weights or from the run's last checkpoint.
 fn begin(
     run: &mut Run,
-    recipe: &Recipe,
     modality: Modality,
     context: &Context,
 ) -> Result<(Tokenizer, Option<DiscriminatorObjective>, Trainer)> {
+    let recipe = &Arc::clone(run.recipe());
     let config = recipe.tokenizer(modality)?;
     let (mut vs, tokenizer) = build::build(recipe, modality, context)?;
-    let (mut opponent_vs, adversary) = build::build_adversary(recipe, modality, context)?.unzip();
+    let (mut discriminator_vs, discriminator_objective) =
+        build::build_discriminator(recipe, modality, context)?.unzip();
     if let Some(finetune) = &config.finetune {
         if trainer::is_new(run, modality.stage(), &config.train)? {
-            finetune::begin(finetune, modality, &mut vs, opponent_vs.as_mut())?;
+            finetune::begin(finetune, modality, &mut vs, discriminator_vs.as_mut())?;
         }
         finetune::freeze(finetune, &vs, tokenizer.decoder_parts());
     }
     let network = TrainState::new(vs, &config.train)?;
-    let discriminator = match (opponent_vs, &config.loss.adversarial) {
+    let discriminator = match (discriminator_vs, &config.loss.adversarial) {
         (Some(vs), Some(adversarial)) => Some(TrainState::new(vs, &adversarial.train.beside(&config.train))?),
         _ => None,
     };
     let trainer = Trainer::begin(run, modality.stage(), &config.train, network, discriminator, context)?;
-    Ok((tokenizer, adversary, trainer))
+    Ok((tokenizer, discriminator_objective, trainer))
 }
 
 fn objective(config: &vqkit_recipe::Tokenizer, kind: Kind, run: &Run, context: &Context) -> Result<GeneratorLoss> {
@@ -130,20 +135,20 @@ fn objective(config: &vqkit_recipe::Tokenizer, kind: Kind, run: &Run, context: &
     })
 }
 
-fn log(trainer: &mut Trainer, taken: &StepOutput, usage: &TokenUsage, watch: &DiscriminatorMonitor) -> Result<()> {
-    let mut figures = taken.terms.figures();
-    let mut shown = format!("{} {:.4}", figures[0].0, figures[0].1);
+fn log(trainer: &mut Trainer, output: &StepOutput, usage: &TokenUsage, monitor: &DiscriminatorMonitor) -> Result<()> {
+    let mut metrics = output.terms.metrics();
+    let mut shown = format!("{} {:.4}", metrics[0].0, metrics[0].1);
     for (level, usage) in usage.levels().iter().enumerate() {
-        figures.push((format!("usage_{level}"), usage.usage()));
-        figures.push((format!("perplexity_{level}"), usage.perplexity()));
+        metrics.push((format!("usage_{level}"), usage.usage()));
+        metrics.push((format!("perplexity_{level}"), usage.perplexity()));
     }
     shown += &format!("  codes in use {:.0} %", usage.levels()[0].usage() * 100.0);
-    if taken.logits.is_some() {
-        let (real, fake) = watch.accuracies();
-        figures.extend([("real_accuracy".into(), real), ("fake_accuracy".into(), fake)]);
+    if output.logits.is_some() {
+        let (real, fake) = monitor.accuracies();
+        metrics.extend([("real_accuracy".into(), real), ("fake_accuracy".into(), fake)]);
         shown += &format!("  discriminator right on {:.0} / {:.0} %", real * 100.0, fake * 100.0);
     }
-    trainer.log(figures, &shown)
+    trainer.log(metrics, &shown)
 }
 
 /// What validation pictures say of a tokenizer.
@@ -154,8 +159,8 @@ struct Validation {
 }
 
 impl Validation {
-    /// What tells which checkpoint is best: the error of pixels; where other losses pull too, nothing does, and the last one is.
-    fn figure(&self, config: &vqkit_recipe::Tokenizer) -> Option<Score> {
+    /// What tells which checkpoint is best: the error of pixels; with other losses nothing does, and the last one is.
+    fn score(&self, config: &vqkit_recipe::Tokenizer) -> Option<Score> {
         let by_pixels = config.loss.perceptual.is_none() && config.loss.adversarial.is_none();
         by_pixels.then_some((self.fidelity, Goal::Maximize))
     }
@@ -185,11 +190,11 @@ fn measure(
         }
         Ok((error, picture))
     })?;
-    let mut figures = error.figures();
+    let mut metrics = error.metrics();
     let said = error.to_string();
-    figures
+    metrics
         .extend(usage.levels().iter().enumerate().map(|(level, of)| (format!("validation_usage_{level}"), of.usage())));
-    trainer.log(figures, &format!("validation {said}"))?;
+    trainer.log(metrics, &format!("validation {said}"))?;
     if let Some(picture) = picture {
         trainer.log_picture("reconstructions", &picture)?;
     }
@@ -197,10 +202,10 @@ fn measure(
 }
 
 /// A row of originals above the row of their reconstructions.
-pub fn beside(shape: InputSpec, images: &Tensor, reconstructions: &Tensor) -> Picture {
+pub fn beside(shape: InputSpec, images: &Tensor, reconstructions: &Tensor) -> RgbImage {
     let shown = SHOWN.min(images.size()[0] as usize);
     let row = |tensor: &Tensor| batch_tensors::pictures(shape, &tensor.narrow(0, 0, shown as i64).to_kind(Kind::Float));
-    Picture::grid(&[row(images), row(reconstructions)].concat(), shown)
+    RgbImage::grid(&[row(images), row(reconstructions)].concat(), shown)
 }
 
 fn epoch_ends(batch: &Batch, data: &Dataset) -> bool {

@@ -21,7 +21,7 @@ pub struct Step<'a> {
     pub grad_accumulation: usize,
 }
 
-/// What a step leaves behind for the codebooks, the log and the watch.
+/// What a step leaves behind for the codebooks, the log and the monitor.
 #[derive(Debug)]
 pub struct StepOutput {
     /// The losses.
@@ -42,7 +42,7 @@ impl Step<'_> {
     ///
     /// # Errors
     /// When a network cannot take the images, or libtorch refuses.
-    pub fn take(
+    pub fn run(
         &self,
         (tokenizer, network): (&Tokenizer, &mut TrainState),
         mut discriminator: Option<(&DiscriminatorObjective, &mut TrainState)>,
@@ -58,8 +58,9 @@ impl Step<'_> {
         }
         for part in images.f_chunk(self.grad_accumulation as i64, 0)? {
             let output = self.reconstruct(tokenizer, &part, step)?;
-            let adversary = discriminator.as_ref().map(|(objective, _)| (*objective, step));
-            let loss = self.objective.gradient(&output.images, &part, tokenizer.last_layer(), adversary)?;
+            let discriminator_objective = discriminator.as_ref().map(|(objective, _)| (*objective, step));
+            let loss =
+                self.objective.gradient(&output.images, &part, tokenizer.last_layer(), discriminator_objective)?;
             terms.add("reconstruction", &loss.reconstruction, share);
             if let Some(perceptual) = &loss.perceptual {
                 terms.add("perceptual", perceptual, share);

@@ -3,7 +3,7 @@
 use tch::{Kind, no_grad};
 use vqkit_train::TrainState;
 
-use crate::game::{Game, Named, difference, gradients, seeded, variables};
+use crate::adversarial::{AdversarialTraining, Named, difference, gradients, seeded, variables};
 
 /// Of the largest value: sums in fp32 in another order.
 const ROUNDING: f64 = 1e-5;
@@ -21,13 +21,13 @@ struct Left {
 }
 
 fn step(overrides: &[&str], grad_accumulation: usize) -> Left {
-    let mut game = Game::new(overrides);
-    let taken = game.take(grad_accumulation, 0);
-    seeded(11, || no_grad(|| game.tokenizer.update(&taken.reconstruction))).unwrap();
-    let (real, fake) = taken.logits.as_ref().unwrap();
-    game.adversary.update(real, fake);
-    let players = [&game.network, &game.discriminator];
-    Left { gradients: players.map(gradients), terms: taken.terms.figures(), variables: players.map(variables) }
+    let mut training = AdversarialTraining::new(overrides);
+    let output = training.run(grad_accumulation, 0);
+    seeded(11, || no_grad(|| training.tokenizer.update(&output.reconstruction))).unwrap();
+    let (real, fake) = output.logits.as_ref().unwrap();
+    training.discriminator_objective.update(real, fake);
+    let states = [&training.network, &training.discriminator];
+    Left { gradients: states.map(gradients), terms: output.terms.metrics(), variables: states.map(variables) }
 }
 
 #[test]
@@ -36,11 +36,11 @@ fn parts_of_a_batch_give_the_step_of_the_whole() {
     let whole = step(&overrides, 1);
     for parts in [2, 4] {
         let split = step(&overrides, parts);
-        for player in 0..2 {
-            let apart = difference(&split.gradients[player], &whole.gradients[player]);
-            assert!(apart < ROUNDING, "{parts} parts, player {player}: gradients differ by {apart}");
-            for (name, want) in &whole.variables[player] {
-                let apart = (&split.variables[player][name] - want).abs().max().double_value(&[]);
+        for state in 0..2 {
+            let apart = difference(&split.gradients[state], &whole.gradients[state]);
+            assert!(apart < ROUNDING, "{parts} parts, state {state}: gradients differ by {apart}");
+            for (name, want) in &whole.variables[state] {
+                let apart = (&split.variables[state][name] - want).abs().max().double_value(&[]);
                 assert!(apart < ROUNDING, "{parts} parts: `{name}` differs by {apart}");
             }
         }
@@ -52,10 +52,10 @@ fn parts_of_a_batch_give_the_step_of_the_whole() {
 
 #[test]
 fn the_step_of_the_whole_moves_revives_and_averages() {
-    let before = Game::new(&[EMA.as_slice(), &LECAM].concat());
+    let before = AdversarialTraining::new(&[EMA.as_slice(), &LECAM].concat());
     let after = step(&[EMA.as_slice(), &LECAM].concat(), 1);
-    let moved = |player: &TrainState, after: &Named, name: &str| {
-        let moved = (&player.vs.variables()[name] - &after[name]).abs().to_kind(Kind::Double);
+    let moved = |state: &TrainState, after: &Named, name: &str| {
+        let moved = (&state.vs.variables()[name] - &after[name]).abs().to_kind(Kind::Double);
         moved.view([moved.size().first().copied().unwrap_or(1), -1]).amax([1].as_slice(), false).count_nonzero(0)
     };
     let codes = moved(&before.network, &after.variables[0], "quantize.embedding.weight");
@@ -70,9 +70,9 @@ fn the_step_of_the_whole_moves_revives_and_averages() {
 #[test]
 fn statistics_of_a_batch_and_the_adaptive_weight_are_each_parts_own() {
     let batch_norm = [EMA.as_slice(), &["tokenizer.loss.adversarial.discriminator.norm=batch"]].concat();
-    for (overrides, player) in [(batch_norm.as_slice(), 1), (&EMA[..2], 0)] {
+    for (overrides, state) in [(batch_norm.as_slice(), 1), (&EMA[..2], 0)] {
         let (whole, split) = (step(overrides, 1), step(overrides, 2));
-        let apart = difference(&split.gradients[player], &whole.gradients[player]);
+        let apart = difference(&split.gradients[state], &whole.gradients[state]);
         assert!(apart > 1e-3, "{overrides:?}: gradients differ by {apart} only");
     }
 }

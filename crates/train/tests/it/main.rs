@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod accumulation;
 #[cfg(test)]
-mod game;
+mod adversarial;
 #[cfg(test)]
 mod guard;
 #[cfg(test)]

@@ -1,74 +1,77 @@
 //! One step against the plain way, taming's: the autoencoder's whole graph is differentiated once for each of the two pulls
-//! that λ compares and once for the total, and the discriminator judges the reconstruction a second time for its own loss.
+//! that λ compares and once for the total, and the discriminator runs on the reconstruction a second time for its own loss.
 
 use tch::{Kind, Tensor};
 use vqkit_quantizer::Mode;
 
-use crate::game::{Game, Named, PERCEPTUAL_WEIGHT, difference, gradients};
+use crate::adversarial::{AdversarialTraining, Named, PERCEPTUAL_WEIGHT, difference, gradients};
 
-/// Of the largest gradient of a player: sums in fp32 in another order.
+/// Of the largest gradient of a state: sums in fp32 in another order.
 const ROUNDING: f64 = 1e-5;
 
 /// What the plain way gives.
-struct Plainly {
+struct Reference {
     lambda: Option<f64>,
     tokenizer: Named,
     discriminator: Named,
 }
 
-fn plainly(game: &mut Game, step: u64) -> Plainly {
-    game.network.zero_grad();
-    game.discriminator.zero_grad();
-    let config = game.adversary.config().clone();
-    let (images, last_layer) = (game.images.shallow_clone(), game.tokenizer.last_layer());
-    let output = game.tokenizer.forward(&images, Mode::Train { step }).unwrap();
-    let (_, perceptual) = game.objective.perceptual.as_ref().unwrap();
+fn reference(training: &mut AdversarialTraining, step: u64) -> Reference {
+    training.network.zero_grad();
+    training.discriminator.zero_grad();
+    let config = training.discriminator_objective.config().clone();
+    let (images, last_layer) = (training.images.shallow_clone(), training.tokenizer.last_layer());
+    let output = training.tokenizer.forward(&images, Mode::Train { step }).unwrap();
+    let (_, perceptual) = training.objective.perceptual.as_ref().unwrap();
     let nll = (&output.images - &images).abs().mean(Kind::Float) * 0.7
         + perceptual.distance(&output.images, &images).unwrap().mean(Kind::Float) * PERCEPTUAL_WEIGHT;
     let mut total = &nll + &output.levels[0].losses.total;
     let mut lambda = None;
     if step >= config.start_step {
-        let generator = generator_loss(game, &game.adversary.logits(&output.images).unwrap());
+        let generator = generator_loss(training, &training.discriminator_objective.logits(&output.images).unwrap());
         let norm = |loss: &Tensor| Tensor::run_backward(&[loss], &[last_layer], true, false).remove(0).norm();
         let weight = (norm(&nll) / (norm(&generator) + 1e-4)).clamp(0.0, 1e4).detach() * config.weight;
         lambda = Some(weight.double_value(&[]));
         total += generator * weight;
     }
     total.backward();
-    let tokenizer = gradients(&game.network);
-    game.discriminator.zero_grad();
+    let tokenizer = gradients(&training.network);
+    training.discriminator.zero_grad();
     if step >= config.start_step {
-        discriminator_loss(game, &output.images.detach(), step).backward();
+        discriminator_loss(training, &output.images.detach(), step).backward();
     }
-    let discriminator = gradients(&game.discriminator);
-    Plainly { lambda, tokenizer, discriminator }
+    let discriminator = gradients(&training.discriminator);
+    Reference { lambda, tokenizer, discriminator }
 }
 
-fn is_hinge(game: &Game) -> bool {
-    matches!(game.adversary.config().loss, vqkit_losses::GanLoss::Hinge)
+fn is_hinge(training: &AdversarialTraining) -> bool {
+    matches!(training.discriminator_objective.config().loss, vqkit_losses::GanLoss::Hinge)
 }
 
-fn generator_loss(game: &Game, fake: &Tensor) -> Tensor {
-    if is_hinge(game) { -fake.mean(Kind::Float) } else { (-fake).softplus().mean(Kind::Float) }
+fn generator_loss(training: &AdversarialTraining, fake: &Tensor) -> Tensor {
+    if is_hinge(training) { -fake.mean(Kind::Float) } else { (-fake).softplus().mean(Kind::Float) }
 }
 
-fn discriminator_loss(game: &Game, fakes: &Tensor, step: u64) -> Tensor {
-    let config = game.adversary.config();
-    let (fake, real) = (game.adversary.logits(fakes).unwrap(), game.adversary.logits(&game.images).unwrap());
-    let mut loss = match is_hinge(game) {
+fn discriminator_loss(training: &AdversarialTraining, fakes: &Tensor, step: u64) -> Tensor {
+    let config = training.discriminator_objective.config();
+    let (fake, real) = (
+        training.discriminator_objective.logits(fakes).unwrap(),
+        training.discriminator_objective.logits(&training.images).unwrap(),
+    );
+    let mut loss = match is_hinge(training) {
         true => ((-&real + 1.0).relu().mean(Kind::Float) + (&fake + 1.0).relu().mean(Kind::Float)) * 0.5,
         false => (-&real).softplus().mean(Kind::Float) + fake.softplus().mean(Kind::Float),
     };
     if config.lecam_weight > 0.0 {
-        let averages = game.discriminator.vs.variables();
+        let averages = training.discriminator.vs.variables();
         let [ema_real, ema_fake] = ["lecam.ema_real", "lecam.ema_fake"].map(|name| averages[name].double_value(&[]));
         let lecam =
             (real - ema_fake).relu().square().mean(Kind::Float) + (ema_real - fake).relu().square().mean(Kind::Float);
         loss += lecam * config.lecam_weight;
     }
     if config.r1_weight > 0.0 && step.is_multiple_of(config.r1_every) {
-        let images = game.images.detach().set_requires_grad(true);
-        let sum = game.adversary.logits(&images).unwrap().sum(Kind::Float);
+        let images = training.images.detach().set_requires_grad(true);
+        let sum = training.discriminator_objective.logits(&images).unwrap().sum(Kind::Float);
         let slope = Tensor::run_backward(&[&sum], &[&images], true, true).remove(0);
         let of_each = slope.square().sum_dim_intlist([1i64, 2, 3].as_slice(), false, Kind::Float);
         loss += of_each.mean(Kind::Float) * (0.5 * config.r1_weight * config.r1_every as f64);
@@ -77,20 +80,20 @@ fn discriminator_loss(game: &Game, fakes: &Tensor, step: u64) -> Tensor {
 }
 
 /// Both ways on the same weights; gives the gradients and λ of the plain one.
-fn compare(overrides: &[&str], step: u64) -> Plainly {
-    let mut game = Game::new(overrides);
-    let plain = plainly(&mut game, step);
-    let taken = game.take(1, step);
-    let weight = taken.terms.figures().into_iter().find(|(name, _)| name == "adaptive_weight").map(|(_, value)| value);
+fn compare(overrides: &[&str], step: u64) -> Reference {
+    let mut training = AdversarialTraining::new(overrides);
+    let plain = reference(&mut training, step);
+    let output = training.run(1, step);
+    let weight = output.terms.metrics().into_iter().find(|(name, _)| name == "adaptive_weight").map(|(_, value)| value);
     assert_eq!(weight.is_some(), plain.lambda.is_some(), "{overrides:?}");
     if let (Some(weight), Some(lambda)) = (weight, plain.lambda) {
-        assert!((weight / lambda - 1.0).abs() < ROUNDING, "{overrides:?}: λ is {weight}, plainly {lambda}");
+        assert!((weight / lambda - 1.0).abs() < ROUNDING, "{overrides:?}: λ is {weight}, reference {lambda}");
     }
-    let apart = difference(&gradients(&game.network), &plain.tokenizer);
+    let apart = difference(&gradients(&training.network), &plain.tokenizer);
     assert!(apart < ROUNDING, "{overrides:?}: gradients of the tokenizer differ by {apart}");
-    let theirs = gradients(&game.discriminator);
+    let theirs = gradients(&training.discriminator);
     if plain.lambda.is_none() {
-        assert!(theirs.is_empty() && plain.discriminator.is_empty() && taken.logits.is_none());
+        assert!(theirs.is_empty() && plain.discriminator.is_empty() && output.logits.is_none());
     } else {
         let apart = difference(&theirs, &plain.discriminator);
         assert!(apart < ROUNDING, "{overrides:?}: gradients of the discriminator differ by {apart}");

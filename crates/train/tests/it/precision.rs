@@ -9,7 +9,7 @@ use vqkit_run::{Context, Invocation, Run};
 use vqkit_torch::weights;
 use vqkit_train::tokenizer;
 
-use crate::game::{Game, RECIPE, gradients, seeded};
+use crate::adversarial::{AdversarialTraining, RECIPE, gradients, seeded};
 
 /// Mean relative difference of the smoothed curves of the pixel term; three seeds gave 4 to 6 %.
 const CLOSE: f64 = 0.1;
@@ -17,7 +17,7 @@ const CLOSE: f64 = 0.1;
 const SMOOTHED: usize = 10;
 const STEPS: usize = 40;
 
-/// Trains the game's tokenizer in this precision, on two images, and gives its pixel term by step.
+/// Trains the recipe's tokenizer in this precision, on two images, and gives its pixel term by step.
 fn curve(precision: &str, folder: &Path) -> Vec<f64> {
     let adversarial = "tokenizer.loss.adversarial";
     let overrides = [
@@ -33,13 +33,13 @@ fn curve(precision: &str, folder: &Path) -> Vec<f64> {
         "tokenizer.train.learning_rate=3e-3".into(),
         "tokenizer.train.log_every=1".into(),
     ];
-    let recipe = Recipe::parse("game", RECIPE, &overrides).unwrap();
+    let recipe = Recipe::parse("adversarial", RECIPE, &overrides).unwrap();
     let context = Context::silent("cpu").unwrap();
     let call = Invocation::of_process(&context, recipe.head.precision, recipe.head.seed);
     assert_eq!(call.precision, precision);
     let data = recipe.data.open().unwrap();
     let mut run = Run::create(folder, &recipe, &data, call).unwrap();
-    seeded(0, || tokenizer::train(&mut run, &recipe, Modality::Image, &data, &context)).unwrap();
+    seeded(0, || tokenizer::train(&mut run, Modality::Image, &data, &context)).unwrap();
     let log = std::fs::read_to_string(folder.join("log.jsonl")).unwrap();
     let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     lines.filter_map(|line| line["reconstruction"].as_f64()).collect()
@@ -81,17 +81,21 @@ fn bf16_learns_as_fp32_does_and_keeps_its_state_in_fp32() {
 fn a_step_computes_in_bf16_and_gives_losses_and_gradients_in_fp32() {
     for (kind, ema) in [(Kind::BFloat16, false), (Kind::BFloat16, true), (Kind::Float, false)] {
         let quantizer = if ema { "tokenizer.quantizer.type=ema" } else { "tokenizer.quantizer.type=vq" };
-        let mut game = Game::new(&[quantizer, "tokenizer.loss.adversarial.lecam_weight=0.5"]);
-        game.objective.kind = kind;
-        let taken = game.take(2, 0);
-        assert_eq!(taken.reconstruction.images.kind(), kind);
-        assert!(taken.terms.parts().iter().all(|(_, term)| term.kind() == Kind::Float), "{kind:?}: {:?}", taken.terms);
-        let (real, fake) = taken.logits.as_ref().unwrap();
+        let mut training = AdversarialTraining::new(&[quantizer, "tokenizer.loss.adversarial.lecam_weight=0.5"]);
+        training.objective.kind = kind;
+        let output = training.run(2, 0);
+        assert_eq!(output.reconstruction.images.kind(), kind);
+        assert!(
+            output.terms.parts().iter().all(|(_, term)| term.kind() == Kind::Float),
+            "{kind:?}: {:?}",
+            output.terms
+        );
+        let (real, fake) = output.logits.as_ref().unwrap();
         assert_eq!((real.kind(), fake.kind()), (Kind::Float, Kind::Float));
-        for player in [&game.network, &game.discriminator] {
-            assert!(gradients(player).values().all(|gradient| gradient.kind() == Kind::Float));
+        for state in [&training.network, &training.discriminator] {
+            assert!(gradients(state).values().all(|gradient| gradient.kind() == Kind::Float));
         }
-        tch::no_grad(|| game.tokenizer.update(&taken.reconstruction)).unwrap();
-        assert_eq!(game.network.vs.variables()["quantize.embedding.weight"].kind(), Kind::Float);
+        tch::no_grad(|| training.tokenizer.update(&output.reconstruction)).unwrap();
+        assert_eq!(training.network.vs.variables()["quantize.embedding.weight"].kind(), Kind::Float);
     }
 }

@@ -6,7 +6,7 @@ use vqkit_recipe::Recipe;
 use vqkit_torch::TokenGrid;
 use vqkit_train::TrainState;
 
-use crate::game::{Named, difference, gradients, seeded};
+use crate::adversarial::{Named, difference, gradients, seeded};
 
 const BATCH: i64 = 8;
 
@@ -40,7 +40,7 @@ fn gathered(parts: &[i64]) -> (Named, f64) {
     seeded(5, || {
         let vs = VarStore::new(Device::Cpu);
         let prior = recipe.priors[0].network.build(&vs.root(), &spec).unwrap();
-        let mut player = TrainState::new(vs, &recipe.priors[0].train).unwrap();
+        let mut state = TrainState::new(vs, &recipe.priors[0].train).unwrap();
         let (grids, coarse, classes) =
             (random(11, &[BATCH, 1, 4, 5]), random(7, &[BATCH, 1, 2, 3]), random(3, &[BATCH]));
         let mut start = 0;
@@ -55,8 +55,8 @@ fn gathered(parts: &[i64]) -> (Named, f64) {
                 count as f64 / BATCH as f64,
             ))
         });
-        let loss = player.gather(losses).unwrap();
-        (gradients(&player), loss.double_value(&[]))
+        let loss = state.gather(losses).unwrap();
+        (gradients(&state), loss.double_value(&[]))
     })
 }
 

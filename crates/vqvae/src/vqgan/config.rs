@@ -1,5 +1,6 @@
 //! `type = "vqgan"` of a recipe, with the names of taming-transformers' `ddconfig`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::nn;
 use vqkit_quantizer::QuantizerConfig;
@@ -12,7 +13,7 @@ use crate::{Tokenizer, TokenizerError};
 /// `type = "vqgan"`: residual blocks and attention in the encoder and the decoder, one level of tokens.
 ///
 /// Level `i` works at `resolution / 2^i` with `ch * ch_mult[i]` channels; the tokens lie on the last level's grid.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VqganConfig {
     /// Channels that `ch_mult` multiplies; a multiple of 32, the number of groups of every normalisation.

@@ -12,6 +12,7 @@ use std::{
     sync::Arc,
 };
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::index::{Index, Span};
@@ -22,7 +23,7 @@ use crate::{DataError, Held, PictureReader, Sample, Source, SourceInfo, budget::
 /// `type = "tar"`: uncompressed tar archives in WebDataset layout. The files of one sample follow each other and share
 /// their name up to the first dot: an image (`.jpg`, `.jpeg`, `.png` or `.webp`), its class (`.cls`: a number or a name), its
 /// caption (`.txt`), and `.json`, whose `class` and `caption` stand in where those are not there.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TarConfig {
     /// The archives to train on, relative to `root`; braces stand for several, as in `train-{000..009}.tar` or

@@ -2,29 +2,24 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
-    io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
-use safetensors::{Dtype, tensor::Metadata};
+use safetensors::Dtype;
+use vqkit_data::{BadFile, DataError};
+use vqkit_run::RunError;
+use vqkit_torch::weights::{self, OpenFile};
 
-use crate::{DataError, plain};
-
-/// Bytes of the number in front of a header, which is its length.
-const LENGTH: u64 = 8;
-
-/// The largest header, in bytes: safetensors' own bound.
-const MAX_HEADER: u64 = 100_000_000;
+use crate::error::{Result, TokensError};
 
 /// Sequences of vectors by the keys of samples.
 ///
-/// A key is what [`Sample::key`](crate::Sample) says: in archives the name without its extensions, in folders the path inside the folder.
+/// A key is what [`Sample::key`](vqkit_data::Sample) says: in archives the name without its extensions, in folders the path inside the folder.
 /// Vectors are f32, f16 or bf16; sequences may differ in length, and not in width.
 #[derive(Debug)]
 pub struct EmbeddingFile {
-    paths: Vec<PathBuf>,
-    files: Vec<File>,
+    files: Vec<OpenFile>,
     /// Of every key, the file and where in it the numbers lie.
     places: HashMap<String, Place>,
     dim: usize,
@@ -35,26 +30,24 @@ pub struct EmbeddingFile {
 struct Place {
     file: usize,
     dtype: Dtype,
-    offset: u64,
-    len: u64,
+    bytes: Range<u64>,
 }
 
 impl EmbeddingFile {
     /// Opens files; no vector is read.
     ///
     /// # Errors
-    /// [`DataError::Io`] or [`DataError::Source`] for a file that is not there, is broken, or holds other tensors; the same key twice.
-    pub fn open(paths: &[PathBuf]) -> Result<Self, DataError> {
-        let mut opened = Self { paths: paths.to_vec(), files: Vec::new(), places: HashMap::new(), dim: 0, longest: 0 };
+    /// For a file that is not there, is broken, or holds other tensors; for a key that occurs twice.
+    pub fn open(paths: &[PathBuf]) -> Result<Self> {
+        let mut opened = Self { files: Vec::new(), places: HashMap::new(), dim: 0, longest: 0 };
         paths.iter().try_for_each(|path| opened.add(path))?;
         Ok(opened)
     }
 
-    fn add(&mut self, path: &Path) -> Result<(), DataError> {
-        let bad = |reason: String| DataError::Source { path: path.into(), reason };
-        let (file, size) = plain::open(path)?;
-        let (begin, metadata) = header(&file, size).map_err(bad)?;
-        for (key, info) in metadata.tensors() {
+    fn add(&mut self, path: &Path) -> Result<()> {
+        let bad = |reason: String| TokensError::from(RunError::artifact(path, reason));
+        let file = weights::open(path)?;
+        for (key, info) in file.header().tensors() {
             let (length, dim) = match (info.dtype, info.shape.as_slice()) {
                 (Dtype::F32 | Dtype::F16 | Dtype::BF16, &[length, dim]) if length > 0 && dim > 0 => (length, dim),
                 (dtype, shape) => {
@@ -65,9 +58,7 @@ impl EmbeddingFile {
                 return Err(bad(format!("vectors of `{key}` have width {dim}, others {}", self.dim)));
             }
             (self.dim, self.longest) = (dim, self.longest.max(length));
-            // Inside the file, as its whole length was compared with that of all tensors.
-            let (from, to) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
-            let place = Place { file: self.files.len(), dtype: info.dtype, offset: begin + from, len: to - from };
+            let place = Place { file: self.files.len(), dtype: info.dtype, bytes: file.range(info) };
             if self.places.insert(key.clone(), place).is_some() {
                 return Err(bad(format!("`{key}` stands in another file as well")));
             }
@@ -96,42 +87,20 @@ impl EmbeddingFile {
     /// The vectors of a sample, one after the other, `L * D` numbers.
     ///
     /// # Errors
-    /// [`DataError::Bad`] where there are none; [`DataError::Source`] where the file was cut since it was opened, or cannot be read.
-    pub fn get(&self, key: &str) -> Result<Vec<f32>, DataError> {
-        let Place { file, dtype, offset, len } = self.places.get(key).ok_or_else(|| {
-            let files = self.paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-            DataError::bad(key, format!("has no vectors in {files}"))
+    /// Where there are none, the file was cut shorter since it was opened, or cannot be read.
+    pub fn get(&self, key: &str) -> Result<Vec<f32>> {
+        let Place { file, dtype, bytes: range } = self.places.get(key).ok_or_else(|| {
+            let files = self.files.iter().map(|file| file.path().display().to_string()).collect::<Vec<_>>().join(", ");
+            DataError::Bad(BadFile { key: key.to_owned(), reason: format!("has no vectors in {files}") })
         })?;
-        let path = &self.paths[*file];
-        let failed = |error: io::Error| DataError::Source { path: path.clone(), reason: error.to_string() };
-        let bytes = plain::read_at(&self.files[*file], *offset, *len).map_err(failed)?;
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        self.files[*file].read(range.start, &mut bytes)?;
         let halves = || bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]));
         Ok(match dtype {
             Dtype::F16 => halves().map(|bits| half::f16::from_bits(bits).to_f32()).collect(),
             Dtype::BF16 => halves().map(|bits| half::bf16::from_bits(bits).to_f32()).collect(),
             _ => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
         })
-    }
-}
-
-/// Where the numbers of a safetensors file of `size` bytes begin, and its header.
-fn header(file: &File, size: u64) -> Result<(u64, Metadata), String> {
-    let read = |offset, len| plain::read_at(file, offset, len).map_err(|error| error.to_string());
-    let beginning: [u8; LENGTH as usize] = match size {
-        LENGTH.. => read(0, LENGTH)?.try_into().map_err(|_| "has no header")?,
-        _ => return Err(format!("is no safetensors file: it has {size} bytes")),
-    };
-    let len = u64::from_le_bytes(beginning);
-    if len > MAX_HEADER.min(size - LENGTH) {
-        return Err(format!("is no safetensors file: it has {size} bytes, and declares a header of {len}"));
-    }
-    let metadata: Metadata =
-        serde_json::from_slice(&read(LENGTH, len)?).map_err(|error| format!("has a broken header: {error}"))?;
-    let begin = LENGTH + len;
-    let declared = begin.saturating_add(metadata.data_len() as u64);
-    match declared == size {
-        true => Ok((begin, metadata)),
-        false => Err(format!("has {size} bytes, and its header declares {declared}; fetch it again")),
     }
 }
 
@@ -214,7 +183,10 @@ mod tests {
         for len in [9, u64::MAX] {
             std::fs::write(&path, [&len.to_le_bytes()[..], b"{}"].concat()).unwrap();
             assert!(
-                EmbeddingFile::open(std::slice::from_ref(&path)).unwrap_err().to_string().contains("declares a header")
+                EmbeddingFile::open(std::slice::from_ref(&path))
+                    .unwrap_err()
+                    .to_string()
+                    .contains("its header would have")
             );
         }
     }
@@ -234,6 +206,6 @@ mod tests {
         let lost: Vec<String> =
             outcomes.iter().filter_map(|outcome| Some(outcome.as_ref().err()?.to_string())).collect();
         assert_eq!(lost.len(), 1, "{outcomes:?}");
-        assert!(lost[0].contains("was cut while it was read") && lost[0].contains(path.to_str().unwrap()), "{lost:?}");
+        assert!(lost[0].contains("while it was read") && lost[0].contains(path.to_str().unwrap()), "{lost:?}");
     }
 }

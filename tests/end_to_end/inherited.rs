@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::vqkit::{SMALL, assert_same, fail, recipe, shared_run, stderr, succeed, text, train_small, vqkit};
 
-/// The small recipe with `[tokenizer]` taken from `run`.
+/// The small recipe with `[tokenizer]` inherited from `run`.
 fn taking(run: &Path) -> String {
     let (head, rest) = SMALL.split_once("[tokenizer]").unwrap();
     let (_, tail) = rest.split_once("[condition]").unwrap();
@@ -41,7 +41,7 @@ fn a_run_with_anothers_tokenizer_needs_the_other_no_more() {
     assert_eq!((&origin["from"], &origin["fingerprint"]), (&text(&other).into(), &fingerprint));
     assert_same(&other.join("prior"), &second.join("prior"));
     let resolved = String::from_utf8(read(second.join("recipe.toml"))).unwrap();
-    for kept in ["type = \"vqvae\"", "codebook_size = 16", "[tokenizer.taken]"] {
+    for kept in ["type = \"vqvae\"", "codebook_size = 16", "[tokenizer.inherited]"] {
         assert!(resolved.contains(kept), "{kept}: {resolved}");
     }
 
@@ -60,7 +60,7 @@ fn a_run_with_anothers_tokenizer_needs_the_other_no_more() {
 }
 
 #[test]
-fn a_tokenizer_may_be_taken_from_a_run_that_took_it_and_a_relative_path_will_do() {
+fn a_tokenizer_may_be_inherited_from_a_run_that_inherited_it_and_a_relative_path_will_do() {
     let folder = tempfile::tempdir().unwrap();
     let names = ["one", "two"];
     let mut from = shared_run().to_owned();

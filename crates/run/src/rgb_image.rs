@@ -1,21 +1,21 @@
-//! Tensors as pictures: grids, PNG files.
+//! Images in 8-bit RGB, for people: grids, PNG files.
 
 use std::{io::Cursor, path::Path};
 
-use image::{ImageFormat, Rgb, RgbImage};
+use image::{ImageFormat, Rgb};
 use tch::{Device, Kind, Tensor};
 use vqkit_data::{PictureReader, Pixels};
 
 use crate::{error::Result, error::RunError, files};
 
-/// A picture in 8-bit RGB.
+/// An image in 8-bit RGB.
 #[derive(Debug, Clone)]
-pub struct Picture(RgbImage);
+pub struct RgbImage(image::RgbImage);
 
 /// Pixels between the cells of a grid.
 const GAP: u32 = 2;
 
-impl Picture {
+impl RgbImage {
     /// Every image of a batch.
     ///
     /// # Shapes
@@ -59,9 +59,9 @@ impl Picture {
         Self::from_rgb(data, width, height)
     }
 
-    /// TokenRows of pixels, three bytes each; an empty picture where they are not `width` by `height`.
+    /// Rows of pixels, three bytes each; an empty picture where they are not `width` by `height`.
     pub fn from_rgb(data: Vec<u8>, width: u32, height: u32) -> Self {
-        Self(RgbImage::from_raw(width, height, data).unwrap_or_default())
+        Self(image::RgbImage::from_raw(width, height, data).unwrap_or_default())
     }
 
     /// Pictures of one size in rows of `columns`, on white.
@@ -70,7 +70,7 @@ impl Picture {
         let columns = columns.clamp(1, cells.len().max(1));
         let rows = cells.len().div_ceil(columns);
         let side = |count: usize, length: u32| count as u32 * (length + GAP) + GAP;
-        let mut grid = RgbImage::from_pixel(side(columns, width), side(rows, height), Rgb([255; 3]));
+        let mut grid = image::RgbImage::from_pixel(side(columns, width), side(rows, height), Rgb([255; 3]));
         for (index, cell) in cells.iter().enumerate() {
             let (x, y) = (side(index % columns, width), side(index / columns, height));
             image::imageops::replace(&mut grid, &cell.0, x.into(), y.into());

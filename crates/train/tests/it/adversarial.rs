@@ -14,7 +14,7 @@ use vqkit_vqvae::Tokenizer;
 
 /// 24-pixel images, group normalisation in the autoencoder, two halvings in the discriminator.
 pub const RECIPE: &str = r#"
-name = "game"
+name = "adversarial"
 
 [data]
 image_size = 24
@@ -68,60 +68,61 @@ pub fn seeded<T>(seed: i64, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Both players and what they play for.
-pub struct Game {
+/// A tokenizer and a discriminator, and what they are trained for.
+pub struct AdversarialTraining {
     pub tokenizer: Tokenizer,
     pub network: TrainState,
-    pub adversary: DiscriminatorObjective,
+    pub discriminator_objective: DiscriminatorObjective,
     pub discriminator: TrainState,
     pub objective: GeneratorLoss,
     pub images: Tensor,
 }
 
-impl Game {
-    /// The recipe's game with these overrides; the same weights and images every time.
+impl AdversarialTraining {
+    /// That of the recipe with these overrides; the same weights and images every time.
     pub fn new(overrides: &[&str]) -> Self {
         seeded(3, || Self::draw(overrides))
     }
 
     fn draw(overrides: &[&str]) -> Self {
         let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
-        let recipe = Recipe::parse("game", RECIPE, &overrides).unwrap();
+        let recipe = Recipe::parse("adversarial", RECIPE, &overrides).unwrap();
         let config = recipe.tokenizer(Modality::Image).unwrap();
-        let (vs, opponent_vs) = (VarStore::new(Device::Cpu), VarStore::new(Device::Cpu));
+        let (vs, discriminator_vs) = (VarStore::new(Device::Cpu), VarStore::new(Device::Cpu));
         let tokenizer = config.network.build(&vs.root(), 3, &config.quantizer).unwrap();
         let adversarial = config.loss.adversarial.as_ref().unwrap();
-        let adversary = DiscriminatorObjective::new(&opponent_vs.root(), 3, &adversarial.game).unwrap();
-        enliven(&opponent_vs);
-        let judge_vs = VarStore::new(Device::Cpu);
-        let judge = SmallVggConfig { widths: vec![8, 12], convolutions: 1 };
-        let judge = SmallVgg::new(&judge_vs.root(), 3, 4, &judge).unwrap().freeze();
+        let discriminator_objective =
+            DiscriminatorObjective::new(&discriminator_vs.root(), 3, &adversarial.objective).unwrap();
+        amplify(&discriminator_vs);
+        let perceptual_vs = VarStore::new(Device::Cpu);
+        let perceptual = SmallVggConfig { widths: vec![8, 12], convolutions: 1 };
+        let perceptual = SmallVgg::new(&perceptual_vs.root(), 3, 4, &perceptual).unwrap().freeze();
         let images = Tensor::rand([4, 3, 24, 24], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
         Self {
             network: TrainState::new(vs, &config.train).unwrap(),
-            discriminator: TrainState::new(opponent_vs, &adversarial.train.beside(&config.train)).unwrap(),
+            discriminator: TrainState::new(discriminator_vs, &adversarial.train.beside(&config.train)).unwrap(),
             objective: GeneratorLoss {
                 reconstruction: config.loss.pixels.reconstruction,
                 reconstruction_weight: config.loss.pixels.reconstruction_weight,
-                perceptual: Some((PERCEPTUAL_WEIGHT, Box::new(judge))),
+                perceptual: Some((PERCEPTUAL_WEIGHT, Box::new(perceptual))),
                 kind: Kind::Float,
             },
             tokenizer,
-            adversary,
+            discriminator_objective,
             images,
         }
     }
 
-    /// Leaves both players the gradients of one step.
-    pub fn take(&mut self, grad_accumulation: usize, step: u64) -> StepOutput {
-        let Self { tokenizer, network, adversary, discriminator, objective, images, .. } = self;
-        let taker = Step { kind: objective.kind, objective, decoder_alone: false, grad_accumulation };
-        taker.take((tokenizer, network), Some((adversary, discriminator)), images, step).unwrap()
+    /// Leaves both states the gradients of one step.
+    pub fn run(&mut self, grad_accumulation: usize, step: u64) -> StepOutput {
+        let Self { tokenizer, network, discriminator_objective, discriminator, objective, images, .. } = self;
+        let step_of = Step { kind: objective.kind, objective, decoder_alone: false, grad_accumulation };
+        step_of.run((tokenizer, network), Some((discriminator_objective, discriminator)), images, step).unwrap()
     }
 }
 
 /// Larger weights than a discriminator starts with, and averages of LeCam that are not 0: every term has a gradient.
-fn enliven(vs: &VarStore) {
+fn amplify(vs: &VarStore) {
     let value = |name: &str, tensor: &Tensor| match name {
         "lecam.ema_real" => tensor.full_like(0.3),
         "lecam.ema_fake" => tensor.full_like(-0.2),
@@ -136,14 +137,14 @@ fn enliven(vs: &VarStore) {
 }
 
 /// Copies of the gradients of all variables that have one.
-pub fn gradients(player: &TrainState) -> Named {
-    let all = weights::trainable(&player.vs).into_iter().filter(|(_, value)| value.grad().defined());
+pub fn gradients(state: &TrainState) -> Named {
+    let all = weights::trainable(&state.vs).into_iter().filter(|(_, value)| value.grad().defined());
     all.map(|(name, value)| (name, value.grad().copy())).collect()
 }
 
 /// Copies of all variables.
-pub fn variables(player: &TrainState) -> Named {
-    weights::tensors(&player.vs).into_iter().map(|(name, value)| (name, value.detach().copy())).collect()
+pub fn variables(state: &TrainState) -> Named {
+    weights::tensors(&state.vs).into_iter().map(|(name, value)| (name, value.detach().copy())).collect()
 }
 
 /// The largest difference between tensors of the same names, in units of the largest value of `want`.
