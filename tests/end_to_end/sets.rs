@@ -183,7 +183,7 @@ fn inception_looks_by_either_protocol_and_at_pictures_of_several_sizes() {
         (&plain["protocol"]["fake"]["pictures"], &plain["protocol"]["features"]),
         (&12.into(), &"inception".into())
     );
-    assert!(warns(&plain, "the real pictures are PNG, the generated JPEG and PNG"));
+    assert!(warns(&plain, "the real images are PNG, the generated ones JPEG and PNG"));
     let fid = |found: &Value| metric(found, "fid");
     assert!(fid(&plain) > 0.0 && fid(&clean) > 0.0 && (fid(&plain) - fid(&clean)).abs() > 1e-6 * fid(&plain));
     assert!(metric(&plain, "inception_score") >= 1.0);

@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn each_cause_is_told_with_its_remedy() {
         let on = &vq(true, 100);
-        says(&diagnosis(on, SOUND, Latents { spread: 0.4, ..WIDE }, 5000), &["alike", "latent_norm = \"batch\""]);
+        says(&diagnosis(on, SOUND, Latents { spread: 0.4, ..WIDE }, 5000), &["identical", "latent_norm = \"batch\""]);
         says(&diagnosis(on, CodeDistances { duplicates: 50, ..SOUND }, WIDE, 5000), &["50 of 100", "duplicates"]);
         let off = &ema(false, 0);
         says(&diagnosis(off, SOUND, WIDE, 1000), &["most codes were never used", "revive_after = 100"]);
