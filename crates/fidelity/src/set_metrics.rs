@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use tch::Tensor;
 use vqkit_metrics::{KernelDistance, KernelDistanceConfig, Manifold, Neighbours, Overlap, frechet_distance};
+use vqkit_torch::numpy;
 
 use crate::{error::FidelityError, error::Result, extractor::Features, statistics::Spread, statistics::Statistics};
 
@@ -65,22 +66,28 @@ fn distance(real: &Statistics, fake: &Statistics) -> Result<f64> {
 }
 
 /// By how much the Fréchet distance is too large for so few pictures: it falls by as much again when their number doubles, since its
-/// bias goes as one over the number (Chong & Forsyth 2020). Measured on every other picture of the sides that are few; `None` where
-/// neither is, or where their features are not there.
+/// bias goes as one over the number (Chong & Forsyth 2020). Measured on a fixed random half of the images of the sides that are few, and
+/// never below 0; `None` where neither is, or where their features are not there.
 fn frechet_bias(real: &Statistics, fake: &Statistics) -> Result<Option<f64>> {
     let is_few = |side: &Statistics| side.pictures.is_some_and(|count| (4..MANY).contains(&count));
     if !is_few(real) && !is_few(fake) {
         return Ok(None);
     }
     let halved = |side: &Statistics| match is_few(side) {
-        true => side.kept.as_ref().map(|features| moments(&features.slice(0, 0, None, 2))),
+        true => side.kept.as_ref().map(|features| moments(&half(features))),
         false => Some((side.mean.shallow_clone(), side.covariance.shallow_clone())),
     };
     let (Some((mean, covariance)), Some((other_mean, other_covariance))) = (halved(real), halved(fake)) else {
         return Ok(None);
     };
     let of_half = frechet_distance((&mean, &covariance), (&other_mean, &other_covariance))?;
-    Ok(Some(of_half - distance(real, fake)?))
+    Ok(Some((of_half - distance(real, fake)?).max(0.0)))
+}
+
+/// A fixed random half of features `[N, D]`: every other one may be of one kind, if names are sorted by it.
+fn half(features: &Tensor) -> Tensor {
+    let rows = numpy::permutation(0, features.size()[0]);
+    features.index_select(0, &Tensor::from_slice(&rows[..rows.len().div_ceil(2)]))
 }
 
 fn moments(features: &Tensor) -> (Tensor, Tensor) {
@@ -112,8 +119,8 @@ mod tests {
         let few = statistics(&draw(200));
         // Of many pictures a part of the features is kept; halving that would count as a bias of the whole.
         let many = Statistics { pictures: Some(50_000), ..statistics(&draw(100)) };
-        let half = statistics(&few.kept.as_ref().unwrap().slice(0, 0, None, 2));
-        let wanted = distance(&many, &half).unwrap() - distance(&many, &few).unwrap();
+        let half = statistics(&half(few.kept.as_ref().unwrap()));
+        let wanted = (distance(&many, &half).unwrap() - distance(&many, &few).unwrap()).max(0.0);
         assert!((frechet_bias(&many, &few).unwrap().unwrap() - wanted).abs() < 1e-9);
         assert!(frechet_bias(&many, &many).unwrap().is_none());
         assert!(frechet_bias(&few, &Statistics { kept: None, ..statistics(&draw(50)) }).unwrap().is_none());

@@ -142,6 +142,13 @@ impl Condition {
         Ok(Self { class, text, embedding, grids: grids.collect::<Result<_, _>>()? })
     }
 
+    /// `self` with the class, text and embedding of `other` where it has none.
+    pub(crate) fn or(self, other: &Self) -> Self {
+        let Self { class, text, embedding, grids } = self;
+        let other = other.clone();
+        Self { class: class.or(other.class), text: text.or(other.text), embedding: embedding.or(other.embedding), grids }
+    }
+
     /// The rows of `self`, then those of `other`, which must be of the same kinds.
     pub(crate) fn followed_by(&self, other: &Self) -> Self {
         let pair = |first: &Tensor, second: &Tensor| Tensor::cat(&[first, &second.to_device(first.device())], 0);

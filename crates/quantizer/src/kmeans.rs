@@ -7,8 +7,11 @@ use crate::{Metric, QuantizeError};
 
 /// Rounds of seeding: up to this many clusters, it is exactly that of k-means++.
 const SEEDING_ROUNDS: i64 = 64;
-/// Points per cluster that are looked at; more change little (the bound of Johnson et al. 2017, faiss).
+/// Points per cluster that are clustered; more change little (the bound of Johnson et al. 2017, faiss).
 const POINTS_PER_CLUSTER: i64 = 256;
+/// Distances between points and centres that a step computes, at most: seconds on two cores. Large codebooks therefore see fewer points
+/// per cluster, and from 2^14 codes on start as a random sample of the points.
+const MOST_DISTANCES: i64 = 1 << 28;
 /// Steps of Lloyd's algorithm.
 const LLOYD_STEPS: usize = 10;
 
@@ -20,8 +23,8 @@ pub(crate) struct Clusters {
     pub sizes: Tensor,
 }
 
-/// Clusters points `[N, D]`, f32, given as `metric` compares them (its centres are such points too); where there are fewer
-/// points than clusters, points are repeated.
+/// Clusters points `[N, D]`, f32, given as `metric` compares them (its centres are such points too). Where there are no more points than
+/// clusters, there is nothing to cluster: the centres are the points, repeated as often as it takes.
 ///
 /// Draws from the default generator of the points' device.
 pub(crate) fn kmeans(points: &Tensor, clusters: i64, metric: Metric) -> Result<Clusters, QuantizeError> {
@@ -32,7 +35,10 @@ pub(crate) fn kmeans(points: &Tensor, clusters: i64, metric: Metric) -> Result<C
             let want = "at least one position to start a codebook from".into();
             return Err(QuantizeError::Shape { what: "latents", want, got: points.size() });
         }
-        let points = fit(points, clusters);
+        let points = subset(points, clusters);
+        if points.size()[0] <= clusters {
+            return Ok(repeated(&points, clusters));
+        }
         let mut centres = seed(&points, clusters)?;
         for _ in 0..LLOYD_STEPS {
             let (sums, sizes) = totals(&points, &nearest(&points, &centres)?.indices, clusters, None);
@@ -44,17 +50,23 @@ pub(crate) fn kmeans(points: &Tensor, clusters: i64, metric: Metric) -> Result<C
     })
 }
 
-/// At least one point per cluster, and at most [`POINTS_PER_CLUSTER`] on average.
-fn fit(points: Tensor, clusters: i64) -> Tensor {
+/// The points, or a random subset of as many as can be clustered in seconds, at least one per cluster.
+fn subset(points: Tensor, clusters: i64) -> Tensor {
     let count = points.size()[0];
-    let most = clusters * POINTS_PER_CLUSTER;
-    if count < clusters {
-        points.repeat([(clusters + count - 1) / count, 1])
-    } else if count > most {
-        points.index_select(0, &Tensor::randperm(count, (Kind::Int64, points.device())).narrow(0, 0, most))
-    } else {
-        points
+    let most = (clusters * POINTS_PER_CLUSTER).min((MOST_DISTANCES / clusters).max(clusters));
+    match count > most {
+        true => points.index_select(0, &Tensor::randperm(count, (Kind::Int64, points.device())).narrow(0, 0, most)),
+        false => points,
     }
+}
+
+/// Every point as a centre, and again from the first on until there are enough; repeated centres have no points.
+fn repeated(points: &Tensor, clusters: i64) -> Clusters {
+    let count = points.size()[0];
+    let options = (Kind::Float, points.device());
+    let centres = points.repeat([(clusters + count - 1) / count, 1]).narrow(0, 0, clusters);
+    let sizes = Tensor::cat(&[Tensor::ones([count], options), Tensor::zeros([clusters - count], options)], 0);
+    Clusters { centres, sizes }
 }
 
 /// Sums `[K, D]` and numbers `[K]`, f32, of the points `[N, D]` that fell to each code, each point with its weight.
@@ -121,6 +133,20 @@ mod tests {
         let found = kmeans(&points, 10, Metric::Euclidean).unwrap();
         assert_eq!(found.centres.size(), [10, 2]);
         assert!(f64::try_from(nearest(&found.centres, &points).unwrap().distances.max()).unwrap() < 1e-9);
+        assert_eq!(f64::try_from(found.sizes.sum(Kind::Float)).unwrap(), 3.0);
+    }
+
+    #[test]
+    fn large_codebooks_are_a_sample_of_distinct_points() {
+        let _generator = generator(5);
+        let (points, clusters) = (Tensor::arange(50_000, F32).unsqueeze(1), 1 << 15);
+        let found = kmeans(&points, clusters, Metric::Euclidean).unwrap();
+        let (distinct, ..) = found.centres.unique_dim(0, true, false, false);
+        assert_eq!(distinct.size(), [clusters, 1]);
+        for (clusters, most) in [(16, 16 * 256), (1 << 10, 1 << 18), (1 << 13, 1 << 15), (1 << 16, 1 << 16)] {
+            let points = Tensor::zeros([1, 1], F32).expand([1 << 19, 1], false);
+            assert_eq!(subset(points, clusters).size()[0], most, "{clusters}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What an experiment is: one TOML file, validated once.
 #![doc = include_str!("../README.md")]
 
+mod changes;
 mod classifier;
 mod condition;
 mod error;

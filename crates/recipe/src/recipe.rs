@@ -246,6 +246,10 @@ impl Recipe {
     /// # Errors
     /// When a value has no TOML form.
     pub fn to_toml(&self) -> Result<String> {
+        Ok(toml::to_string(&self.to_table()?)?)
+    }
+
+    pub(crate) fn to_table(&self) -> Result<toml::Table> {
         let write = || -> Result<toml::Table, toml::ser::Error> {
             let mut root = toml::Table::try_from(&self.head)?;
             root.insert("data".into(), toml::Value::try_from(&self.data)?);
@@ -270,7 +274,7 @@ impl Recipe {
             root.insert("evaluate".into(), toml::Value::try_from(self.evaluate)?);
             Ok(root)
         };
-        Ok(write().and_then(|table| toml::to_string(&table))?)
+        Ok(write()?)
     }
 }
 

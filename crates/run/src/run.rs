@@ -197,18 +197,15 @@ impl Run {
     /// Opens a run folder to go on with it: takes its lock, and notes the circumstances of this call.
     ///
     /// # Errors
-    /// As [`Run::open`]; when another process works on it; when `recipe` or `data` is not the run's own; when a link in it leads out
+    /// As [`Run::open`]; when another process works on it; when `data` is not the run's own, or a key of `recipe` differs that
+    /// may not; when a link in it leads out
     /// of it.
     pub fn resume(path: &Path, recipe: &Recipe, data: &Dataset, call: Invocation) -> Result<Self> {
         Self::open(path)?;
         let work = Work::begin(path)?;
         // Only now is it sure that nobody else writes it.
         let mut run = Self { work: Some(work), ..Self::open(path)? };
-        let (old, new) = (run.recipe.to_toml()?, recipe.to_toml()?);
-        if let Some((was, is)) = old.lines().zip(new.lines()).find(|(was, is)| was != is) {
-            let reason = format!("the run was begun with another recipe: `{was}` there, `{is}` now; start a new run");
-            return Err(RunError::artifact(path, reason));
-        }
+        run.recipe.check_resumable(recipe, |stage| run.output(stage).is_some())?;
         let data = DataRecord::of(data);
         if let Some(difference) = run.record.data.as_ref().and_then(|begun| begun.difference(&data)) {
             let reason =
@@ -216,6 +213,10 @@ impl Run {
             return Err(RunError::artifact(path, reason));
         }
         files::sweep(path)?;
+        if *run.recipe != *recipe {
+            files::write(&path.join(RECIPE), recipe.to_toml()?.as_bytes())?;
+            run.recipe = Arc::new(recipe.clone());
+        }
         run.record.call = call;
         run.record.data = Some(data);
         run.save()?;

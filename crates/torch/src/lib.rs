@@ -12,6 +12,7 @@ mod images;
 mod libtorch_error;
 mod making;
 pub mod memory;
+pub mod numpy;
 pub mod optim;
 pub mod rng;
 pub mod schedule;

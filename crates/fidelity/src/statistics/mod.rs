@@ -20,7 +20,7 @@ use crate::{
 const HEADER: &str = "vqkit-statistics";
 /// The most features that are kept, evenly over the set: those of which neighbours and kernels are taken.
 pub const KEPT: usize = 10_000;
-/// Splits of the Inception Score, as its authors take.
+/// Splits of the Inception Score, as in the original implementation.
 pub const SPLITS: i64 = 10;
 
 /// A mean and a standard deviation.

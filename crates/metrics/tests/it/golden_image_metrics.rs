@@ -67,7 +67,7 @@ fn similarity(golden: &Golden) {
 fn inception_score(golden: &Golden) {
     let probabilities = golden.input("probs");
     for splits in golden.config()["config"]["splits"].as_array().unwrap().iter().filter_map(Value::as_i64) {
-        let mut score = InceptionScore::new(probabilities.size()[0], splits).unwrap();
+        let mut score = InceptionScore::in_order(probabilities.size()[0], splits).unwrap();
         probabilities.split(7, 0).iter().for_each(|batch| score.add(batch));
         golden.close(&format!("is_mean_s{splits}"), &double(score.mean()));
         golden.close(&format!("is_std_s{splits}"), &double(score.std()));

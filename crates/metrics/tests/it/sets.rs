@@ -93,3 +93,24 @@ fn an_uncertain_classifier_scores_one() {
     score.add(&Tensor::ones([10, 7], (Kind::Float, Device::Cpu)));
     assert!((score.mean() - 1.0).abs() < 1e-12 && score.std() < 1e-12);
 }
+
+/// Certain predictions of ten classes, sorted by class, as files are whose names begin with it.
+fn sorted_by_class() -> Tensor {
+    let classes = Tensor::arange(200, (Kind::Int64, Device::Cpu)).divide_scalar_mode(20, "floor");
+    classes.one_hot(10).to_kind(Kind::Float)
+}
+
+#[test]
+fn the_inception_score_does_not_fall_where_names_are_sorted_by_class() {
+    let of = |mut score: InceptionScore, rows: &Tensor| {
+        rows.split(7, 0).iter().for_each(|batch| score.add(batch));
+        score.mean()
+    };
+    let sorted = sorted_by_class();
+    let in_order = of(InceptionScore::in_order(200, 10).unwrap(), &sorted);
+    assert!((in_order - 1.0).abs() < 1e-9, "{in_order}");
+    let permuted = of(InceptionScore::new(200, 10).unwrap(), &sorted);
+    let order = vqkit_torch::numpy::permutation(2020, 200);
+    let by_hand = of(InceptionScore::in_order(200, 10).unwrap(), &sorted.index_select(0, &Tensor::from_slice(&order)));
+    assert!((permuted - by_hand).abs() < 1e-9 && permuted > 7.0, "{permuted} {by_hand}");
+}

@@ -148,7 +148,7 @@ fn padded_rows(batch: i64, multiple: i64) -> Tensor {
     Tensor::arange(num_rows, (Kind::Int64, Device::Cpu)).clamp_max(batch - 1)
 }
 
-/// The condition of the rows, and with guidance behind it their null condition.
+/// The condition of the rows. With guidance their null condition follows, and its null values stand in for the kinds that are missing.
 fn padded(
     prior: &dyn Autoregressive,
     windows: &Windows,
@@ -157,11 +157,12 @@ fn padded(
     rows: &Tensor,
     guided: bool,
 ) -> Result<Condition, PriorError> {
-    // `Autoregressive::start` decides whether a null value may replace a missing class; guidance needs a class to move away from it.
-    windows.whole(prior.spec()).check(condition, batch, !guided)?;
+    // `Autoregressive::start` decides whether a null value may replace a kind that is missing.
+    windows.whole(prior.spec()).check(condition, batch, true)?;
     let padded = condition.rows(rows);
-    match guided {
-        false => Ok(padded),
-        true => Ok(padded.followed_by(&prior.null(&padded, rows.size()[0])?)),
+    if !guided {
+        return Ok(padded);
     }
+    let null = prior.null(&padded, rows.size()[0])?;
+    Ok(padded.or(&null).followed_by(&null))
 }

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use vqkit_torch::numpy;
 
 use crate::PriorError;
 
@@ -67,7 +68,7 @@ impl TokenOrder {
                 cells.sort_by_key(|&(row, column)| coarse_first(row as u64, column as u64, side as u64));
                 cells.into_iter().map(position).collect()
             }
-            Self::Random => permutation(1, height * width),
+            Self::Random => numpy::permutation(1, height * width),
         })
     }
 
@@ -111,21 +112,4 @@ fn spiral(side: i64) -> Result<Vec<(i64, i64)>, PriorError> {
         }
     }
     Ok(cells)
-}
-
-/// numpy's legacy permutation of `0..count`: Fisher and Yates from the back, with numbers below a bound drawn by rejection.
-fn permutation(seed: u32, count: i64) -> Vec<i64> {
-    let mut random = rand_mt::Mt::new(seed);
-    let mut positions: Vec<i64> = (0..count).collect();
-    for last in (1..positions.len()).rev() {
-        let mask = u32::MAX >> (last as u32).leading_zeros();
-        let other = loop {
-            let drawn = random.next_u32() & mask;
-            if drawn <= last as u32 {
-                break drawn as usize;
-            }
-        };
-        positions.swap(last, other);
-    }
-    positions
 }

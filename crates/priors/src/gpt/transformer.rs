@@ -54,13 +54,7 @@ impl Transformer {
         if !lacks_class && !lacks_text && !lacks_embedding {
             return Ok(condition.clone());
         }
-        let null = self.null(condition, batch)?;
-        Ok(Condition {
-            class: condition.class.as_ref().map(Tensor::shallow_clone).or(null.class),
-            text: condition.text.clone().or(null.text),
-            embedding: condition.embedding.clone().or(null.embedding),
-            grids: condition.clone().grids,
-        })
+        Ok(condition.clone().or(&self.null(condition, batch)?))
     }
 
     /// `condition` with the null values in some rows.

@@ -54,6 +54,9 @@ pub fn train(run: &mut Run, modality: Modality, data: &Dataset, context: &Contex
         let batch = loaders::next(&mut loader)?;
         let images = batch_tensors::of_batch(modality, &batch, context)?;
         if trainer.is_fresh() && config.finetune.is_none() {
+            if config.quantizer.kmeans_init() == Some(true) {
+                trainer.note("the codebooks start as k-means of the first batch");
+            }
             no_grad(|| tokenizer.initialize(&images))?;
         }
         let now = trainer.step();
