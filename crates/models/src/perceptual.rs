@@ -40,7 +40,7 @@ pub fn check(config: &PerceptualConfig, shape: InputSpec) -> Result<()> {
         false => Ok(()),
         true => Err(InvalidRequest::key(
             format!("{}.loss.perceptual", shape.modality.stage()),
-            format!("needs pictures of at least {least} pixels, {}", shape.describe_size()),
+            format!("needs images of at least {least} pixels, but {}", shape.describe_size()),
         )
         .into()),
     }
