@@ -11,7 +11,7 @@ use crate::{BuildPrior, Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtyp
 vqkit_config::tagged! {
     /// The configuration of a prior.
     pub enum PriorConfig {
-        /// Gated PixelCNN: masked convolutions over the token grid.
+        /// Gated PixelCNN: causal convolutions over the token grid.
         "pixelcnn" => PixelCnn(GatedPixelCnnConfig),
         /// The GPT of taming-transformers.
         "gpt2" => Gpt2(Gpt2Config),
