@@ -65,7 +65,7 @@ const WRONG: &[(&str, &[&str])] = &[
     ("tokenizer={ from = 3 }", &["tokenizer.from: invalid type", "string"]),
     (
         "features={ widths = [8], train = { steps = 1, batch_size = 4, grad_accumulation = 2, learning_rate = 1e-3 } }",
-        &["features.train.grad_accumulation: 2 parts", "not split"],
+        &["features.train.grad_accumulation: must be 1 in [features]", "found 2"],
     ),
 ];
 
@@ -108,7 +108,7 @@ const WRONG_GAMES: &[(&str, &[&str])] = &[
     ),
     ("tokenizer.train.grad_accumulation=3", &["tokenizer.train.grad_accumulation: ", "divide batch_size = 8"]),
     ("tokenizer.train.grad_accumulation=0", &["tokenizer.train.grad_accumulation: must be at least 1"]),
-    ("data.color=gray", &["tokenizer.loss.perceptual.type: ", "3 channels", "data.color have 1"]),
+    ("data.color=gray", &["tokenizer.loss.perceptual.type: ", "3 channels", "data.color gives 1"]),
     (
         "tokenizer.loss.perceptual.weights=no-such.safetensors",
         &["tokenizer.loss.perceptual.weights: there is no no-such.safetensors"],

@@ -72,7 +72,7 @@ fn what_is_not_there_is_named() {
         ("type = 'folder'\ntrain = 'nowhere'", "nowhere"),
         ("type = 'tar'\ntrain = 'nowhere-{0..1}.tar'", "nowhere-0.tar"),
         ("type = 'manifest'\ntrain = 'nowhere.csv'", "nowhere.csv"),
-        ("type = 'manifest'\ntrain = 'empty/readme.txt'", "called .csv, .tsv or .jsonl"),
+        ("type = 'manifest'\ntrain = 'empty/readme.txt'", "must end in .csv, .tsv or .jsonl"),
         ("type = 'folder'\ntrain = 'empty'", "holds no image"),
         ("type = 'folder'\ntrain = 'zero'", "1.png: is empty"),
     ] {
