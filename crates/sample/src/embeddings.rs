@@ -50,7 +50,7 @@ impl EmbeddingRef {
             return refuse(format!("its vectors have width {dim}, but the run takes {}", condition.dim));
         }
         if length > condition.length {
-            return refuse(format!("has a sequence of {length} vectors, the run reads at most {}", condition.length));
+            return refuse(format!("has {length} vectors in a sequence, but the run reads {}", condition.length));
         }
         let whole = std::path::absolute(path).map_err(|source| RunError::io("find", path, source))?;
         let vectors = |key: &str| Ok(Self { file: Some(whole.clone()), ..Self::of_sample(key, &file)? });
