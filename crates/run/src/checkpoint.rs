@@ -105,11 +105,11 @@ impl Checkpoints {
         let others: Vec<String> = self.steps()?.iter().rev().map(|(step, _)| format!("{PREFIX}{step:07}")).collect();
         Ok(match others.as_slice() {
             [] => format!(
-                "it names {target}, which is no checkpoint beside it, and there is no other: bring it back, or remove the whole folder to \
-                 begin the stage anew"
+                "it names {target}, but there is no such checkpoint beside it, nor any other: restore it, or remove the whole folder to \
+                 start the stage again"
             ),
             others => format!(
-                "it names {target}, which is no checkpoint beside it: bring it back, or point the link (ln -sfn) at one of {}",
+                "it names {target}, but there is no such checkpoint beside it: restore it, or point the link (ln -sfn) at one of {}",
                 others.join(", ")
             ),
         })

@@ -31,7 +31,7 @@ impl TokenRows {
         for (row, text) in self.0.iter().flatten().enumerate() {
             let before = numbers.len();
             for word in text.split_whitespace() {
-                numbers.push(word.parse::<i64>().map_err(|_| bad(row, &format!("{word:?} is no whole number")))?);
+                numbers.push(word.parse::<i64>().map_err(|_| bad(row, &format!("{word:?} is not a whole number")))?);
             }
             let (found, width) = ((numbers.len() - before) as i64, shape[2]);
             if found != width {
@@ -108,8 +108,8 @@ mod tests {
                 r#"[["1 2"], ["1 2", "3 4"]]"#,
                 "codebook 1 of a grid of tokens in the record has 2 rows, and the first has 1",
             ),
-            (r#"[["1 x"]]"#, r#"row 0 of a grid of tokens in the record: "x" is no whole number"#),
-            (r#"[["1 9223372036854775808"]]"#, "is no whole number"),
+            (r#"[["1 x"]]"#, r#"row 0 of a grid of tokens in the record: "x" is not a whole number"#),
+            (r#"[["1 9223372036854775808"]]"#, "is not a whole number"),
             ("[]", "empty"),
             ("[[]]", "empty"),
             (r#"[["", ""]]"#, "empty"),

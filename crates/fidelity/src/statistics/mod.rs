@@ -121,14 +121,14 @@ impl Statistics {
     /// Reads the `.npz` that pytorch-fid saves: `mu` and `sigma`, without information on where they come from.
     ///
     /// # Errors
-    /// When it cannot be read, is no such file, or holds what no pictures have.
+    /// When it cannot be read, is not such a file, or holds statistics that no images can have.
     pub fn read_npz(path: &Path) -> Result<Self> {
         let refuse = |reason: String| RunError::artifact(path, reason);
         let mut archive = Archive::open(path)?;
         let (mean, covariance) = (archive.array("mu")?, archive.array("sigma")?);
         if covariance.size() != [mean.size(), mean.size()].concat() {
             let (mu, sigma) = (mean.size(), covariance.size());
-            return Err(refuse(format!("`mu` of shape {mu:?} does not go with `sigma` of shape {sigma:?}")).into());
+            return Err(refuse(format!("`mu` of shape {mu:?} does not fit `sigma` of shape {sigma:?}")).into());
         }
         Self { header: None, mean, covariance, kept: None, pictures: None }.sound(path)
     }

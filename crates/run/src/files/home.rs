@@ -36,7 +36,7 @@ impl Home {
         match fs::metadata(&self.path).map(identity) {
             Ok(found) if found == opened => Ok(()),
             _ => {
-                let reason = "the folder was moved or removed while vqkit worked in it, so the work stops here; put a run back in its place and \
+                let reason = "the folder was moved or removed while vqkit worked in it, so the work stops here; move a run back to this path and \
                               resume it";
                 Err(RunError::artifact(&self.path, reason))
             }
