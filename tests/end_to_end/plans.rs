@@ -51,12 +51,9 @@ fn a_folder_of_images_says_what_it_holds_and_what_is_broken() {
     image::GrayImage::from_pixel(9, 9, image::Luma([60])).save(at("dog/c.png")).unwrap();
     fs::write(at("dog/d.png"), b"no picture").unwrap();
     let said = succeed(&["inspect", text(folder.path())]);
-    for words in [
-        "4 images, 2 classes, without captions",
-        "sizes 8x6 to 20x10, median 9x9",
-        "1 items cannot be used",
-        "d.png",
-    ] {
+    for words in
+        ["4 images, 2 classes, without captions", "sizes 8x6 to 20x10, median 9x9", "1 items cannot be used", "d.png"]
+    {
         assert!(said.contains(words), "{words}: {said}");
     }
     let found: Value = serde_json::from_str(&succeed(&["inspect", text(folder.path()), "--json"])).unwrap();
