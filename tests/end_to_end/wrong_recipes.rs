@@ -246,7 +246,10 @@ fn lpips_without_its_weights_says_what_to_put_where() {
     let output = train_with_lpips(folder.path(), true);
     let said = stderr(&output);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("warning: training continues without the perceptual loss") && said.contains("vgg16"), "{said}");
+    assert!(
+        said.contains("warning: training continues without the perceptual loss") && said.contains("vgg16"),
+        "{said}"
+    );
     let log = std::fs::read_to_string(folder.path().join("run/log.jsonl")).unwrap();
     assert!(log.contains("reconstruction") && !log.contains("perceptual"), "{log}");
 }
