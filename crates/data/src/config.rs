@@ -68,8 +68,8 @@ pub struct DataConfig {
     /// false.
     #[serde(default)]
     pub require_class: bool,
-    /// Number of decoding threads, 1 to 64. Default: [`default_workers`](crate::default_workers), which depends on the
-    /// cores.
+    /// Number of decoding threads, 1 to 64. Default: a quarter of the cores, 1 to 8
+    /// ([`default_workers`](crate::default_workers)).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<usize>,
     /// Number of batches decoded ahead of the one in use, 1 to 64. Default 4.
