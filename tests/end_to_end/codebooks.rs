@@ -56,7 +56,7 @@ fn a_checkpoint_shows_its_codebook_where_its_run_is_around_it() {
     let checkpoint = shared_adversarial().join("tokenizer/last");
     let said = succeed(&["inspect", text(&checkpoint), "-o", text(&out)]);
     assert!(said.contains("numbers") && said.contains("codebook 0: 16 codes of width 8"), "{said}");
-    assert!(said.contains("use of codes unknown"), "an epoch began with the last step: {said}");
+    assert!(said.contains("usage of codes unknown"), "an epoch began with the last step: {said}");
     assert_eq!(names(&out), ["atlas-0.png", "map-0.png"]);
     let alone = folder.path().join("alone");
     fs::create_dir(&alone).unwrap();

@@ -262,7 +262,7 @@ fn other_data_is_noticed_on_resume() {
         (&16.into(), &4.into())
     );
     fs::rename(images.join("3.png"), folder.path().join("3.png")).unwrap();
-    assert!(fail(&call, &[1]).contains("16 samples to train on then, 15 now"));
+    assert!(fail(&call, &[1]).contains("16 training samples then, 15 now"));
     fs::copy(sample(5), images.join("other.png")).unwrap();
     assert!(fail(&call, &[1]).contains("names, sizes or labels"));
     fs::remove_file(images.join("other.png")).unwrap();

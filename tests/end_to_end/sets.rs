@@ -230,7 +230,7 @@ fn what_cannot_be_compared_is_refused_with_one_message() {
     assert!(message(&place.at("missing"), &real, &[], 2).contains("--real: there is nothing at"));
     assert!(message(&place.at("shard-{000..001}.tar"), &real, &[], 1).contains("shard-000.tar"));
     assert!(message(&real, &nothing, &[], 1).contains("holds no image"));
-    assert!(message(&real, &one, &[], 2).contains("holds one picture"));
+    assert!(message(&real, &one, &[], 2).contains("holds one image"));
     assert!(message(&real, &broken, &[], 1).contains("broken-0001.png"));
     assert!(message(&damaged, &real, &[], 1).contains("damaged.npz"));
     assert!(message(&other, &real, &[], 1).contains("holds no statistics"));

@@ -65,7 +65,7 @@ const WRONG: &[(&str, &[&str])] = &[
     ("tokenizer={ from = 3 }", &["tokenizer.from: invalid type", "string"]),
     (
         "features={ widths = [8], train = { steps = 1, batch_size = 4, grad_accumulation = 2, learning_rate = 1e-3 } }",
-        &["features.train.grad_accumulation: 2 parts", "not split"],
+        &["features.train.grad_accumulation: must be 1 in [features]", "found 2"],
     ),
 ];
 
@@ -108,7 +108,7 @@ const WRONG_GAMES: &[(&str, &[&str])] = &[
     ),
     ("tokenizer.train.grad_accumulation=3", &["tokenizer.train.grad_accumulation: ", "divide batch_size = 8"]),
     ("tokenizer.train.grad_accumulation=0", &["tokenizer.train.grad_accumulation: must be at least 1"]),
-    ("data.color=gray", &["tokenizer.loss.perceptual.type: ", "3 channels", "data.color have 1"]),
+    ("data.color=gray", &["tokenizer.loss.perceptual.type: ", "3 channels", "data.color gives 1"]),
     (
         "tokenizer.loss.perceptual.weights=no-such.safetensors",
         &["tokenizer.loss.perceptual.weights: there is no no-such.safetensors"],
@@ -246,7 +246,10 @@ fn lpips_without_its_weights_says_what_to_put_where() {
     let output = train_with_lpips(folder.path(), true);
     let said = stderr(&output);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("warning: training goes on without the perceptual loss") && said.contains("vgg16"), "{said}");
+    assert!(
+        said.contains("warning: training continues without the perceptual loss") && said.contains("vgg16"),
+        "{said}"
+    );
     let log = std::fs::read_to_string(folder.path().join("run/log.jsonl")).unwrap();
     assert!(log.contains("reconstruction") && !log.contains("perceptual"), "{log}");
 }

@@ -1,4 +1,4 @@
-//! Memory from the system; where there is none left, the program says so and ends, where Rust would abort.
+//! Memory from the system; if there is none left, the program ends with an error message, where Rust would abort.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -17,7 +17,8 @@ thread_local! {
     static FAILS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Ends the program. What is said and removed here may need memory itself: the second time, nothing is.
+/// Ends the program. The message and the removal of temporary files may need memory themselves: the second time, both
+/// are skipped.
 fn fail(layout: Layout) -> ! {
     if !FAILS.replace(true) {
         terminal::say(format_args!("error: not enough memory for {} more bytes", layout.size()));
@@ -30,7 +31,8 @@ fn checked(pointer: *mut u8, layout: Layout) -> *mut u8 {
     if pointer.is_null() && layout.size() > 0 { fail(layout) } else { pointer }
 }
 
-// SAFETY: every call goes to the system's allocator as it is; what is added runs only where that gave nothing, and does not return.
+// SAFETY: every call goes to the system's allocator unchanged; the addition runs only if that returns null, and does
+// not return.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.

@@ -1,4 +1,4 @@
-//! What work says, on standard error: a bar on a terminal, a line now and then elsewhere.
+//! Progress on standard error: bars on a terminal, a line from time to time elsewhere.
 
 use std::{
     collections::HashMap,
@@ -11,10 +11,10 @@ use vqkit::run::{Event, Observer};
 
 use crate::terminal::{is_watched, say};
 
-/// Where nobody watches, a task says how it stands at most this often.
+/// Without a terminal, a task reports its progress at most this often.
 const QUIET: Duration = Duration::from_secs(15);
 
-/// One bar for every task under way.
+/// One bar for every task in progress.
 #[derive(Debug, Default)]
 pub struct Bars(Mutex<HashMap<String, Bar>>);
 
@@ -48,7 +48,7 @@ impl Observer for Bars {
     }
 }
 
-/// Says a line of its own, above a bar.
+/// Prints a line above a bar.
 fn above(bar: Option<&Bar>, line: &str) {
     match bar {
         Some(bar) => bar.bar.suspend(|| say(line)),

@@ -1,4 +1,4 @@
-//! What each command does.
+//! The commands.
 
 use std::{
     fs,
@@ -33,7 +33,7 @@ use crate::{
 /// Runs the command.
 pub fn run(arguments: Arguments, interrupt: Interrupt) -> Result<()> {
     let context = Context::new(&arguments.device, arguments.threads, interrupt, Arc::new(Bars::default()))?;
-    // Memory may run out anywhere; pieces of the work say better than this what for.
+    // Memory may run out anywhere; parts of the work have better messages than this one.
     attempt_in_memory("the work", || command(arguments.command, &context))
 }
 
@@ -88,7 +88,7 @@ fn sample(options: Sample, context: &Context) -> Result<()> {
     }
 }
 
-/// Draws what a call asks for.
+/// Generates the requested images.
 fn draw(run: &Path, image: Option<PathBuf>, how: How, context: &Context) -> Result<()> {
     let mut session = Session::open(run, context)?;
     let own = session.recipe().sample.clone();
@@ -107,17 +107,17 @@ fn draw(run: &Path, image: Option<PathBuf>, how: How, context: &Context) -> Resu
     write_samples(&mut session, &sample::Request { sample: wanted, prompts, keep }, how.out)
 }
 
-/// What is kept of a picture, where there is one.
+/// The part of an image that is kept, where an image is given.
 fn keep(image: Option<PathBuf>, side: Option<KeptRegion>, mask: Option<PathBuf>) -> Result<Option<InpaintMask>, Usage> {
     match (image, side.or(mask.map(KeptRegion::Mask))) {
         (None, None) => Ok(None),
         (Some(image), Some(side)) => Ok(Some(InpaintMask { image, side })),
         (Some(_), None) => {
-            let message = "what is kept of the picture? give --keep, such as top=0.5, or --mask";
+            let message = "say which part of the image to keep: give --keep, such as top=0.5, or --mask";
             Err(Usage(message.into()))
         }
         (None, Some(_)) => {
-            let message = "--keep and --mask are parts of a picture: name it with --image, or use `vqkit complete`";
+            let message = "--keep and --mask need an image: give it with --image, or use `vqkit complete`";
             Err(Usage(message.into()))
         }
     }
@@ -135,7 +135,7 @@ fn write_samples(session: &mut Session, request: &sample::Request, out: Option<P
     print_path(&written.folder.join("grid.png"))
 }
 
-/// The recipe's `[sample]` with what the call says otherwise.
+/// The recipe's `[sample]`, overridden by the options of the call.
 fn sample_as_asked(how: &How, of_recipe: vqkit::recipe::Sample) -> vqkit::recipe::Sample {
     let Sampling::Autoregressive(own) = of_recipe.sampling;
     vqkit::recipe::Sample {
@@ -185,12 +185,12 @@ fn evaluate(options: Evaluate, context: &Context) -> Result<()> {
     }
 }
 
-/// Measures a run, and writes its report anew.
+/// Measures a run, and writes its report again.
 fn measure(path: &Path, inception: Option<&Path>, context: &Context) -> Result<Compared> {
     Ok(Session::open(path, context)?.measure(inception)?)
 }
 
-/// As JSON, or as people read it.
+/// Prints a value as JSON or as text.
 fn print<T: serde::Serialize + std::fmt::Display>(value: &T, json: bool) -> Result<()> {
     let text = if json { format!("{}\n", serde_json::to_string_pretty(value)?) } else { value.to_string() };
     Ok(terminal::print(&text)?)
@@ -206,7 +206,7 @@ fn inspect(options: Inspect, context: &Context) -> Result<()> {
     print(&found, options.json)
 }
 
-/// A new folder's path, if nothing stands there.
+/// The path of a new folder, if it is free.
 fn free(path: &Path) -> Result<PathBuf> {
     files::check_free(path).map_err(|error| Usage(format!("--out: {error}")))?;
     Ok(path.to_owned())

@@ -1,4 +1,4 @@
-//! Signals that come before there is somebody to listen to them: they wait.
+//! Signals that arrive before they can be handled: they are held back.
 //!
 //! Loading libtorch takes most of the program's first quarter of a second, all of it before `main`.
 
@@ -8,13 +8,13 @@ fn signals() -> SigSet {
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect()
 }
 
-/// Lets signals wait, also while the program starts itself anew.
+/// Holds signals back, also while the program restarts itself.
 pub fn hold_signals() {
-    // Where the system refuses, signals act as on any program.
+    // If the system refuses, signals have their default effect.
     let _ = signals().thread_block();
 }
 
-/// Delivers what waits, and everything from now on.
+/// Delivers the signals that were held back, and all later ones.
 pub fn release_signals() {
     let _ = signals().thread_unblock();
 }

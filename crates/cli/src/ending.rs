@@ -1,4 +1,4 @@
-//! How the program ends: what it says, and its exit code.
+//! How the program ends: its last message, and its exit code.
 
 use std::{
     backtrace::Backtrace,
@@ -16,18 +16,19 @@ use crate::{terminal, usage};
 /// The exit code of a bug, as `sysexits.h` has it.
 const BUG: u8 = 70;
 
-/// What the last panic said, and where.
+/// Message and place of the last panic.
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 
-/// Why work did not end with a result.
+/// Why the work failed.
 pub enum Failure {
-    /// It says why.
+    /// It returned an error.
     Error(anyhow::Error),
     /// It panicked.
     Panic,
 }
 
-/// Keeps what panics say until it is known whether they are caught: a decoder that gives up on a damaged picture is no bug.
+/// Keeps messages of panics until it is known whether they are caught: a decoder that panics on a damaged image is not
+/// a bug.
 pub fn remember_panics() {
     panic::set_hook(Box::new(|info| {
         let mut last = PANIC.lock().unwrap_or_else(PoisonError::into_inner);
@@ -38,14 +39,14 @@ pub fn remember_panics() {
 fn describe(info: &PanicHookInfo) -> String {
     let payload = info.payload();
     let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
-    let what = text.unwrap_or("a panic without words");
+    let what = text.unwrap_or("a panic without a message");
     let place = info.location().map_or_else(String::new, |place| format!(", at {place}"));
     let wants_more = env::var_os(BACKTRACE).is_some_and(|value| !value.is_empty());
     let backtrace = if wants_more { format!("\n{}", Backtrace::force_capture()) } else { String::new() };
     format!("{what}{place}{backtrace}")
 }
 
-/// What `work` comes to.
+/// The outcome of `work`.
 pub fn caught(work: impl FnOnce() -> Result<()>) -> Result<(), Failure> {
     match panic::catch_unwind(AssertUnwindSafe(work)) {
         Ok(ended) => ended.map_err(Failure::Error),
@@ -53,7 +54,7 @@ pub fn caught(work: impl FnOnce() -> Result<()>) -> Result<(), Failure> {
     }
 }
 
-/// Says how work ended.
+/// Reports how the work ended.
 pub fn of(ended: Result<(), Failure>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,13 +63,13 @@ pub fn of(ended: Result<(), Failure>) -> ExitCode {
     }
 }
 
-/// Says what went wrong.
+/// Reports an error.
 pub fn of_error(error: &anyhow::Error) -> ExitCode {
     terminal::say(format_args!("error: {}", usage::message(error)));
     ExitCode::from(usage::exit_code(error))
 }
 
-/// Says what is wrong with the call, or prints the help that it asks for.
+/// Reports what is wrong with the call, or prints the requested help.
 pub fn of_wrong_call(error: &clap::Error) -> ExitCode {
     match (error.use_stderr(), terminal::printed(error.print())) {
         (true, _) => ExitCode::from(2),
@@ -79,7 +80,7 @@ pub fn of_wrong_call(error: &clap::Error) -> ExitCode {
 
 fn of_bug() -> ExitCode {
     let last = PANIC.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let what = last.unwrap_or_else(|| "a panic without words".into());
+    let what = last.unwrap_or_else(|| "a panic without a message".into());
     let (version, repository) = (env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_REPOSITORY"));
     terminal::say(format_args!(
         "error: this is a bug in vqkit {version}: {what}\nPlease report it at {repository}, with this message and the command line; with \

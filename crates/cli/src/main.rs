@@ -1,4 +1,4 @@
-//! The `vqkit` binary: train, sample, measure and look into runs.
+//! The `vqkit` binary: train, sample, evaluate and inspect.
 
 mod allocator;
 mod arguments;
@@ -23,12 +23,12 @@ use crate::{allocator::Allocator, arguments::Arguments};
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 
-/// What OpenMP and glibc's allocator read before `main`.
+/// Environment variables that OpenMP and glibc's allocator read before `main`.
 ///
-/// OpenMP's threads wait for the next loop by spinning for some tens of microseconds, which is longer than a network takes from
-/// one operation to the next, and then sleep. The allocator keeps the memory of tensors that are gone for the next ones, which a
-/// step asks for again and again, and does not have the system clear every page anew; 32 MiB is the largest threshold that
-/// every glibc takes.
+/// OpenMP's threads wait for the next loop by spinning for some tens of microseconds, which is longer than a network
+/// takes from one operation to the next, and then sleep. The allocator reuses the memory of freed tensors, since every
+/// training step allocates them again, instead of returning it to the system, which would clear every page; 32 MiB is
+/// the largest threshold that every glibc accepts.
 const SETTINGS: [(&str, &str); 4] = [
     ("OMP_WAIT_POLICY", "passive"),
     ("GOMP_SPINCOUNT", "10000"),
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     ending::remember_panics();
     let interrupt = match signals::listen() {
         Ok(interrupt) => interrupt,
-        Err(error) => return ending::of_error(&anyhow::anyhow!("cannot listen to Ctrl-C: {error}")),
+        Err(error) => return ending::of_error(&anyhow::anyhow!("cannot handle Ctrl-C: {error}")),
     };
     early::release_signals();
     match Arguments::try_parse() {
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Starts the program anew with [`SETTINGS`] in its environment, unless the user chose one of them.
+/// Restarts the program with [`SETTINGS`] in its environment, unless the user set one of them.
 ///
 /// By default OpenMP's threads spin for milliseconds and take the cores from the threads that decode images: on a busy machine
 /// a training step took thirty times as long. Sleeping at once costs a third of the speed where cores are free. The variables
@@ -68,7 +68,7 @@ fn start_anew_with_settings() {
     if let Ok(program) = env::current_exe() {
         let error = Command::new(program).args(env::args_os().skip(1)).envs(SETTINGS).exec();
         terminal::say(format_args!(
-            "warning: training may be slower than it could be: the program cannot start itself anew: {error}"
+            "warning: training may be slower than necessary: the program cannot restart itself: {error}"
         ));
     }
 }

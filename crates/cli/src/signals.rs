@@ -1,7 +1,8 @@
-//! Ctrl-C, the end of a session, a terminal that goes away: SIGINT, SIGTERM and SIGHUP are one wish to leave.
+//! Ctrl-C, the end of a session, a closed terminal: SIGINT, SIGTERM and SIGHUP all request that the program stops.
 //!
-//! Work looks at the wish between two pieces (a batch, a token, an image) and unwinds, so that nothing half-made stays. A single piece
-//! that takes longer is not waited for, unless it is sheltered: a training step is finished, and a checkpoint written.
+//! Work checks for the request between two units (a batch, a token, an image) and unwinds, so that nothing half-written
+//! stays. The program does not wait for a unit that takes longer, unless it is sheltered: a training step is finished,
+//! and a checkpoint written.
 
 use std::{
     fs, io, thread,
@@ -17,13 +18,13 @@ use vqkit::run::{Interrupt, files};
 
 use crate::terminal;
 
-/// How long the program has to unwind by itself.
+/// Time that the program has to unwind by itself.
 const PATIENCE: Duration = Duration::from_millis(900);
 
-/// Signals that come so soon after the first are the same wish: a closing terminal sends several.
+/// Signals within this time after the first count as the same request: a closing terminal sends several.
 const SAME: Duration = Duration::from_millis(400);
 
-/// How often the signals are looked at once there was one.
+/// Interval at which signals are checked after the first one.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Sets the interrupt that it returns at the first signal. A second one that comes later, or unsheltered work that does not end in a
@@ -61,14 +62,14 @@ fn wait(mut signals: Signals, interrupt: &Interrupt) {
     }
 }
 
-/// Says a line, and waits for no reader that has stopped to read.
+/// Prints a line, without waiting for a reader that has stopped reading.
 fn say_if_heard(line: &'static str) {
     if thread::Builder::new().spawn(move || terminal::say(line)).is_ok() {
         thread::sleep(LOOK);
     }
 }
 
-/// Whether whoever started this process wants the signal to be ignored; where the system does not say, it is not.
+/// Whether the parent process set the signal to be ignored; false if the system does not tell.
 fn is_ignored(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,4 +1,4 @@
-//! The one place that prints. What is said besides the work never fails the work.
+//! The only module that prints. A failure to print messages never stops the work.
 
 use std::{
     fmt::Display,
@@ -12,7 +12,7 @@ use rustix::{
 };
 use vqkit::run::RunError;
 
-/// Prints on standard output. A reader that went away ends this quietly.
+/// Prints on standard output. A closed pipe ends the program silently.
 ///
 /// # Errors
 /// When it cannot be written: a full disk.
@@ -20,7 +20,7 @@ pub fn print(text: &str) -> Result<(), RunError> {
     printed(io::stdout().write_all(text.as_bytes()))
 }
 
-/// What a print on standard output came to, with what still waits to be written.
+/// The result of printing on standard output, after flushing.
 ///
 /// # Errors
 /// As [`print()`].
@@ -31,22 +31,22 @@ pub fn printed(result: io::Result<()>) -> Result<(), RunError> {
     }
 }
 
-/// Says a line on standard error, if anybody is there to read it.
+/// Prints a line on standard error; a failure is ignored.
 pub fn say(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Whether somebody may be looking at standard error.
+/// Whether standard error is a terminal that somebody may read.
 pub fn is_watched() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Whether nobody reads any more: a pipe that was closed, a terminal that is gone.
+/// Whether there is no reader any more: a closed pipe or terminal.
 fn is_gone(error: &io::Error) -> bool {
     let is_device = || fstat(io::stdout()).is_ok_and(|found| FileType::from_raw_mode(found.st_mode).is_char_device());
     match error.kind() {
         io::ErrorKind::BrokenPipe => true,
-        // Of a disk, the same error is one.
+        // For a disk, the same error is a real one.
         _ => error.raw_os_error() == Some(Errno::IO.raw_os_error()) && is_device(),
     }
 }

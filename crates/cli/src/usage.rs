@@ -1,10 +1,10 @@
-//! Errors of the library in the words of the command line: flags for options, exit codes for kinds.
+//! Errors of the library on the command line: flags in place of options, exit codes by kind.
 
 use std::path::Path;
 
 use vqkit::{config::ConfigError, recipe::InvalidRequest, run::RunError};
 
-/// The command line is wrong, not what it works on.
+/// An error of the command line itself, not of the files that it names.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);
@@ -22,7 +22,8 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     error.chain().find_map(code).unwrap_or(1)
 }
 
-/// What an error says: every cause once, though most messages name their cause themselves; options by their flags.
+/// The message of an error: every cause once, although most messages include their cause; options are named by their
+/// flags.
 pub fn message(error: &anyhow::Error) -> String {
     let in_our_words = error.chain().find_map(of_option).or_else(|| error.chain().find_map(of_run));
     let all = error.chain().map(ToString::to_string).reduce(|message, cause| match message.contains(&cause) {
@@ -32,7 +33,7 @@ pub fn message(error: &anyhow::Error) -> String {
     in_our_words.unwrap_or_else(|| all.unwrap_or_default())
 }
 
-/// An option's message, by its flag.
+/// The message about an option, under its flag.
 fn of_option(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     match cause.downcast_ref::<InvalidRequest>()? {
         InvalidRequest::Option { option, reason } => Some(match flag(option) {
@@ -43,7 +44,7 @@ fn of_option(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
 }
 
-/// What to do next, where a flag does it.
+/// What to do next, where a flag helps.
 fn of_run(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     let resume = |run: &Path| format!("resume it with `vqkit train RECIPE --run {} --resume`", run.display());
     match cause.downcast_ref::<RunError>()? {
@@ -58,7 +59,7 @@ fn of_run(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     }
 }
 
-/// The flag of a library's option; none where it is an argument without one.
+/// The flag of an option of the library; `None` where it is an argument without a flag.
 fn flag(option: &str) -> Option<String> {
     match option {
         "recipe" | "path" | "name" => None,

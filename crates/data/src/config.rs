@@ -11,7 +11,7 @@ use crate::{
     sources::DataKeys,
 };
 
-/// The section `[data]`: where samples come from and how they become what a model sees.
+/// The section `[data]`: where samples come from and how they are prepared for a model.
 ///
 /// ```
 /// use vqkit_data::DataConfig;
@@ -29,61 +29,63 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// The folder that paths of the source are relative to. Default: `$VQKIT_DATA`, else `./data`.
+    /// Folder to which the paths of the source are relative. Default: `$VQKIT_DATA`, else `./data`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
-    /// Width and height of the images that a model sees, in pixels; 1 to 4096.
+    /// Width and height, in pixels, of the square images that a model receives; 1 to 4096.
     pub image_size: u32,
-    /// Share of the samples kept for validation, in (0, 1), where the source has no validation samples of its own. The
-    /// choice depends on their number alone. Default: none.
+    /// Share of the samples to set aside for validation, in (0, 1), where the source has no validation samples of its
+    /// own. Which samples are chosen depends only on their number. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<f64>,
-    /// The short side of an image is resized to this before the square of `image_size` is cut out of it; at least `image_size`.
-    /// Default: `image_size`.
+    /// The short side of an image is resized to this many pixels before a square of `image_size` is cropped from it; at
+    /// least `image_size`. Default: `image_size`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub short_side: Option<u32>,
-    /// Colour or grey. Default `"rgb"`.
+    /// Colour mode. Default `"rgb"`.
     #[serde(default)]
     pub color: Color,
-    /// Which square is cut out of an image that is larger, while training. Default `"center"`; elsewhere it is always the
-    /// centre.
+    /// Which square is cropped from a larger image in training; outside of training it is always the centre. Default
+    /// `"center"`.
     #[serde(default)]
     pub crop: Crop,
-    /// The filter of the resize, stretched when an image is made smaller, so that nothing aliases. Default `"bicubic"`.
+    /// Filter for resizing, with antialiasing when an image becomes smaller. Default `"bicubic"`.
     #[serde(default)]
     pub resize: Filter,
-    /// Whether half of the images, with their templates, are mirrored left to right while training. Default false.
+    /// Whether a random half of the images, with their templates, is mirrored left to right in training. Default false.
     #[serde(default)]
     pub flip: bool,
-    /// What to do with an item that cannot be used. Default `"fail"`.
+    /// What to do with a sample that cannot be used. Default `"fail"`.
     #[serde(default)]
     pub on_error: OnError,
-    /// The share of bad items above which `on_error = "skip"` fails all the same, in [0, 1). Default 0.01.
+    /// Share of bad samples above which `on_error = "skip"` fails nevertheless, in [0, 1). Default 0.01.
     #[serde(default = "default_max_error_rate")]
     pub max_error_rate: f64,
-    /// Names of the classes, in their order. Default: the source's own.
+    /// Names of the classes, in the order of their numbers. Default: those of the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_names: Option<Vec<String>>,
-    /// Whether a sample without a class is bad; recipes that condition by class turn it on. Default false.
+    /// Whether a sample without a class counts as bad. Recipes with `condition.class = true` turn this on. Default
+    /// false.
     #[serde(default)]
     pub require_class: bool,
-    /// Decoding threads, 1 to 64. Default: [`default_workers`](crate::default_workers).
+    /// Number of decoding threads, 1 to 64. Default: a quarter of the cores, 1 to 8
+    /// ([`default_workers`](crate::default_workers)).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<usize>,
-    /// Batches decoded ahead of the one in use, 1 to 64. Default 4.
+    /// Number of batches decoded ahead of the one in use, 1 to 64. Default 4.
     #[serde(default = "default_prefetch")]
     pub prefetch: usize,
-    /// The largest file of a picture that is read, in MiB, and the most that all threads together read at once. Default 256.
+    /// Largest image file that is read, in MiB, and also the most that all threads together read at once. Default 256.
     #[serde(default = "default_max_file_mb")]
     pub max_file_mb: u64,
-    /// The most memory that pictures take while they are decoded and resized, in MiB, all threads together: a thread waits until there
-    /// is room, and a picture that alone takes more is bad. A pixel takes 5 to 16 bytes, by format. Default 1024: photographs of 100
-    /// megapixels pass.
+    /// Most memory, in MiB, that images take while they are decoded and resized, over all threads: a thread waits until
+    /// there is room, and an image that needs more by itself is bad. A pixel takes 5 to 16 bytes, depending on the
+    /// format. Default 1024, enough for photographs of 100 megapixels.
     #[serde(default = "default_max_decoded_mb")]
     pub max_decoded_mb: u64,
     /// Where samples come from.
     pub source: SourceConfig,
-    /// `[condition.template]` of a recipe. Default: the source's own templates, at `image_size`.
+    /// `[condition.template]` of a recipe. Default: the templates of the source, at `image_size`.
     #[serde(skip)]
     pub template: Option<TemplateConfig>,
 }
@@ -108,7 +110,7 @@ fn default_max_decoded_mb() -> u64 {
 }
 
 impl DataConfig {
-    /// A source at a size, and every other key as it is where nothing is said.
+    /// A source at a size, and the default of every other key.
     pub fn new(image_size: u32, source: SourceConfig) -> Self {
         Self {
             root: None,
@@ -138,23 +140,23 @@ impl DataConfig {
         self.root.clone().or_else(variable).unwrap_or_else(|| PathBuf::from("data"))
     }
 
-    /// What the templates are that a model sees, as far as the recipe says it; none where there are none.
+    /// The kind of the templates, as far as the recipe determines it; `None` where there are no templates.
     pub fn template_kind(&self) -> Option<TemplateKind> {
         let derived = self.template.as_ref().and_then(TemplateConfig::kind);
         derived.or_else(|| self.source.member().template())
     }
 
-    /// Width and height of the templates that a model sees, in pixels.
+    /// Width and height, in pixels, of the templates that a model receives.
     pub fn template_size(&self) -> u32 {
         self.template.as_ref().map_or(self.image_size, |template| template.size(self.image_size))
     }
 
-    /// What reads pictures within `max_file_mb` and `max_decoded_mb`.
+    /// A reader of images with the limits `max_file_mb` and `max_decoded_mb`.
     pub fn reader(&self) -> PictureReader {
         PictureReader::new(self.max_file_mb, self.max_decoded_mb)
     }
 
-    /// Whether every value is possible; no file is looked at.
+    /// Checks every value, without opening any file.
     ///
     /// # Errors
     /// [`DataError::Config`] with the key, what was found and what is allowed.
@@ -165,12 +167,12 @@ impl DataConfig {
         within("max_file_mb", self.max_file_mb, MAX_MB)?;
         within("max_decoded_mb", self.max_decoded_mb, MAX_MB)?;
         if let Some(share) = self.validation.filter(|share| !(*share > 0.0 && *share < 1.0)) {
-            return Err(DataError::config("validation", format!("is a share between 0 and 1, found {share}")));
+            return Err(DataError::config("validation", format!("must be a share between 0 and 1, found {share}")));
         }
         if !(0.0..1.0).contains(&self.max_error_rate) {
             return Err(DataError::config(
                 "max_error_rate",
-                format!("is a share in [0, 1), found {}", self.max_error_rate),
+                format!("must be a share in [0, 1), found {}", self.max_error_rate),
             ));
         }
         if let Some(side) = self.short_side.filter(|side| !(self.image_size..=1 << 14).contains(side)) {
@@ -193,7 +195,7 @@ impl DataConfig {
         }
         let mut known = HashSet::with_capacity(names.len());
         match names.iter().find(|name| !known.insert(name.as_str())) {
-            Some(name) => Err(DataError::config("class_names", format!("`{name}` stands there twice"))),
+            Some(name) => Err(DataError::config("class_names", format!("`{name}` is listed twice"))),
             None => Ok(()),
         }
     }

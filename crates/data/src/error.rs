@@ -53,8 +53,8 @@ pub enum DataError {
         /// The classes that there are, in words.
         known: String,
     },
-    /// Width, height and number of values of a picture disagree.
-    #[error("a picture of {width}x{height} needs {want} values, got {got}")]
+    /// Width, height and number of values of an image disagree.
+    #[error("an image of {width}x{height} needs {want} values, got {got}")]
     Picture {
         /// Width in pixels.
         width: u32,
@@ -65,8 +65,8 @@ pub enum DataError {
         /// Values found.
         got: usize,
     },
-    /// A picture that the PNG encoder refused.
-    #[error("cannot encode a picture: {0}")]
+    /// An image that the PNG encoder refused.
+    #[error("cannot encode an image: {0}")]
     Encode(String),
     /// A decoding thread could not be started or ended before its work.
     #[error("a decoding thread stopped: {0}")]

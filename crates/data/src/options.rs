@@ -1,16 +1,16 @@
-//! The choices that `[data]` gives.
+//! Choices in `[data]`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Colour mode of the images that a model sees.
+/// Colour mode of the images that a model receives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Color {
-    /// Three channels, red, green and blue; grey images are repeated.
+    /// Three channels, red, green and blue; a grey image is repeated in all three.
     #[default]
     Rgb,
-    /// One channel; colours become luma (ITU-R BT.601).
+    /// One channel; colours are converted to luma (ITU-R BT.601).
     Gray,
 }
 
@@ -24,37 +24,37 @@ impl Color {
     }
 }
 
-/// Which square is cut out of an image.
+/// Which square is cropped from an image.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Crop {
-    /// The middle.
+    /// The square in the middle.
     #[default]
     Center,
-    /// Anywhere: along the longer side, and with `short_side` in both directions.
+    /// A random square: its position varies along the longer side and, with `short_side`, in both directions.
     Random,
 }
 
-/// Filter of the resize, as Pillow's of the same name.
+/// Filter for resizing, the same as Pillow's filter of that name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Filter {
-    /// Triangle.
+    /// A triangle.
     Bilinear,
-    /// Cubic with a = -0.5.
+    /// A cubic with a = -0.5.
     #[default]
     Bicubic,
-    /// Windowed sinc of three lobes.
+    /// A windowed sinc with three lobes.
     Lanczos,
 }
 
-/// What to do with an item that cannot be used.
+/// What to do with a sample that cannot be used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnError {
-    /// Stop and name it.
+    /// Stop with an error that names it.
     #[default]
     Fail,
-    /// Go on without it, and list it.
+    /// Continue without it, and list it.
     Skip,
 }

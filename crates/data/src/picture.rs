@@ -186,6 +186,6 @@ mod tests {
     #[test]
     fn a_picture_of_no_area_is_refused() {
         let error = Picture::new(0, 3, Pixels::Gray8(vec![])).unwrap_err();
-        assert_eq!(error.to_string(), "a picture of 0x3 needs 0 values, got 0");
+        assert_eq!(error.to_string(), "an image of 0x3 needs 0 values, got 0");
     }
 }

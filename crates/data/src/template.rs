@@ -1,4 +1,4 @@
-//! `[condition.template]`: which templates there are, and how they are derived from images.
+//! `[condition.template]`: the templates, and how they are derived from images.
 
 use image::{GrayImage, imageops};
 use schemars::JsonSchema;
@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 use crate::{DataError, Filter, GrayTemplate, LabelMap, PictureTemplate, TemplateKind};
 
 vqkit_config::tagged! {
-    /// `[condition.template]` of a recipe: what the templates are.
+    /// `[condition.template]` of a recipe: what the templates are and where they come from.
     pub enum TemplateConfig {
-        /// Those of the source.
+        /// The templates that the source has.
         "given" => Given(GivenTemplate),
-        /// Edges of the image (Canny 1986): a label map of 2 labels.
+        /// Edges of the image (Canny 1986), as a label map of 2 labels.
         "edges" => Edges(EdgesTemplate),
-        /// The image, smaller: for super-resolution.
+        /// A smaller version of the image, for super-resolution.
         "downsampled" => Downsampled(DownsampledTemplate),
-        /// The image without its colours.
+        /// A grey version of the image, for colourisation.
         "gray" => Gray(GrayedTemplate),
     }
 }
@@ -24,38 +24,38 @@ vqkit_config::tagged! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GivenTemplate {
-    /// Width and height at which a model sees them, in pixels. Default: `data.image_size`.
+    /// Width and height of the templates that a model receives, in pixels. Default: `data.image_size`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u32>,
 }
 
-/// Edges, found by the gradient of the luma (0 to 255) after a blur of 1.4 pixels; an edge begins above `high` and goes on above
-/// `low`.
+/// Edges, found by the gradient of the luma (0 to 255) after a blur of 1.4 pixels; an edge starts above `high` and
+/// continues above `low`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EdgesTemplate {
-    /// Where an edge ends; at least 0. Default 30.
+    /// Hysteresis: the gradient of the luma (0 to 255) above which an edge continues; at least 0. Default 30.
     #[serde(default = "EdgesTemplate::default_low")]
     pub low: f32,
-    /// Where an edge begins; at least `low`, at most 1140. Default 80.
+    /// Hysteresis: the gradient of the luma above which an edge starts; at least `low`, at most 1140. Default 80.
     #[serde(default = "EdgesTemplate::default_high")]
     pub high: f32,
 }
 
-/// The image, `factor` times smaller.
+/// The image, `factor` times smaller on each side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DownsampledTemplate {
-    /// At least 2; divides `data.image_size`.
+    /// How many times smaller the template is than the image, on each side; at least 2, divides `data.image_size`.
     pub factor: u32,
 }
 
-/// The luma of the image: no choices.
+/// The luma of the image; no further keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrayedTemplate {}
 
-/// The largest gradient that there can be.
+/// The largest possible gradient.
 const STEEPEST: f32 = 1140.0;
 
 impl EdgesTemplate {
@@ -69,7 +69,7 @@ impl EdgesTemplate {
 }
 
 impl TemplateConfig {
-    /// Whether every value is possible for images of this size.
+    /// Checks every value for images of this size.
     ///
     /// # Errors
     /// [`DataError::Config`] with the key.
@@ -93,7 +93,7 @@ impl TemplateConfig {
         }
     }
 
-    /// What the templates are; none where the source has to say.
+    /// The kind of the templates; `None` where the source determines it.
     pub(crate) fn kind(&self) -> Option<TemplateKind> {
         match self {
             Self::Given(_) => None,
@@ -103,7 +103,7 @@ impl TemplateConfig {
         }
     }
 
-    /// Width and height in pixels, of images of this size.
+    /// Width and height of the template, in pixels, for images of this size.
     pub(crate) fn size(&self, image_size: u32) -> u32 {
         match self {
             Self::Given(GivenTemplate { size }) => size.unwrap_or(image_size),
@@ -112,7 +112,7 @@ impl TemplateConfig {
         }
     }
 
-    /// The template of an image `[C, H, W]` in [-1, 1], `size` pixels wide and high; none where the source has it.
+    /// The template of an image `[C, H, W]` in [-1, 1], `size` pixels wide and high; `None` where the source has it.
     pub(crate) fn derive(&self, image: &[f32], size: u32, filter: Filter) -> Option<Vec<f32>> {
         match self {
             Self::Given(_) => None,

@@ -72,7 +72,7 @@ fn what_is_not_there_is_named() {
         ("type = 'folder'\ntrain = 'nowhere'", "nowhere"),
         ("type = 'tar'\ntrain = 'nowhere-{0..1}.tar'", "nowhere-0.tar"),
         ("type = 'manifest'\ntrain = 'nowhere.csv'", "nowhere.csv"),
-        ("type = 'manifest'\ntrain = 'empty/readme.txt'", "called .csv, .tsv or .jsonl"),
+        ("type = 'manifest'\ntrain = 'empty/readme.txt'", "must end in .csv, .tsv or .jsonl"),
         ("type = 'folder'\ntrain = 'empty'", "holds no image"),
         ("type = 'folder'\ntrain = 'zero'", "1.png: is empty"),
     ] {
@@ -240,7 +240,7 @@ fn a_share_is_validation_data_once_and_for_all() {
 fn impossible_keys_are_named_with_what_is_allowed() {
     for (keys, source, part) in [
         ("image_size = 0", "type = 'shapes', count = 1", "`image_size`: must be 1 to 4096, found 0"),
-        ("image_size = 16", "type = 'shapes', count = 1", "`image_size`: shapes cannot be told below 24"),
+        ("image_size = 16", "type = 'shapes', count = 1", "`image_size`: shapes cannot be told apart below 24"),
         ("image_size = 32", "type = 'shapes', count = 0", "`source.count`"),
         (
             "image_size = 32",
@@ -248,13 +248,17 @@ fn impossible_keys_are_named_with_what_is_allowed() {
             "`source.max_objects`: must be 1 to 3, found 4",
         ),
         ("image_size = 32\nflip = true", "type = 'shapes', count = 1", "`flip`"),
-        ("image_size = 32\nvalidation = 1.5", "type = 'shapes', count = 9", "`validation`: is a share between 0 and 1"),
+        (
+            "image_size = 32\nvalidation = 1.5",
+            "type = 'shapes', count = 9",
+            "`validation`: must be a share between 0 and 1",
+        ),
         ("image_size = 32\nvalidation = nan", "type = 'shapes', count = 9", "`validation`"),
         ("image_size = 32\nvalidation = 0.9", "type = 'shapes', count = 1", "leaves none to train on"),
         ("image_size = 32\nvalidation = 0.1", "type = 'shapes', count = 9, validation_count = 3", "one of the two"),
         ("image_size = 32\nmax_error_rate = 1.0", "type = 'shapes', count = 1", "`max_error_rate`"),
         ("image_size = 32\nworkers = 0", "type = 'shapes', count = 1", "`workers`: must be 1 to 64"),
-        ("image_size = 32\nclass_names = ['a', 'a']", "type = 'folder', train = 'x'", "`a` stands there twice"),
+        ("image_size = 32\nclass_names = ['a', 'a']", "type = 'folder', train = 'x'", "`a` is listed twice"),
         ("image_size = 32", "type = 'tar', train = 'a-{0..'", "`source.train`: `a-{0..` leaves a brace open"),
         (
             "image_size = 32",

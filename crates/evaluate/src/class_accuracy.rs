@@ -12,17 +12,18 @@ use crate::error::Result;
 /// Images classified at a time.
 const BATCH: usize = 100;
 
-/// How many samples the evaluation classifier assigns to the class they were drawn for.
+/// How many samples the evaluation classifier assigns to the class that they were generated for.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ClassAccuracy {
     /// Samples classified.
     pub samples: usize,
-    /// Those of them that it assigns to the class they were drawn for.
+    /// Those that it assigns to the class that they were generated for.
     pub right: usize,
 }
 
 impl ClassAccuracy {
-    /// Classifies images that were drawn for a class; `None` where there are none, or the classifier does not know a class.
+    /// Classifies images that were generated for a class; `None` where there are none, or the classifier does not know
+    /// a class.
     ///
     /// # Errors
     /// When an image cannot be read, or is too small for the classifier.
@@ -43,7 +44,7 @@ impl ClassAccuracy {
         Ok((!pictures.is_empty()).then_some(Self { samples: pictures.len(), right }))
     }
 
-    /// The share that is right, in percent.
+    /// The share of right ones, in percent.
     pub fn percent(&self) -> f64 {
         100.0 * self.right as f64 / self.samples as f64
     }

@@ -8,20 +8,20 @@ use vqkit_run::{Canvas, FONT, RgbImage, chart};
 
 use crate::error::Result;
 
-/// Bars drawn at most; more are thinner than a pixel.
+/// Largest number of bars; more would be thinner than a pixel.
 const MOST_BARS: usize = 800;
 const INK: RGBColor = RGBColor(38, 84, 124);
 const MARK: RGBColor = RGBColor(214, 69, 65);
 const UNUSED: RGBColor = RGBColor(225, 70, 124);
-/// Use against even use: the bound of a class, its name, its colour.
+/// Usage relative to uniform usage: the upper bound of a class, its name, its colour.
 const CLASSES: [(f64, &str, RGBColor); 4] = [
-    (0.1, "below a tenth of even use", RGBColor(160, 196, 226)),
-    (1.0, "up to even use", RGBColor(74, 144, 196)),
+    (0.1, "below a tenth of uniform usage", RGBColor(160, 196, 226)),
+    (1.0, "up to uniform usage", RGBColor(74, 144, 196)),
     (10.0, "up to ten times", RGBColor(24, 86, 140)),
     (f64::INFINITY, "above ten times", RGBColor(8, 28, 58)),
 ];
 
-/// Codes sorted by use, on a logarithmic scale, with a line at even use.
+/// Codes sorted by usage, on a logarithmic scale, with a line at uniform usage.
 ///
 /// # Shapes
 /// `counts` `[K]`, i64.
@@ -31,7 +31,7 @@ const CLASSES: [(f64, &str, RGBColor); 4] = [
 pub fn usage(name: &str, counts: &Tensor) -> Result<RgbImage> {
     let mut sorted = values(counts)?;
     sorted.sort_by(|a, b| b.total_cmp(a));
-    Ok(chart::picture(&format!("the use of {name}"), (900, 480), |canvas| draw_usage(canvas, name, &sorted))?)
+    Ok(chart::picture(&format!("the usage of {name}"), (900, 480), |canvas| draw_usage(canvas, name, &sorted))?)
 }
 
 fn draw_usage(canvas: &Canvas, name: &str, sorted: &[f64]) -> Result<(), Box<dyn Error>> {
@@ -62,7 +62,7 @@ fn draw_usage(canvas: &Canvas, name: &str, sorted: &[f64]) -> Result<(), Box<dyn
     });
     chart.draw_series(bars)?;
     let line = LineSeries::new([(0.0, even), (size as f64, even)], MARK.stroke_width(2));
-    chart.draw_series(line)?.label(format!("even use: {}", plain(&even))).legend(|(x, y)| legend_line(x, y));
+    chart.draw_series(line)?.label(format!("uniform usage: {}", plain(&even))).legend(|(x, y)| legend_line(x, y));
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::UpperRight)
@@ -73,7 +73,7 @@ fn draw_usage(canvas: &Canvas, name: &str, sorted: &[f64]) -> Result<(), Box<dyn
     Ok(())
 }
 
-/// Whole from 10 on.
+/// A number, without decimals from 10 on.
 fn plain(value: &f64) -> String {
     let rounded = if *value < 10.0 { (value * 100.0).round() / 100.0 } else { value.round() };
     rounded.to_string()
@@ -83,7 +83,7 @@ fn legend_line(x: i32, y: i32) -> PathElement<(i32, i32)> {
     PathElement::new([(x, y), (x + 18, y)], MARK.stroke_width(2))
 }
 
-/// The codes along their first two principal components, coloured by use.
+/// The codes along their first two principal components, coloured by usage.
 ///
 /// # Shapes
 /// `codes` `[K, D]`, f32; `counts` `[K]`, i64.
@@ -98,10 +98,10 @@ pub fn map(name: &str, codes: &Tensor, counts: Option<&Tensor>) -> Result<RgbIma
     })?)
 }
 
-/// Codes in the plane that shows most of their variance.
+/// Codes projected to the plane that shows most of their variance.
 struct Projection {
     points: Vec<(f64, f64)>,
-    /// Ratio of the variance that the plane shows.
+    /// Share of the variance that the plane shows.
     shown: f64,
 }
 
@@ -136,7 +136,7 @@ impl Projection {
     }
 }
 
-/// Points that are drawn alike.
+/// Points that are drawn in the same style.
 struct Group {
     label: String,
     colour: RGBColor,
@@ -144,13 +144,13 @@ struct Group {
     points: Vec<(f64, f64)>,
 }
 
-/// The points by how often they are used, the unused first, so that they cover nothing.
+/// The points grouped by usage, unused ones first, so that they are drawn below the others.
 fn groups(points: &[(f64, f64)], counts: Option<Vec<f64>>) -> Vec<Group> {
     let group = |label: &str, colour, is_unused, points: Vec<(f64, f64)>| {
         let label = format!("{label} ({})", points.len());
         Group { label, colour, is_unused, points }
     };
-    let Some(counts) = counts else { return vec![group("use unknown", CLASSES[1].2, false, points.to_vec())] };
+    let Some(counts) = counts else { return vec![group("usage unknown", CLASSES[1].2, false, points.to_vec())] };
     let even = counts.iter().sum::<f64>() / counts.len().max(1) as f64;
     let between = |low: f64, high: f64| -> Vec<(f64, f64)> {
         let within = points.iter().zip(&counts).filter(|(_, count)| **count > low * even && **count <= high * even);
@@ -234,7 +234,7 @@ mod tests {
         let labels: Vec<&str> = groups.iter().map(|group| group.label.as_str()).collect();
         assert_eq!(
             labels,
-            ["unused (1)", "below a tenth of even use (1)", "up to even use (2)", "up to ten times (1)"]
+            ["unused (1)", "below a tenth of uniform usage (1)", "up to uniform usage (2)", "up to ten times (1)"]
         );
     }
 

@@ -1,4 +1,4 @@
-//! The codebooks of a trained tokenizer: their health, and pictures of them.
+//! The codebooks of a trained tokenizer: their health, and charts of them.
 
 use std::{fmt, path::Path};
 
@@ -17,7 +17,7 @@ use vqkit_tokens::{Split, TokenSet, TokenUsage, split};
 /// The health of every codebook of a tokenizer.
 #[derive(Debug, Serialize)]
 pub struct CodebookReport {
-    /// What the use of codes was counted over.
+    /// The tokens over which the usage of codes was counted.
     pub counted: UsageSource,
     /// Every codebook of every level, coarse first.
     pub codebooks: Vec<CodebookOf>,
@@ -30,21 +30,21 @@ pub struct CodebookOf {
     pub level: usize,
     /// The codebook of that level.
     pub codebook: usize,
-    /// How it is.
+    /// Its health.
     pub health: CodebookHealth,
 }
 
-/// A trained tokenizer that is looked at.
+/// A trained tokenizer whose codebooks are inspected.
 pub struct CodebookInspector {
     tokenizer: Tokenizer,
     counted: UsageSource,
-    /// Of every level and codebook, `[K]`.
+    /// Usage counts of every level and codebook, `[K]`.
     counts: Option<Vec<Vec<Tensor>>>,
     context: Context,
 }
 
 impl CodebookInspector {
-    /// The tokenizer that a run uses, or none where that stage is not done.
+    /// The tokenizer that a run uses, or `None` where that stage is not done.
     ///
     /// # Errors
     /// When its weights cannot be read.
@@ -53,7 +53,7 @@ impl CodebookInspector {
         Self::of(run, &run.path().join(&output.path), context).map(Some)
     }
 
-    /// The tokenizer of a checkpoint that lies in its run, or none where it does not.
+    /// The tokenizer of a checkpoint inside its run, or `None` where it is not inside one.
     ///
     /// # Errors
     /// When its weights cannot be read.
@@ -95,8 +95,9 @@ impl CodebookInspector {
         Ok(CodebookReport { counted: self.counted, codebooks })
     }
 
-    /// Writes `use-L.png`, `map-L.png` and `atlas-L.png` of every level `L` into the new folder `out`; `-L.Q` where a level
-    /// has several codebooks. There is no `use` where that is unknown, and no `map` of codes that a rule gives.
+    /// Writes `use-L.png`, `map-L.png` and `atlas-L.png` of every level `L` into the new folder `out`; `-L.Q` where a
+    /// level has several codebooks. There is no `use` chart where the usage is unknown, and no `map` of codes that a
+    /// rule gives.
     ///
     /// # Errors
     /// When something cannot be drawn or written.
@@ -109,7 +110,7 @@ impl CodebookInspector {
         })
     }
 
-    /// The pictures that [`draw`](Self::draw) writes, by name.
+    /// The charts that [`draw`](Self::draw) writes, by name.
     ///
     /// # Errors
     /// When something cannot be drawn.
@@ -139,7 +140,7 @@ impl CodebookInspector {
     }
 }
 
-/// The codebooks of a quantizer that keeps tables; none where they would have to be made.
+/// The codebooks of a quantizer that keeps tables; empty where they would have to be computed.
 fn tables(quantizer: &dyn Quantizer) -> Vec<CodebookView> {
     if quantizer.has_tables() { quantizer.codebooks() } else { Vec::new() }
 }
@@ -147,12 +148,12 @@ fn tables(quantizer: &dyn Quantizer) -> Vec<CodebookView> {
 impl fmt::Display for CodebookReport {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         match self.counted {
-            UsageSource::Tokens => writeln!(out, "use of codes, counted over the tokens of the training images:")?,
+            UsageSource::Tokens => writeln!(out, "usage of codes, counted over the tokens of the training images:")?,
             UsageSource::Epoch => {
-                writeln!(out, "use of codes, counted over the checkpoint's last epoch up to its step:")?
+                writeln!(out, "usage of codes, counted over the epoch of the checkpoint, up to its step:")?
             }
             UsageSource::Nothing => {
-                writeln!(out, "use of codes unknown: no tokens yet, and nothing counted in the checkpoint")?;
+                writeln!(out, "usage of codes unknown: no tokens yet, and nothing counted in the checkpoint")?;
             }
         }
         for CodebookOf { level, codebook, health } in &self.codebooks {
@@ -189,12 +190,13 @@ fn write_health(out: &mut fmt::Formatter, name: &str, health: &CodebookHealth) -
     Ok(())
 }
 
-/// Four digits after the point, and for what they would lose, its order.
+/// A number with four decimals, or in scientific notation where it is smaller.
 fn short(value: f64) -> String {
     if value == 0.0 || value >= 0.01 { format!("{value:.4}") } else { format!("{value:.1e}") }
 }
 
-/// How often every code was used: by the run's token files, if this checkpoint made them, or in the checkpoint's epoch.
+/// How often every code was used: in the run's token files, if this checkpoint made them, else in the checkpoint's
+/// epoch.
 fn usage(run: &Run, checkpoint: &Path, tokenizer: &Tokenizer) -> Result<(UsageSource, Option<TokenUsage>)> {
     let (sizes, cpu) = (tokenizer.codebook_sizes(), tch::Device::Cpu);
     if run.output(stage_names::TOKENS).is_some() {

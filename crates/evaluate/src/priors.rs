@@ -1,4 +1,4 @@
-//! The tokens of every level: their use, and what a prior makes of them.
+//! The tokens of every level: the usage of codes, and their bits under a prior.
 
 use std::f64::consts::LN_2;
 use vqkit_models::load;

@@ -1,4 +1,4 @@
-//! How the metrics were computed, and what to mind before comparing them.
+//! How the metrics were computed, and warnings about comparing them.
 
 use serde::Serialize;
 use vqkit_data::{Crop, Dataset, Filter};
@@ -11,7 +11,7 @@ use vqkit_sample::record;
 
 use crate::{error::Result, samples::SamplesAsSet};
 
-/// The name of what is done here; another way of measuring will have another.
+/// The name of this protocol; a different way of measuring will have a different name.
 const NAME: &str = "vqkit-validation-1";
 
 /// How the metrics were computed.
@@ -19,25 +19,26 @@ const NAME: &str = "vqkit-validation-1";
 pub struct Protocol {
     /// `vqkit-validation-1`: all validation images, in order, not mirrored; both sides of a comparison in RGB rounded to 8 bits.
     pub name: &'static str,
-    /// Which part of the data.
+    /// The part of the data that was used.
     pub split: &'static str,
-    /// Validation images, all of which were used.
+    /// Number of validation images, all of which were used.
     pub validation_images: usize,
     /// Fingerprint of the validation data.
     pub data: String,
     /// Width and height of the images.
     pub image_size: u32,
-    /// Which square is cut out of an image; while measuring always the middle.
+    /// Which square is cropped from an image; in evaluation always the middle.
     pub crop: Crop,
-    /// The short side before the square is cut out.
+    /// The short side before the square is cropped.
     pub short_side: u32,
     /// Filter of the resize, antialiased.
     pub resize: Filter,
-    /// Values of either side of a comparison.
+    /// Range of the values of both sides of a comparison.
     pub value_range: &'static str,
-    /// Arithmetic of tokenizer and priors: `fp32` or `bf16`; networks of metrics are fp32, distances fp64.
+    /// Number format of the computations of tokenizer and priors: `fp32` or `bf16`; networks of metrics use fp32,
+    /// distances fp64.
     pub precision: String,
-    /// Where it was computed.
+    /// The device.
     pub device: String,
     /// Threads of libtorch within an operation.
     pub threads: i32,
@@ -52,15 +53,15 @@ pub struct Protocol {
     /// BLAKE3 of Inception's weights, where they were given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inception: Option<String>,
-    /// How samples were drawn, seed included; where there are any.
+    /// How samples were generated, including the seed; where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sampling: Option<Sampling>,
-    /// The most features of a set that are kept for neighbours and kernels.
+    /// Largest number of features of a set that are kept for neighbours and kernels.
     pub kept_features: usize,
 }
 
 impl Protocol {
-    /// Of a run as it is measured now.
+    /// The protocol of a run that is measured now.
     ///
     /// # Errors
     /// When the run has no tokenizer, or its samples cannot be read.

@@ -1,4 +1,4 @@
-//! What becomes of validation pictures.
+//! Reconstructions of validation images.
 
 use tch::{Kind, Tensor, no_grad};
 use vqkit_data::Dataset;
@@ -12,27 +12,27 @@ use vqkit_tokens::{TokensError, loaders};
 
 use crate::{error::Result, similarity::Compared, similarity::Similarity};
 
-/// Pictures shown at most.
+/// Largest number of images that are shown.
 const SHOWN: i64 = 8;
-/// How many times what differs is shown.
+/// Factor by which differences are magnified.
 pub const MAGNIFIED: f64 = 4.0;
 
-/// What became of validation pictures.
+/// Reconstructions of validation images.
 pub struct Reconstructed {
-    /// How far all are from what they should be.
+    /// Errors of all reconstructions.
     pub error: ReconstructionError,
-    /// How alike they are, one by one.
+    /// Similarity of each image and its reconstruction.
     pub similarity: Similarity,
-    /// Some of them, above their reconstructions and what these miss.
+    /// Some images, above their reconstructions and the differences.
     pub picture: RgbImage,
-    /// What the checker of the built-in shapes found in reconstructions of images.
+    /// Shape accuracy of the reconstructions.
     pub shape_accuracy: Option<ShapeAccuracy>,
 }
 
-/// Looks at all validation pictures of a modality; `inception` looks too, where it is given.
+/// Measures all validation images or templates of a modality, also by the features of `inception` where it is given.
 ///
 /// # Errors
-/// When the tokenizer is not trained, nothing is held out, or a picture cannot be read.
+/// When the tokenizer is not trained, nothing is set aside for validation, or an image cannot be read.
 pub fn of_run(
     run: &Run,
     modality: Modality,
@@ -72,8 +72,8 @@ pub fn of_run(
     Ok(Reconstructed { error, similarity: similarity.finish(), picture, shape_accuracy })
 }
 
-/// The first pictures of a batch, their reconstructions, and below them what differs: grey where nothing does, four times as far
-/// from it as it is; of label maps white where the label is another.
+/// The first images of a batch, their reconstructions, and below them the differences, magnified four times around
+/// grey; for label maps, white where the label differs.
 fn with_difference(shape: InputSpec, images: &Tensor, reconstructions: &Tensor) -> RgbImage {
     let shown = SHOWN.min(images.size()[0]);
     let [images, reconstructions] =

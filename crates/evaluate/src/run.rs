@@ -1,4 +1,4 @@
-//! Stage `report`: what tokenizer and priors are worth on validation data.
+//! Stage `report`: metrics of tokenizer and priors on validation data.
 
 use std::path::Path;
 
@@ -14,13 +14,13 @@ use crate::{
     protocol, protocol::Protocol, reconstruction, samples::SamplesAsSet,
 };
 
-/// The metrics of a run; and a picture of originals, reconstructions and their differences.
+/// The metrics of a run, and an image of originals, reconstructions and their differences.
 ///
 /// # Errors
 /// When the run is not trained, nothing is set aside for validation, or files cannot be read.
 pub fn measure(run: &Run, data: &Dataset, inception: Option<&Path>, context: &Context) -> Result<(Metrics, RgbImage)> {
     let recipe = run.recipe();
-    // First, since it needs the priors, and what is missing should not be found out at the end.
+    // First, since it needs the priors: a missing one should be noticed at the start.
     let levels = priors::of_run(run, context)?;
     let load = |path| Extractor::load(Features::Inception, Some(path), context);
     let inception = inception.map(load).transpose()?;

@@ -1,4 +1,4 @@
-//! How far the pictures that a run drew are, as a set, from validation images.
+//! Distance between a run's samples and validation images, as sets.
 
 use serde::Serialize;
 use tch::Tensor;
@@ -9,32 +9,35 @@ use vqkit_sample::SampleFile;
 
 use crate::error::Result;
 
-/// Pictures looked at at a time.
+/// Number of images that pass through a network at once.
 const BATCH: usize = 100;
 
-/// Pictures decoded ahead by each thread.
+/// Number of images that each thread decodes ahead.
 const AHEAD: usize = 64;
 
-/// Pictures on each side below which no metrics are given: the estimates are too large for few pictures, the more the fewer
-/// they are (Chong & Forsyth 2020), and with fewer than the features are wide they say little else.
+/// Number of images on each side below which no metrics are given: with few images the estimates are too large, the
+/// more so the fewer there are (Chong & Forsyth 2020), and with fewer images than the features have dimensions, this
+/// bias dominates.
 const LEAST: usize = 1000;
 
-/// The metrics, and the counts without which they say nothing: compare only metrics whose counts are the same.
+/// The metrics, and the numbers of images; compare only metrics whose numbers of images are the same.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SamplesAsSet {
-    /// Pictures that were drawn.
+    /// Number of samples.
     pub samples: usize,
-    /// Validation images, all there are.
+    /// Number of validation images; all are used.
     pub validation_images: usize,
-    /// By name; `fid` among them is the gFID.
+    /// Metrics by name; `fid` is the gFID.
     pub metrics: MetricValues,
 }
 
 impl SamplesAsSet {
-    /// Pictures against the validation images that networks saw; `None` with fewer than 1,000 on either side, or no network.
+    /// Compares samples with the validation images whose statistics were computed; `None` with fewer than 1,000 on
+    /// either side, or without a
+    /// network.
     ///
     /// # Errors
-    /// When a picture cannot be read, or a network cannot take it.
+    /// When an image cannot be read, or a network cannot take it.
     pub fn of(pictures: &[SampleFile], validation: &[Pair], context: &Context) -> Result<Option<Self>> {
         let validation_images = validation.first().map_or(0, |pair| pair.images.count());
         if pictures.len() < LEAST || validation_images < LEAST {
@@ -58,7 +61,7 @@ impl SamplesAsSet {
     }
 }
 
-/// Calls `each` with all pictures, `[B, 3, H, W]` in `[-1, 1]`, decoded ahead.
+/// Calls `each` with batches of all images, `[B, 3, H, W]` in `[-1, 1]`, decoded ahead.
 fn for_each_batch(
     pictures: &[SampleFile],
     context: &Context,

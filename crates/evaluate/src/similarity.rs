@@ -1,4 +1,4 @@
-//! How alike pictures and reconstructions are, one by one.
+//! Similarity of each image and its reconstruction.
 
 use serde::Serialize;
 use tch::{Kind, Tensor};
@@ -8,23 +8,23 @@ use vqkit_recipe::InputSpec;
 
 use crate::error::Result;
 
-/// The shortest side of pictures that have five scales.
+/// The shortest side of images that have five scales.
 const FIVE_SCALES: u32 = 176;
-/// The shortest side of pictures that the window of SSIM fits.
+/// The shortest side of images that the window of SSIM fits into.
 const WINDOW: u32 = 11;
 
-/// Means over pictures, of both sides rounded to 8 bits.
+/// Means over images, with both sides rounded to 8 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Similarity {
-    /// SSIM on `[0, 1]`, per channel; of pictures of at least 11 pixels.
+    /// SSIM on `[0, 1]`, per channel; for images of at least 11 pixels.
     pub ssim: Option<f64>,
-    /// MS-SSIM on `[0, 1]`; of pictures of at least 176 pixels.
+    /// MS-SSIM on `[0, 1]`; for images of at least 176 pixels.
     pub ms_ssim: Option<f64>,
-    /// LPIPS 0.1 with VGG16; of colour pictures, where its weights are at hand.
+    /// LPIPS 0.1 with VGG16; for colour images, where its weights are available.
     pub lpips: Option<f64>,
 }
 
-/// Sums on their way to the means.
+/// Accumulates the means.
 #[derive(Debug)]
 pub struct Compared {
     shape: InputSpec,
@@ -34,7 +34,7 @@ pub struct Compared {
 }
 
 impl Compared {
-    /// Nothing compared yet, of pictures of this shape.
+    /// An empty accumulator for images of this shape.
     pub fn new(shape: InputSpec, lpips: Option<Lpips>) -> Self {
         let lpips = lpips.filter(|_| shape.channels == 3 && i64::from(shape.size) >= Lpips::LEAST_SIZE);
         Self { shape, lpips, sums: [0.0; 3], count: 0 }
@@ -66,7 +66,7 @@ impl Compared {
         Ok(())
     }
 
-    /// The means; of label maps there are none.
+    /// The means; label maps have none.
     pub fn finish(self) -> Similarity {
         let mean = |index: usize, is_there: bool| {
             (is_there && !self.shape.labels && self.count > 0).then(|| self.sums[index] / self.count as f64)

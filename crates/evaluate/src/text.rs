@@ -22,7 +22,7 @@ impl fmt::Display for Metrics {
             let (ClassAccuracy { samples, right }, percent) = (recognised, recognised.percent());
             writeln!(
                 out,
-                "class accuracy: {right} of {samples} samples ({percent:.0} %) are classified as the class they were drawn for"
+                "class accuracy: {right} of {samples} samples ({percent:.0} %) are classified as the class that they were generated for"
             )?;
         }
         if let Some(set) = &self.samples_as_set {

@@ -1,4 +1,4 @@
-//! Statistics of real pictures, computed once.
+//! A cache of the statistics of real images.
 
 use std::{fs, path::PathBuf};
 use vqkit_models::download;
@@ -6,14 +6,15 @@ use vqkit_run::{Context, RunError, files};
 
 use crate::{error::Result, extractor::Extractor, image_set::PictureSet, protocol::Protocol, statistics::Statistics};
 
-/// The statistics of a set: those in the user's cache folder where they are of the same network, protocol and bytes; else `gather`ed,
-/// and put there. Also whether they were there.
+/// The statistics of a set: those in the user's cache folder if they belong to the same network, protocol and bytes;
+/// else they are `gather`ed and stored there. Also whether they were there.
 ///
-/// Names and sizes of the files find the entry; the contents of all files are then compared by their fingerprint, so that a
-/// picture that was changed since is noticed.
+/// Names and sizes of the files find the entry; the contents of all files are then compared by their fingerprint, so
+/// that a changed image is noticed.
 ///
 /// # Errors
-/// Those of `gather`; when a picture cannot be read. A cache that cannot be used or written is done without, with a warning.
+/// Those of `gather`; when an image cannot be read. If the cache cannot be read or written, a warning is given and the
+/// work continues.
 pub fn statistics(
     set: &PictureSet,
     extractor: &Extractor,
@@ -29,11 +30,11 @@ pub fn statistics(
                 if let Some(header) =
                     found.header.as_mut().filter(|header| header.origin.fingerprint == origin.fingerprint)
                 {
-                    // The same pictures may lie elsewhere by now.
+                    // The same images may have moved.
                     header.origin = origin;
                     return Ok((found, true));
                 }
-                context.warn("the pictures changed since their statistics were cached: computing them anew");
+                context.warn("the images changed since their statistics were cached: computing them again");
             }
             Err(error) => context.warn(format_args!("cached statistics are not used: {error}")),
         }
@@ -48,7 +49,7 @@ pub fn statistics(
     Ok((statistics, false))
 }
 
-/// Where the statistics of such a set lie.
+/// The cache file for the statistics of such a set.
 fn path(set: &PictureSet, extractor: &Extractor, protocol: Protocol) -> Result<PathBuf> {
     let meaning = format!("{} {} {} {protocol}", set.listing(), extractor.kind(), extractor.weights());
     let name = format!("{}.safetensors", blake3::hash(meaning.as_bytes()).to_hex());

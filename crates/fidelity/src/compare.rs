@@ -1,4 +1,4 @@
-//! How far two sets of images are apart, whoever made them.
+//! Comparison of any two sets of images.
 
 use std::{
     fmt,
@@ -19,24 +19,24 @@ use crate::{
 /// Which sets to compare, and how.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The real pictures: a folder, a tar archive, statistics that were saved, or pytorch-fid's `.npz`.
+    /// The real images: a folder, a tar archive, saved statistics, or an `.npz` of pytorch-fid.
     pub real: PathBuf,
-    /// The generated ones, likewise.
+    /// The generated images, in the same forms.
     pub fake: PathBuf,
     /// The network.
     pub features: Features,
-    /// Its weights, where it does not come with them; fetched where not given.
+    /// Its weights, where it does not come with them. Default: they are downloaded.
     pub weights: Option<PathBuf>,
-    /// How pictures come before it; the network's usual way where not given.
+    /// How images are prepared for the network. Default: the usual protocol of the network.
     pub protocol: Option<Protocol>,
-    /// Pictures looked at at once.
+    /// Number of images that pass through the network at once.
     pub batch_size: usize,
-    /// A file to write with the statistics of the real pictures.
+    /// A file to write the statistics of the real images to.
     pub save_statistics: Option<PathBuf>,
 }
 
 impl Request {
-    /// Two sets by InceptionV3, as pytorch-fid compares them.
+    /// A comparison of two sets by InceptionV3, as in pytorch-fid.
     pub fn new(real: impl Into<PathBuf>, fake: impl Into<PathBuf>) -> Self {
         Self {
             real: real.into(),
@@ -53,33 +53,33 @@ impl Request {
 /// How the metrics were computed.
 #[derive(Debug, Clone, Serialize)]
 pub struct SetsProtocol {
-    /// Its name: how pictures come before the network.
+    /// The name of the protocol, which says how images are prepared for the network.
     pub name: Protocol,
-    /// How their size becomes that of the network.
+    /// How images are resized for the network.
     pub resize: &'static str,
-    /// What the network sees of a value `v` of 0 to 255.
+    /// How a value `v` of 0 to 255 is scaled for the network.
     pub value_range: &'static str,
     /// The network.
     pub features: Features,
     /// BLAKE3 of its weights.
     pub features_weights: String,
-    /// The real pictures; `None` where their statistics do not say.
+    /// The real images; `None` where their statistics do not say.
     pub real: Option<Origin>,
-    /// The generated pictures.
+    /// The generated images.
     pub fake: Option<Origin>,
-    /// Whether the statistics of the real pictures were there already, from the same pictures.
+    /// Whether the statistics of the real images came from the cache.
     pub real_from_cache: bool,
-    /// Pictures of each set at most whose features were kept, for neighbours and kernels.
+    /// Largest number of images per set whose features were kept, for neighbours and kernels.
     pub kept_features: usize,
-    /// Neighbours of precision and recall, and of density and coverage.
+    /// Number of neighbours in precision and recall, and in density and coverage.
     pub nearest: [i64; 2],
-    /// Subsets of the kernel distance, the most pictures of each, and their seed.
+    /// Number of subsets for the kernel distance, largest number of images of each, and their seed.
     pub kid_subsets: [u64; 3],
-    /// Contiguous splits of the Inception Score.
+    /// Number of contiguous splits for the Inception Score.
     pub inception_score_splits: i64,
-    /// Arithmetic of the network; moments and distances are fp64 always.
+    /// Number format of the network's computations; moments and distances always use fp64.
     pub precision: &'static str,
-    /// Where it was computed.
+    /// The device.
     pub device: String,
     /// Versions of vqkit and libtorch.
     pub versions: [String; 2],
@@ -90,17 +90,17 @@ pub struct SetsProtocol {
 pub struct SetMetrics {
     /// How they were computed.
     pub protocol: SetsProtocol,
-    /// By name.
+    /// The metrics by name.
     pub metrics: MetricValues,
-    /// What a reader should know before comparing them with others.
+    /// Warnings for readers who compare them with others.
     pub warnings: Vec<String>,
 }
 
 /// Compares two sets.
 ///
 /// # Errors
-/// [`InvalidRequest`] where a set is not there, or statistics were made in another way; when weights cannot be had, or a picture
-/// cannot be read.
+/// [`InvalidRequest`] where a set is missing, or statistics were computed in another way; when weights cannot be had,
+/// or an image cannot be read.
 pub fn compare(request: &Request, context: &Context) -> Result<SetMetrics> {
     let protocol = Protocol::resolve(request.protocol, request.features)?;
     check(request)?;
@@ -151,7 +151,7 @@ fn check(request: &Request) -> Result<()> {
         }
         Some(_) if extension(&request.real) == Some("npz") => Err(InvalidRequest::option(
             "save_statistics",
-            "the real images are given as statistics, which do not say of what; give the images themselves",
+            "the real images are already given as statistics, which do not name their images; give the images themselves",
         )
         .into()),
         _ => Ok(()),
@@ -200,7 +200,7 @@ fn open(
     }
 }
 
-/// Refuses statistics by another network, or of pictures that came before it in another way.
+/// Refuses statistics of another network, or of images that were prepared in another way.
 fn refuse_others(path: &Path, statistics: &Statistics, protocol: Protocol, extractor: &Extractor) -> Result<()> {
     let Some(header) = &statistics.header else { return Ok(()) };
     let found = [header.features.to_string(), header.weights.clone(), header.protocol.to_string()];
@@ -210,7 +210,7 @@ fn refuse_others(path: &Path, statistics: &Statistics, protocol: Protocol, extra
         None => Ok(()),
         Some(((name, found), wanted)) => {
             let reason = format!(
-                "the statistics in {} were made with another {name}: {found}, this comparison takes {wanted}",
+                "the statistics in {} were made with another {name}: {found}; this comparison uses {wanted}",
                 path.display()
             );
             Err(InvalidRequest::option("real", reason).into())

@@ -1,16 +1,16 @@
-//! What can be wrong with a comparison of two sets of images.
+//! Errors of comparisons of sets of images.
 
 use std::path::PathBuf;
 
 /// The result of everything in this crate.
 pub type Result<T, E = FidelityError> = std::result::Result<T, E>;
 
-/// Errors of this crate; each message names the file, key or value and what to do.
+/// Errors of this crate; each message names the file, key or value, and says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FidelityError {
     /// A metric came out as NaN or infinite.
-    #[error("`{name}` is not finite: the features of a set are beyond all numbers")]
+    #[error("`{name}` is not finite: the features of a set are too large")]
     NotFinite {
         /// The metric.
         name: String,
@@ -18,19 +18,19 @@ pub enum FidelityError {
     /// Reading a set of images stopped before its end.
     #[error("{}: reading ended early", .0.display())]
     EndedEarly(PathBuf),
-    /// What was asked for cannot be done.
+    /// The request cannot be fulfilled.
     #[error("{0}")]
     Invalid(#[from] vqkit_recipe::InvalidRequest),
     /// The recipe is wrong.
     #[error("{0}")]
     Recipe(#[from] vqkit_recipe::RecipeError),
-    /// The run folder, or where the work is done.
+    /// The run folder or the device.
     #[error("{0}")]
     Run(#[from] vqkit_run::RunError),
     /// A network cannot be built or loaded.
     #[error("{0}")]
     Model(#[from] vqkit_models::ModelError),
-    /// Token files, or what becomes tokens.
+    /// Token files or the data that they are made from.
     #[error("{0}")]
     TokenFiles(#[from] vqkit_tokens::TokensError),
     /// From the data crate.

@@ -1,4 +1,4 @@
-//! Networks by whose features sets of pictures are compared.
+//! Feature extractors: networks in whose features sets of images are compared.
 
 use std::{fmt, fs, path::Path, str::FromStr};
 
@@ -16,7 +16,7 @@ use crate::error::Result;
 /// The known file with the weights of [`Features::Inception`].
 const INCEPTION: &str = "fid-inception";
 
-/// Which network looks at pictures.
+/// The feature extractor.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Features {
@@ -28,7 +28,7 @@ pub enum Features {
 }
 
 impl Features {
-    /// What metrics by these features are called: the plain names belong to Inception alone.
+    /// The name of a metric in these features: the plain names are reserved for Inception.
     pub fn metric_name(self, name: &str) -> String {
         match (self, name) {
             (Self::Inception, "frechet_distance") => "fid".into(),
@@ -46,7 +46,7 @@ impl FromStr for Features {
         match text {
             "inception" => Ok(Self::Inception),
             "vgg-cifar10" => Ok(Self::VggCifar10),
-            _ => Err("there are inception and vgg-cifar10".into()),
+            _ => Err("must be inception or vgg-cifar10".into()),
         }
     }
 }
@@ -60,7 +60,7 @@ impl fmt::Display for Features {
     }
 }
 
-/// A network whose features tell how far sets of pictures are apart.
+/// A network in whose features sets of images are compared.
 #[derive(Debug)]
 pub struct Extractor {
     network: Network,
@@ -77,8 +77,8 @@ impl Extractor {
     /// The network of this kind; the weights of Inception from `weights`, else fetched by name.
     ///
     /// # Errors
-    /// [`InvalidRequest`] where weights are given to a network that comes with its own, or are not there; when they cannot
-    /// be had, or are not those of such a network.
+    /// [`InvalidRequest`] where weights are given for a network that comes with its own, or are missing; when they
+    /// cannot be had, or belong to another network.
     pub fn load(features: Features, weights: Option<&Path>, context: &Context) -> Result<Self> {
         let device = context.device;
         match (features, weights) {
@@ -90,10 +90,8 @@ impl Extractor {
                 Self::inception(&download::fetch(download::find(INCEPTION)?, &context.observer)?, device)
             }
             (Features::VggCifar10, Some(path)) => {
-                let reason = format!(
-                    "vgg-cifar10 comes with its own weights; leave out {}, or compare by inception",
-                    path.display()
-                );
+                let reason =
+                    format!("vgg-cifar10 comes with its own weights; leave out {}, or use inception", path.display());
                 Err(InvalidRequest::option("weights", reason).into())
             }
             (Features::VggCifar10, None) => Self::embedded(device),
@@ -140,7 +138,7 @@ impl Extractor {
     /// `[B, 3, H, W]` in `[-1, 1]` to `[B, width]`, f32.
     ///
     /// # Errors
-    /// When the network cannot take such pictures.
+    /// When the network cannot take such images.
     pub fn features(&self, images: &Tensor) -> Result<Tensor> {
         match &self.network {
             Network::Inception(network) => Ok(network.features(images)?),

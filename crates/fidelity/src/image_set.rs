@@ -1,4 +1,4 @@
-//! A folder or archive of pictures, batch by batch.
+//! A folder or archive of images, read batch by batch.
 
 use std::{
     collections::BTreeSet,
@@ -11,22 +11,23 @@ use vqkit_data::{DataConfig, DataError, Encoding, SourceConfig, View, default_wo
 
 use crate::{error::FidelityError, error::Result, protocol::Protocol, protocol::Shown, protocol::Values};
 
-/// Pictures decoded ahead by each thread: they are whole, and so many more than the bound on decoding allows for.
+/// Number of images that each thread decodes ahead; they are kept at full size, beyond the bound on memory for
+/// decoding.
 const AHEAD: usize = 2;
 
-/// A folder of pictures, or tar archives.
+/// A folder of images, or tar archives.
 #[derive(Debug)]
 pub struct PictureSet {
     path: PathBuf,
     view: View,
 }
 
-/// What a set of pictures is.
+/// Where a set of images comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
-    /// How many pictures were used: all.
+    /// Number of images; all are used.
     pub pictures: usize,
     /// BLAKE3 over all files, in the order of their names.
     pub fingerprint: String,
@@ -34,7 +35,7 @@ pub struct Origin {
     pub encodings: BTreeSet<Encoding>,
 }
 
-/// One decoded picture.
+/// One decoded image.
 struct Read {
     shown: Shown,
     hash: blake3::Hash,
@@ -45,18 +46,18 @@ impl PictureSet {
     /// Opens a folder or archives; decodes nothing.
     ///
     /// # Errors
-    /// When there is nothing of the kind.
+    /// When there are no such files.
     pub fn open(path: &Path) -> Result<Self> {
         let view = DataConfig::new(1, SourceConfig::at_path(path)?).open()?.train;
         Ok(Self { path: path.to_owned(), view })
     }
 
-    /// Where it lies.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How many pictures there are.
+    /// Number of images.
     pub fn len(&self) -> usize {
         self.view.len()
     }
@@ -66,12 +67,12 @@ impl PictureSet {
         self.len() == 0
     }
 
-    /// BLAKE3 over names and sizes: what tells sets apart without reading them.
+    /// BLAKE3 over names and sizes, which distinguishes sets without reading them.
     pub fn listing(&self) -> String {
         self.view.fingerprint()
     }
 
-    /// What the set is, by reading every file and decoding none.
+    /// Where the set comes from; reads every file and decodes none.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -99,11 +100,11 @@ impl PictureSet {
         }
     }
 
-    /// Calls `each` with batches `[B, 3, H, W]` of at most `size` pictures as large as each other, decoded ahead, in the order of
-    /// the set; and says what the set is.
+    /// Calls `each` with batches `[B, 3, H, W]` of at most `size` images of equal size, decoded ahead, in the order of
+    /// the set; returns where the set comes from.
     ///
     /// # Errors
-    /// When a picture cannot be read; those of `each`.
+    /// When an image cannot be read; those of `each`.
     pub fn for_each_batch(
         &self,
         protocol: Protocol,
@@ -134,7 +135,7 @@ impl PictureSet {
         Ok(self.origin_of(files))
     }
 
-    /// Whether every picture has the name of one of the other set.
+    /// Whether every image has the name of an image in the other set.
     pub fn is_named_after(&self, other: &Self) -> bool {
         let stems = |set: &Self| -> BTreeSet<String> {
             let keys = (0..set.len()).filter_map(|index| set.view.key(index));
@@ -148,7 +149,7 @@ fn encoded(view: &View, index: usize) -> Result<Vec<u8>, DataError> {
     Ok(view.encoded(index)?.unwrap_or_default())
 }
 
-/// Pictures of one size as `[B, 3, H, W]` in the network's range.
+/// Images of one size as `[B, 3, H, W]` in the network's range.
 fn tensor(batch: &[Shown]) -> Tensor {
     let [height, width] = batch.first().map_or([0; 2], |shown| shown.size.map(i64::from));
     let (mut bytes, mut numbers) = (Vec::new(), Vec::new());

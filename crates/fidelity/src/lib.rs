@@ -1,4 +1,4 @@
-//! How far apart two sets of images are, and how codebooks are used.
+//! Distances between sets of images, and the usage of codebooks.
 #![doc = include_str!("../README.md")]
 
 mod cache;

@@ -1,4 +1,4 @@
-//! How pictures come before the network: by name.
+//! Protocols: named ways to prepare images for the network.
 
 use std::{fmt, str::FromStr};
 
@@ -8,26 +8,26 @@ use vqkit_recipe::InvalidRequest;
 
 use crate::{error::Result, extractor::Features};
 
-/// Height and width at which Inception looks at pictures.
+/// Height and width of Inception's input.
 const INCEPTION_SIZE: u32 = 299;
 
-/// How the size of pictures becomes that of the network, and their values the network's.
+/// How images are resized and scaled for the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Protocol {
-    /// As pytorch-fid and torch-fidelity do: bilinear without antialiasing, inside the network; `v / 127.5 - 1`.
+    /// As in pytorch-fid and torch-fidelity: bilinear without antialiasing, inside the network; `v / 127.5 - 1`.
     PytorchFid,
-    /// As clean-fid does: bicubic with antialiasing, unrounded; `(v - 128) / 128`.
+    /// As in clean-fid: bicubic with antialiasing, unrounded; `(v - 128) / 128`.
     CleanFid,
-    /// As they are; `v / 127.5 - 1`.
+    /// Not resized; `v / 127.5 - 1`.
     OwnSize,
 }
 
 impl Protocol {
-    /// The one asked for, else the usual one of the network.
+    /// The requested protocol, else the usual one of the network.
     ///
     /// # Errors
-    /// [`InvalidRequest`] where the network knows only another.
+    /// [`InvalidRequest`] where the network supports only another.
     pub fn resolve(asked: Option<Self>, features: Features) -> Result<Self> {
         match (features, asked) {
             (Features::Inception, None) => Ok(Self::PytorchFid),
@@ -44,7 +44,7 @@ impl Protocol {
         }
     }
 
-    /// How the size of pictures becomes that of the network.
+    /// How images are resized for the network.
     pub fn resize(self) -> &'static str {
         match self {
             Self::PytorchFid => "bilinear without antialiasing, by the network",
@@ -53,7 +53,7 @@ impl Protocol {
         }
     }
 
-    /// What the network sees of a value `v` of 0 to 255.
+    /// How a value `v` of 0 to 255 is scaled for the network.
     pub fn value_range(self) -> &'static str {
         match self {
             Self::PytorchFid | Self::OwnSize => "v / 127.5 - 1",
@@ -61,10 +61,10 @@ impl Protocol {
         }
     }
 
-    /// A picture as it comes before the network.
+    /// An image, prepared for the network.
     ///
     /// # Errors
-    /// When a resize refuses the picture's size.
+    /// When the image's size cannot be resized.
     pub fn show(self, picture: &Picture) -> Result<Shown, DataError> {
         let size = [picture.height(), picture.width()];
         match (self, picture.pixels()) {
@@ -79,16 +79,16 @@ impl Protocol {
     }
 }
 
-/// A picture on its way to the network.
+/// An image on its way to the network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shown {
     /// Height and width.
     pub size: [u32; 2],
-    /// What it shows.
+    /// Its pixels.
     pub values: Values,
 }
 
-/// Pixels as they lie in a file, or as a resize left them.
+/// Pixels as stored in a file, or after resizing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Values {
     /// `[H, W, 3]`, 0 to 255.
@@ -105,7 +105,7 @@ impl FromStr for Protocol {
             "pytorch-fid" => Ok(Self::PytorchFid),
             "clean-fid" => Ok(Self::CleanFid),
             "own-size" => Ok(Self::OwnSize),
-            _ => Err("there are pytorch-fid, clean-fid and own-size".into()),
+            _ => Err("must be pytorch-fid, clean-fid or own-size".into()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How far reconstructions are from what they should be: in pixels or labels, and as a set by features of the evaluation classifier.
+//! Errors of reconstructions: in pixels or labels, and as a set in the features of the evaluation classifier.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use vqkit_recipe::InputSpec;
 
 use crate::{error::Result, extractor::Extractor, extractor::Features, statistics::FeatureAccumulator};
 
-/// Gathers pairs of pictures and reconstructions.
+/// Accumulates pairs of images and reconstructions.
 #[derive(Debug)]
 pub struct ReconstructionError {
     difference: Difference,
@@ -27,20 +27,21 @@ enum Difference {
 pub struct Pair {
     /// The network.
     pub extractor: Extractor,
-    /// Of the pictures.
+    /// Features of the images.
     pub images: FeatureAccumulator,
     reconstructions: FeatureAccumulator,
 }
 
 impl Pair {
-    /// The Fréchet distance of reconstructions from pictures; `None` where they are too few to have a covariance.
+    /// The Fréchet distance between reconstructions and images; `None` where there are too few for a covariance.
     pub fn distance(&self) -> Option<f64> {
         self.images.frechet_distance(&self.reconstructions)
     }
 }
 
 impl ReconstructionError {
-    /// No image yet, of `total` of this shape: features are taken of colour images that are large enough for the last stage of the evaluation classifier.
+    /// An empty accumulator for `total` images of this shape; features are computed for colour images that are large
+    /// enough for the last stage of the evaluation classifier.
     ///
     /// # Errors
     /// When libtorch refuses.
@@ -56,7 +57,7 @@ impl ReconstructionError {
         Ok(error)
     }
 
-    /// Lets another network look at both sides, of `total` pictures.
+    /// Adds another network for the features of both sides, of `total` images.
     pub fn compare_by(&mut self, extractor: Extractor, total: usize) {
         let nothing = || FeatureAccumulator::new(extractor.width(), total);
         self.sets.push(Pair { images: nothing(), reconstructions: nothing(), extractor });
@@ -65,7 +66,7 @@ impl ReconstructionError {
     /// Adds a batch; waits for the device.
     ///
     /// # Shapes
-    /// Both `[B, C, H, W]`, in `[-1, 1]`, and both are rounded to 8 bits, as a file would hold them; of label maps logits and
+    /// Both `[B, C, H, W]`, in `[-1, 1]`, and both are rounded to 8 bits, as in a file; for label maps logits and
     /// one-hot.
     ///
     /// # Errors
@@ -83,7 +84,7 @@ impl ReconstructionError {
         Ok(())
     }
 
-    /// PSNR in dB, or of label maps the share of pixels that are right; the more the better.
+    /// PSNR in dB, or for label maps the share of pixels that are right; more is better.
     pub fn fidelity(&self) -> f64 {
         match &self.difference {
             Difference::Pixels(error) => error.psnr_db(),
@@ -91,7 +92,7 @@ impl ReconstructionError {
         }
     }
 
-    /// Error of pixels; of label maps there is none.
+    /// Error of pixels; label maps have none.
     pub fn pixels(&self) -> Option<&PixelError> {
         match &self.difference {
             Difference::Pixels(error) => Some(error),
@@ -99,7 +100,7 @@ impl ReconstructionError {
         }
     }
 
-    /// Everything there is, by the names of the log.
+    /// All metrics, by the names of the log.
     pub fn metrics(&self) -> Vec<(String, f64)> {
         let mut metrics = match &self.difference {
             Difference::Pixels(error) => vec![("validation_psnr_db".to_owned(), error.psnr_db())],
@@ -118,12 +119,12 @@ impl ReconstructionError {
         self.by(Features::VggCifar10).and_then(Pair::distance)
     }
 
-    /// What a network saw; `None` where it does not look.
+    /// Statistics of a network's features; `None` where the network is not used.
     pub fn by(&self, features: Features) -> Option<&Pair> {
         self.sets.iter().find(|pair| pair.extractor.kind() == features)
     }
 
-    /// What every network saw.
+    /// Statistics of every network's features.
     pub fn sets(&self) -> &[Pair] {
         &self.sets
     }

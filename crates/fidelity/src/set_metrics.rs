@@ -1,4 +1,4 @@
-//! The metrics that two sets of features give.
+//! Metrics of two sets of features.
 
 use serde_json::{Map, Value};
 use tch::Tensor;
@@ -7,16 +7,16 @@ use vqkit_torch::numpy;
 
 use crate::{error::FidelityError, error::Result, extractor::Features, statistics::Spread, statistics::Statistics};
 
-/// Pictures from which on the Fréchet distance is usually given; below, its bias is measured and said.
+/// Number of images from which on the Fréchet distance is usually reported; below, its bias is measured and reported.
 pub const MANY: usize = 10_000;
 
 /// MetricValues by name, in the order in which they are shown.
 pub type MetricValues = Map<String, Value>;
 
-/// All metrics that there are features for, of generated pictures against real ones.
+/// All metrics for which there are features, of generated images against real ones.
 ///
 /// # Errors
-/// When the sets have features of other widths, or such as give a metric that is not finite.
+/// When the sets have features of different widths, or a metric is not finite.
 pub fn compare_statistics(
     real: &Statistics,
     fake: &Statistics,
@@ -65,9 +65,9 @@ fn distance(real: &Statistics, fake: &Statistics) -> Result<f64> {
     Ok(frechet_distance((&real.mean, &real.covariance), (&fake.mean, &fake.covariance))?)
 }
 
-/// By how much the Fréchet distance is too large for so few pictures: it falls by as much again when their number doubles, since its
-/// bias goes as one over the number (Chong & Forsyth 2020). Measured on a fixed random half of the images of the sides that are few, and
-/// never below 0; `None` where neither is, or where their features are not there.
+/// Estimate of how much too large the Fréchet distance is for so few images: its bias is proportional to one over their
+/// number (Chong & Forsyth 2020), so halving the number adds as much again. Measured on a fixed random half of the images
+/// of the sides that are few, and never below 0; `None` where neither is, or where their features are missing.
 fn frechet_bias(real: &Statistics, fake: &Statistics) -> Result<Option<f64>> {
     let is_few = |side: &Statistics| side.pictures.is_some_and(|count| (4..MANY).contains(&count));
     if !is_few(real) && !is_few(fake) {
@@ -117,7 +117,8 @@ mod tests {
     fn only_sides_that_are_few_are_halved() {
         let draw = |count: i64| Tensor::randn([count, 8], (Kind::Float, Device::Cpu));
         let few = statistics(&draw(200));
-        // Of many pictures a part of the features is kept; halving that would count as a bias of the whole.
+        // Of many images only a part of the features is kept; halving that part would not measure the bias of the
+        // whole.
         let many = Statistics { pictures: Some(50_000), ..statistics(&draw(100)) };
         let half = statistics(&half(few.kept.as_ref().unwrap()));
         let wanted = (distance(&many, &half).unwrap() - distance(&many, &few).unwrap()).max(0.0);

@@ -4,16 +4,16 @@ use crate::{image_set::Origin, image_set::PictureSet, statistics::Statistics};
 
 /// One side of a comparison.
 pub struct Side {
-    /// Of its images, as a network sees them.
+    /// Statistics of the features of its images.
     pub statistics: Statistics,
-    /// The images, where they are at hand.
+    /// The images, where they are available.
     pub set: Option<PictureSet>,
-    /// Whether the statistics were there already.
+    /// Whether the statistics came from the cache.
     pub from_cache: bool,
 }
 
 impl Side {
-    /// The pictures, where the statistics say.
+    /// Where the images come from, where the statistics say so.
     pub fn origin(&self) -> Option<&Origin> {
         self.statistics.header.as_ref().map(|header| &header.origin)
     }

@@ -1,10 +1,10 @@
-//! What a reader should know before comparing metrics of sets with others.
+//! Warnings for readers who compare metrics of sets with others.
 
 use serde_json::Value;
 
 use crate::{extractor::Features, image_set::Origin, set_metrics::MANY, set_metrics::MetricValues, side::Side};
 
-/// Of the real side and the generated one.
+/// Warnings about the real and the generated images.
 pub fn of([real, fake]: [&Side; 2], metrics: &MetricValues, features: Features) -> Vec<String> {
     let name = features.metric_name("frechet_distance");
     let mut warnings = Vec::new();

@@ -1,18 +1,18 @@
-//! How much the adversarial term weighs: against the reconstruction, and over the course of training.
+//! Weight of the adversarial term: relative to the reconstruction, and over the course of training.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-/// Taming's bound of the adaptive weight.
+/// Upper bound of the adaptive weight in taming-transformers.
 pub const MAX_ADAPTIVE_WEIGHT: f64 = 1e4;
 
-/// Keeps the quotient finite (δ of VQGAN's eq. 7 is 1e-6, its code takes this).
+/// Keeps the quotient finite (δ of VQGAN's eq. 7 is 1e-6; its code uses this value).
 const DELTA: f64 = 1e-4;
 
 /// `||∇ L_rec|| / (||∇ L_adv|| + 1e-4)`, at most `max`: the weight that gives both losses gradients of the same norm at the
 /// decoder's last layer (VQGAN, Esser et al. 2021, eq. 7; taming's `calculate_adaptive_weight`).
 ///
-/// A scalar in fp32 on the gradients' device, outside of any graph.
+/// A scalar in fp32 on the gradients' device, detached.
 ///
 /// ```
 /// use tch::Tensor;
@@ -32,7 +32,7 @@ pub fn adaptive_weight(reconstruction_gradient: &Tensor, adversarial_gradient: &
     (norm(reconstruction_gradient) / (norm(adversarial_gradient) + DELTA)).clamp(0.0, max)
 }
 
-/// A factor on a term that sets in late: 0 before `start_step`, then a straight line to 1.
+/// A factor on a term that starts late: 0 before `start_step`, then a straight line to 1.
 ///
 /// ```
 /// use vqkit_losses::Ramp;
@@ -43,10 +43,10 @@ pub fn adaptive_weight(reconstruction_gradient: &Tensor, adversarial_gradient: &
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ramp {
-    /// The first step with the term, counted from 0; default 0.
+    /// The first step with the term, counted from 0. Default 0.
     pub start_step: u64,
-    /// Steps of the rise: step `n` of them, counted from 0, gets `(n + 1) / ramp_steps`. Default 0: all at once, as
-    /// taming's `adopt_weight` does it.
+    /// Steps of the rise: step `n` of them, counted from 0, gets `(n + 1) / ramp_steps`. Default 0: all at once, as in
+    /// taming's `adopt_weight`.
     pub ramp_steps: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The discriminator's side of adversarial training: its network, its loss, and from which step on it is trained.
+//! The discriminator's side of adversarial training: its network, its loss, and the step at which its training starts.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,28 +10,31 @@ use crate::{GanLoss, LeCam, LossError, MAX_ADAPTIVE_WEIGHT, PatchGan, PatchGanCo
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdversarialConfig {
-    /// Factor on the adversarial term, on top of the adaptive weight: taming's `disc_weight`. Default 0.8.
+    /// Weight of the adversarial term, multiplied by the adaptive weight; `disc_weight` of taming-transformers. Default
+    /// 0.8.
     pub weight: f64,
-    /// Whether the term is weighed by the ratio of the two gradients at the decoder's last layer
-    /// ([`adaptive_weight`](crate::adaptive_weight)); otherwise by `weight` alone. Default true.
+    /// Whether the term is also weighted by the ratio of the norms of the two gradients, of reconstruction and
+    /// adversarial loss, at the decoder's last layer ([`adaptive_weight`](crate::adaptive_weight)); otherwise by
+    /// `weight` alone. Default true.
     pub adaptive: bool,
-    /// Bound of the adaptive weight. Default 1e4.
+    /// Upper bound of the adaptive weight. Default 1e4.
     pub max_adaptive_weight: f64,
-    /// The loss of both networks. Default `"hinge"`.
+    /// The adversarial loss of discriminator and generator. Default `"hinge"`.
     pub loss: GanLoss,
     /// The first step of adversarial training, counted from 0. Default 0.
     pub start_step: u64,
-    /// Steps over which the generator's term rises to its full weight. Default 0.
+    /// Number of steps over which the generator's term rises to its full weight. Default 0.
     pub ramp_steps: u64,
-    /// Weight of LeCam's regularisation; 0 for none. Default 0.
+    /// Weight of the LeCam regularisation; 0 turns it off. Default 0.
     pub lecam_weight: f64,
-    /// Decay of LeCam's averages. Default 0.999.
+    /// Decay per step of LeCam's moving averages of the logits, in [0, 1). Default 0.999.
     pub lecam_decay: f64,
-    /// Weight γ of the R1 penalty; 0 for none. Default 0.
+    /// Weight γ of the R1 gradient penalty; 0 turns it off. Default 0.
     pub r1_weight: f64,
-    /// Steps between two R1 penalties, each of which then counts for all of them. Default 16.
+    /// Steps between two R1 penalties, each of which counts for all the steps between (lazy regularisation). Default
+    /// 16.
     pub r1_every: u64,
-    /// The network.
+    /// The discriminator's network.
     pub discriminator: PatchGanConfig,
 }
 
@@ -54,7 +57,7 @@ impl Default for AdversarialConfig {
 }
 
 impl AdversarialConfig {
-    /// Looks at every value.
+    /// Checks every value.
     ///
     /// # Errors
     /// [`LossError::Config`] for the first value out of range.
@@ -92,7 +95,7 @@ pub struct DiscriminatorObjective {
 pub struct DiscriminatorLoss {
     /// The scalar to minimise.
     pub total: Tensor,
-    /// Logits of the real images, outside of any graph.
+    /// Logits of the real images, detached.
     pub real_logits: Tensor,
 }
 

@@ -1,4 +1,4 @@
-//! What can be wrong with images, logits, weights and configurations.
+//! Errors in images, logits, weights and configurations.
 
 /// Errors of this crate; each message names the value found and the one wanted.
 #[derive(Debug, thiserror::Error)]
@@ -9,7 +9,7 @@ pub enum LossError {
     Shape {
         /// Which tensor.
         what: &'static str,
-        /// The shape wanted, in words.
+        /// Description of the expected shape.
         want: String,
         /// The shape found.
         got: Vec<i64>,
@@ -35,7 +35,7 @@ pub enum LossError {
         of: usize,
         /// The part of the network.
         part: &'static str,
-        /// The first of them, in every spelling that would have been taken.
+        /// The first of them, under every name that would have been accepted.
         example: String,
         /// The file that holds them.
         source_file: &'static str,

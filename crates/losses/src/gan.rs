@@ -17,12 +17,12 @@ use tch::{Kind, Tensor};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum GanLoss {
-    /// Hinge (Lim & Ye 2017): `(E relu(1 - D(x)) + E relu(1 + D(x̂))) / 2`, and `-E D(x̂)` for the generator. VQGAN's
-    /// (taming's `hinge_d_loss`).
+    /// Hinge (Lim & Ye 2017), as in VQGAN (`hinge_d_loss` of taming-transformers): `(E relu(1 - D(x)) + E relu(1 +
+    /// D(x̂))) / 2`, and `-E D(x̂)` for the generator.
     #[default]
     Hinge,
-    /// Taming's `vanilla_d_loss`: `(E softplus(-D(x)) + E softplus(D(x̂))) / 2`, and `-E D(x̂)` for the generator, whose
-    /// gradient is the same for reconstructions that pass as real and for those that do not.
+    /// `vanilla_d_loss` of taming-transformers: `(E softplus(-D(x)) + E softplus(D(x̂))) / 2`, and `-E D(x̂)` for the
+    /// generator, whose gradient is the same whether or not a reconstruction passes as real.
     Vanilla,
     /// Goodfellow et al. 2014, section 3: `E softplus(-D(x)) + E softplus(D(x̂))`, and `E softplus(-D(x̂))` for the
     /// generator.

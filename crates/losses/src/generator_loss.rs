@@ -24,7 +24,7 @@ pub struct GeneratorLoss {
     pub reconstruction_weight: f64,
     /// The perceptual term, and its weight.
     pub perceptual: Option<(f64, Box<dyn Perceptual>)>,
-    /// Arithmetic of the perceptual network and the discriminator.
+    /// Number format of the computations of the perceptual network and the discriminator.
     pub kind: Kind,
 }
 

@@ -1,11 +1,11 @@
-//! LeCam regularisation: a discriminator's logits stay close to their own past.
+//! LeCam regularisation: keeps a discriminator's logits close to moving averages of past logits.
 
 use tch::{Kind, Tensor, nn, no_grad};
 
 use crate::LossError;
 
-/// Keeps a discriminator's logits near moving averages of the logits of the other side, which steadies training on few
-/// images (Tseng et al. 2021, "Regularizing Generative Adversarial Networks under Limited Data").
+/// Keeps a discriminator's logits near moving averages of the logits of the other side, which stabilises training on
+/// few images (Tseng et al. 2021, "Regularizing Generative Adversarial Networks under Limited Data").
 ///
 /// The averages start at 0, the logits of a discriminator that knows nothing. They are variables, so they come back with
 /// a checkpoint.
@@ -29,7 +29,7 @@ pub struct LeCam {
 }
 
 impl LeCam {
-    /// The decay per step where none is asked for; the paper's code for StyleGAN2 takes 0.99.
+    /// The default decay per step; the paper's code for StyleGAN2 uses 0.99.
     pub const DECAY: f64 = 0.999;
 
     /// Two scalar variables at `vs`, which take no gradient: `ema_real` and `ema_fake`.
@@ -53,7 +53,7 @@ impl LeCam {
         above_fakes + (&self.ema_real - fake).relu().square().mean(Kind::Float)
     }
 
-    /// Moves the averages toward the means of these logits. Only the training loop calls it, once per step.
+    /// Updates the averages with the means of these logits. Only the training loop calls it, once per step.
     pub fn update(&mut self, real_logits: &Tensor, fake_logits: &Tensor) {
         let toward = 1.0 - self.decay;
         no_grad(|| {

@@ -1,4 +1,4 @@
-//! R1: a penalty on the slope of a discriminator at real images.
+//! R1: a penalty on the gradient of a discriminator at real images.
 
 use tch::{Kind, Tensor};
 use vqkit_torch::autocast;
@@ -9,8 +9,8 @@ use crate::LossError;
 /// "Which Training Methods for GANs do actually Converge?", eq. 9).
 ///
 /// The penalty can be differentiated with respect to the discriminator's variables; nothing is added to their gradients
-/// here. Autocast is off on the images' device meanwhile. Normalisation over the batch lets images see each other: the
-/// gradient is then that of the whole batch's sum, as in common use.
+/// here. Autocast is off on the images' device meanwhile. With batch normalisation, images depend on each other: the
+/// gradient is then that of the whole batch's sum, as is common.
 ///
 /// ```
 /// use tch::{Device, Kind, Tensor};

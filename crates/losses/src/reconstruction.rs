@@ -1,4 +1,4 @@
-//! How far a reconstruction lies from its image, pixel by pixel.
+//! Distance of a reconstruction from its image, pixel by pixel.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,9 +11,9 @@ pub enum ReconstructionLoss {
     /// Mean squared error: `||x - D(z_q)||²` of van den Oord et al. 2017, eq. 3, up to its constant.
     #[default]
     L2,
-    /// Mean absolute error, as in VQGAN (Esser et al. 2021); blurs less, and weighs outliers less.
+    /// Mean absolute error, as in VQGAN (Esser et al. 2021); less blurry, and less sensitive to outliers.
     L1,
-    /// Cross entropy of label maps: images are one-hot and reconstructions are logits, over the channels.
+    /// Cross entropy over the channels, for label maps: the images are one-hot, the reconstructions are logits.
     CrossEntropy,
 }
 

@@ -11,7 +11,7 @@ use crate::error::Result;
 /// Builds a tokenizer of a recipe with random weights.
 ///
 /// # Errors
-/// When its configuration cannot be built, or the pictures' size does not fit its downsampling.
+/// When its configuration cannot be built, or the size of the images does not fit its downsampling.
 pub fn build(recipe: &Recipe, modality: Modality, context: &Context) -> Result<(VarStore, Tokenizer)> {
     let vs = VarStore::new(context.device);
     let shape = modality.input_spec(&recipe.data);

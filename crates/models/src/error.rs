@@ -1,27 +1,27 @@
-//! What can be wrong when a network is built, loaded or fetched.
+//! Errors of building, loading or downloading a network.
 
 use std::path::PathBuf;
 
 /// The result of everything in this crate.
 pub type Result<T, E = ModelError> = std::result::Result<T, E>;
 
-/// Errors of this crate; each message names the file, key or value and what to do.
+/// Errors of this crate; each message names the file, key or value, and says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// Weights that are known by name and cannot be had.
+    /// Weights that are known by name and cannot be downloaded.
     #[error("{0}")]
     Fetch(Box<FetchError>),
-    /// A file that is not the one published.
+    /// A file that is not the published one.
     #[error("{0}")]
     Checksum(Box<ChecksumError>),
-    /// What was asked for cannot be done.
+    /// The request cannot be fulfilled.
     #[error("{0}")]
     Invalid(#[from] vqkit_recipe::InvalidRequest),
     /// The recipe is wrong.
     #[error("{0}")]
     Recipe(#[from] vqkit_recipe::RecipeError),
-    /// The run folder, or where the work is done.
+    /// The run folder or the device.
     #[error("{0}")]
     Run(#[from] vqkit_run::RunError),
     /// From the data crate.
@@ -56,7 +56,7 @@ impl From<tch::TchError> for ModelError {
     }
 }
 
-/// Weights that are known by name and cannot be had.
+/// Weights that are known by name and cannot be downloaded.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot fetch {name}: {reason}; fetch {url} (SHA-256 {sha256}) by other means and put it at {}", path.display())]
 pub struct FetchError {
@@ -72,7 +72,7 @@ pub struct FetchError {
     pub path: PathBuf,
 }
 
-/// A file that is not the one published.
+/// A file that is not the published one.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: SHA-256 {found} was found, {wanted} is published: {remedy}", path.display())]
 pub struct ChecksumError {

@@ -8,7 +8,7 @@ use vqkit_vqvae::Tokenizer;
 
 use crate::{error::ModelError, error::Result};
 
-/// The tokens of images `[B, C, H, W]`, level by level, coarse first; outside of any graph, and the tokenizer stays as it is.
+/// The tokens of images `[B, C, H, W]`, level by level, coarse first; detached, and without a change to the tokenizer.
 ///
 /// # Errors
 /// When the tokenizer cannot take the images.

@@ -1,4 +1,4 @@
-//! `tokenizer.from`: a run that uses the trained tokenizer of another, and keeps a copy of it.
+//! `tokenizer.from`: a run that uses the trained tokenizer of another run, and keeps a copy of it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use vqkit_run::{Context, Output, Run, RunError, checkpoint_weights};
 
 use crate::{error::ModelError, error::Result};
 
-/// What `origin.json` says of a tokenizer that was copied.
+/// `origin.json`: where a copied tokenizer comes from.
 #[derive(Debug, Serialize)]
 struct Origin<'t> {
     /// The run, as the recipe named it.
@@ -19,11 +19,12 @@ struct Origin<'t> {
     fingerprint: &'t str,
 }
 
-/// Puts into a recipe what the runs at its `tokenizer.from` and `template.from` say of their tokenizers; other recipes stay as they
-/// are. `resumed`: the run that goes on, which has its copies and needs the others no more.
+/// Puts into a recipe the tokenizer sections of the runs at its `tokenizer.from` and `template.from`; other recipes do
+/// not change. `resumed`: the run that is continued, which has its copies and no longer needs the other runs.
 ///
 /// # Errors
-/// [`InvalidRequest`] where such a run is not there, has no trained tokenizer, or one for other pictures.
+/// [`InvalidRequest`] where such a run does not exist, has no trained tokenizer, or one for images of another size or
+/// other channels.
 pub fn resolve(mut recipe: Recipe, resumed: Option<&Path>) -> Result<Recipe> {
     if let Some(from) = recipe.tokenizer_from.take() {
         recipe.tokenizer = Some(find_section(&recipe, Modality::Image, from, resumed)?);
@@ -34,7 +35,7 @@ pub fn resolve(mut recipe: Recipe, resumed: Option<&Path>) -> Result<Recipe> {
     Ok(recipe)
 }
 
-/// What the run `from` says of its tokenizer of a modality.
+/// The section of the tokenizer of a modality in the recipe of the run `from`.
 fn find_section(recipe: &Recipe, modality: Modality, from: PathBuf, resumed: Option<&Path>) -> Result<Tokenizer> {
     if let Some(run) = resumed {
         let own = Run::open(run)?.recipe().tokenizer(modality)?.clone();
@@ -52,7 +53,7 @@ fn find_section(recipe: &Recipe, modality: Modality, from: PathBuf, resumed: Opt
     let theirs = run.recipe();
     let pictures = |recipe: &Recipe| {
         let InputSpec { size, channels, .. } = modality.input_spec(&recipe.data);
-        format!("pictures of {size} x {size} pixels and {channels} channels")
+        format!("images of {size} x {size} pixels and {channels} channels")
     };
     if pictures(theirs) != pictures(recipe) {
         let (theirs, ours) = (pictures(theirs), pictures(recipe));
@@ -74,8 +75,7 @@ pub fn copy(run: &mut Run, modality: Modality, inherited: &InheritedTokenizer, c
     let origin = Origin { from: &inherited.from, checkpoint: &inside, fingerprint: &inherited.fingerprint };
     let fingerprint = checkpoint_weights::fingerprint(&checkpoint)?;
     if fingerprint != inherited.fingerprint {
-        let reason =
-            "its weights are not those that the recipe's `from` found: the run was trained anew since; start a new run";
+        let reason = "its weights changed since the recipe was resolved: the run was trained again; start a new run";
         return Err(RunError::artifact(&checkpoint, reason).into());
     }
     let copied = checkpoint_weights::copy_for_use(&checkpoint, &run.make_folder(stage)?, &origin)?;
@@ -83,7 +83,7 @@ pub fn copy(run: &mut Run, modality: Modality, inherited: &InheritedTokenizer, c
     Ok(Output { path: run.relative(&copied), fingerprint })
 }
 
-/// The other run's checkpoint: where it is, and its path inside that run.
+/// The other run's checkpoint: its path, and its path inside that run.
 fn find(inherited: &InheritedTokenizer, stage: &str) -> Result<(PathBuf, String)> {
     let run = Run::open(&inherited.from)?;
     let inside = run.require(stage)?.path.clone();

@@ -1,4 +1,4 @@
-//! A trained tokenizer for a program of one's own: from a run, or from one of its checkpoints.
+//! A trained tokenizer for use in another program: from a run, or from one of its checkpoints.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,7 +14,7 @@ use vqkit_vqvae::Tokenizer;
 
 use crate::{error::Result, grids, load};
 
-/// A trained tokenizer of images, with the recipe that says what it takes. It owns all that it needs.
+/// A trained tokenizer of images, with the recipe that describes its input. It owns everything it needs.
 ///
 /// ```no_run
 /// use vqkit_models::TrainedTokenizer;
@@ -34,7 +34,8 @@ pub struct TrainedTokenizer {
 }
 
 impl TrainedTokenizer {
-    /// That of a run, or of a checkpoint in the run's folder `tokenizer/`: the checkpoint's folder, or a file of weights in it.
+    /// Opens the tokenizer of a run, or of a checkpoint in the run's folder `tokenizer/`: the checkpoint's folder, or a
+    /// file of weights in it.
     ///
     /// # Errors
     /// When `path` is neither, its tokenizer is not trained, or the weights do not fit the run's recipe.
@@ -52,7 +53,7 @@ impl TrainedTokenizer {
         Ok(Self { network, recipe, context: context.clone() })
     }
 
-    /// The recipe that it was trained by.
+    /// The recipe that it was trained with.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
     }
@@ -62,13 +63,13 @@ impl TrainedTokenizer {
         &self.network
     }
 
-    /// The tokens of a picture, level by level, coarse first; it is resized and cropped as the recipe's data is.
+    /// The tokens of an image, level by level, coarse first; the image is resized and cropped like the recipe's data.
     ///
     /// # Shapes
     /// Of each level `[1, Q, H', W']`, i64.
     ///
     /// # Errors
-    /// When the picture has no pixels, or libtorch refuses.
+    /// When the image has no pixels, or libtorch refuses.
     pub fn encode(&self, picture: &RgbImage) -> Result<Tokens> {
         let transform = Transform::new(&self.recipe.data);
         let (size, channels) = (transform.size(), transform.channels());
@@ -84,7 +85,7 @@ impl TrainedTokenizer {
         grids::grids(&self.network, images, self.kind(), &self.context)
     }
 
-    /// The pictures that the decoder gives for tokens.
+    /// Decodes tokens into images.
     ///
     /// # Errors
     /// When these are not tokens of this tokenizer.
@@ -98,7 +99,7 @@ impl TrainedTokenizer {
     }
 }
 
-/// The run in which a checkpoint of its stage `tokenizer` lies.
+/// The run that contains a checkpoint of its stage `tokenizer`.
 pub fn run_around(checkpoint: &Path) -> Option<PathBuf> {
     let path = checkpoint.canonicalize().ok()?;
     let stage = path.parent()?;

@@ -14,10 +14,10 @@ use vqkit_torch::weights;
 
 use crate::{download, error::ModelError, error::Result};
 
-/// What recipes call the perceptual network that comes with vqkit.
+/// The name, in recipes, of the perceptual network that comes with vqkit.
 const SHIPPED: &str = "cifar10";
 
-/// The known files of which LPIPS is made.
+/// The known files that make up LPIPS.
 const LPIPS_FILES: [&str; 2] = ["vgg16", "lpips-vgg"];
 
 /// The perceptual network of small recipes: `configs/features-cifar10.toml`.
@@ -26,7 +26,8 @@ const FEATURES_CIFAR10: &[u8] = include_bytes!("../../../assets/features-cifar10
 /// The evaluation classifier, which no loss uses: `configs/evaluation-cifar10.toml`.
 const EVALUATION_CIFAR10: &[u8] = include_bytes!("../../../assets/evaluation-cifar10.safetensors");
 
-/// Whether the network that a recipe asks for takes its images; one that is not trained yet, or lies in a file, says so later.
+/// Checks that the network that a recipe names takes its images; one that is not trained yet, or is in a file, is
+/// checked later.
 ///
 /// # Errors
 /// [`InvalidRequest`] where the images are too small.
@@ -40,13 +41,14 @@ pub fn check(config: &PerceptualConfig, shape: InputSpec) -> Result<()> {
         false => Ok(()),
         true => Err(InvalidRequest::key(
             format!("{}.loss.perceptual", shape.modality.stage()),
-            format!("needs pictures of at least {least} pixels, {}", shape.describe_size()),
+            format!("needs images of at least {least} pixels, but {}", shape.describe_size()),
         )
         .into()),
     }
 }
 
-/// The network that a recipe asks for; `None`, with a warning, where its weights cannot be had and it may do without.
+/// The network that a recipe names; `None`, with a warning, where its weights cannot be had and the recipe marks it as
+/// optional.
 ///
 /// # Errors
 /// When the weights cannot be had, or are not those of such a network.
@@ -56,7 +58,7 @@ pub fn load(config: &PerceptualConfig, run: &Run, context: &Context) -> Result<O
         PerceptualConfig::Lpips(config) => match lpips(config, context) {
             Ok(network) => Ok(Some(Box::new(network))),
             Err(error @ ModelError::Fetch(_)) if config.optional => {
-                context.warn(format_args!("training goes on without the perceptual loss: {error}"));
+                context.warn(format_args!("training continues without the perceptual loss: {error}"));
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -64,7 +66,7 @@ pub fn load(config: &PerceptualConfig, run: &Run, context: &Context) -> Result<O
     }
 }
 
-/// The evaluation classifier: its features make `fd_vgg_cifar10`, its classes the class accuracy.
+/// The evaluation classifier: its features define `fd_vgg_cifar10`, its classes the class accuracy.
 ///
 /// # Errors
 /// When libtorch refuses.
@@ -82,10 +84,11 @@ pub fn judge_takes(shape: InputSpec, device: Device) -> Result<bool> {
     Ok(in_colour && i64::from(shape.size) >= classifier.least_size())
 }
 
-/// LPIPS with the weights that a recipe's loss names, else with those that were fetched before; `None` where they are not there.
+/// LPIPS with the weights that a recipe's loss names, else with those that were downloaded before; `None` where they
+/// are missing.
 ///
 /// # Errors
-/// When weights are there and are not those of LPIPS.
+/// When weights exist and are not those of LPIPS.
 pub fn lpips_at_hand(config: Option<&PerceptualConfig>, device: Device) -> Result<Option<Lpips>> {
     let files = match config {
         Some(PerceptualConfig::Lpips(config)) if !config.weights.is_empty() => config.weights.clone(),
@@ -113,7 +116,7 @@ pub fn evaluation_classes() -> Result<Vec<String>> {
     let refuse = |reason: String| RunError::artifact(Path::new("evaluation-cifar10.safetensors"), reason);
     let (_, header) = SafeTensors::read_metadata(EVALUATION_CIFAR10).map_err(|error| refuse(error.to_string()))?;
     let classes = header.metadata().as_ref().and_then(|metadata| metadata.get("classes"));
-    let classes = classes.ok_or_else(|| refuse("says nothing of its classes".into()))?;
+    let classes = classes.ok_or_else(|| refuse("does not name its classes".into()))?;
     Ok(classes.split(',').map(str::to_owned).collect())
 }
 

@@ -1,4 +1,4 @@
-//! What the priors of a recipe are built for.
+//! The specifications for which the priors of a recipe are built.
 
 use vqkit_priors::{GridSpec, PriorSpec};
 use vqkit_recipe::{Modality, Recipe};
@@ -7,16 +7,16 @@ use vqkit_vqvae::Tokenizer;
 
 use crate::{build, error::ModelError, error::Result};
 
-/// What the data says of conditions, beside the recipe.
+/// What the data determines about conditions, in addition to the recipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConditionVocabulary {
     /// Number of classes.
     pub classes: u32,
-    /// Number of ids that captions are made of.
+    /// Number of different ids in captions.
     pub text_vocabulary: i64,
 }
 
-/// The tokenizers of a recipe; only their shapes count here.
+/// The tokenizers of a recipe; only their shapes matter here.
 #[derive(Debug)]
 pub struct Tokenizers {
     /// That of the images.
@@ -26,20 +26,20 @@ pub struct Tokenizers {
 }
 
 impl ConditionVocabulary {
-    /// As far as a recipe says them itself, and what it does not say.
+    /// As far as the recipe determines them, and notes on what it leaves open.
     pub fn of_recipe(recipe: &Recipe) -> (Self, Vec<&'static str>) {
         let mut unsaid = Vec::new();
         let named = || recipe.data.class_names.as_ref().map(|names| names.len() as u32);
         let classes = recipe.condition.num_classes.or_else(named);
         if recipe.condition.class && classes.is_none() {
             unsaid.push(
-                "the recipe does not say how many classes there are, and the data was not asked: counted with 1; give \
+                "the recipe does not give the number of classes, and the data was not read: computed with 1 class; give \
                  condition.num_classes",
             );
         }
         let text = recipe.condition.text.as_ref();
         if text.is_some() {
-            unsaid.push("the ids of captions are counted as condition.text.vocabulary; the data may give fewer");
+            unsaid.push("computed with condition.text.vocabulary ids of captions; the data may have fewer");
         }
         let text_vocabulary = text.map_or(1, |text| text.vocabulary as i64 + 2);
         (Self { classes: classes.unwrap_or(1), text_vocabulary }, unsaid)
@@ -50,7 +50,7 @@ impl Tokenizers {
     /// Builds them with random weights.
     ///
     /// # Errors
-    /// When one cannot be built for what it sees.
+    /// When one cannot be built for its input.
     pub fn build(recipe: &Recipe, context: &Context) -> Result<Self> {
         let templates = recipe.modalities().contains(&Modality::Template);
         let build = |modality| Ok::<_, ModelError>(build::build(recipe, modality, context)?.1);
@@ -60,11 +60,11 @@ impl Tokenizers {
         })
     }
 
-    /// What the prior of a level is built for: its own grid, and as its condition the class, the text, the embedding, the grids of
-    /// the template, coordinates, and the coarser grids, in this order.
+    /// The specification of the prior of a level: its own grid, and as conditions the class, the text, the embedding,
+    /// the grids of the template, coordinates, and the coarser grids, in this order.
     ///
     /// # Errors
-    /// When the pictures' size does not fit a tokenizer.
+    /// When the size of the images does not fit a tokenizer.
     pub fn prior_spec(&self, recipe: &Recipe, level: usize, facts: ConditionVocabulary) -> Result<PriorSpec> {
         let condition = &recipe.condition;
         let grids = grids(&self.images, recipe.data.image_size)?;

@@ -1,25 +1,25 @@
-//! What can go wrong between a recipe and its report.
+//! Errors of the stages from recipe to report.
 
 /// The result of everything in this crate.
 pub type Result<T, E = PipelineError> = std::result::Result<T, E>;
 
-/// Errors of this crate; each message names the file, key or value and what to do.
+/// Errors of this crate; each message names the file, key or value, and says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PipelineError {
-    /// What was asked for cannot be done.
+    /// The request cannot be fulfilled.
     #[error("{0}")]
     Invalid(#[from] vqkit_recipe::InvalidRequest),
     /// The recipe is wrong.
     #[error("{0}")]
     Recipe(#[from] vqkit_recipe::RecipeError),
-    /// The run folder, or where the work is done.
+    /// The run folder or the device.
     #[error("{0}")]
     Run(#[from] vqkit_run::RunError),
     /// A network cannot be built or loaded.
     #[error("{0}")]
     Model(#[from] vqkit_models::ModelError),
-    /// Token files, or what becomes tokens.
+    /// Token files or the data that they are made from.
     #[error("{0}")]
     TokenFiles(#[from] vqkit_tokens::TokensError),
     /// A comparison of sets of images.

@@ -1,4 +1,4 @@
-//! An experiment before its run exists: a recipe that was checked, and its data.
+//! An experiment before its run exists: a checked recipe, and its data.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use vqkit_run::{Context, Invocation, Run};
 
 use crate::{error::Result, session::Session, stages};
 
-/// A recipe whose networks can be built and whose data is open, and where it is to be computed.
+/// A recipe whose networks can be built, its opened data, and the device.
 #[derive(Debug)]
 pub struct Experiment {
     recipe: Recipe,
@@ -18,11 +18,12 @@ pub struct Experiment {
 }
 
 impl Experiment {
-    /// Checks a recipe as a whole and opens its data. `resumed`: the run that goes on, which has copies of what it inherits.
+    /// Checks a recipe as a whole and opens its data. `resumed`: the run that is continued, which has copies of what it
+    /// inherits.
     ///
     /// # Errors
-    /// When the recipe inherits a tokenizer that is not there, its networks cannot be built, or the data cannot be read or lacks
-    /// what it needs.
+    /// When the recipe inherits a tokenizer that does not exist, its networks cannot be built, or the data cannot be
+    /// read or lacks what the recipe needs.
     pub fn new(recipe: Recipe, resumed: Option<&Path>, context: &Context) -> Result<Self> {
         let recipe = inherit::resolve(recipe, resumed)?;
         stages::check(&recipe, context)?;
@@ -35,20 +36,20 @@ impl Experiment {
         &self.recipe
     }
 
-    /// Begins a run in a new folder.
+    /// Starts a run in a new folder.
     ///
     /// # Errors
-    /// When something stands at `path`, weights that the run begins with are not there, or the folder cannot be written.
+    /// When `path` exists, weights that training starts from are missing, or the folder cannot be written.
     pub fn begin(self, path: &Path) -> Result<Session> {
         stages::check_files(&self.recipe)?;
         let run = Run::create(path, &self.recipe, &self.data, self.call())?;
         Ok(self.session(run))
     }
 
-    /// Goes on with the run in a folder.
+    /// Continues the run in a folder.
     ///
     /// # Errors
-    /// When there is no run, another process works on it, or it was begun with another recipe or other data.
+    /// When there is no run, another process works on it, or it was started with a different recipe or different data.
     pub fn resume(self, path: &Path) -> Result<Session> {
         let run = Run::resume(path, &self.recipe, &self.data, self.call())?;
         Ok(self.session(run))

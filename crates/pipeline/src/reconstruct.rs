@@ -1,4 +1,4 @@
-//! `vqkit reconstruct`: images beside what the tokenizer makes of them.
+//! `vqkit reconstruct`: images beside their reconstructions.
 
 use std::{collections::HashSet, path::Path};
 
@@ -16,7 +16,7 @@ use crate::{error::PipelineError, error::Result};
 /// What was written.
 #[derive(Debug)]
 pub struct Reconstructed {
-    /// Images; those that could not be read are not among them.
+    /// Number of images, without those that could not be read.
     pub images: usize,
     /// PSNR over all of them, in dB.
     pub psnr_db: f64,
@@ -25,7 +25,8 @@ pub struct Reconstructed {
 /// Writes `NAME.png`, original left and reconstruction right, for every image into the new folder `out`.
 ///
 /// # Errors
-/// When the model is not a run with a trained tokenizer, an image cannot be read, a file cannot be written, or the user leaves.
+/// When the model is not a run with a trained tokenizer, an image cannot be read, a file cannot be written, or the user
+/// interrupts.
 pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Result<Reconstructed> {
     let run = Run::open(model)?;
     let recipe = run.recipe();
@@ -51,18 +52,18 @@ pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Resu
     Ok(Reconstructed { images: names.0.len(), psnr_db: error.psnr_db() })
 }
 
-/// Names of files that were taken, in lower case: some file systems do not tell the cases apart.
+/// Names of files that are taken, in lower case: some file systems do not distinguish case.
 #[derive(Debug, Default)]
 struct Names(HashSet<String>);
 
 impl Names {
-    /// A name of its own for a key: the key without its slashes; where that is taken, with `-2`, `-3` and so on.
+    /// A unique name for a key: the key without its slashes; where that is taken, with `-2`, `-3` and so on.
     fn take(&mut self, key: &str) -> String {
         let plain = key.replace(['/', '\\', '\0'], "_");
         let plain = files::short_name(&plain);
         let numbered = (2..).map(|number| format!("{plain}-{number}"));
         let mut names = std::iter::once(plain.to_owned()).chain(numbered);
-        // There is no end of numbers.
+        // There are infinitely many numbers.
         names.find(|name| self.0.insert(name.to_lowercase())).unwrap_or_default()
     }
 }

@@ -13,7 +13,7 @@ use crate::error::Result;
 /// Measures a run and writes `metrics.json` and `report.html`.
 ///
 /// # Errors
-/// When the run is not trained, nothing is held out, or files cannot be read or written.
+/// When the run is not trained, nothing is set aside for validation, or files cannot be read or written.
 pub fn run_stage(run: &mut Run, data: &Dataset, context: &Context) -> Result<Output> {
     run.begin(stage_names::REPORT)?;
     let measured = refresh(run, data, None, context)?;
@@ -25,10 +25,11 @@ pub fn run_stage(run: &mut Run, data: &Dataset, context: &Context) -> Result<Out
     Ok(Output { path: stage_names::REPORT.into(), fingerprint: blake3::hash(&bytes).to_hex().to_string() })
 }
 
-/// Measures a run and writes its `report/` anew; `inception`: a file with the weights of FID's InceptionV3, for metrics by it too.
+/// Measures a run and writes its `report/` again; `inception`: a file with the weights of FID's InceptionV3, to add its
+/// metrics.
 ///
 /// # Errors
-/// As [`run_stage`]; when the weights are not there, or are others.
+/// As [`run_stage`]; when the weights are missing, or are not those of InceptionV3.
 pub fn refresh(run: &Run, data: &Dataset, inception: Option<&Path>, context: &Context) -> Result<Compared> {
     let (metrics, reconstructions) = vqkit_evaluate::measure(run, data, inception, context)?;
     let codebooks = CodebookInspector::of_run(run, context)?.map_or(Ok(Vec::new()), |subject| subject.pictures())?;
@@ -43,7 +44,7 @@ pub fn refresh(run: &Run, data: &Dataset, inception: Option<&Path>, context: &Co
 /// Writes `comparison.html` and `comparison.json` into the new folder `out`.
 ///
 /// # Errors
-/// When a picture cannot be drawn, or a file not written.
+/// When an image cannot be drawn, or a file cannot be written.
 pub fn write_comparison(comparison: &Comparison, out: &Path) -> Result<()> {
     let page = comparison.html()?;
     Ok(files::create(out, |folder| {

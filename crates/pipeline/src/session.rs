@@ -1,4 +1,4 @@
-//! A run with all that is done on it.
+//! A session: a run, and all operations on it.
 
 use std::{path::Path, sync::Arc};
 
@@ -16,17 +16,18 @@ use crate::{
     stages::{self, Stage},
 };
 
-/// A run with its recipe, its data, and where it is computed and heard of. It owns all of them, so a long-lived process can keep it.
+/// A run with its recipe, its data, the device and the observer. It owns all of them, so a long-lived process can keep
+/// it.
 #[derive(Debug)]
 pub struct Session {
     pub(crate) run: Run,
-    /// Opened when it is first needed; some work does without it.
+    /// Opened when it is first needed; some operations do not need it.
     pub(crate) data: Option<Dataset>,
     pub(crate) context: Context,
 }
 
 impl Session {
-    /// Opens a run to read it.
+    /// Opens a run for reading.
     ///
     /// # Errors
     /// When there is no run at `path`, or its recipe cannot be read.
@@ -44,8 +45,8 @@ impl Session {
         self.run.recipe()
     }
 
-    /// Runs every missing stage in order, or only those that `only` names (`prior` means all priors). The run has to be one that this
-    /// process began or resumed.
+    /// Runs every missing stage in order, or only those that `only` names (`prior` means all priors). This process must
+    /// have started or resumed the run.
     ///
     /// # Errors
     /// When there is no such stage, one fails, or the work is interrupted.
@@ -57,7 +58,7 @@ impl Session {
         for stage in Stage::wanted(recipe, only) {
             let name = stage.name(recipe);
             if run.output(&name).is_some() {
-                context.note(&name, "done already");
+                context.note(&name, "already done");
                 continue;
             }
             let output = attempt_in_memory(format!("the stage {name}"), || stage.run(run, data, context));
@@ -75,7 +76,7 @@ impl Session {
         Ok(TrainedTokenizer::open(self.run.path(), &self.context)?)
     }
 
-    /// What draws images.
+    /// A generator of images.
     ///
     /// # Errors
     /// When the run is not trained.
@@ -83,18 +84,18 @@ impl Session {
         Ok(Generator::open(&self.run, &self.context)?)
     }
 
-    /// Draws what is asked for, in memory.
+    /// Generates the requested images in memory.
     ///
     /// # Errors
     /// As [`Generator::generate`].
     pub fn generate(&mut self, request: &Request) -> Result<Vec<GeneratedImage>> {
         let mut generator = self.generator()?;
-        // Some requests do without the data, which may be elsewhere by now.
+        // Some requests do not need the data, which may have been moved.
         let data = opened(&mut self.data, self.run.recipe()).ok();
         Ok(generator.generate(request, data)?)
     }
 
-    /// Draws what is asked for into a folder.
+    /// Generates the requested images into a folder.
     ///
     /// # Errors
     /// As [`folder::write`].
@@ -104,17 +105,18 @@ impl Session {
         Ok(folder::write(&mut generator, &self.run, request, data, target)?)
     }
 
-    /// Measures the run and writes its report anew; `inception`: a file with the weights of FID's InceptionV3, for metrics by it too.
+    /// Measures the run and writes its report again; `inception`: a file with the weights of FID's InceptionV3, to add
+    /// its metrics.
     ///
     /// # Errors
-    /// When the run is not trained, its data cannot be read, or the weights are not there.
+    /// When the run is not trained, its data cannot be read, or the weights are missing.
     pub fn measure(&mut self, inception: Option<&Path>) -> Result<Compared> {
         let Self { run, data, context } = self;
         report_stage::refresh(run, opened(data, run.recipe())?, inception, context)
     }
 }
 
-/// The data, opened where it is not yet.
+/// The data, opened if it is not open yet.
 fn opened<'d>(data: &'d mut Option<Dataset>, recipe: &Recipe) -> Result<&'d Dataset> {
     match data {
         Some(data) => Ok(data),
@@ -122,7 +124,7 @@ fn opened<'d>(data: &'d mut Option<Dataset>, recipe: &Recipe) -> Result<&'d Data
     }
 }
 
-/// That the run's folder is gone, from which whatever else went wrong followed.
+/// The error that the run's folder is gone, if it is, instead of an error that follows from it.
 fn gone(run: &Run) -> Option<PipelineError> {
     match run.home().and_then(|home| home.check()) {
         Err(gone @ RunError::Artifact { .. }) => Some(gone.into()),

@@ -1,4 +1,4 @@
-//! The stages of an experiment, in order; each is skipped where it is done, and goes on where it was cut off.
+//! The stages of an experiment, in order; each is skipped if it is done, and continues where it was interrupted.
 
 use vqkit_data::Dataset;
 use vqkit_models::{ConditionVocabulary, Tokenizers, build, perceptual};
@@ -17,15 +17,15 @@ use crate::{error::PipelineError, error::Result, report_stage};
 pub enum Stage {
     /// Trains a classifier for its features.
     Features,
-    /// Trains encoder, codebook and decoder, of the templates or of the images.
+    /// Trains encoder, codebook and decoder, for templates or for images.
     Tokenizer(Modality),
     /// Encodes every image.
     Tokens,
     /// Trains the prior of a level.
     Prior(usize),
-    /// Draws pictures.
+    /// Generates images.
     Samples,
-    /// Measures, and writes the report.
+    /// Computes metrics and writes the report.
     Report,
 }
 
@@ -60,7 +60,7 @@ impl Stage {
         self.name(recipe).split('/').next() == Some(only)
     }
 
-    /// The stages of a recipe that `only` names; all of them where it names none.
+    /// The stages of a recipe that `only` names; all of them if it is `None`.
     pub(crate) fn wanted(recipe: &Recipe, only: Option<&str>) -> Vec<Self> {
         let mut stages = Self::of(recipe);
         stages.retain(|stage| only.is_none_or(|only| stage.belongs_to(recipe, only)));
@@ -79,8 +79,7 @@ impl Stage {
     }
 }
 
-/// Whether the recipe can be run at all: its networks can be built for its data. Reads
-/// no file and writes none.
+/// Checks that the recipe can be run: that its networks can be built for its data. Reads and writes no file.
 ///
 /// # Errors
 /// When something does not fit.
@@ -95,7 +94,7 @@ pub fn check(recipe: &Recipe, context: &Context) -> Result<()> {
     let levels = tokenizers.images.codebook_sizes().len();
     let found = recipe.priors.len();
     if found != 0 && found != levels {
-        let reason = format!("the tokenizer has {levels} levels of tokens, the recipe {found} [[prior]]");
+        let reason = format!("the tokenizer has {levels} levels of tokens, but the recipe has {found} [[prior]]");
         return Err(InvalidRequest::key("prior", reason).into());
     }
     check_predicted_levels(recipe, levels)?;
@@ -112,7 +111,7 @@ pub fn check(recipe: &Recipe, context: &Context) -> Result<()> {
     recipe.sample.size.map_or(Ok(()), |size| Ok(networks::larger_grid(size, recipe, &tokenizers.images).map(drop)?))
 }
 
-/// Whether every level has its prior. The priors that there are model one level each.
+/// Checks that every level has its prior. All existing priors model one level each.
 fn check_predicted_levels(recipe: &Recipe, levels: usize) -> Result<()> {
     for (index, prior) in recipe.priors.iter().enumerate() {
         let predicts = prior.predicts.clone().unwrap_or_else(|| vec![index]);
@@ -126,7 +125,7 @@ fn check_predicted_levels(recipe: &Recipe, levels: usize) -> Result<()> {
     Ok(())
 }
 
-/// Whether the recipe has a stage of that name.
+/// Checks that the recipe has a stage of that name.
 ///
 /// # Errors
 /// When it has none.
@@ -143,7 +142,7 @@ pub fn check_name(recipe: &Recipe, only: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Whether there is memory for the values of a training batch, of the images or templates that it is made of.
+/// Checks that there is memory for the values of a training batch of images or templates.
 fn check_batches(recipe: &Recipe) -> Result<()> {
     let of_images = Modality::Image.input_spec(&recipe.data);
     let features = recipe.features.iter().map(|features| ("features", &features.train, of_images));
@@ -156,7 +155,7 @@ fn check_batches(recipe: &Recipe) -> Result<()> {
         let bytes = values.saturating_mul(4).saturating_mul(train.batch_size as u64);
         memory::check(&format!("{section}.train.batch_size = {}", train.batch_size), bytes)?;
     }
-    // A token takes a place, an index and its logit at least.
+    // A token takes at least a position, an index and its logit.
     recipe.priors.iter().enumerate().try_for_each(|(level, prior)| {
         let batch_size = prior.train.batch_size;
         let bytes = (batch_size as u64).saturating_mul(24);
@@ -175,7 +174,7 @@ fn check_tokenizer(recipe: &Recipe, modality: Modality, context: &Context) -> Re
     config.loss.perceptual.as_ref().map_or(Ok(()), |config| Ok(perceptual::check(config, shape)?))
 }
 
-/// What a prior says of a key is the recipe's fault.
+/// Turns a prior's error about a key into one about the recipe.
 fn wrong_key(section: &str, error: PriorError) -> PipelineError {
     match error {
         PriorError::Config { field, reason } => InvalidRequest::key(section, format!("`{field}` {reason}")).into(),
@@ -183,10 +182,10 @@ fn wrong_key(section: &str, error: PriorError) -> PipelineError {
     }
 }
 
-/// Whether the files with weights that a new run begins with are there.
+/// Checks that the files with weights that a new run starts from exist.
 ///
 /// # Errors
-/// [`InvalidRequest`] that names the key and the first that is not.
+/// [`InvalidRequest`] that names the key and the first missing file.
 pub fn check_files(recipe: &Recipe) -> Result<()> {
     match recipe.files().into_iter().find(|(_, path)| !path.exists()) {
         None => Ok(()),
@@ -194,7 +193,8 @@ pub fn check_files(recipe: &Recipe) -> Result<()> {
     }
 }
 
-/// Opens the recipe's data; recipes that condition by class need a class for every sample, and so for captions and templates.
+/// Opens the recipe's data; recipes that condition on class need a class for every sample, and likewise for captions
+/// and templates.
 ///
 /// # Errors
 /// When it cannot be read, or holds no classes where they are needed.
@@ -206,19 +206,19 @@ pub fn open_data(recipe: &Recipe) -> Result<Dataset> {
     let data = config.open()?;
     let needs = [("condition.class", recipe.condition.class), ("features", recipe.features.is_some())];
     if let (Some((who, _)), 0) = (needs.into_iter().find(|(_, needs)| *needs), data.train.num_classes()) {
-        return Err(InvalidRequest::key(who, "needs classes, and the data has none").into());
+        return Err(InvalidRequest::key(who, "needs classes, but the data has none").into());
     }
     if recipe.tokenizer.is_some() && data.validation.is_empty() {
         return Err(TokensError::NoValidation.into());
     }
     if recipe.condition.text.is_some() && !data.train.has_captions() {
-        return Err(InvalidRequest::key("condition.text", "needs captions, and the data has none").into());
+        return Err(InvalidRequest::key("condition.text", "needs captions, but the data has none").into());
     }
     let found = data.train.num_classes();
     match recipe.condition.num_classes.filter(|wanted| *wanted != found) {
         None => Ok(data),
         Some(wanted) => {
-            let message = format!("is {wanted}, the data has {found} classes; correct it or leave it out");
+            let message = format!("is {wanted}, but the data has {found} classes; correct it or leave it out");
             Err(InvalidRequest::key("condition.num_classes", message).into())
         }
     }

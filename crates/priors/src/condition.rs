@@ -146,7 +146,12 @@ impl Condition {
     pub(crate) fn or(self, other: &Self) -> Self {
         let Self { class, text, embedding, grids } = self;
         let other = other.clone();
-        Self { class: class.or(other.class), text: text.or(other.text), embedding: embedding.or(other.embedding), grids }
+        Self {
+            class: class.or(other.class),
+            text: text.or(other.text),
+            embedding: embedding.or(other.embedding),
+            grids,
+        }
     }
 
     /// The rows of `self`, then those of `other`, which must be of the same kinds.

@@ -1,4 +1,4 @@
-//! What can be wrong with tokens, conditions and configurations.
+//! Errors in tokens, conditions and configurations.
 
 /// Errors of this crate; each message names the value found and the one wanted.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum PriorError {
     Shape {
         /// Which tensor.
         what: String,
-        /// Kind and shape wanted, in words.
+        /// Description of the expected kind and shape.
         want: String,
         /// Kind and shape found.
         got: String,
@@ -54,15 +54,15 @@ pub enum PriorError {
     ),
     /// Logits that are NaN or infinite.
     #[error(
-        "the prior's logits for sample {sample} are not finite, so nothing can be drawn of them: its weights are damaged, or too \
+        "the prior's logits for sample {sample} are not finite, so no token can be sampled: its weights are damaged, or too \
          large for the precision"
     )]
     Logits {
         /// The number of the sample.
         sample: u64,
     },
-    /// Drawing was stopped from outside.
-    #[error("stopped while tokens were drawn")]
+    /// Generation was stopped by the caller.
+    #[error("stopped while tokens were sampled")]
     Stopped,
     /// A tensor that is not a grid of tokens.
     #[error(transparent)]

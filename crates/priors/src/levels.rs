@@ -2,11 +2,12 @@
 
 use crate::PriorError;
 
-/// Whether the levels that one prior `predicts` follow those of the priors before it; gives the level that the next prior begins with.
+/// Checks that the levels that one prior `predicts` follow those of the priors before it; returns the level at which
+/// the next prior starts.
 ///
-/// Priors stand coarse first, and each is conditioned on all coarser levels. So the first prior begins with level 0, the next with the
-/// level after, and a prior of several levels predicts them one after the other. Fold over the priors of a recipe; every level has its
-/// prior when the last result is `num_levels`.
+/// Priors are in the order coarse to fine, and each is conditioned on all coarser levels. So the first prior starts
+/// with level 0, the next with the following level, and a prior of several levels predicts them one after the other.
+/// Fold over the priors of a recipe; every level has its prior when the last result is `num_levels`.
 ///
 /// ```
 /// use vqkit_priors::check_predicts;
@@ -31,7 +32,7 @@ pub fn check_predicts(predicts: &[usize], first: usize, num_levels: usize) -> Re
     match predicts.iter().copied().eq(first..next) {
         true => Ok(next),
         false => refuse(format!(
-            "levels are predicted in order, each by one prior: this one begins with level {first} and goes up by one, got \
+            "levels are predicted in order, each by one prior: this one must start with level {first} and count up by one, got \
              {predicts:?}"
         )),
     }

@@ -1,4 +1,4 @@
-//! The interfaces of priors: what every prior has, and what the autoregressive ones have besides.
+//! The traits of priors: what every prior has, and what autoregressive priors have in addition.
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ use crate::{Condition, Cursor, PriorError, PriorLoss, PriorSpec, SampleOptions, 
 
 /// A model of the tokens of images: a loss to train it by, and grids generated from it.
 ///
-/// How a prior factorizes the distribution of the tokens is its own matter. Whoever only trains and samples stays with this trait;
-/// whoever needs the cursor of an autoregressive prior asks for it by [`Prior::as_autoregressive`].
+/// This trait does not fix how a prior factorizes the distribution of the tokens. It suffices for training and
+/// sampling; [`Prior::as_autoregressive`] gives access to the cursor of an autoregressive prior.
 ///
 /// A boxed prior can be moved into another thread; libtorch's handles cannot be shared between threads.
 pub trait Prior: fmt::Debug + Send {
@@ -20,30 +20,32 @@ pub trait Prior: fmt::Debug + Send {
     /// The device of its parameters; tokens and conditions are moved there.
     fn device(&self) -> Device;
 
-    /// The training loss of `targets`, one grid for each level that the prior predicts, coarse first; of an autoregressive prior the
-    /// negative log-likelihood. With `train`, dropout acts, also that of the condition.
-    /// Does not look at the values of tokens and labels; see [`TokenGrid::check_range`].
+    /// The training loss of `targets`, one grid for each level that the prior predicts, coarse first; for an
+    /// autoregressive prior the negative log-likelihood. With `train`, dropout is active, also that of the condition.
+    /// Does not check the values of tokens and labels; see [`TokenGrid::check_range`].
     ///
     /// # Errors
     /// When targets or condition are not what the prior was built for.
     fn loss(&self, targets: &[TokenGrid], condition: &Condition, train: bool) -> Result<PriorLoss, PriorError>;
 
-    /// The unconditional form of `condition` for `batch` rows: all that guidance moves away from is replaced by its null value.
+    /// The unconditional form of `condition` for `batch` rows: everything that guidance moves away from is replaced by
+    /// its null value.
     ///
     /// # Errors
     /// [`PriorError::Config`] when the prior was trained without dropout of its condition and so has no null value.
     fn null(&self, condition: &Condition, batch: i64) -> Result<Condition, PriorError>;
 
-    /// Draws a batch of grids, the samples `options.first_sample..` of the sequence that the seed names. A sample depends on the
-    /// seed and its number, not on the batch that it is drawn in.
+    /// Samples a batch of grids, number `options.first_sample..` of the sequence that the seed determines. A sample
+    /// depends on the seed and its number, not on the batch that it is in.
     ///
     /// # Errors
-    /// [`PriorError::Config`] for an option that is not allowed or that belongs to another family of priors, or for known tokens
-    /// and log-likelihoods where the family has no means for them; [`PriorError::Logits`] when the prior gives NaN or infinities;
-    /// [`PriorError::Stopped`] when `options.is_stopped` says so; otherwise when the condition is not what the prior was built for.
+    /// [`PriorError::Config`] for an option that is not allowed or that belongs to another family of priors, or for
+    /// known tokens and log-likelihoods where the family does not support them; [`PriorError::Logits`] when the prior
+    /// gives NaN or infinities; [`PriorError::Stopped`] when `options.is_stopped` returns true; otherwise when the
+    /// condition is not what the prior was built for.
     fn generate(&self, condition: &Condition, options: &SampleOptions) -> Result<Sampled, PriorError>;
 
-    /// Whether [`Prior::generate`] can draw with these options; draws nothing.
+    /// Checks that [`Prior::generate`] supports these options; samples nothing.
     ///
     /// # Errors
     /// As [`Prior::generate`] for a value of `sampling`.
@@ -53,18 +55,18 @@ pub trait Prior: fmt::Debug + Send {
     /// theirs. The weights are copied: call it again after they change.
     ///
     /// # Errors
-    /// [`PriorError::Config`] for a type that the prior has no means for; by default it samples with fp32 alone.
+    /// [`PriorError::Config`] for a type that the prior does not support; by default it supports only fp32.
     fn set_weight_dtype(&mut self, dtype: WeightDtype) -> Result<(), PriorError> {
         dtype.check(&[WeightDtype::Fp32])
     }
 
-    /// The prior with its cursor, where it is autoregressive; none for any other family.
+    /// The prior with its cursor, if it is autoregressive; `None` for any other family.
     fn as_autoregressive(&self) -> Option<&dyn Autoregressive> {
         None
     }
 }
 
-/// A prior that predicts one token after the other, each from all before it.
+/// A prior that predicts one token after the other, each from all tokens before it.
 ///
 /// Its [`Prior::generate`] is [`autoregressive::sample`](crate::autoregressive::sample), its [`Prior::check_sampling`]
 /// [`autoregressive::check`](crate::autoregressive::check).
@@ -81,15 +83,17 @@ pub trait Autoregressive: Prior {
     /// When the condition is not what the prior was built for, in kind, shape or range.
     fn start(&self, condition: &Condition, batch: i64) -> Result<Box<dyn Cursor + '_>, PriorError>;
 
-    /// The sampler pads a batch to a multiple of this many rows, so that a row is rounded alike in every batch.
+    /// The sampler pads a batch to a multiple of this many rows, so that a row is rounded in the same way in every
+    /// batch.
     ///
-    /// By default 8: libtorch's matrix products then take the same path whatever the batch. A prior whose products round
-    /// a row alike in every batch returns 1.
+    /// By default 8: libtorch's matrix products then take the same code path whatever the batch. A prior whose products
+    /// round a row in the same way in every batch returns 1.
     fn row_multiple(&self) -> i64 {
         8
     }
 
-    /// The order in which a cursor visits the grid: the raster position of each of its `H · W` steps. None: raster order.
+    /// The order in which a cursor visits the grid: the raster position of each of its `H · W` steps. `None`: raster
+    /// order.
     fn token_order(&self) -> Option<&[i64]> {
         None
     }

@@ -11,13 +11,13 @@ use crate::{BuildPrior, Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtyp
 vqkit_config::tagged! {
     /// The configuration of a prior.
     pub enum PriorConfig {
-        /// Gated PixelCNN: convolutions over the grid.
+        /// Gated PixelCNN: causal convolutions over the token grid.
         "pixelcnn" => PixelCnn(GatedPixelCnnConfig),
-        /// taming-transformers' GPT.
+        /// The GPT of taming-transformers.
         "gpt2" => Gpt2(Gpt2Config),
-        /// LlamaGen's transformer.
+        /// The transformer of LlamaGen.
         "llama" => Llama(LlamaConfig),
-        /// PixelSNAIL: convolutions, and attention to all earlier positions.
+        /// PixelSNAIL: causal convolutions, and attention to all earlier positions.
         "pixelsnail" => PixelSnail(PixelSnailConfig),
     }
 }
@@ -63,7 +63,8 @@ impl PriorConfig {
         self.member().cost(spec)
     }
 
-    /// Whether the prior can be sampled so, without building it; does not look at the size of a larger grid.
+    /// Whether the prior can be sampled with these options, without building it; does not check the size of a larger
+    /// grid.
     ///
     /// # Errors
     /// As [`BuildPrior::check_sampling`].
@@ -71,7 +72,7 @@ impl PriorConfig {
         self.member().check_sampling(sampling, dtype, spec)
     }
 
-    /// Looks at every value.
+    /// Checks every value.
     ///
     /// # Errors
     /// As [`BuildPrior::validate`].

@@ -61,8 +61,8 @@ fn levels_are_predicted_in_order_and_each_by_one_prior() {
     for (priors, words) in [
         (&[&[][..]][..], "at least one level"),
         (&[&[0], &[2]], "level 2 is not one of the tokenizer's 2 levels"),
-        (&[&[1]], "begins with level 0"),
-        (&[&[0], &[0]], "begins with level 1"),
+        (&[&[1]], "must start with level 0"),
+        (&[&[0], &[0]], "must start with level 1"),
         (&[&[1, 0]], "got [1, 0]"),
     ] {
         let error = fold(priors, 2).unwrap_err().to_string();

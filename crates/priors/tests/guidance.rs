@@ -3,8 +3,8 @@
 
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{
-    AutoregressiveSampling, Condition, Embedding, GatedPixelCnnConfig, Gpt2Config, LlamaConfig, PixelSnailConfig, Prior,
-    PriorConfig, PriorSpec,
+    AutoregressiveSampling, Condition, Embedding, GatedPixelCnnConfig, Gpt2Config, LlamaConfig, PixelSnailConfig,
+    Prior, PriorConfig, PriorSpec,
 };
 use vqkit_testing::{Draws, generator};
 
@@ -91,7 +91,8 @@ fn kinds_that_are_left_out_have_their_null_values_at_every_scale() {
         for kinds in 0..8 {
             let given = condition(prior.spec(), [kinds & 1 != 0, kinds & 2 != 0, kinds & 4 != 0]);
             for cfg_scale in [0.0, 1.0, 1.5, 4.0] {
-                let (left_out, whole) = (draw(prior, &given, cfg_scale), draw(prior, &completed(prior, &given), cfg_scale));
+                let (left_out, whole) =
+                    (draw(prior, &given, cfg_scale), draw(prior, &completed(prior, &given), cfg_scale));
                 assert_eq!(left_out, whole, "{prior:?} {given:?} {cfg_scale}");
             }
         }

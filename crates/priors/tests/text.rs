@@ -216,7 +216,7 @@ fn what_does_not_fit_says_so() {
     says(check(&Gpt2Config { text_loss_weight: 1.0, ..plain.clone() }, &no_text), &["text_loss_weight", "a text"]);
     says(check(&Gpt2Config { text_loss_weight: -1.0, ..plain.clone() }, &spec()), &["text_loss_weight", "-1"]);
     let seen = Gpt2Config { text_loss_weight: 1.0, n_unmasked: 3, ..plain.clone() };
-    says(check(&seen, &spec()), &["n_unmasked", "would see what it predicts"]);
+    says(check(&seen, &spec()), &["n_unmasked", "would attend to what they predict"]);
     let others = [
         PriorConfig::PixelCnn(GatedPixelCnnConfig::new(8, 2)),
         PriorConfig::PixelSnail(PixelSnailConfig::new(16, 3, 1, 1, 6)),

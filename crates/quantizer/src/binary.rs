@@ -1,4 +1,4 @@
-//! Codes whose channels have two values each: their indices, and the entropies of soft choices between them.
+//! Codes whose channels have two values each: their indices, and the entropies of soft assignments to them.
 
 use tch::{Device, Kind, Tensor};
 use vqkit_torch::{autocast, autograd};
@@ -7,7 +7,7 @@ use crate::QuantizeError;
 
 /// Numbers held at a time: 16 MiB of f32.
 const BLOCK: i64 = 1 << 22;
-/// Kept away from the logarithm of zero where no floor is asked for.
+/// Keeps the logarithm away from zero where no floor is configured.
 const LEAST: f64 = 1e-30;
 
 /// All vectors of `bits` channels that are `scale` or `-scale`. In an index, the first channel is the highest bit, set where
@@ -28,7 +28,7 @@ pub(crate) struct BinaryEntropies {
     pub batch: Tensor,
 }
 
-/// How entropies are taken.
+/// How entropies are computed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Softness {
     /// Sharpness of the choices: the logit of a code is `2 inv_temperature <z, code>`.

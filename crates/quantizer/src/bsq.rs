@@ -9,8 +9,8 @@ use tch::nn;
 use crate::member::{Assignment, Member};
 use crate::{LookupFreeQuantizer, LookupFreeQuantizerConfig, QuantizeError, Quantizer};
 
-/// `type = "bsq"`: latents are brought to length 1, and every channel becomes `±1/sqrt(log2(K))`, so that codes have length 1
-/// too. Keys and loss are those of [`LookupFreeQuantizerConfig`].
+/// `type = "bsq"`: latents are normalised to length 1, and every channel becomes `±1/sqrt(log2(K))`, so that codes have
+/// length 1 too. Keys and loss are those of [`LookupFreeQuantizerConfig`].
 ///
 /// ```
 /// use tch::{Device, Kind, Tensor, nn};
@@ -31,7 +31,7 @@ pub struct BinarySphericalQuantizerConfig(
     pub LookupFreeQuantizerConfig,
 );
 
-/// The keys stand in the section itself, so they are inlined; what is derived would refer to another definition.
+/// The keys are in the section itself, so they are inlined; the derived schema would refer to another definition.
 impl JsonSchema for BinarySphericalQuantizerConfig {
     fn schema_name() -> Cow<'static, str> {
         "BinarySphericalQuantizerConfig".into()
@@ -43,13 +43,13 @@ impl JsonSchema for BinarySphericalQuantizerConfig {
 }
 
 impl BinarySphericalQuantizerConfig {
-    /// `codebook_size` codes, and everything else by default.
+    /// `codebook_size` codes, and the default of every other key.
     pub fn new(codebook_size: i64) -> Self {
         Self(LookupFreeQuantizerConfig::new(codebook_size))
     }
 
-    /// Makes the quantizer for latents of width `dim`. Where that is not the number of channels, linear maps lead there and
-    /// back, with their variables at `vs`.
+    /// Creates the quantizer for latents of width `dim`. Where that differs from the number of channels, linear maps
+    /// project to the channels and back, with their variables at `vs`.
     ///
     /// # Errors
     /// [`QuantizeError::Config`] for the first value out of range, and when `dim` is not positive.

@@ -1,4 +1,5 @@
-//! What the members that keep a table of codes share: the table, its first values, the ages of codes and their revival.
+//! Shared by the quantizers that keep a table of codes: the table, its initialization, the ages of codes and their
+//! revival.
 
 use tch::{Kind, Tensor, nn};
 use vqkit_torch::TokenGrid;
@@ -37,7 +38,7 @@ pub(crate) struct CodebookConfig {
     pub trainable: bool,
 }
 
-/// Codes to be replaced, and by what.
+/// Codes to be replaced, and their replacements.
 pub(crate) struct Revival {
     /// Bool `[K]`.
     pub dead: Tensor,
@@ -55,7 +56,7 @@ impl Revival {
 }
 
 impl Codebook {
-    /// Codes start uniform in `±1/K`, as in the authors' own implementation, until [`Codebook::initialize`].
+    /// Codes start uniform in `±1/K`, as in the authors' implementation, until [`Codebook::initialize`].
     pub fn new(vs: &nn::Path, config: &CodebookConfig) -> Self {
         let CodebookConfig { size, dim, metric, sample_temperature, kmeans_init, revive_after, trainable } = *config;
         let unit = Tensor::rand([size, dim], (Kind::Float, vs.device()));
@@ -97,7 +98,7 @@ impl Codebook {
         Ok(nearest(points, table)?.indices)
     }
 
-    /// Sets the codes from a first batch, once; gives back the clusters that they were set to.
+    /// Sets the codes from a first batch, once; returns the clusters that they were set to.
     pub fn initialize(&mut self, latents: &Tensor) -> Result<Option<Clusters>, QuantizeError> {
         let rows = self.rows(latents)?;
         if self.initted.double_value(&[0]) > 0.0 {

@@ -1,4 +1,4 @@
-//! What members that are made of other quantizers share: their grids side by side, and their losses together.
+//! Shared by quantizers that contain other quantizers: joining their grids and their losses.
 
 use tch::Tensor;
 use vqkit_torch::TokenGrid;
@@ -25,7 +25,7 @@ pub(crate) fn split_grid(grid: &TokenGrid, quantizers: &[Box<dyn Quantizer>]) ->
     indices.into_iter().zip(sizes).map(|(indices, sizes)| Ok(TokenGrid::new(indices, sizes)?)).collect()
 }
 
-/// Every term of the losses of the quantizers inside, brought together by `join` of a tensor with one number of each.
+/// Joins every loss term of the inner quantizers with `join`, which gets a tensor with one number per quantizer.
 pub(crate) fn join_losses(inner: &[InnerQuantized], join: impl Fn(Tensor) -> Tensor) -> QuantizerLosses {
     let joined = |term: fn(&QuantizerLosses) -> &Tensor| {
         join(Tensor::stack(&inner.iter().map(|inner| term(&inner.quantized.losses)).collect::<Vec<_>>(), 0))
@@ -38,7 +38,7 @@ pub(crate) fn join_losses(inner: &[InnerQuantized], join: impl Fn(Tensor) -> Ten
     }
 }
 
-/// Updates every quantizer by its own result.
+/// Updates every quantizer with its own result.
 pub(crate) fn update_inner(quantizers: &mut [Box<dyn Quantizer>], of: &Quantized) -> Result<(), QuantizeError> {
     check_inner(quantizers.len(), &of.inner)?;
     let mut pairs = quantizers.iter_mut().zip(&of.inner);

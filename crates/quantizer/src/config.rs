@@ -1,4 +1,4 @@
-//! The defaults and checks that the members' configurations share.
+//! Defaults and checks that the configurations of several quantizers share.
 
 use crate::QuantizeError;
 
@@ -42,10 +42,10 @@ pub(crate) fn revive_after() -> u64 {
     100
 }
 
-/// The most codes of a codebook: f32 counts up to here.
+/// Largest number of codes in a codebook: f32 represents all integers up to here.
 pub(crate) const MOST_CODES: i64 = 1 << 24;
 
-/// A share of something, none to all.
+/// Checks a share, 0 to 1.
 pub(crate) fn check_share(field: &'static str, share: f64) -> Result<(), QuantizeError> {
     if (0.0..=1.0).contains(&share) {
         return Ok(());
@@ -68,10 +68,10 @@ pub(crate) fn check_weight(field: &'static str, weight: f64) -> Result<(), Quant
     Err(QuantizeError::Config { field, reason: format!("{weight} must be at least 0 and finite") })
 }
 
-/// Wider codes are a typing error.
+/// Wider codes are taken for a typing error.
 const MOST_CHANNELS: i64 = 1 << 14;
 
-/// A width of codes that may be left to the latents.
+/// Checks a width of codes; `None` means that of the latents.
 pub(crate) fn check_width(field: &'static str, width: Option<i64>) -> Result<(), QuantizeError> {
     match width {
         Some(width) if !(1..=MOST_CHANNELS).contains(&width) => {

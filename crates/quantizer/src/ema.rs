@@ -1,4 +1,4 @@
-//! The codebook that follows moving averages of the latents (van den Oord et al. 2017, appendix A.1).
+//! The codebook of exponential moving averages of the latents (van den Oord et al. 2017, appendix A.1).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use crate::latents::mean_squared_error;
 use crate::member::Member;
 use crate::{CodebookView, GradientEstimate, Metric, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
-/// `type = "ema"`: the loss is `commitment_weight * ||z - sg[z_q]||²`; the codes move outside the optimizer.
+/// `type = "ema"`: the loss is `commitment_weight * ||z - sg[z_q]||²`; the codes are updated without the optimizer.
 ///
 /// ```
 /// use tch::{Device, Kind, Tensor, nn};
@@ -30,36 +30,38 @@ use crate::{CodebookView, GradientEstimate, Metric, Mode, QuantizeError, Quantiz
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmaVectorQuantizerConfig {
-    /// Number of codes K; at least 2.
+    /// Number of codes K, at least 2.
     pub codebook_size: i64,
-    /// What latents and codes are compared by; default `"euclidean"`.
+    /// Metric by which latents and codes are compared. Default `"euclidean"`.
     #[serde(default)]
     pub metric: Metric,
-    /// How much of the averages each step keeps, at least 0 and below 1; default 0.99, as in the paper.
+    /// Decay of the moving averages per step, in [0, 1). Default 0.99, as in the paper.
     #[serde(default = "config::decay")]
     pub decay: f64,
-    /// Added to every cluster size (Laplace smoothing), above 0; default 1e-5.
+    /// Added to every cluster size (Laplace smoothing), above 0. Default 1e-5.
     #[serde(default = "config::eps")]
     pub eps: f64,
-    /// Weight of the term that holds the latents to their codes; default 0.25, the paper's beta.
+    /// Weight of the commitment loss, which keeps latents near their codes, 0 or more. Default 0.25, the paper's beta.
     #[serde(default = "config::commitment_weight")]
     pub commitment_weight: f64,
-    /// Whether the codes start as the k-means of the first batch; default true.
+    /// Whether the codes are initialized by k-means on the first batch. Default true.
     #[serde(default = "config::kmeans_init")]
     pub kmeans_init: bool,
-    /// Steps without use after which a code is put on a random latent of the batch; 0 for never, default 100.
+    /// Revival: steps without use after which a code is moved to a random latent of the batch; 0 for never. Default
+    /// 100.
     #[serde(default = "config::revive_after")]
     pub revive_after: u64,
-    /// How the decoder's gradient reaches the encoder; default `"straight-through"`.
+    /// How the gradient of the decoder is passed to the encoder. Default `"straight-through"`.
     #[serde(default)]
     pub gradient: GradientEstimate,
-    /// In training, draw codes with the chances `softmax(-||z - e||² / sample_temperature)`; default 0, the nearest code always.
+    /// In training, sample codes with the probabilities `softmax(-||z - e||² / sample_temperature)`. Default 0: always
+    /// the nearest code.
     #[serde(default)]
     pub sample_temperature: f64,
 }
 
 impl EmaVectorQuantizerConfig {
-    /// `codebook_size` codes, and everything else by default.
+    /// `codebook_size` codes, and the default of every other key.
     pub fn new(codebook_size: i64) -> Self {
         Self {
             codebook_size,
@@ -74,7 +76,7 @@ impl EmaVectorQuantizerConfig {
         }
     }
 
-    /// Makes the quantizer for latents of width `dim`, with its codes and its state at `vs`.
+    /// Creates the quantizer for latents of width `dim`, with its codes and its state at `vs`.
     ///
     /// # Errors
     /// [`QuantizeError::Config`] for the first value out of range, and when `dim` is not positive.
@@ -140,7 +142,7 @@ impl Member for EmaVectorQuantizerConfig {
     }
 }
 
-/// Codes that are the averages of the latents that fell to them: with counts `n` and sums `s` of a batch,
+/// Each code is the average of the latents assigned to it: with counts `n` and sums `s` of a batch,
 ///
 /// ```text
 /// cluster_size <- decay * cluster_size + (1 - decay) * n
@@ -149,9 +151,9 @@ impl Member for EmaVectorQuantizerConfig {
 /// codes        <- embed_avg / smoothed
 /// ```
 ///
-/// as in vector-quantize-pytorch and rosinality's VQ-VAE-2. With the cosine metric, the latents have length 1, and the codes are
-/// brought to length 1 again. A new codebook counts each code once. A revived code starts again with `cluster_size = 1` and
-/// `embed_avg` at its latent.
+/// as in vector-quantize-pytorch and rosinality's VQ-VAE-2. With the cosine metric, the latents have length 1, and the
+/// codes are normalised to length 1 again. A new codebook counts each code once. A revived code starts again with
+/// `cluster_size = 1` and `embed_avg` at its latent.
 #[derive(Debug)]
 pub struct EmaVectorQuantizer {
     config: EmaVectorQuantizerConfig,

@@ -1,4 +1,4 @@
-//! What can be wrong with latents, indices and configurations.
+//! Errors in latents, indices and configurations.
 
 /// Errors of this crate; each message names the value found and the one wanted.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum QuantizeError {
     Shape {
         /// Which tensor.
         what: &'static str,
-        /// The shape wanted, in words.
+        /// Description of the expected shape.
         want: String,
         /// The shape found.
         got: Vec<i64>,

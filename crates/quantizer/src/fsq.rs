@@ -13,14 +13,14 @@ use crate::projection::Projection;
 use crate::quantized::one_codebook;
 use crate::{CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
-/// How far beyond the outermost level a channel is bounded, so that it is reached.
+/// How far beyond the outermost level a channel is bounded, so that this level can be reached.
 const MARGIN: f64 = 1e-3;
 /// With more levels, that margin reaches a level beyond the outermost.
 const MOST_LEVELS: i64 = 1000;
 /// The most points in a row, as a power of two.
 const MOST_TOGETHER: u32 = 6;
 
-/// `type = "fsq"`: every channel is rounded to one of a few levels; there is no codebook, and no loss.
+/// `type = "fsq"`: every channel is rounded to one of a few levels; there is no codebook and no loss.
 ///
 /// ```
 /// use tch::{Device, Kind, Tensor, nn};
@@ -37,22 +37,23 @@ const MOST_TOGETHER: u32 = 6;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FiniteScalarQuantizerConfig {
-    /// Number of levels of each channel, at least 2; their product is the number of codes K. The paper's are `[8, 5, 5, 5]`
-    /// for about 2^10 codes, `[7, 5, 5, 5, 5]` for 2^12, `[8, 8, 8, 6, 5]` for 2^14 and `[8, 8, 8, 5, 5, 5]` for 2^16.
+    /// Number of levels of each channel, at least 2; their product is the number of codes K. The paper uses `[8, 5, 5,
+    /// 5]` for about 2^10 codes, `[7, 5, 5, 5, 5]` for 2^12, `[8, 8, 8, 6, 5]` for 2^14 and `[8, 8, 8, 5, 5, 5]` for
+    /// 2^16.
     pub levels: Vec<i64>,
-    /// Whether the levels lie evenly around zero, also where their number is even; default false, as in the paper.
+    /// Whether the levels are symmetric around zero even where their number is even. Default false, as in the paper.
     #[serde(default)]
     pub preserve_symmetry: bool,
 }
 
 impl FiniteScalarQuantizerConfig {
-    /// Channels of these numbers of levels, and everything else by default.
+    /// Channels with these numbers of levels, and the default of every other key.
     pub fn new(levels: &[i64]) -> Self {
         Self { levels: levels.to_vec(), preserve_symmetry: false }
     }
 
-    /// Makes the quantizer for latents of width `dim`. Where that is not the number of channels, linear maps lead there and
-    /// back, with their variables at `vs`.
+    /// Creates the quantizer for latents of width `dim`. Where that differs from the number of channels, linear maps
+    /// project to the channels and back, with their variables at `vs`.
     ///
     /// # Errors
     /// [`QuantizeError::Config`] for the first value out of range, and when `dim` is not positive.
@@ -73,7 +74,7 @@ impl Member for FiniteScalarQuantizerConfig {
             return wrong(format!("{level} levels of a channel; it takes at least 2 and at most {most}"));
         }
         match self.levels.iter().try_fold(1i64, |product, &level| product.checked_mul(level)) {
-            Some(1) => wrong("there are none; it takes at least one channel".into()),
+            Some(1) => wrong("is empty; it takes at least one channel".into()),
             Some(codes) if codes <= MOST_CODES => Ok(()),
             _ => wrong(format!("{:?} make more than {MOST_CODES} codes", self.levels)),
         }
@@ -157,7 +158,7 @@ impl Scalars {
         let wide = self.widened(points.size()[0]);
         let bounded = tch::no_grad(|| (points.detach().reshape(wide.shape) + &wide.shift).tanh_());
         let (codes, indices) = wide.choose(&bounded);
-        // Latents that are not numbers have indices all the same, so that it is the loss that is found not to be finite.
+        // Latents that are not finite still get indices, so that the check of the loss finds the error.
         let indices = indices.clamp(0, self.size - 1);
         let slope = &wide.scale * &wide.step;
         let codes = with_gradient(&codes.view_as(points), points, move |gradient| {
@@ -249,7 +250,7 @@ impl FiniteScalarQuantizer {
 }
 
 impl Quantizer for FiniteScalarQuantizer {
-    /// There is nothing to start.
+    /// Does nothing but check the latents.
     fn initialize(&mut self, latents: &Tensor) -> Result<(), QuantizeError> {
         FlatLatents::of(latents, self.dim()).map(drop)
     }
@@ -267,7 +268,7 @@ impl Quantizer for FiniteScalarQuantizer {
         })
     }
 
-    /// Nothing: the optimizer moves the projections, where there are any.
+    /// Does nothing: the optimizer trains the projections, where there are any.
     fn update(&mut self, _latents: &Tensor, _quantized: &Quantized) -> Result<(), QuantizeError> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! How the decoder's gradient passes the choice of a code, which itself has none.
+//! Gradient estimates for the choice of a code, which has no gradient of its own.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ pub enum GradientEstimate {
     /// The gradient of the codes, unchanged ([`straight_through`]).
     #[default]
     StraightThrough,
-    /// The gradient of the codes, turned and scaled as the code is against the latent ([`rotation_trick`]).
+    /// The gradient of the codes, rotated and scaled as the code is relative to the latent ([`rotation_trick`]).
     Rotation,
 }
 
@@ -51,7 +51,7 @@ pub fn straight_through(codes: &Tensor, latents: &Tensor) -> Result<Tensor, Quan
     with_gradient(codes, latents, |gradient| gradient.shallow_clone())
 }
 
-/// The value of `codes`, exactly, with the gradient of the latents turned and scaled by constants (Fifty et al. 2024,
+/// The value of `codes`, exactly, with the gradient of the latents rotated and scaled by constants (Fifty et al. 2024,
 /// section 4.2).
 ///
 /// Both are `[N, D]`; nothing flows to `codes`. With `u` and `q` the directions of latent and code and `w` that of `u + q`,

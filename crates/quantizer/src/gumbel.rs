@@ -1,5 +1,5 @@
-//! Codes drawn by the Gumbel-softmax (Jang et al. 2017, "Categorical Reparameterization with Gumbel-Softmax"), as by
-//! `GumbelQuantize` of taming-transformers.
+//! Codes sampled with the Gumbel-softmax (Jang et al. 2017, "Categorical Reparameterization with Gumbel-Softmax"), as
+//! in `GumbelQuantize` of taming-transformers.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,27 +35,30 @@ use crate::{Anneal, CodebookView, Mode, QuantizeError, Quantized, Quantizer, Qua
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GumbelQuantizerConfig {
-    /// Number of codes K; at least 2.
+    /// Number of codes K, at least 2.
     pub codebook_size: i64,
-    /// Width D' of the codes; default that of the latents, which tokenizers ask for.
+    /// Width D' of the codes; a tokenizer needs that of the latents. Default: that of the latents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding_dim: Option<i64>,
-    /// Whether training gives the code drawn, with the gradient of the mixture (default), or the mixture itself.
+    /// Whether, in training, the decoder receives the sampled code, with the gradient of the soft mixture of codes;
+    /// otherwise it receives the mixture itself. Default true.
     #[serde(default = "GumbelQuantizerConfig::default_straight_through")]
     pub straight_through: bool,
-    /// Weight of the term that keeps all codes in use; default 5e-4, as upstream's.
+    /// Weight of the KL divergence from the uniform distribution, which keeps all codes in use, 0 or more. Default
+    /// 5e-4, as upstream.
     #[serde(default = "GumbelQuantizerConfig::default_kl_weight")]
     pub kl_weight: f64,
-    /// Temperature at the first step; default 1. The lower, the closer a mixture is to one code.
+    /// Temperature of the softmax at the first step, above 0; the lower, the closer a mixture is to one code. Default
+    /// 1.
     #[serde(default = "GumbelQuantizerConfig::default_temp_init")]
     pub temp_init: f64,
-    /// How the temperature goes on from there; by default it stays.
+    /// How the temperature changes after the first step. Default: it stays the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub anneal: Option<Anneal>,
 }
 
 impl GumbelQuantizerConfig {
-    /// `codebook_size` codes, and everything else by default.
+    /// `codebook_size` codes, and the default of every other key.
     pub fn new(codebook_size: i64) -> Self {
         Self {
             codebook_size,
@@ -67,8 +70,8 @@ impl GumbelQuantizerConfig {
         }
     }
 
-    /// Makes the quantizer for latents of width `dim`, with its variables at `vs` under upstream's names. They start as
-    /// PyTorch starts a convolution and an embedding.
+    /// Creates the quantizer for latents of width `dim`, with its variables at `vs` under upstream's names. They are
+    /// initialized as PyTorch does for a convolution and an embedding.
     ///
     /// # Errors
     /// [`QuantizeError::Config`] for the first value out of range, and when `dim` is not positive.
@@ -129,8 +132,8 @@ impl Member for GumbelQuantizerConfig {
 /// Logits of the codes by a 1×1 convolution, `proj.weight` `[K, D, 1, 1]` and `proj.bias`; the codes are `embed.weight`
 /// `[K, D']`.
 ///
-/// Training draws the code of every position from the default random generator. Upstream draws in evaluation too; here
-/// [`Mode::Frozen`] and [`Mode::Eval`] take the likeliest code, so that an image always has the same tokens.
+/// Training samples the code of every position with the default random generator. Upstream samples in evaluation too;
+/// here [`Mode::Frozen`] and [`Mode::Eval`] take the likeliest code, so that an image always has the same tokens.
 #[derive(Debug)]
 pub struct GumbelQuantizer {
     config: GumbelQuantizerConfig,
@@ -139,7 +142,7 @@ pub struct GumbelQuantizer {
     embed: Tensor,
 }
 
-/// What a pass is made with.
+/// The settings of a forward pass.
 struct Pass<'a> {
     noise: Noise<'a>,
     temperature: f64,
@@ -238,7 +241,7 @@ impl Quantizer for GumbelQuantizer {
         self.pass(&rows, mask, &pass)
     }
 
-    /// Nothing: the optimizer moves every weight.
+    /// Does nothing: the optimizer trains every weight.
     fn update(&mut self, _latents: &Tensor, _quantized: &Quantized) -> Result<(), QuantizeError> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The health of one codebook as it is: use, ages, and how far apart its codes are.
+//! The health of one codebook at one time: usage, ages, and distances between codes.
 
 use serde::Serialize;
 use tch::{Kind, Tensor};
@@ -9,12 +9,12 @@ use crate::{CodebookView, QuantizeError};
 const BLOCK_SCORES: i64 = 1 << 22;
 /// Pairs of codes compared by [`CodebookHealth::of`]: all of them up to `K = 32768`.
 const MOST_PAIRS: i64 = 1 << 30;
-/// Codes whose distances [`CodebookHealth::summary`] looks at.
+/// Number of codes whose distances [`CodebookHealth::summary`] measures.
 const SUMMARIZED: i64 = 1 << 10;
 /// Codes nearer to another than this share of the median length of a code are duplicates.
 const DUPLICATE: f64 = 1e-3;
 
-/// What can be said of a codebook without looking at any image.
+/// Measures of a codebook that need no image.
 ///
 /// ```
 /// use tch::Tensor;
@@ -37,7 +37,7 @@ pub struct CodebookHealth {
     pub used: Option<CodesUsed>,
     /// How long codes have not been used, where the quantizer keeps count.
     pub ages: Option<CodeAges>,
-    /// How far codes lie from each other; none where there is one code.
+    /// Distances between codes; `None` where there is one code.
     pub distances: Option<CodeDistances>,
 }
 
@@ -50,7 +50,7 @@ pub struct CodesUsed {
     pub codes: i64,
     /// Their share of all codes, 0 to 1.
     pub share: f64,
-    /// `exp` of the entropy in nats: as many codes, evenly used, would be as hard to tell apart.
+    /// `exp` of the entropy in nats: the number of equally frequent codes with that entropy.
     pub perplexity: f64,
 }
 
@@ -78,15 +78,16 @@ pub struct CodeDistances {
     pub largest: f64,
     /// The median length of a code.
     pub median_norm: f64,
-    /// Codes of those measured that lie within a thousandth of `median_norm` of another, which is close to what f32 can tell.
+    /// Number of measured codes that lie within a thousandth of `median_norm` of another, which is close to the
+    /// precision of f32.
     pub duplicates: i64,
 }
 
 impl CodebookHealth {
-    /// Looks at codes `[K, D]`, ages `[K]`, and counts `[K]` of how often each code was used, i64.
+    /// Measures codes `[K, D]`, ages `[K]`, and counts `[K]` of how often each code was used, i64.
     ///
-    /// Takes `K² D` operations, and three copies of the codes and some tens of MiB beside them. Beyond 32768 codes fewer are
-    /// measured, so that the comparisons stay as many as of that number.
+    /// Takes `K² D` operations, and memory for three copies of the codes and some tens of MiB. Beyond 32768 codes only
+    /// some are measured, so that the number of comparisons does not grow further.
     ///
     /// # Errors
     /// When the three do not fit each other.
@@ -94,7 +95,7 @@ impl CodebookHealth {
         Self::measure(view, counts, i64::MAX)
     }
 
-    /// As [`CodebookHealth::of`], with distances of at most 1024 codes: cheap enough to be asked for in training.
+    /// As [`CodebookHealth::of`], with distances of at most 1024 codes: cheap enough for use in training.
     ///
     /// # Errors
     /// As [`CodebookHealth::of`].
@@ -102,7 +103,7 @@ impl CodebookHealth {
         Self::measure(view, counts, SUMMARIZED)
     }
 
-    /// Of `K` codes of width `D` that a rule gives: nothing but their use, by counts `[K]`, can be better or worse.
+    /// The health of `K` codes of width `D` that a rule gives: only their usage, by counts `[K]`, is measured.
     pub fn of_use(size: i64, dim: i64, counts: Option<&Tensor>) -> Self {
         Self { size, dim, used: counts.and_then(CodesUsed::of), ages: None, distances: None }
     }

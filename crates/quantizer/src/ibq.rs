@@ -22,7 +22,7 @@ use crate::{CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLo
 ///     + entropy_weight * (H(p) - H(mean p))
 /// ```
 ///
-/// where the gradient of the first term goes through the soft choices too.
+/// where the gradient of the first term passes through the soft assignments too.
 ///
 /// ```
 /// use tch::{Device, Kind, Tensor, nn};
@@ -38,24 +38,24 @@ use crate::{CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLo
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IndexBackpropagationQuantizerConfig {
-    /// Number of codes K; at least 2.
+    /// Number of codes K, at least 2.
     pub codebook_size: i64,
-    /// Weight of the term that holds the latents to their codes; default 1.
+    /// Weight of the commitment loss, which keeps latents near their codes, 0 or more. Default 1.
     #[serde(default = "config::one")]
     pub commitment_weight: f64,
-    /// Weight of the term that moves the codes to the latents; default 0.25.
+    /// Weight of the loss that moves codes toward their latents, 0 or more. Default 0.25.
     #[serde(default = "config::commitment_weight")]
     pub codebook_weight: f64,
-    /// Weight of the entropies of the soft choices; default 0.05.
+    /// Weight of the entropies of the soft assignments, 0 or more. Default 0.05.
     #[serde(default = "IndexBackpropagationQuantizerConfig::default_entropy_weight")]
     pub entropy_weight: f64,
-    /// Temperature of the soft choices whose entropies are taken; default 0.01.
+    /// Temperature of the soft assignments in the entropies, above 0. Default 0.01.
     #[serde(default = "config::entropy_temperature")]
     pub entropy_temperature: f64,
 }
 
 impl IndexBackpropagationQuantizerConfig {
-    /// `codebook_size` codes, and everything else by default.
+    /// `codebook_size` codes, and the default of every other key.
     pub fn new(codebook_size: i64) -> Self {
         Self {
             codebook_size,
@@ -66,7 +66,8 @@ impl IndexBackpropagationQuantizerConfig {
         }
     }
 
-    /// Makes the quantizer for latents of width `dim`, with its codes at `vs`, normally distributed at first.
+    /// Creates the quantizer for latents of width `dim`, with its codes at `vs`, initialized from a normal
+    /// distribution.
     ///
     /// # Errors
     /// [`QuantizeError::Config`] for the first value out of range, and when `dim` is not positive.
@@ -113,10 +114,10 @@ impl Member for IndexBackpropagationQuantizerConfig {
     }
 }
 
-/// Every code of `embedding.weight` `[K, D]` learns from every position: the code with the largest product `e·z` is taken, and
-/// its gradient goes to the softmax of all products, `one_hot + softmax - sg[softmax]` times the codes. The `N × K`
-/// probabilities are made in blocks, and computed again in the backward pass. A code that is
-/// never chosen learns too, so none is revived.
+/// Every code of `embedding.weight` `[K, D]` learns from every position: the code with the largest product `e·z` is
+/// chosen, and its gradient goes to the softmax of all products, `one_hot + softmax - sg[softmax]` times the codes. The
+/// `N × K` probabilities are computed in blocks, and again in the backward pass. A code that is never chosen learns
+/// too, so none is revived.
 #[derive(Debug)]
 pub struct IndexBackpropagationQuantizer {
     config: IndexBackpropagationQuantizerConfig,
@@ -158,7 +159,7 @@ impl Quantizer for IndexBackpropagationQuantizer {
         Ok(Quantized::new(codes, grid, losses, mask))
     }
 
-    /// Nothing: the optimizer moves the codes.
+    /// Does nothing: the optimizer trains the codes.
     fn update(&mut self, _latents: &Tensor, _quantized: &Quantized) -> Result<(), QuantizeError> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! k-means, for the first values of a codebook.
+//! k-means, which initializes a codebook.
 
 use tch::{Kind, Tensor};
 
@@ -7,7 +7,7 @@ use crate::{Metric, QuantizeError};
 
 /// Rounds of seeding: up to this many clusters, it is exactly that of k-means++.
 const SEEDING_ROUNDS: i64 = 64;
-/// Points per cluster that are clustered; more change little (the bound of Johnson et al. 2017, faiss).
+/// Points per cluster that are used; more change little (the bound of Johnson et al. 2017, faiss).
 const POINTS_PER_CLUSTER: i64 = 256;
 /// Distances between points and centres that a step computes, at most: seconds on two cores. Large codebooks therefore see fewer points
 /// per cluster, and from 2^14 codes on start as a random sample of the points.
@@ -32,7 +32,7 @@ pub(crate) fn kmeans(points: &Tensor, clusters: i64, metric: Metric) -> Result<C
         let points = points.detach();
         let count = points.size()[0];
         if count == 0 {
-            let want = "at least one position to start a codebook from".into();
+            let want = "at least one position to initialize a codebook from".into();
             return Err(QuantizeError::Shape { what: "latents", want, got: points.size() });
         }
         let points = subset(points, clusters);

@@ -1,4 +1,4 @@
-//! The door: latents and masks are checked here once, and laid out as rows.
+//! Latents and masks are checked here once, and laid out as rows.
 
 use tch::{Kind, Tensor};
 use vqkit_torch::TokenGrid;

@@ -34,32 +34,35 @@ use crate::{Anneal, AnnealCurve, CodebookView, Mode, QuantizeError, Quantized, Q
 pub struct LookupFreeQuantizerConfig {
     /// Number of codes K, a power of two; there are `log2(K)` channels.
     pub codebook_size: i64,
-    /// Weight of the entropies; default 0.1.
+    /// Weight of the entropies, 0 or more. Default 0.1.
     #[serde(default = "config::binary_entropy_weight")]
     pub entropy_weight: f64,
-    /// How that weight goes on from there; by default it stays. Open-MAGVIT2 lets it fall over the first steps.
+    /// How that weight changes after the first step; Open-MAGVIT2 lowers it over the first steps. Default: it stays the
+    /// same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entropy_anneal: Option<Anneal>,
-    /// Share of the positions, drawn anew every step of training, on which entropies are taken; default 1, all.
+    /// Share of the positions, chosen at random in every training step, on which the entropies are computed; above 0,
+    /// at most 1. Default 1: all.
     #[serde(default = "config::one")]
     pub entropy_fraction: f64,
-    /// Probabilities below this count as this under the logarithm. Default 0, the exact entropy, for which the probabilities of
-    /// all codes for all positions are never made; vector-quantize-pytorch has 1e-5, and needs them.
+    /// Lower bound of probabilities inside the logarithm. Default 0: the exact entropy, which needs no table of the
+    /// probabilities of all codes at all positions; vector-quantize-pytorch uses 1e-5, which needs them.
     #[serde(default)]
     pub entropy_floor: f64,
-    /// Weight of the entropy of the mean choice against that of each; default 1.
+    /// Weight of the entropy of the mean assignment, relative to the mean entropy of each assignment, 0 or more.
+    /// Default 1.
     #[serde(default = "config::one")]
     pub diversity_gamma: f64,
-    /// Sharpness of the soft choices `p = softmax(2 inv_temperature <z, code>)`; default 100.
+    /// Inverse temperature of the soft assignments `p = softmax(2 inv_temperature <z, code>)`, above 0. Default 100.
     #[serde(default = "config::inv_temperature")]
     pub inv_temperature: f64,
-    /// Weight of the term that holds the latents to their codes; default 0.25.
+    /// Weight of the commitment loss, which keeps latents near their codes, 0 or more. Default 0.25.
     #[serde(default = "config::commitment_weight")]
     pub commitment_weight: f64,
 }
 
 impl LookupFreeQuantizerConfig {
-    /// `codebook_size` codes, and everything else by default.
+    /// `codebook_size` codes, and the default of every other key.
     pub fn new(codebook_size: i64) -> Self {
         Self {
             codebook_size,
@@ -73,8 +76,8 @@ impl LookupFreeQuantizerConfig {
         }
     }
 
-    /// Makes the quantizer for latents of width `dim`. Where that is not the number of channels, linear maps lead there and
-    /// back, with their variables at `vs`.
+    /// Creates the quantizer for latents of width `dim`. Where that differs from the number of channels, linear maps
+    /// project to the channels and back, with their variables at `vs`.
     ///
     /// # Errors
     /// [`QuantizeError::Config`] for the first value out of range, and when `dim` is not positive.
@@ -129,7 +132,7 @@ impl Member for LookupFreeQuantizerConfig {
         }
         let Some(anneal) = &self.entropy_anneal else { return Ok(()) };
         if self.entropy_weight == 0.0 && anneal.curve == AnnealCurve::Exponential {
-            return wrong("entropy_anneal", "an exponential curve from `entropy_weight = 0` leads nowhere".into());
+            return wrong("entropy_anneal", "an exponential curve cannot start from `entropy_weight = 0`".into());
         }
         anneal.validate()
     }
@@ -155,9 +158,9 @@ impl Member for LookupFreeQuantizerConfig {
     }
 }
 
-/// The sign of every channel, or with [`BinarySphericalQuantizerConfig`](crate::BinarySphericalQuantizerConfig) the nearest
-/// corner of a cube in the unit sphere. The gradient passes the choice unchanged. In an index, the first channel is the
-/// highest bit.
+/// The sign of every channel, or with [`BinarySphericalQuantizerConfig`](crate::BinarySphericalQuantizerConfig) the
+/// nearest corner of a cube in the unit sphere. The gradient of the codes is passed to the latents unchanged. In an
+/// index, the first channel is the highest bit.
 ///
 /// `losses.entropy` is `H(p) - diversity_gamma * H(mean p)`.
 #[derive(Debug)]
@@ -211,7 +214,7 @@ impl LookupFreeQuantizer {
         Ok(QuantizerLosses { commitment, entropy, total, ..QuantizerLosses::none(codes.device()) })
     }
 
-    /// The points on which entropies are taken.
+    /// The points on which entropies are computed.
     fn subset(&self, points: &Tensor, weights: Option<&Tensor>, mode: Mode) -> (Tensor, Option<Tensor>) {
         let (count, fraction) = (points.size()[0], self.config.entropy_fraction);
         if fraction == 1.0 || !matches!(mode, Mode::Train { .. }) {
@@ -224,7 +227,7 @@ impl LookupFreeQuantizer {
 }
 
 impl Quantizer for LookupFreeQuantizer {
-    /// There is nothing to start.
+    /// Does nothing but check the latents.
     fn initialize(&mut self, latents: &Tensor) -> Result<(), QuantizeError> {
         FlatLatents::of(latents, self.dim()).map(drop)
     }
@@ -244,7 +247,7 @@ impl Quantizer for LookupFreeQuantizer {
         })
     }
 
-    /// Nothing: the optimizer moves the projections, where there are any.
+    /// Does nothing: the optimizer trains the projections, where there are any.
     fn update(&mut self, _latents: &Tensor, _quantized: &Quantized) -> Result<(), QuantizeError> {
         Ok(())
     }

@@ -1,15 +1,15 @@
-//! What every member of the registry does with its settings.
+//! What the configuration of every quantizer provides.
 
 use tch::nn;
 
 use crate::{Metric, QuantizeError, Quantizer};
 
-/// How a quantizer gives a latent its code.
+/// How a quantizer assigns a code to a latent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Assignment {
     /// The nearest code of a table.
     Nearest,
-    /// The code with the largest logit, by a trained map from latents to logits.
+    /// The code with the largest logit, where a trained map turns latents into logits.
     Logits,
     /// The code of a table that has the largest product with the latent.
     Product,
@@ -17,15 +17,16 @@ pub enum Assignment {
     Rule,
 }
 
-/// What a member of [`QuantizerConfig`](crate::QuantizerConfig) does. The answers to what a member does not have are the defaults.
+/// What a member of [`QuantizerConfig`](crate::QuantizerConfig) provides. The default methods are for members without
+/// that feature.
 pub(crate) trait Member {
-    /// Looks at every value, and builds nothing.
+    /// Checks every value, without building anything.
     ///
     /// # Errors
     /// [`QuantizeError::Config`] for the first value out of range.
     fn validate(&self) -> Result<(), QuantizeError>;
 
-    /// Makes the quantizer for latents of width `dim`, with its variables at `vs`.
+    /// Creates the quantizer for latents of width `dim`, with its variables at `vs`.
     ///
     /// # Errors
     /// As [`validate`](Self::validate), and when the width does not fit.
@@ -34,27 +35,27 @@ pub(crate) trait Member {
     /// Numbers in its tables of codes for latents of width `dim`, which is at least 1.
     fn least_parameters(&self, dim: i64) -> i64;
 
-    /// How it gives a latent its code.
+    /// How it assigns a code to a latent.
     fn assignment(&self) -> Assignment {
         Assignment::Nearest
     }
 
-    /// What latents and codes of its table are compared by, where the latents are compared as they come.
+    /// Metric by which latents and the codes of its table are compared, where the latents are compared unchanged.
     fn metric(&self) -> Option<Metric> {
         None
     }
 
-    /// Weight of the term that holds the latents to their codes.
+    /// Weight of the commitment loss, which keeps latents near their codes.
     fn commitment_weight(&self) -> Option<f64> {
         None
     }
 
-    /// Weight of the term that keeps all codes in use by the entropies of soft choices.
+    /// Weight of the entropies of soft assignments, which keep all codes in use.
     fn entropy_weight(&self) -> Option<f64> {
         None
     }
 
-    /// Whether the codes start as the k-means of the first batch.
+    /// Whether the codes are initialized by k-means on the first batch.
     fn kmeans_init(&self) -> Option<bool> {
         None
     }

@@ -1,22 +1,22 @@
-//! How near a code is to a latent.
+//! Metrics between latents and codes.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-/// Lengths below this are taken for this, as in vector-quantize-pytorch.
+/// Lower bound of lengths, as in vector-quantize-pytorch.
 pub(crate) const LEAST_NORM: f64 = 1e-6;
 
-/// What a table of codes is compared by.
+/// Metric by which latents are compared with a table of codes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Metric {
-    /// The distance, as in van den Oord et al. 2017.
+    /// The Euclidean distance, as in van den Oord et al. 2017.
     #[default]
     Euclidean,
-    /// The angle: latents and codes are brought to length 1 first, and the output is the code of length 1 (Yu et al. 2022,
-    /// "Vector-quantized Image Modeling with Improved VQGAN", section 3.2, with codes of few dimensions; LlamaGen's
-    /// `codebook_l2_norm`, and `use_cosine_sim` of vector-quantize-pytorch).
+    /// The angle: latents and codes are normalised to length 1 first, and the output is the code of length 1 (Yu et al.
+    /// 2022, "Vector-quantized Image Modeling with Improved VQGAN", section 3.2, with codes of few dimensions;
+    /// LlamaGen's `codebook_l2_norm`, and `use_cosine_sim` of vector-quantize-pytorch).
     Cosine,
 }
 

@@ -1,4 +1,4 @@
-//! Product quantization: groups of channels, each with codes of its own (Jégou et al. 2011; the heads of
+//! Product quantization: groups of channels, each with its own codes (Jégou et al. 2011; the heads of
 //! vector-quantize-pytorch).
 
 use tch::{Kind, Tensor, nn};
@@ -12,17 +12,17 @@ use crate::projection::Projection;
 use crate::quantized::InnerQuantized;
 use crate::{CodebookView, Mode, ProductQuantizerConfig, QuantizeError, Quantized, Quantizer, QuantizerConfig};
 
-/// More groups are a typing error.
+/// More groups are taken for a typing error.
 const MOST_GROUPS: i64 = 64;
 
 impl ProductQuantizerConfig {
-    /// `groups` groups, and everything else by default.
+    /// `groups` groups, and the default of every other key.
     pub fn new(groups: i64, quantizer: QuantizerConfig) -> Self {
         Self { groups, codebook_dim: None, quantizer: Box::new(quantizer) }
     }
 
-    /// Makes the quantizer for latents of width `dim`, with the maps, where there are any, at `vs`, and the variables of group
-    /// `i` at `groups.i`.
+    /// Creates the quantizer for latents of width `dim`, with the maps, where there are any, at `vs`, and the variables
+    /// of group `i` at `groups.i`.
     ///
     /// # Errors
     /// [`QuantizeError::Config`] for the first value out of range, and when the groups do not divide `dim` and `codebook_dim` is not given.
@@ -68,7 +68,7 @@ impl Member for ProductQuantizerConfig {
     }
 }
 
-/// Groups of channels, quantized each by itself and put side by side again.
+/// Groups of channels that are quantized separately and then concatenated.
 #[derive(Debug)]
 pub struct ProductQuantizer {
     projection: Projection,

@@ -1,4 +1,4 @@
-//! Linear maps into the space of the codes and back, for members whose codes have a width of their own.
+//! Linear maps into the space of the codes and back, for quantizers whose codes are not as wide as the latents.
 
 use tch::Tensor;
 use tch::nn::{self, Init};
@@ -34,7 +34,7 @@ impl Projection {
     }
 }
 
-/// `x Wᵀ + b`, started as PyTorch starts a linear layer.
+/// `x Wᵀ + b`, initialized as PyTorch does for a linear layer.
 #[derive(Debug)]
 struct Affine {
     weight: Tensor,

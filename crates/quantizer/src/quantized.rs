@@ -1,4 +1,4 @@
-//! What a quantizer answers: codes, tokens and losses; and its codebooks, to look at.
+//! Results of a quantizer: codes, tokens and losses; and views of its codebooks.
 
 use tch::{Device, Kind, Tensor};
 use vqkit_torch::TokenGrid;
@@ -16,26 +16,26 @@ pub struct Quantized {
     pub losses: QuantizerLosses,
     /// The mask `[B, *S]` that was given: [`update`](crate::Quantizer::update) leaves the same positions out.
     pub mask: Option<Tensor>,
-    /// What the quantizers inside were given and made of it, in the order of the codebooks, where a member is made of others.
+    /// Inputs and results of the inner quantizers, in the order of the codebooks, where a quantizer contains others.
     pub inner: Vec<InnerQuantized>,
 }
 
-/// What one quantizer inside another was given, and what it made of it.
+/// Input and result of one quantizer inside another.
 #[derive(Debug)]
 pub struct InnerQuantized {
-    /// Latents `[B, D_i, *S]` that it was given, outside of any graph.
+    /// Its input: latents `[B, D_i, *S]`, detached.
     pub latents: Tensor,
-    /// What it made of them.
+    /// Its result.
     pub quantized: Quantized,
 }
 
 impl Quantized {
-    /// The answer of a member that holds no others.
+    /// The result of a quantizer that contains no others.
     pub(crate) fn new(codes: Tensor, grid: TokenGrid, losses: QuantizerLosses, mask: Option<&Tensor>) -> Self {
         Self { codes, grid, losses, mask: mask.map(Tensor::shallow_clone), inner: Vec::new() }
     }
 
-    /// This batch and the next as one, outside of any graph, with the losses of this one.
+    /// This batch and the next as one, detached, with the losses of this one.
     ///
     /// # Errors
     /// When the two are not of one quantizer, or one of them alone has a mask.
@@ -81,13 +81,13 @@ pub(crate) fn check_inner(quantizers: usize, inner: &[InnerQuantized]) -> Result
 /// Scalars, f32; each term is a mean over elements, and zero where a member has no such term.
 #[derive(Debug)]
 pub struct QuantizerLosses {
-    /// `||sg[z] - z_q||²`, unweighted: moves only codes.
+    /// `||sg[z] - z_q||²`, unweighted: its gradient reaches only the codes.
     pub codebook: Tensor,
-    /// `||z - sg[z_q]||²`, unweighted: moves only the encoder.
+    /// `||z - sg[z_q]||²`, unweighted: its gradient reaches only the encoder.
     pub commitment: Tensor,
-    /// How unsure the choice of codes is, less how many codes are chosen, in nats, unweighted.
+    /// Mean entropy of the soft assignments minus the entropy of their mean, in nats, unweighted.
     pub entropy: Tensor,
-    /// The weighted sum, with any term of a single member's own, ready to be added to a reconstruction loss.
+    /// The weighted sum, including terms that only one quantizer has, ready to be added to a reconstruction loss.
     pub total: Tensor,
 }
 
@@ -99,7 +99,7 @@ impl QuantizerLosses {
     }
 }
 
-/// One codebook, outside of any graph; where a member keeps a table, a view of it, which later updates change.
+/// One codebook, detached; where a quantizer keeps a table, a view of it, which later updates change.
 #[derive(Debug)]
 pub struct CodebookView {
     /// What [`lookup`](crate::Quantizer::lookup) would give for each index, before any projection, `[K, D]`, f32.

@@ -1,4 +1,4 @@
-//! What every quantizer does.
+//! The trait of all quantizers.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use vqkit_torch::TokenGrid;
 
 use crate::{CodebookView, QuantizeError, Quantized};
 
-/// What [`Quantizer::quantize`] is called for.
+/// The purpose of a call of [`Quantizer::quantize`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// A training step, counted from 0.
@@ -15,15 +15,15 @@ pub enum Mode {
         /// The step, for schedules.
         step: u64,
     },
-    /// Training of other parts, while the codebook keeps still.
+    /// Training of other parts, while the codebook is frozen.
     Frozen,
-    /// Evaluation and use.
+    /// Evaluation and inference.
     Eval,
 }
 
 /// Maps latents to a finite set of codes and back.
 pub trait Quantizer: fmt::Debug + Send {
-    /// Gives the codebook its first values from a batch of latents `[B, D, *S]`; once, before the first step.
+    /// Initializes the codebook from a batch of latents `[B, D, *S]`; once, before the first step.
     ///
     /// A second call, or one on a restored codebook, does nothing.
     ///
@@ -53,7 +53,7 @@ pub trait Quantizer: fmt::Debug + Send {
         Ok(Quantized { codes: quantized.codes.transpose(1, 2), ..quantized })
     }
 
-    /// Moves the codebook toward this batch; only the training loop calls it, after `quantize` of the same latents.
+    /// Updates the codebook with this batch; only the training loop calls it, after `quantize` of the same latents.
     ///
     /// # Errors
     /// As [`Quantizer::quantize`].
@@ -61,17 +61,17 @@ pub trait Quantizer: fmt::Debug + Send {
 
     /// The codes `[B, D', *S]`, f32, of a grid, as `quantize` returned them.
     ///
-    /// Waits for the device once per codebook, to look at the range of the indices.
+    /// Waits for the device once per codebook, to check the range of the indices.
     ///
     /// # Errors
     /// When the grid was not written by a quantizer of these sizes.
     fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError>;
 
-    /// The codes of each of the `Q` codebooks, to look at; a member that [keeps none](Quantizer::has_tables) makes them for
-    /// this call.
+    /// The codes of each of the `Q` codebooks, for inspection; a quantizer that [keeps none](Quantizer::has_tables)
+    /// computes them for this call.
     fn codebooks(&self) -> Vec<CodebookView>;
 
-    /// Whether tables of codes are kept, so that codes can be dead or doubles; otherwise a rule gives them.
+    /// Whether tables of codes are kept, so that codes can be dead or duplicates; otherwise a rule gives them.
     fn has_tables(&self) -> bool {
         true
     }

@@ -1,5 +1,5 @@
-//! Every quantizer by its name in a recipe; a new one is one line here. The keys of the two that are made of others stand here too,
-//! since they hold the enum that holds them.
+//! Every quantizer by its name in a recipe; a new one is one line here. The keys of the two that contain others are
+//! here too, since they contain the enum that contains them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,32 +16,32 @@ use crate::{
 vqkit_config::tagged! {
     /// `[tokenizer.quantizer]` of a recipe.
     pub enum QuantizerConfig {
-        /// Codes trained by gradient.
+        /// VQ: codes trained by gradient.
         "vq" => Vq(VectorQuantizerConfig),
-        /// Codes that are moving averages.
+        /// VQ with codes that are exponential moving averages of their latents.
         "ema" => Ema(EmaVectorQuantizerConfig),
-        /// Codes that are drawn in training.
+        /// Gumbel-softmax: codes are sampled in training.
         "gumbel" => Gumbel(GumbelQuantizerConfig),
-        /// Frozen codes seen through one trained map.
+        /// SimVQ: frozen codes, transformed by one trained linear map.
         "simvq" => Sim(SimVectorQuantizerConfig),
-        /// Codes that all learn from every position.
+        /// IBQ: every code learns from every position.
         "ibq" => IndexBackpropagation(IndexBackpropagationQuantizerConfig),
-        /// Channels rounded to a few levels.
+        /// FSQ: every channel is rounded to one of a few levels.
         "fsq" => FiniteScalar(FiniteScalarQuantizerConfig),
-        /// Signs of channels.
+        /// LFQ: the sign of every channel.
         "lfq" => LookupFree(LookupFreeQuantizerConfig),
-        /// Signs of channels, on the unit sphere.
+        /// BSQ: the sign of every channel, on the unit sphere.
         "bsq" => BinarySpherical(BinarySphericalQuantizerConfig),
-        /// Levels, each of what those before it left over.
+        /// Residual quantization: every level quantizes what the levels before it left over.
         "residual" => Residual(ResidualQuantizerConfig),
-        /// Groups of channels, each by itself.
+        /// Product quantization: groups of channels are quantized separately.
         "product" => Product(ProductQuantizerConfig),
     }
     fn member -> dyn Member;
 }
 
 impl QuantizerConfig {
-    /// Makes the quantizer for latents of width `dim`, with its variables at `vs`.
+    /// Creates the quantizer for latents of width `dim`, with its variables at `vs`.
     ///
     /// # Errors
     /// [`QuantizeError::Config`] for the first value out of range; [`QuantizeError::Torch`] when there is less memory than its
@@ -55,12 +55,13 @@ impl QuantizerConfig {
         attempt("the codebooks", || self.member().quantizer(vs, dim))
     }
 
-    /// A number of parameters that it has at least for latents of width `dim`: those of its tables of codes. Nothing is built.
+    /// A lower bound of its number of parameters for latents of width `dim`: those of its tables of codes. Nothing is
+    /// built.
     pub fn least_parameters(&self, dim: i64) -> i64 {
         self.member().least_parameters(dim.max(1))
     }
 
-    /// Looks at every value, and builds nothing.
+    /// Checks every value, without building anything.
     ///
     /// # Errors
     /// [`QuantizeError::Config`] for the first value out of range.
@@ -68,7 +69,7 @@ impl QuantizerConfig {
         self.member().validate()
     }
 
-    /// What every level or group is, of one that is made of others.
+    /// The quantizer of every level or group, where it contains others.
     pub fn inner(&self) -> Option<&Self> {
         match self {
             Self::Residual(config) => Some(&config.quantizer),
@@ -77,27 +78,28 @@ impl QuantizerConfig {
         }
     }
 
-    /// How it gives a latent its code; as all that follows, of one that is made of others see [`inner`](Self::inner).
+    /// How it assigns a code to a latent; for this and all that follows, see [`inner`](Self::inner) where it contains
+    /// others.
     pub fn assignment(&self) -> Assignment {
         self.member().assignment()
     }
 
-    /// What latents and codes are compared by; none where they are not, or not as they come.
+    /// Metric by which latents and codes are compared; `None` where they are not compared, or not unchanged.
     pub fn metric(&self) -> Option<Metric> {
         self.member().metric()
     }
 
-    /// Weight of the term that holds the latents to their codes, where there is one.
+    /// Weight of the commitment loss, where there is one.
     pub fn commitment_weight(&self) -> Option<f64> {
         self.member().commitment_weight()
     }
 
-    /// Weight of the term that keeps all codes in use by the entropies of soft choices, where there is one.
+    /// Weight of the entropies of soft assignments, which keep all codes in use, where there is one.
     pub fn entropy_weight(&self) -> Option<f64> {
         self.member().entropy_weight()
     }
 
-    /// Whether the codes start as the k-means of the first batch, where that is a choice.
+    /// Whether the codes are initialized by k-means on the first batch, where that is a choice.
     pub fn kmeans_init(&self) -> Option<bool> {
         self.member().kmeans_init()
     }
@@ -108,7 +110,7 @@ impl QuantizerConfig {
     }
 }
 
-/// `type = "residual"`: each level quantizes what those before it left over; the losses are the sums of the levels'.
+/// `type = "residual"`: each level quantizes what the levels before it left over; the losses are sums over the levels.
 ///
 /// ```
 /// use tch::{Device, Kind, Tensor, nn};
@@ -126,20 +128,21 @@ impl QuantizerConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResidualQuantizerConfig {
-    /// Number of levels Q, at least 1.
+    /// Number of levels Q, 1 to 64.
     pub num_quantizers: i64,
-    /// Share of the images of a training step for which only a random number of levels, at least one, is used: so fewer
-    /// levels give a coarser picture later; default 0. SoundStream has 1, the Descript Audio Codec 0.5.
+    /// Share of the images of a training step, 0 to 1, for which only a random number of levels, at least one, is used,
+    /// so that the first levels alone give a coarser image. SoundStream uses 1, the Descript Audio Codec 0.5. Default
+    /// 0.
     #[serde(default)]
     pub quantize_dropout: f64,
-    /// How the decoder's gradient reaches the encoder past all levels at once; default `"straight-through"`.
+    /// How the gradient of the decoder is passed to the encoder, over all levels at once. Default `"straight-through"`.
     #[serde(default)]
     pub gradient: GradientEstimate,
-    /// What every level is: `"vq"`, `"ema"` or `"simvq"`, each level with codes of its own.
+    /// The quantizer of every level, of type `"vq"`, `"ema"` or `"simvq"`; each level has its own codes.
     pub quantizer: Box<QuantizerConfig>,
 }
 
-/// `type = "product"`: the channels of a latent are cut into groups; the losses are the means of the groups'.
+/// `type = "product"`: the channels of a latent are divided into groups; the losses are means over the groups.
 ///
 /// ```
 /// use tch::{Device, Kind, Tensor, nn};
@@ -157,12 +160,12 @@ pub struct ResidualQuantizerConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductQuantizerConfig {
-    /// Number of groups, at least 1.
+    /// Number of groups, 1 to 64.
     pub groups: i64,
-    /// Width of a group. Where the groups together are not as wide as the latents, linear maps lead there and back. Default
-    /// the latents' width divided by the groups.
+    /// Width of a group. Where the groups together are not as wide as the latents, linear maps project to that width
+    /// and back. Default: the width of the latents divided by the number of groups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codebook_dim: Option<i64>,
-    /// What every group is quantized by, each group with codes of its own.
+    /// The quantizer of every group; each group has its own codes.
     pub quantizer: Box<QuantizerConfig>,
 }

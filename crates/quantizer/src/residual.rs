@@ -14,11 +14,11 @@ use crate::{
     ResidualQuantizerConfig,
 };
 
-/// More levels are a typing error.
+/// More levels are taken for a typing error.
 const MOST_LEVELS: i64 = 64;
 
 impl ResidualQuantizerConfig {
-    /// `num_quantizers` levels, and everything else by default.
+    /// `num_quantizers` levels, and the default of every other key.
     pub fn new(num_quantizers: i64, quantizer: QuantizerConfig) -> Self {
         Self {
             num_quantizers,
@@ -28,7 +28,7 @@ impl ResidualQuantizerConfig {
         }
     }
 
-    /// Makes the quantizer for latents of width `dim`, with the variables of level `i` at `layers.i` of `vs`.
+    /// Creates the quantizer for latents of width `dim`, with the variables of level `i` at `layers.i` of `vs`.
     ///
     /// # Errors
     /// [`QuantizeError::Config`] for the first value out of range, and when `dim` is not positive.
@@ -50,14 +50,15 @@ impl Member for ResidualQuantizerConfig {
         check_share("quantize_dropout", self.quantize_dropout)?;
         match *self.quantizer {
             QuantizerConfig::Vq(_) | QuantizerConfig::Ema(_) if self.quantizer.metric() == Some(Metric::Cosine) => {
-                let reason = "levels with the cosine metric, whose codes have length 1 whatever is left over".into();
+                let reason =
+                    "levels cannot use the cosine metric, whose codes have length 1 whatever is left over".into();
                 Err(QuantizeError::Config { field: "quantizer", reason })
             }
             QuantizerConfig::Vq(_) | QuantizerConfig::Ema(_) | QuantizerConfig::Sim(_) => self.quantizer.validate(),
             _ => {
                 let found = self.quantizer.type_name();
                 let reason = format!(
-                    "levels of type \"{found}\"; only \"vq\", \"ema\" and \"simvq\" learn from residuals alone"
+                    "levels cannot have type \"{found}\"; only \"vq\", \"ema\" and \"simvq\" learn from residuals alone"
                 );
                 Err(QuantizeError::Config { field: "quantizer", reason })
             }

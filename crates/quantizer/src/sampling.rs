@@ -1,4 +1,4 @@
-//! Codes that are drawn, the nearer the likelier.
+//! Sampling of codes, where nearer codes are likelier.
 
 use tch::{Kind, Tensor};
 
@@ -7,9 +7,9 @@ use crate::QuantizeError;
 /// Scores held at a time: 8 MiB of f32.
 const BLOCK_SCORES: i64 = 1 << 21;
 
-/// For every point `[N, D]` one code of `[K, D]`, drawn with the chances `softmax(-||z - e||² / temperature)` (Roy et al.
-/// 2018, "Theory and Experiments on Vector Quantized Autoencoders") by the Gumbel-max trick from the default generator of
-/// the device: indices `[N]`; without gradient.
+/// For every point `[N, D]` one code of `[K, D]`, sampled with the probabilities `softmax(-||z - e||² / temperature)`
+/// (Roy et al. 2018, "Theory and Experiments on Vector Quantized Autoencoders") by the Gumbel-max trick from the
+/// default generator of the device: indices `[N]`; without gradient.
 pub(crate) fn sample(points: &Tensor, codes: &Tensor, temperature: f64) -> Result<Tensor, QuantizeError> {
     tch::no_grad(|| {
         let (points, codes) = (points.detach(), codes.detach());

@@ -31,24 +31,24 @@ use crate::{CodebookView, GradientEstimate, Mode, QuantizeError, Quantized, Quan
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SimVectorQuantizerConfig {
-    /// Number of codes K; at least 2.
+    /// Number of codes K, at least 2.
     pub codebook_size: i64,
-    /// Width of the frozen vectors; default that of the latents.
+    /// Width of the frozen vectors. Default: that of the latents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen_codebook_dim: Option<i64>,
-    /// Weight of the term that moves the codes to the latents; default 1.
+    /// Weight of the loss that moves codes toward their latents, 0 or more. Default 1.
     #[serde(default = "config::codebook_weight")]
     pub codebook_weight: f64,
-    /// Weight of the term that holds the latents to their codes; default 0.25.
+    /// Weight of the commitment loss, which keeps latents near their codes, 0 or more. Default 0.25.
     #[serde(default = "config::commitment_weight")]
     pub commitment_weight: f64,
-    /// How the decoder's gradient reaches the encoder; default `"rotation"`, as in vector-quantize-pytorch.
+    /// How the gradient of the decoder is passed to the encoder. Default `"rotation"`, as in vector-quantize-pytorch.
     #[serde(default = "SimVectorQuantizerConfig::default_gradient")]
     pub gradient: GradientEstimate,
 }
 
 impl SimVectorQuantizerConfig {
-    /// `codebook_size` codes, and everything else by default.
+    /// `codebook_size` codes, and the default of every other key.
     pub fn new(codebook_size: i64) -> Self {
         Self {
             codebook_size,
@@ -59,7 +59,7 @@ impl SimVectorQuantizerConfig {
         }
     }
 
-    /// Makes the quantizer for latents of width `dim`, with its variables at `vs` under upstream's names.
+    /// Creates the quantizer for latents of width `dim`, with its variables at `vs` under upstream's names.
     ///
     /// # Errors
     /// [`QuantizeError::Config`] for the first value out of range, and when `dim` is not positive.
@@ -103,8 +103,8 @@ impl Member for SimVectorQuantizerConfig {
     }
 }
 
-/// Codes that move together: `frozen_codebook` `[K, D']`, random and never changed, seen through one trained linear map,
-/// `code_transform.weight` `[D, D']`. No code can be left behind, so none is revived.
+/// Codes that move together: `frozen_codebook` `[K, D']`, random and never changed, is transformed by one trained
+/// linear map, `code_transform.weight` `[D, D']`. All codes change with the map, so none needs revival.
 #[derive(Debug)]
 pub struct SimVectorQuantizer {
     config: SimVectorQuantizerConfig,
@@ -147,7 +147,7 @@ impl Quantizer for SimVectorQuantizer {
         })
     }
 
-    /// Nothing: the optimizer moves the map.
+    /// Does nothing: the optimizer trains the map.
     fn update(&mut self, _latents: &Tensor, _quantized: &Quantized) -> Result<(), QuantizeError> {
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::QuantizeError;
 /// Logits held at a time: 16 MiB of f32.
 const BLOCK_LOGITS: i64 = 1 << 22;
 
-/// Kept away from the logarithm of zero, as in the losses of MAGVIT and LlamaGen.
+/// Keeps the logarithm away from zero, as in the losses of MAGVIT and LlamaGen.
 const EPS: f64 = 1e-5;
 
 /// The logits `w·z + b` of latents `z` `[D]`.
@@ -35,12 +35,12 @@ impl Logits {
     }
 }
 
-/// What is asked of the soft assignments of points `[N, D]`.
+/// What to compute from the soft assignments of points `[N, D]`.
 pub(crate) struct Question<'a> {
     pub logits: &'a Logits,
     /// Which points count in the entropies, `[N]`.
     pub weights: Option<&'a Tensor>,
-    /// The temperature at which entropies are taken.
+    /// The temperature at which entropies are computed.
     pub entropy_temperature: f64,
     /// The mixture of codes, where one is wanted.
     pub mixture: Option<Mixture<'a>>,
@@ -63,11 +63,11 @@ pub(crate) enum Noise<'a> {
     Drawn,
 }
 
-/// The answer.
+/// The result.
 pub(crate) struct Soft {
     /// `argmax(logits + noise)`, `[N]`.
     pub indices: Tensor,
-    /// `[N, D']`, where one was asked for.
+    /// `[N, D']`, where one was requested.
     pub mixture: Option<Tensor>,
     /// Mean entropy of the probabilities of a point, in nats; a scalar.
     pub sample_entropy: Tensor,
@@ -90,7 +90,7 @@ impl Soft {
         }
     }
 
-    /// `sample entropy - batch entropy`: small where every choice is sure and all codes are chosen.
+    /// `sample entropy - batch entropy`: small where every assignment is certain and all codes are used.
     pub fn entropy_loss(&self) -> Tensor {
         &self.sample_entropy - self.batch_entropy()
     }

@@ -7,27 +7,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::QuantizeError;
 
-/// A way from one temperature, or weight, to another over the first steps of a training.
+/// Change of a temperature, or of a weight, over the first steps of training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Anneal {
-    /// The value at step `steps` and after; above 0.
+    /// The value from step `steps` on; above 0.
     pub end: f64,
-    /// Steps until then; at least 1.
+    /// Number of steps until then; at least 1.
     pub steps: u64,
-    /// The way there; default `"cosine"`.
+    /// Shape of the curve. Default `"cosine"`.
     #[serde(default)]
     pub curve: AnnealCurve,
 }
 
-/// The shape of the way.
+/// Shape of the curve.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AnnealCurve {
-    /// Half a cosine, as `LambdaWarmUpCosineScheduler` of taming-transformers goes after its warm-up.
+    /// Half a cosine, as in `LambdaWarmUpCosineScheduler` of taming-transformers after its warm-up.
     #[default]
     Cosine,
-    /// The same factor every step (Jang et al. 2017, section 4).
+    /// Exponential: the same factor in every step (Jang et al. 2017, section 4).
     Exponential,
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn check_temperature(field: &'static str, temperature: f64) -> Result
     if temperature > 0.0 && temperature.is_finite() {
         return Ok(());
     }
-    let reason = format!("a temperature of {temperature}; it must be above 0 and finite");
+    let reason = format!("a temperature must be above 0 and finite, found {temperature}");
     Err(QuantizeError::Config { field, reason })
 }
 

@@ -1,4 +1,4 @@
-//! The health of codebooks over an epoch: how many codes are used, and how evenly.
+//! The usage of codebooks over an epoch: how many codes are used, and how evenly.
 
 use tch::{Device, Kind, Tensor};
 use vqkit_torch::TokenGrid;
@@ -7,7 +7,7 @@ use crate::QuantizeError;
 
 /// How often each code of each codebook was used.
 ///
-/// Adding never waits for the device; asking for a figure does.
+/// Adding never waits for the device; reading a measure does.
 ///
 /// ```
 /// use tch::Tensor;
@@ -57,8 +57,8 @@ impl Usage {
         self.mean(CodebookUsage::usage)
     }
 
-    /// Whether fewer than `least` of the codes of some codebook were used, although it was asked for as many tokens as it has
-    /// codes, or more.
+    /// Whether fewer than `least` of the codes of some codebook were used, although at least as many tokens as it has
+    /// codes were counted.
     pub fn is_collapsed(&self, least: f64) -> bool {
         self.codebooks.iter().any(|codebook| codebook.is_collapsed(least))
     }
@@ -110,7 +110,8 @@ impl CodebookUsage {
         self.counts.gt(0).to_kind(Kind::Double).mean(Kind::Double).double_value(&[])
     }
 
-    /// Whether fewer than `least` of the codes were used, although it was asked for as many tokens as it has codes, or more.
+    /// Whether fewer than `least` of the codes were used, although at least as many tokens as there are codes were
+    /// counted.
     pub fn is_collapsed(&self, least: f64) -> bool {
         self.tokens() >= self.counts.size()[0] && self.usage() < least
     }
@@ -122,7 +123,7 @@ impl CodebookUsage {
         shares.special_entr().sum(Kind::Double).double_value(&[])
     }
 
-    /// `exp` of the entropy: the number of codes that would be as hard to tell apart if all were equally frequent.
+    /// `exp` of the entropy: the number of equally frequent codes with that entropy.
     pub fn perplexity(&self) -> f64 {
         self.entropy().exp()
     }

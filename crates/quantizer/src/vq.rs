@@ -14,8 +14,8 @@ use crate::soft::{Logits, Question, soft};
 use crate::temperature::check_temperature;
 use crate::{CodebookView, GradientEstimate, Metric, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
-/// `type = "vq"`: the loss is `codebook_weight * ||sg[z] - z_q||² + commitment_weight * ||z - sg[z_q]||²`,
-/// and perhaps an entropy term.
+/// `type = "vq"`: the loss is `codebook_weight * ||sg[z] - z_q||² + commitment_weight * ||z - sg[z_q]||²`, and
+/// optionally an entropy term.
 ///
 /// ```
 /// use tch::{Device, Kind, Tensor, nn};
@@ -34,40 +34,42 @@ use crate::{CodebookView, GradientEstimate, Metric, Mode, QuantizeError, Quantiz
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VectorQuantizerConfig {
-    /// Number of codes K; at least 2.
+    /// Number of codes K, at least 2.
     pub codebook_size: i64,
-    /// What latents and codes are compared by; default `"euclidean"`.
+    /// Metric by which latents and codes are compared. Default `"euclidean"`.
     #[serde(default)]
     pub metric: Metric,
-    /// Weight of the term that moves the codes to the latents; default 1, as in equation 3 of the paper.
+    /// Weight of the loss that moves codes toward their latents, 0 or more. Default 1, as in equation 3 of the paper.
     #[serde(default = "config::codebook_weight")]
     pub codebook_weight: f64,
-    /// Weight of the term that holds the latents to their codes; default 0.25, the paper's beta.
+    /// Weight of the commitment loss, which keeps latents near their codes, 0 or more. Default 0.25, the paper's beta.
     #[serde(default = "config::commitment_weight")]
     pub commitment_weight: f64,
-    /// Weight of `H(p) - H(mean p)`, in nats, of the soft choices `p = softmax(-||z - e||² / entropy_temperature)`: small where
-    /// each choice is sure and all codes are chosen (LlamaGen's `entropy_loss_ratio`); default 0.
+    /// Weight of `H(p) - H(mean p)`, in nats, of the soft assignments `p = softmax(-||z - e||² / entropy_temperature)`:
+    /// small where each assignment is certain and all codes are used (LlamaGen's `entropy_loss_ratio`). Default 0.
     #[serde(default)]
     pub entropy_weight: f64,
-    /// Temperature of the soft choices; default 0.01, as LlamaGen's.
+    /// Temperature of the soft assignments, above 0. Default 0.01, as in LlamaGen.
     #[serde(default = "config::entropy_temperature")]
     pub entropy_temperature: f64,
-    /// Whether the codes start as the k-means of the first batch; default true.
+    /// Whether the codes are initialized by k-means on the first batch. Default true.
     #[serde(default = "config::kmeans_init")]
     pub kmeans_init: bool,
-    /// Steps without use after which a code is put on a random latent of the batch; 0 for never, default 100.
+    /// Revival: steps without use after which a code is moved to a random latent of the batch; 0 for never. Default
+    /// 100.
     #[serde(default = "config::revive_after")]
     pub revive_after: u64,
-    /// How the decoder's gradient reaches the encoder; default `"straight-through"`.
+    /// How the gradient of the decoder is passed to the encoder. Default `"straight-through"`.
     #[serde(default)]
     pub gradient: GradientEstimate,
-    /// In training, draw codes with the chances `softmax(-||z - e||² / sample_temperature)`; default 0, the nearest code always.
+    /// In training, sample codes with the probabilities `softmax(-||z - e||² / sample_temperature)`. Default 0: always
+    /// the nearest code.
     #[serde(default)]
     pub sample_temperature: f64,
 }
 
 impl VectorQuantizerConfig {
-    /// `codebook_size` codes, and everything else by default.
+    /// `codebook_size` codes, and the default of every other key.
     pub fn new(codebook_size: i64) -> Self {
         Self {
             codebook_size,
@@ -83,7 +85,7 @@ impl VectorQuantizerConfig {
         }
     }
 
-    /// Makes the quantizer for latents of width `dim`, with its codes and its state at `vs`.
+    /// Creates the quantizer for latents of width `dim`, with its codes and its state at `vs`.
     ///
     /// # Errors
     /// [`QuantizeError::Config`] for the first value out of range, and when `dim` is not positive.
@@ -145,7 +147,7 @@ impl Member for VectorQuantizerConfig {
     }
 }
 
-/// Codes that an optimizer moves: `embedding.weight` `[K, D]` is a trainable variable.
+/// Codes that the optimizer trains: `embedding.weight` `[K, D]` is a trainable variable.
 #[derive(Debug)]
 pub struct VectorQuantizer {
     config: VectorQuantizerConfig,
@@ -197,7 +199,7 @@ impl Quantizer for VectorQuantizer {
         Ok(Quantized::new(codes, grid, losses, mask))
     }
 
-    /// Counts the ages of the codes and revives the dead; the optimizer does the rest.
+    /// Counts the ages of the codes and revives dead ones; the optimizer does the rest.
     fn update(&mut self, latents: &Tensor, quantized: &Quantized) -> Result<(), QuantizeError> {
         tch::no_grad(|| {
             let rows = self.codebook.rows(&latents.detach())?;

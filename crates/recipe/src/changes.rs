@@ -55,11 +55,13 @@ impl Recipe {
         let shown = |value: &Option<Value>| value.as_ref().map_or_else(|| "not given".to_owned(), Value::to_string);
         let (was, is) = (shown(&change.was), shown(&change.is));
         let Some((stage, allowed)) = self.allowed(change) else {
-            let reason = format!("the run was begun with {was}, this recipe has {is}; start a new run, or give the old value");
+            let reason =
+                format!("the run was begun with {was}, this recipe has {is}; start a new run, or give the old value");
             return Err(InvalidRequest::key(key, reason).into());
         };
         if is_done(&stage) {
-            let reason = format!("changes from {was} to {is}, and the stage `{stage}` is done already; start a new run");
+            let reason =
+                format!("changes from {was} to {is}, and the stage `{stage}` is done already; start a new run");
             return Err(InvalidRequest::key(key, reason).into());
         }
         match allowed {
@@ -176,7 +178,10 @@ learning_rate = 1e-3
             resumed(&[&more, &lower], &["tokens"]).unwrap();
         }
         let done = resumed(&["tokenizer.train.steps=20"], &["tokenizer"]).unwrap_err();
-        assert!(done.starts_with("tokenizer.train.steps: changes from 10 to 20") && done.contains("done already"), "{done}");
+        assert!(
+            done.starts_with("tokenizer.train.steps: changes from 10 to 20") && done.contains("done already"),
+            "{done}"
+        );
         let fewer = resumed(&["prior.0.train.steps=5"], &[]).unwrap_err();
         assert!(fewer.starts_with("prior.0.train.steps: may only grow") && fewer.contains("it was 10"), "{fewer}");
         let faster = resumed(&["tokenizer.train.learning_rate=2e-3"], &[]).unwrap_err();

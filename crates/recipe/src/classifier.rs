@@ -1,4 +1,4 @@
-//! `[features]`: a small classifier, whose features make a perceptual loss.
+//! `[features]`: a small classifier, whose features serve as a perceptual loss.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use crate::train::Train;
 #[derive(Debug, Clone, PartialEq, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Features {
-    /// The network, and how its images are varied.
+    /// The network and the augmentation of its images.
     #[schemars(flatten)]
     pub network: Classifier,
     /// How it is trained.
@@ -21,7 +21,7 @@ pub struct Features {
 }
 
 impl Features {
-    /// `image_size`: that of the recipe's data.
+    /// `image_size`: `data.image_size` of the recipe.
     pub(super) fn from_section(mut section: Section, image_size: u32) -> Result<Self, ConfigError> {
         let train = Train::from_unsplit_section(&section.require("train")?)?;
         let network: Classifier = section.read()?;
@@ -47,25 +47,28 @@ impl Features {
     }
 }
 
-/// The network of `[features]`, and how its images are varied.
+/// The network of `[features]` and the augmentation of its images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Classifier {
-    /// A checkpoint of such a classifier to begin with; random weights by default.
+    /// Checkpoint of such a classifier whose weights training starts from. Default: random weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<PathBuf>,
-    /// Channels of each stage, from full resolution on.
+    /// Channels of each stage, starting at full resolution.
     pub widths: Vec<i64>,
-    /// Convolutions of a stage. Default 2.
+    /// Convolutions per stage. Default 2.
     #[serde(default = "Classifier::default_convolutions")]
     pub convolutions: i64,
-    /// Each training image is moved by up to so many pixels each way, its edges mirrored. Default 0.
+    /// Augmentation: each training image is shifted by up to this many pixels in each direction; its edges are mirrored
+    /// outward. Default 0: no shift.
     #[serde(default)]
     pub shift: i64,
-    /// Side of the square, somewhere in each training image, that is made grey (DeVries and Taylor 2017). Default 0.
+    /// Augmentation: side, in pixels, of a square at a random position of each training image that is painted grey
+    /// (DeVries and Taylor 2017). Default 0: no square.
     #[serde(default)]
     pub cutout: i64,
-    /// Ratio of the target that all classes have in common. Default 0.
+    /// Label smoothing, in [0, 1): the share of the target distribution that is spread evenly over all classes. Default
+    /// 0.
     #[serde(default)]
     pub label_smoothing: f64,
 }
@@ -75,12 +78,12 @@ impl Classifier {
         2
     }
 
-    /// The network's part.
+    /// The configuration of the network alone.
     pub fn vgg(&self) -> SmallVggConfig {
         SmallVggConfig { widths: self.widths.clone(), convolutions: self.convolutions }
     }
 
-    /// Whether every value is possible; else the key and what is wrong with it.
+    /// Checks every value; an error is the key and what is wrong with it.
     fn validate(&self) -> Result<(), (&'static str, String)> {
         self.vgg().validate().map_err(|error| match error {
             LossError::Config { field, reason } => (field, reason),

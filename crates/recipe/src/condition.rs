@@ -7,41 +7,42 @@ use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Section};
 use vqkit_data::TemplateConfig;
 
-/// `[condition]`: what steers the priors; kinds combine.
+/// `[condition]`: what steers the priors; several kinds can be combined.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Condition {
-    /// Whether the priors are told the class. Default false.
+    /// Whether the priors are conditioned on the class. Default false.
     #[serde(default)]
     pub class: bool,
-    /// How many classes there are. Default: as many as the data has; where it is given, the data must have as many.
+    /// Number of classes. Default: that of the data; a number that is given must equal that of the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub num_classes: Option<u32>,
-    /// How many levels the priors are told a token's place in the whole picture in: taming-transformers' coordinates, for
-    /// pictures larger than those trained on. Default: they are not told.
+    /// Condition the priors on each token's position in the whole image, quantized to this many levels, 2 to 65536: the
+    /// coordinates of taming-transformers, for images larger than those in training. Default: no such condition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coordinates: Option<i64>,
-    /// `[condition.text]`: the captions, by token ids.
+    /// `[condition.text]`: captions, as token ids.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<TextCondition>,
-    /// `[condition.embedding]`: vectors made elsewhere.
+    /// `[condition.embedding]`: vectors computed elsewhere, such as those of a text encoder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding: Option<EmbeddingCondition>,
-    /// `[condition.template]`: a picture, which the tokenizer of `[template]` turns into indices.
+    /// `[condition.template]`: an image, which the tokenizer of `[template]` turns into indices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateConfig>,
 }
 
-/// `[condition.text]`.
+/// `[condition.text]`: how captions become token ids.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TextCondition {
-    /// A `tokenizer.json` of Hugging Face's tokenizers. Default: byte-pair encoding, trained on the captions.
+    /// A `tokenizer.json` of Hugging Face's tokenizers. Default: a byte-pair encoding is trained on the captions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokenizer: Option<PathBuf>,
-    /// The most tokens that such a training makes. Default 1024.
+    /// Largest vocabulary of a byte-pair encoding trained on the captions, 16 to 1048576 tokens. Default 1024.
     pub vocabulary: usize,
-    /// The most tokens of a caption that are read, one that starts and one that ends it included. Default 32.
+    /// Largest number of tokens of a caption, 3 to 4096, including one that starts it and one that ends it; longer
+    /// captions are cut. Default 32.
     pub length: usize,
 }
 
@@ -55,14 +56,14 @@ impl Default for TextCondition {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmbeddingCondition {
-    /// The files of the training samples, relative to `data.root`.
+    /// Files with the embeddings of the training samples, relative to `data.root`.
     pub train: Vec<PathBuf>,
-    /// The files of the validation samples. Default: those of `train`.
+    /// Files with the embeddings of the validation samples. Default: those of `train`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validation: Vec<PathBuf>,
-    /// The most vectors of a sample that are read.
+    /// Largest number of vectors per sample, 1 to 65536; further ones are ignored.
     pub length: i64,
-    /// The width of a vector.
+    /// Width of a vector, 1 to 65536.
     pub dim: i64,
 }
 
@@ -74,12 +75,12 @@ impl Condition {
         Ok(condition)
     }
 
-    /// Whether every value is possible; else the key and what is wrong with it.
+    /// Checks every value; an error is the key and what is wrong with it.
     fn validate(&self) -> Result<(), (&'static str, String)> {
         match self.num_classes {
             Some(0) => return Err(("num_classes", "must be at least 1".into())),
             Some(_) if !self.class => {
-                return Err(("num_classes", "counts the classes of condition.class = true".into()));
+                return Err(("num_classes", "needs condition.class = true".into()));
             }
             _ => {}
         }
@@ -90,7 +91,7 @@ impl Condition {
         self.embedding.as_ref().map_or(Ok(()), EmbeddingCondition::validate)
     }
 
-    /// What a run with this condition takes, in words.
+    /// The conditions that a run takes, for messages.
     pub fn describe(&self) -> String {
         let kinds = [
             (self.class, "class"),
@@ -121,7 +122,7 @@ impl TextCondition {
 impl EmbeddingCondition {
     fn validate(&self) -> Result<(), (&'static str, String)> {
         if self.train.is_empty() {
-            return Err(("embedding.train", "names no file".into()));
+            return Err(("embedding.train", "lists no file".into()));
         }
         for (key, value) in [("embedding.length", self.length), ("embedding.dim", self.dim)] {
             if !(1..=1 << 16).contains(&value) {

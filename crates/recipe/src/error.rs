@@ -1,18 +1,18 @@
-//! What can be wrong with a recipe, or with what a caller asks for.
+//! Errors in a recipe or in a caller's request.
 
 use std::{io, path::PathBuf};
 
 /// The result of everything in this crate.
 pub type Result<T, E = RecipeError> = std::result::Result<T, E>;
 
-/// Errors of this crate; each message names the file, key or value and what to do.
+/// Errors of this crate; each message names the file, key or value, and says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecipeError {
     /// A key or value of the file; the message names file, line and key.
     #[error("{0}")]
     Config(#[from] vqkit_config::ConfigError),
-    /// What the recipe asks for cannot be done.
+    /// The recipe requests something that cannot be done.
     #[error("{0}")]
     Invalid(#[from] InvalidRequest),
     /// The file cannot be read.
@@ -20,23 +20,23 @@ pub enum RecipeError {
     Read {
         /// The file.
         path: PathBuf,
-        /// The operating system's answer.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The file is longer than any recipe.
-    #[error("{path}: is longer than the {longest} bytes of any recipe")]
+    /// The file is too long for a recipe.
+    #[error("{path}: is longer than {longest} bytes, the most that a recipe may have")]
     TooLong {
         /// The file.
         path: PathBuf,
-        /// Bytes of a recipe, at most.
+        /// Largest size of a recipe, in bytes.
         longest: u64,
     },
-    /// A value has no TOML form.
-    #[error("the recipe has no TOML form: {0}")]
+    /// A value that TOML cannot express.
+    #[error("the recipe cannot be written as TOML: {0}")]
     Serialize(#[from] toml::ser::Error),
 }
 
-/// What a recipe or a caller asks for cannot be done: the request has to change, not the files it works on.
+/// A recipe or a caller requests something that cannot be done: the request has to change, not the files it works on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidRequest {

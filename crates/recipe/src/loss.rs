@@ -9,7 +9,7 @@ use vqkit_losses::{AdversarialConfig, LossError, ReconstructionLoss};
 
 use crate::{modality::InputSpec, train::OptimizerKind, train::Train};
 
-/// `[tokenizer.loss]`.
+/// `[tokenizer.loss]`: the terms of a tokenizer's loss, beside those of the quantizer.
 #[derive(Debug, Clone, Default, PartialEq, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Loss {
@@ -26,9 +26,9 @@ pub struct Loss {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pixels {
-    /// The pixel term: of label maps `cross-entropy`, of all else `l2` (the default) or `l1`.
+    /// The pixel term: `l2` (the default) or `l1`; for label maps `cross-entropy`, which is their only choice.
     pub reconstruction: ReconstructionLoss,
-    /// Its weight. Default 1.
+    /// Weight of the pixel term, 0 or more. Default 1.
     pub reconstruction_weight: f64,
 }
 
@@ -49,7 +49,7 @@ impl Pixels {
         let default = Self::of(shape);
         let reconstruction = section.take_value("reconstruction")?.unwrap_or(default.reconstruction);
         if (reconstruction == ReconstructionLoss::CrossEntropy) != shape.labels {
-            let reason = "cross-entropy is the loss of label maps, and theirs alone; pictures have l2 and l1";
+            let reason = "cross-entropy is for label maps and only for them; images take l2 or l1";
             return Err(section.error_at("reconstruction", reason));
         }
         Ok(Self { reconstruction, ..section.read()? })
@@ -59,22 +59,22 @@ impl Pixels {
 vqkit_config::tagged! {
     /// `[tokenizer.loss.perceptual]`: the network whose features are compared.
     pub enum PerceptualConfig {
-        /// A small classifier of our own.
+        /// A small VGG-like classifier that vqkit trains.
         "vgg" => Vgg(VggConfig),
         /// LPIPS on VGG16.
         "lpips" => Lpips(LpipsConfig),
     }
 }
 
-/// `type = "vgg"`: a small classifier, as the stage `features` trains it.
+/// `type = "vgg"`: a small classifier, as trained by the stage `features`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VggConfig {
-    /// Weight of the term. Default 1.
+    /// Weight of the term, 0 or more. Default 1.
     #[serde(default = "one")]
     pub weight: f64,
-    /// `"cifar10"` for the network that comes with vqkit, `"run"` for that of this run's `[features]`, else a file. Default
-    /// `"cifar10"`.
+    /// `"cifar10"`: the network that comes with vqkit; `"run"`: that of this run's `[features]`; anything else: a file
+    /// of weights. Default `"cifar10"`.
     #[serde(default = "VggConfig::default_weights")]
     pub weights: String,
 }
@@ -83,15 +83,15 @@ pub struct VggConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LpipsConfig {
-    /// Weight of the term. Default 1.
+    /// Weight of the term, 0 or more. Default 1.
     #[serde(default = "one")]
     pub weight: f64,
-    /// Files of weights, which together hold trunk and heads: lpips' own state, or torchvision's VGG16 and lpips' heads; as
-    /// safetensors or PyTorch's own. Default none: both are fetched, once.
+    /// Files of weights that together hold trunk and heads: the state of the package lpips, or torchvision's VGG16 and
+    /// the heads of lpips; safetensors or PyTorch files. Default: none, both are downloaded once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub weights: Vec<PathBuf>,
-    /// Whether training goes on without the term where the weights are not there and cannot be fetched; every start, also
-    /// on resume, tries anew. Default false.
+    /// Whether training continues without the term if the weights are missing and cannot be downloaded; every start
+    /// tries again, also on resume. Default false.
     #[serde(default)]
     pub optional: bool,
 }
@@ -123,7 +123,7 @@ impl PerceptualConfig {
         }
     }
 
-    /// Whether there is such a network, and it takes these images; else the key and what is wrong with it.
+    /// Checks that the network exists and takes these images; an error is the key and what is wrong with it.
     fn check(&self, shape: InputSpec, trains_features: bool) -> Result<(), (&'static str, String)> {
         let weights = match self {
             Self::Vgg(VggConfig { weights, .. }) => Some(weights.as_str()),
@@ -131,11 +131,11 @@ impl PerceptualConfig {
         };
         match weights {
             Some("run") if !trains_features => {
-                Err(("weights", "\"run\" is the network of [features], and there is none".into()))
+                Err(("weights", "\"run\" is the network of [features], but the recipe has no such section".into()))
             }
             Some("cifar10") if shape.channels != 3 => {
                 let found = shape.describe_channels();
-                Err(("type", format!("the network takes pictures of 3 channels, {found}")))
+                Err(("type", format!("the network takes images of 3 channels, but {found}")))
             }
             _ => Ok(()),
         }
@@ -149,21 +149,21 @@ pub struct Adversarial {
     /// The discriminator and its objective.
     #[schemars(flatten)]
     pub objective: AdversarialConfig,
-    /// How the discriminator is trained, where that differs from the tokenizer.
+    /// Optimizer settings of the discriminator that differ from the tokenizer's.
     #[schemars(default)]
     pub train: DiscriminatorTrain,
 }
 
-/// How a discriminator is trained, where it differs from the tokenizer.
+/// Optimizer settings of the discriminator that differ from the tokenizer's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DiscriminatorTrain {
-    /// What moves the weights. Default AdamW.
+    /// Optimizer of the discriminator. Default `"adamw"`.
     pub optimizer: OptimizerKind,
-    /// Learning rate, before the schedule's factor. Default: the tokenizer's.
+    /// Learning rate, multiplied by the factor of the schedule. Default: the tokenizer's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub learning_rate: Option<f64>,
-    /// AdamW's decay rates of the two moments. Default `[0.5, 0.9]`, as taming's.
+    /// Decay rates of AdamW's two moments, in [0, 1). Default `[0.5, 0.9]`, as in taming-transformers.
     pub betas: (f64, f64),
 }
 
@@ -174,7 +174,7 @@ impl Default for DiscriminatorTrain {
 }
 
 impl DiscriminatorTrain {
-    /// The discriminator's training beside a tokenizer's.
+    /// The training settings of the discriminator, given those of its tokenizer.
     pub fn beside(&self, tokenizer: &Train) -> Train {
         Train {
             optimizer: self.optimizer,
@@ -187,12 +187,12 @@ impl DiscriminatorTrain {
 }
 
 impl Loss {
-    /// The loss of a section that is not there.
+    /// The loss where the recipe has no such section.
     pub(super) fn of(shape: InputSpec) -> Self {
         Self { pixels: Pixels::of(shape), ..Self::default() }
     }
 
-    /// `shape`: of what the tokenizer sees; `trains_features`: whether the recipe has `[features]`.
+    /// `shape`: of the tokenizer's input; `trains_features`: whether the recipe has `[features]`.
     pub(super) fn from_section(
         mut section: Section,
         shape: InputSpec,
@@ -211,7 +211,7 @@ impl Loss {
         match shape.labels && (perceptual.is_some() || adversarial.is_some()) {
             true => {
                 Err(section
-                    .error("label maps are trained by cross entropy alone; leave out perceptual and adversarial"))
+                    .error("label maps are trained with cross entropy only; leave out perceptual and adversarial"))
             }
             false => Ok(Self { pixels, perceptual, adversarial }),
         }
@@ -244,7 +244,7 @@ impl Adversarial {
         let (n_layers, least) = (objective.discriminator.n_layers, objective.discriminator.least_size());
         if i64::from(shape.size) < least {
             let found = shape.describe_size();
-            let reason = format!("{n_layers} needs pictures of at least {least} pixels, {found}");
+            let reason = format!("{n_layers} layers need images of at least {least} pixels, but {found}");
             return Err(section.error_at("discriminator.n_layers", &reason));
         }
         let train: DiscriminatorTrain =

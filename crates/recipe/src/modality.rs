@@ -1,31 +1,31 @@
-//! The two things that a recipe may have tokenizers of: its images, and the templates that they are conditioned on.
+//! The two modalities that a recipe may have tokenizers for: images, and the templates that images are conditioned on.
 
 use vqkit_data::{DataConfig, TemplateKind};
 
-/// What a tokenizer sees.
+/// What a tokenizer encodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Modality {
-    /// The images: `[tokenizer]`.
+    /// Images: `[tokenizer]`.
     Image,
-    /// The templates: `[template]`.
+    /// Templates: `[template]`.
     Template,
 }
 
-/// What a tokenizer sees, in numbers.
+/// Size and channels of a tokenizer's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InputSpec {
-    /// Whose it is.
+    /// The modality.
     pub modality: Modality,
     /// Width and height in pixels.
     pub size: u32,
-    /// Channels; of label maps, the labels.
+    /// Number of channels; for label maps, of labels.
     pub channels: usize,
-    /// Whether these are label maps, seen one-hot.
+    /// Whether the input is a label map, which the network receives one-hot.
     pub labels: bool,
 }
 
 impl Modality {
-    /// Its section in a recipe, which is also its stage and folder in a run.
+    /// Name of its section in a recipe, which is also its stage and its folder in a run.
     pub fn stage(self) -> &'static str {
         match self {
             Self::Image => "tokenizer",
@@ -33,7 +33,7 @@ impl Modality {
         }
     }
 
-    /// In numbers; templates that the data does not have are as images.
+    /// Size and channels of its input; for templates where the data has none, those of the images.
     pub fn input_spec(self, data: &DataConfig) -> InputSpec {
         match (self, data.template_kind()) {
             (Self::Template, Some(kind)) => {
@@ -52,23 +52,23 @@ impl Modality {
 }
 
 impl InputSpec {
-    /// The size as a message says it, by the key that it comes from.
+    /// The size, and the key that it comes from, for messages.
     pub fn describe_size(self) -> String {
         match self.modality {
             Modality::Image => format!("data.image_size is {}", self.size),
-            Modality::Template => format!("the templates of condition.template have {}", self.size),
+            Modality::Template => format!("the templates of condition.template have {} pixels", self.size),
         }
     }
 
-    /// The channels as a message says them, by the key that they come from.
+    /// The channels, and the key that they come from, for messages.
     pub fn describe_channels(self) -> String {
         match self.modality {
-            Modality::Image => format!("those of data.color have {}", self.channels),
-            Modality::Template => format!("the templates of condition.template have {}", self.channels),
+            Modality::Image => format!("data.color gives {}", self.channels),
+            Modality::Template => format!("the templates of condition.template have {} channels", self.channels),
         }
     }
 
-    /// Values of a pixel as files hold them: a label map has one.
+    /// Values per pixel as files hold them: one for a label map.
     pub fn values(self) -> usize {
         if self.labels { 1 } else { self.channels }
     }

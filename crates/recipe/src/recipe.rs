@@ -1,4 +1,4 @@
-//! The recipe: one TOML file that describes an experiment, validated once when it is loaded.
+//! The recipe: one TOML file that describes an experiment and is validated once, when it is loaded.
 
 use std::{
     fs::File,
@@ -18,10 +18,10 @@ use crate::{
     sections::Sample, sections::TokenSource, tokenizer::Tokenizer, train::Train,
 };
 
-/// Bytes of a recipe, at most.
+/// Largest size of a recipe, in bytes.
 const LONGEST: u64 = 1 << 24;
 
-/// Everything that may stand at the top of a recipe.
+/// Every key and section that a recipe may have at its top.
 const KEYS: [&str; 11] = [
     "name",
     "seed",
@@ -36,7 +36,7 @@ const KEYS: [&str; 11] = [
     "evaluate",
 ];
 
-/// A recipe: data, tokenizer, conditions, priors and samples of one experiment. Every value in it was validated.
+/// A recipe: data, tokenizer, conditions, priors and samples of one experiment. Every value in it is valid.
 #[derive(Debug, Clone, PartialEq, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Recipe {
@@ -45,12 +45,12 @@ pub struct Recipe {
     pub head: Head,
     /// The images: where they come from and how they are prepared.
     pub data: DataConfig,
-    /// A small classifier whose features make a perceptual loss.
+    /// A small classifier whose features serve as a perceptual loss.
     pub features: Option<Features>,
     /// The tokenizer of the images. A recipe has this section, or `[features]`, or both.
     #[schemars(schema_with = "schema::own_or_inherited", default)]
     pub tokenizer: Option<Tokenizer>,
-    /// `tokenizer.from`: the run whose tokenizer is to be inherited, until resolving puts it into `tokenizer`.
+    /// `tokenizer.from`: the run whose tokenizer is reused, until resolving puts it into `tokenizer`.
     #[schemars(skip)]
     pub tokenizer_from: Option<PathBuf>,
     /// The tokenizer of the templates. A recipe has this section where it has `[condition.template]`.
@@ -62,13 +62,14 @@ pub struct Recipe {
     /// What steers the priors. Default: nothing.
     #[schemars(default)]
     pub condition: Condition,
-    /// The priors, one for each level of the tokenizer, coarse first; none where only a tokenizer is trained.
+    /// The priors, which together predict every level of the tokenizer, coarse first. Default: none, only a tokenizer
+    /// is trained.
     #[schemars(rename = "prior", default)]
     pub priors: Vec<Prior>,
-    /// The images that a run ends with, and the defaults of `vqkit sample`.
+    /// The images that a run generates at its end, and the defaults of `vqkit sample`.
     #[schemars(default)]
     pub sample: Sample,
-    /// How the report is measured.
+    /// How the metrics of the report are computed.
     #[schemars(default)]
     pub evaluate: Evaluate,
 }
@@ -82,7 +83,8 @@ pub struct Head {
     /// Seed of everything random. Default 0.
     #[serde(default)]
     pub seed: u64,
-    /// Arithmetic of encoder, decoder and prior. Default `auto`.
+    /// Number format of the computations of encoder, decoder and prior; distances, losses and the optimizer always use
+    /// fp32. Default `"auto"`.
     #[serde(default)]
     pub precision: Precision,
 }
@@ -94,9 +96,10 @@ pub struct Prior {
     /// The network.
     #[schemars(flatten)]
     pub network: PriorConfig,
-    /// The levels of the tokenizer that it models, coarse first. Default: the one at its own index.
+    /// The levels of the tokenizer that this prior predicts, coarse first. Default: prior number `i` predicts level
+    /// `i`.
     pub predicts: Option<Vec<usize>>,
-    /// Where its training tokens come from; validation tokens always come from files. Default `"files"`.
+    /// Where the training tokens come from; validation tokens always come from files. Default `"files"`.
     #[schemars(default)]
     pub tokens: TokenSource,
     /// How it is trained.
@@ -104,11 +107,11 @@ pub struct Prior {
 }
 
 impl Recipe {
-    /// Reads a file, lays the overrides (`key=value`) over it and validates the whole.
+    /// Reads a file, applies the overrides (`key=value`) and validates the result.
     ///
     /// # Errors
-    /// For a file that cannot be read, a key that is unknown, missing or ill-typed, and a value that makes no sense;
-    /// each message names file, line and key.
+    /// For a file that cannot be read, a key that is unknown, missing or of the wrong type, and a value that is not
+    /// allowed; each message names file, line and key.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
         let read = |file: File| {
             let mut text = String::new();
@@ -126,7 +129,7 @@ impl Recipe {
         Self::parse(&path.display().to_string(), &text, overrides)
     }
 
-    /// As [`Recipe::read`], from a text; errors call it `origin`.
+    /// As [`Recipe::read`], from a text; errors name it `origin`.
     ///
     /// # Errors
     /// As [`Recipe::read`].
@@ -199,7 +202,7 @@ impl Recipe {
     /// The section of the tokenizer of a modality: `[tokenizer]` or `[template]`.
     ///
     /// # Errors
-    /// [`InvalidRequest`] where the recipe has none, or names one that was not inherited yet.
+    /// [`InvalidRequest`] where the recipe has none, or where `from` names a run that was not resolved yet.
     pub fn tokenizer(&self, modality: Modality) -> Result<&Tokenizer> {
         let (section, from) = match modality {
             Modality::Image => (&self.tokenizer, &self.tokenizer_from),
@@ -213,8 +216,8 @@ impl Recipe {
         section.as_ref().ok_or_else(|| missing().into())
     }
 
-    /// The tokenizers that the recipe has or takes: none where it trains features alone, else that of the images, and that of
-    /// the templates where there are templates.
+    /// The modalities that have a tokenizer, trained or inherited: none where the recipe trains only `[features]`, else
+    /// images, and templates where there are templates.
     pub fn modalities(&self) -> Vec<Modality> {
         let images = self.tokenizer.is_some() || self.tokenizer_from.is_some();
         let templates = self.template.is_some() || self.template_from.is_some();
@@ -222,7 +225,7 @@ impl Recipe {
         all.into_iter().filter(|(is_there, _)| *is_there).map(|(_, modality)| modality).collect()
     }
 
-    /// Files and folders with weights that training begins with, and the keys that name them.
+    /// Files and folders with weights that training starts from, and the keys that name them.
     pub fn files(&self) -> Vec<(&'static str, &Path)> {
         let classifier = self.features.iter().filter_map(|features| features.network.from.as_deref());
         let mut files: Vec<_> = classifier.map(|path| ("features.from", path)).collect();
@@ -241,10 +244,10 @@ impl Recipe {
         files
     }
 
-    /// The resolved recipe as TOML, every default written out; reading it gives the same recipe.
+    /// The resolved recipe as TOML, with every default written out; reading it gives the same recipe.
     ///
     /// # Errors
-    /// When a value has no TOML form.
+    /// When TOML cannot express a value.
     pub fn to_toml(&self) -> Result<String> {
         Ok(toml::to_string(&self.to_table()?)?)
     }
@@ -314,13 +317,13 @@ fn read_or_default<T: serde::de::DeserializeOwned + Default>(section: Option<&Se
     section.map_or_else(|| Ok(T::default()), Section::read)
 }
 
-/// A section of a tokenizer, or the run that it is inherited from.
+/// The section of a tokenizer, or the run that the tokenizer is inherited from.
 fn own_or_inherited(mut section: Option<Section>) -> Result<(Option<Section>, Option<PathBuf>), ConfigError> {
     let from = section.as_mut().map_or(Ok(None), pretrained::take_from)?;
     Ok((section.filter(|_| from.is_none()), from))
 }
 
-/// Templates need a tokenizer, and such a tokenizer templates.
+/// Checks that a recipe has both or neither of `[condition.template]` and `[template]`.
 fn check_template(
     root: &Section,
     condition: Option<&Section>,

@@ -1,4 +1,4 @@
-//! The recipe as a JSON Schema, which editors complete and check keys with, and which the reference page is made of.
+//! The recipe as a JSON Schema: editors complete and check keys with it, and the reference page is made from it.
 
 use schemars::{
     Schema, SchemaGenerator,
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{recipe::Recipe, tokenizer::Tokenizer};
 
-/// The JSON Schema of a recipe (draft 7, which TOML editors know): every key with its type, default and meaning.
+/// The JSON Schema of a recipe (draft 7, which TOML editors support): every key with its type, default and meaning.
 ///
 /// ```
 /// let schema = vqkit_recipe::schema();
@@ -40,7 +40,9 @@ pub(crate) fn own_or_inherited(generator: &mut SchemaGenerator) -> Schema {
             {
                 "description": "The trained tokenizer of another run.",
                 "type": "object",
-                "properties": { "from": { "description": "The run's folder.", "type": "string" } },
+                "properties": {
+                    "from": { "description": "Folder of the run whose trained tokenizer is used.", "type": "string" },
+                },
                 "required": ["from"],
                 "additionalProperties": false,
             },
@@ -79,8 +81,8 @@ fn leave_out_null(table: &mut Map<String, Value>) {
     table.values_mut().filter_map(Value::as_object_mut).for_each(leave_out_null);
 }
 
-/// A table whose `type` chooses among members, and which has keys of its own beside: these become keys of every member, since draft 7
-/// cannot close the whole otherwise.
+/// For a table whose `type` chooses among members and which also has keys of its own: these become keys of every
+/// member, since draft 7 cannot forbid unknown keys otherwise.
 fn merge_shared_keys(schema: &mut Schema) {
     if !(schema.get("oneOf").is_some() && schema.get("properties").is_some()) {
         return;
@@ -113,7 +115,7 @@ fn close(schema: &mut Schema) {
     }
 }
 
-/// Descriptions are doc comments; without their examples, links and line breaks they read well anywhere.
+/// Descriptions are doc comments; this removes their examples, links and line breaks.
 fn describe_plainly(schema: &mut Schema) {
     if let Some(Value::String(description)) = schema.get_mut("description") {
         let prose = description.split("```").next().unwrap_or_default();

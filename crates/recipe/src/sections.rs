@@ -4,11 +4,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vqkit_priors::{PriorError, Sampling, WeightDtype};
 
-/// Arithmetic of encoder, decoder and prior; distances, losses and the optimizer are fp32 always.
+/// Number format of the computations of encoder, decoder and prior; distances, losses and the optimizer always use
+/// fp32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// bf16 where the hardware has it, else fp32.
+    /// bf16 where the hardware supports it, else fp32.
     #[default]
     Auto,
     /// 32-bit floats.
@@ -21,29 +22,32 @@ pub enum Precision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenSource {
-    /// The token files of the stage `tokens`: every image always has the same tokens, and no image is decoded.
+    /// The token files that the stage `tokens` writes: every image always has the same tokens, and no image is read
+    /// again.
     #[default]
     Files,
-    /// The frozen tokenizer, which looks at training images as they are augmented anew in every epoch.
+    /// The frozen tokenizer encodes the training images in every epoch, augmented differently each time.
     Encode,
 }
 
-/// `[sample]`: the pictures that a run ends with, and the defaults of `vqkit sample`.
+/// `[sample]`: the images that a run generates at its end, and the defaults of `vqkit sample`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sample {
-    /// How many. Default 64. From 1,000 on, the report compares them with validation images as a set.
+    /// Number of images. From 1,000 on, the report compares their distribution with that of the validation images.
+    /// Default 64.
     pub count: usize,
-    /// How many in a row have the same condition, where conditions are taken from validation samples. Default 1.
+    /// Number of consecutive images with the same condition, where conditions come from validation samples. Default 1.
     pub samples_per_condition: usize,
-    /// How many are drawn at once; the pictures do not depend on it. Default 64.
+    /// Number of images generated at once; the images do not depend on it. Default 64.
     pub batch_size: usize,
-    /// Arithmetic of the priors' weights while they draw: `fp32`, and what else a prior has. Default `fp32`.
+    /// Data type of the priors' weights while sampling; `"bf16"` and `"int8"` only where a prior supports them. Default
+    /// `"fp32"`.
     pub weight_dtype: WeightDtype,
-    /// Height and width of the pictures in pixels, at least `data.image_size`: larger ones are drawn through a window of
-    /// that size. Default: `data.image_size`.
+    /// Height and width of the images in pixels, each at least `data.image_size`; larger images are generated through a
+    /// sliding window of that size. Default: `data.image_size`.
     pub size: Option<[u32; 2]>,
-    /// How each token is drawn.
+    /// How each token is sampled.
     pub sampling: Sampling,
 }
 
@@ -61,10 +65,10 @@ impl Default for Sample {
 }
 
 impl Sample {
-    /// Whether every value is possible; else the key and what is wrong with it.
+    /// Checks every value.
     ///
     /// # Errors
-    /// The key, and what is wrong.
+    /// The key, and what is wrong with it.
     pub fn validate(&self) -> Result<(), (&'static str, String)> {
         self.validate_keys().map_err(|(key, reason)| match key {
             "count" | "samples_per_condition" | "batch_size" => (key, reason),
@@ -72,10 +76,10 @@ impl Sample {
         })
     }
 
-    /// As [`Sample::validate`], where keys of `sampling` go by their own names.
+    /// As [`Sample::validate`], but errors name keys of `sampling` directly.
     ///
     /// # Errors
-    /// The key, and what is wrong.
+    /// The key, and what is wrong with it.
     pub fn validate_keys(&self) -> Result<(), (&'static str, String)> {
         for (key, value) in [
             ("count", self.count),
@@ -87,7 +91,7 @@ impl Sample {
             }
         }
         if self.sampling.size().is_some() {
-            return Err(("size", "is a key of [sample] and counts pixels".into()));
+            return Err(("size", "belongs in [sample], where it counts pixels".into()));
         }
         self.sampling.validate().map_err(|error| match error {
             PriorError::Config { field, reason } => (field, reason),
@@ -100,7 +104,7 @@ impl Sample {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evaluate {
-    /// Images decoded or grids scored at once. Default 250.
+    /// Number of images decoded, or of token grids scored, at once. Default 250.
     pub batch_size: usize,
 }
 

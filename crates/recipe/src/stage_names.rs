@@ -1,4 +1,4 @@
-//! The names of the stages, which are also their folders inside a run.
+//! The names of the stages, which are also the names of their folders inside a run.
 
 use crate::recipe::Recipe;
 
@@ -8,14 +8,14 @@ pub const FEATURES: &str = "features";
 /// Encodes every image.
 pub const TOKENS: &str = "tokens";
 
-/// Draws images.
+/// Generates images.
 pub const SAMPLES: &str = "samples";
 
-/// Measures, and writes the report.
+/// Computes metrics and writes the report.
 pub const REPORT: &str = "report";
 
-/// The stage of every level's prior, coarse first: `prior/0` where there is one, `prior/0-top` and `prior/1-bottom`
-/// where there are two.
+/// The stages of the priors, coarse first: `prior/0` where there is one prior, `prior/0-top` and `prior/1-bottom` where
+/// there are two.
 pub fn stages(recipe: &Recipe) -> Vec<String> {
     let name = |level: usize| match (recipe.priors.len(), level) {
         (1, _) => "prior/0".to_owned(),

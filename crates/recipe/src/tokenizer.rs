@@ -17,57 +17,59 @@ pub struct Tokenizer {
     /// The network.
     #[schemars(flatten)]
     pub network: TokenizerConfig,
-    /// What turns its latents into indices.
+    /// The quantizer, which turns latents into indices.
     pub quantizer: QuantizerConfig,
-    /// What it is trained for. Default: the squared error of pixels; of label maps, cross entropy.
+    /// The loss. Default: the squared error of pixels; for label maps, cross entropy.
     #[schemars(default)]
     pub loss: Loss,
     /// How it is trained.
     pub train: Train,
-    /// Whose weights it begins with; random ones where there is none.
+    /// Weights that training starts from. Default: random ones.
     pub finetune: Option<Finetune>,
-    /// Whose it is; none where the run trains its own. All else is then what that run's recipe says.
+    /// In the resolved recipe of a run whose tokenizer comes from another run: which run. All other keys are then those
+    /// of that run's recipe.
     pub inherited: Option<InheritedTokenizer>,
 }
 
-/// `[tokenizer.finetune]`: training goes on from the weights of another.
+/// `[tokenizer.finetune]`: training starts from the weights of a trained tokenizer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Finetune {
-    /// A run, a checkpoint of one, or a file of weights with the field's names (safetensors or PyTorch's own).
+    /// A run, a checkpoint of a run, or a file of weights (safetensors or PyTorch) whose tensors have the names of the
+    /// original implementation.
     pub from: PathBuf,
-    /// What is trained. Default `"all"`.
+    /// The part that is trained. Default `"all"`.
     #[serde(default)]
     pub train: FinetunedPart,
-    /// The discriminator to begin with. Default `"fresh"`.
+    /// Initial weights of the discriminator. Default `"fresh"`.
     #[serde(default)]
     pub discriminator: InitFrom,
 }
 
-/// What fine-tuning trains.
+/// The part that fine-tuning trains.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FinetunedPart {
-    /// Everything.
+    /// The whole tokenizer.
     #[default]
     All,
-    /// The decoder; the tokens of an image stay what they are.
+    /// Only the decoder: the tokens of every image stay the same.
     Decoder,
 }
 
-/// Where the weights of a discriminator come from.
+/// Initial weights of a discriminator.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum InitFrom {
-    /// They are random.
+    /// Random weights.
     #[default]
     Fresh,
-    /// They come with the tokenizer's.
+    /// Those stored with the tokenizer's weights.
     Restored,
 }
 
 impl Tokenizer {
-    /// `shape`: of what it sees; `trains_features`: whether the recipe has `[features]`.
+    /// `shape`: of the tokenizer's input; `trains_features`: whether the recipe has `[features]`.
     pub(super) fn from_section(
         mut section: Section,
         shape: InputSpec,
@@ -95,7 +97,7 @@ impl Tokenizer {
         if let (Some(Finetune { discriminator: InitFrom::Restored, .. }), Some(section), None) =
             (&finetune, &finetune_section, &loss.adversarial)
         {
-            return Err(section.error_at("discriminator", "there is none without [tokenizer.loss.adversarial]"));
+            return Err(section.error_at("discriminator", "needs [tokenizer.loss.adversarial]"));
         }
         Ok(Self { network, quantizer, loss, train, finetune, inherited })
     }

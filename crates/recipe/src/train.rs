@@ -1,4 +1,4 @@
-//! `train`: how a network is trained, the same keys for tokenizers and priors.
+//! `train`: how a network is trained; tokenizers and priors have the same keys.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,59 +9,61 @@ use vqkit_torch::schedule::Schedule;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Train {
-    /// Optimizer steps.
+    /// Number of optimizer steps.
     pub steps: u64,
-    /// Samples a step.
+    /// Samples per optimizer step.
     pub batch_size: usize,
-    /// Parts into which the samples of a step are split, one after the other, to save memory; the weights move once. Must
-    /// divide `batch_size`. Default 1, and no other in `[features]`.
+    /// Gradient accumulation: each batch is computed in this many parts, one after the other, to save memory; the
+    /// weights are updated once per batch. Must divide `batch_size`; `[features]` supports only 1. Default 1.
     #[serde(default = "Train::default_grad_accumulation")]
     pub grad_accumulation: usize,
-    /// What moves the weights. Default AdamW.
+    /// The optimizer. Default `"adamw"`.
     #[serde(default)]
     pub optimizer: OptimizerKind,
-    /// Learning rate, before the schedule's factor.
+    /// Learning rate, multiplied by the factor of the schedule.
     pub learning_rate: f64,
-    /// The factor on the learning rate by step. Default constant.
+    /// The factor on the learning rate at each step. Default: constant.
     #[serde(default)]
     pub schedule: Schedule,
-    /// AdamW's decay rates of the two moments. Default `[0.9, 0.95]`.
+    /// Decay rates of AdamW's two moments, in [0, 1). Default `[0.9, 0.95]`.
     #[serde(default = "Train::default_betas")]
     pub betas: (f64, f64),
-    /// Decoupled weight decay, where `vqkit_torch::optim::decays` says: on matrices and kernels. Default 0.
+    /// Decoupled weight decay, 0 or more; it applies to matrices and convolution kernels
+    /// (`vqkit_torch::optim::decays`). Default 0.
     #[serde(default)]
     pub weight_decay: f64,
-    /// Largest global norm of the gradients; 0 leaves them as they are. Default 1.
+    /// Gradients are clipped to this global norm; 0 turns clipping off. Default 1.
     #[serde(default = "Train::default_clip_norm")]
     pub clip_norm: f64,
-    /// Decay of the running average of the weights, which is what later stages use; 0 keeps none. Default 0.
+    /// Decay per step of an exponential moving average of the weights, in [0, 1); later stages use the average. 0 keeps
+    /// no average. Default 0.
     #[serde(default)]
     pub ema_decay: f64,
-    /// Steps between two lines of the log. Default 50.
+    /// Steps between two entries of the log. Default 50.
     #[serde(default = "Train::default_log_every")]
     pub log_every: u64,
-    /// Steps between two measurements on validation data; the best of them is kept. Default 1000.
+    /// Steps between two validations; the checkpoint with the best result is kept. Default 1000.
     #[serde(default = "Train::default_every")]
     pub validate_every: u64,
-    /// Validation samples of such a measurement. Default 1000.
+    /// Largest number of samples per validation. Default 1000.
     #[serde(default = "Train::default_validate_samples")]
     pub validate_samples: usize,
     /// Steps between two checkpoints. Default 1000.
     #[serde(default = "Train::default_every")]
     pub checkpoint_every: u64,
-    /// Checkpoints kept, beside the best. Default 2.
+    /// Number of most recent checkpoints to keep, in addition to the best. Default 2.
     #[serde(default = "Train::default_keep")]
     pub keep: usize,
 }
 
-/// What moves the weights.
+/// The optimizer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimizerKind {
-    /// AdamW everywhere.
+    /// AdamW for all weights.
     #[default]
     AdamW,
-    /// Muon for the weights of hidden layers, AdamW for everything else: more work a step, and far fewer steps.
+    /// Muon for the weights of hidden layers, AdamW for all others: more work per step, far fewer steps.
     Muon,
 }
 
@@ -102,15 +104,12 @@ impl Train {
         }
     }
 
-    /// As [`from_section`](Self::from_section), for a loop that takes its batches whole.
+    /// As [`from_section`](Self::from_section), for a training loop without gradient accumulation.
     pub(super) fn from_unsplit_section(section: &Section) -> Result<Self, ConfigError> {
         let train = Self::from_section(section)?;
         match train.grad_accumulation {
             1 => Ok(train),
-            found => {
-                Err(section
-                    .error_at("grad_accumulation", &format!("{found} parts; batches of [features] are not split")))
-            }
+            found => Err(section.error_at("grad_accumulation", &format!("must be 1 in [features], found {found}"))),
         }
     }
 

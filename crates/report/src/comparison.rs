@@ -24,19 +24,19 @@ pub struct Compared {
     pub reconstructions: RgbImage,
 }
 
-/// Several runs, measured alike.
+/// Several runs, measured in the same way.
 #[derive(Debug, Serialize)]
 pub struct Comparison {
-    /// The runs, in the order asked for.
+    /// The runs, in the requested order.
     pub runs: Vec<Compared>,
-    /// What keeps metrics from being compared.
+    /// Reasons why metrics are not comparable.
     pub warnings: Vec<String>,
 }
 
-/// A row of the table: what it says, and its cell for a run.
+/// A row of the table: its label, and its cell for a run.
 type Row = (&'static str, fn(&Metrics) -> String);
 
-/// What is compared.
+/// The rows of the table.
 const ROWS: [Row; 17] = [
     ("validation images", |metrics| metrics.protocol.validation_images.to_string()),
     ("PSNR (dB)", |metrics| format!("{:.2}", metrics.reconstruction_psnr_db)),
@@ -72,7 +72,7 @@ fn of_samples(metrics: &Metrics, name: &str, digits: usize) -> String {
 }
 
 impl Comparison {
-    /// Of these runs.
+    /// The comparison of these runs.
     pub fn new(runs: Vec<Compared>) -> Self {
         let differ = |of: fn(&Metrics) -> String| {
             let first = runs.first().map(|run| of(&run.metrics));
@@ -89,7 +89,7 @@ impl Comparison {
         }
         if differ(|metrics| metrics.samples_as_set.as_ref().map_or(0, |set| set.samples).to_string()) {
             warnings.push(
-                "the runs drew different numbers of samples: their Fréchet distances are not comparable".to_owned(),
+                "the runs have different numbers of samples: their Fréchet distances are not comparable".to_owned(),
             );
         }
         Self { runs, warnings }
@@ -110,7 +110,7 @@ impl Comparison {
     /// The page.
     ///
     /// # Errors
-    /// When a picture or the chart cannot be drawn.
+    /// When an image or the chart cannot be drawn.
     pub fn html(&self) -> Result<String> {
         let (head, rows) = self.table();
         let body = html! {

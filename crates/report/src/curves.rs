@@ -1,4 +1,4 @@
-//! Curves of what a run logged.
+//! Curves of the metrics that a run logged.
 
 use plotters::prelude::*;
 use serde_json::{Map, Value};
@@ -37,7 +37,7 @@ fn step(line: &Map<String, Value>) -> Option<f64> {
 }
 
 impl Curve {
-    /// As a drawing that a page may hold.
+    /// The curve as SVG for a page.
     ///
     /// # Errors
     /// When it cannot be drawn.
@@ -71,7 +71,7 @@ impl Curve {
         Ok(())
     }
 
-    /// Lowest and highest, with some room; more of it where all are equal.
+    /// Lowest and highest value, with a margin; a larger one where all are equal.
     fn range(&self, axis: fn(&(f64, f64)) -> f64) -> (f64, f64) {
         let values = self.points.iter().map(axis);
         let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));

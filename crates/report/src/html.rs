@@ -12,7 +12,7 @@ use crate::{curves, error::Result, page, page::image, page::note, tables};
 /// The sections, by their anchors.
 const SECTIONS: [&str; 6] = ["Metrics", "Reconstructions", "Samples", "Codebooks", "Curves", "Recipe"];
 
-/// The page. `codebooks`: pictures of them by name.
+/// The page. `codebooks`: charts of them by name.
 ///
 /// # Errors
 /// When the run's files cannot be read, or a curve cannot be drawn.
@@ -61,7 +61,7 @@ fn samples(run: &Run, metrics: &Metrics) -> Result<Markup> {
         @if samples.is_none() { p { "This run has no samples." } }
         @if let Some(samples) = samples { (image("samples", &samples)) }
         @if let Some(sheet) = sheet {
-            p { "In every row: a condition, the validation image it belongs to, if any, and the samples drawn for it." }
+            p { "In every row: a condition, the validation image that it belongs to, if any, and the samples generated for it." }
             (image("samples by condition", &sheet))
         }
         @for (what, checked) in checked {
@@ -69,7 +69,7 @@ fn samples(run: &Run, metrics: &Metrics) -> Result<Markup> {
         }
         @if let Some(accuracy) = metrics.class_accuracy {
             (note(&format!(
-                "Class accuracy: the evaluation classifier, which no loss uses, assigns {} of {} samples to the class they were drawn for.",
+                "Class accuracy: the evaluation classifier, which no loss uses, assigns {} of {} samples to the class that they were generated for.",
                 accuracy.right, accuracy.samples
             )))
         }

@@ -1,4 +1,4 @@
-//! Measures as pages.
+//! Metrics as HTML pages.
 #![doc = include_str!("../README.md")]
 
 mod comparison;

@@ -1,4 +1,4 @@
-//! What every page has: the frame, pictures inside it, tables that a narrow screen can move.
+//! Parts of every page: the frame, embedded images, tables that scroll on a narrow screen.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -23,7 +23,7 @@ pub fn page(title: &str, body: &Markup) -> String {
     page.into_string()
 }
 
-/// A picture inside the page.
+/// An image embedded in the page.
 pub fn image(alt: &str, png: &[u8]) -> Markup {
     html! { img alt=(alt) src=(format!("data:image/png;base64,{}", STANDARD.encode(png))); }
 }
@@ -45,12 +45,12 @@ pub fn note(text: &str) -> Markup {
     html! { p.note { (text) } }
 }
 
-/// What a reader should know first.
+/// A list of warnings.
 pub fn warnings(warnings: &[String]) -> Markup {
     html! { @for warning in warnings { p.warning { (warning) } } }
 }
 
-/// A number with so many digits behind the point, or a dash where there is none.
+/// A number with this many decimals, or a dash where there is none.
 pub fn number(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "–".into(), |value| format!("{value:.digits$}"))
 }

@@ -6,7 +6,7 @@ use vqkit_evaluate::{LevelMetrics, Metrics, Rate, SamplesAsSet, Similarity, Temp
 
 use crate::{page::note, page::number, page::table, page::warnings};
 
-/// All of them.
+/// All tables.
 pub fn metrics(metrics: &Metrics) -> Markup {
     html! {
         (warnings(&metrics.warnings))
@@ -95,7 +95,7 @@ fn rate(rate: &Rate) -> Markup {
     }
 }
 
-/// Samples as a set.
+/// The metrics of the samples as a set.
 pub fn samples(set: &SamplesAsSet) -> Markup {
     let rows =
         set.metrics.iter().map(|(name, value)| vec![name.clone(), number(value.as_f64(), 4)]).collect::<Vec<_>>();

@@ -1,4 +1,4 @@
-//! Batches as tensors: what encoders take, and what of it people look at.
+//! Batches as tensors for encoders, and as RGB images for people.
 
 use tch::{Kind, Tensor};
 use vqkit_data::{Batch, TemplateKind};
@@ -6,7 +6,7 @@ use vqkit_recipe::{InputSpec, InvalidRequest, Modality};
 
 use crate::{device::Context, error::Result, rgb_image::RgbImage};
 
-/// What the encoder of a modality takes of a batch.
+/// The input of a modality's encoder, from a batch.
 ///
 /// # Shapes
 /// `[B, C, H, W]` in `[-1, 1]`; label maps one-hot.
@@ -25,7 +25,7 @@ pub fn of_batch(modality: Modality, batch: &Batch, context: &Context) -> Result<
     }
 }
 
-/// Pictures for people of what an encoder takes or a decoder gives.
+/// RGB images of the input of an encoder or the output of a decoder.
 ///
 /// # Shapes
 /// `[B, C, H, W]` in `[-1, 1]`; of label maps one-hot or logits.
@@ -36,7 +36,7 @@ pub fn pictures(shape: InputSpec, values: &Tensor) -> Vec<RgbImage> {
     }
 }
 
-/// Templates as they stand in a batch, `[B, C', H, W]`, as an encoder takes them: label maps one-hot.
+/// Templates of a batch, `[B, C', H, W]`, as input of an encoder: label maps one-hot.
 pub fn encoder_input(values: Tensor, kind: &TemplateKind) -> Tensor {
     match kind {
         TemplateKind::Labels(map) => values

@@ -1,4 +1,4 @@
-//! What every chart needs: a font that is there on every machine, and a picture to draw on.
+//! Shared by all charts: a font that is available on every machine, and an image to draw on.
 
 use std::{error::Error, sync::Once};
 
@@ -6,16 +6,16 @@ use plotters::{coord::Shift, prelude::*, style::register_font};
 
 use crate::{error::Result, error::RunError, rgb_image::RgbImage};
 
-/// A chart in pixels, while it is drawn.
+/// A chart in pixels, to draw on.
 pub type Canvas<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 
-/// The family of every chart's text; plotters measures text with it, and draws pixels with it.
+/// The font family of all text in charts; plotters uses it to measure and to draw text.
 pub const FONT: &str = "sans-serif";
 
-/// Makes [`FONT`] known; charts fail without it.
+/// Registers [`FONT`]; charts fail without it.
 pub fn with_font() {
     static ONCE: Once = Once::new();
-    // The one way to fail is a font that cannot be read, which the first chart then says.
+    // The only possible failure is a font that cannot be read, which the first chart then reports.
     ONCE.call_once(|| drop(register_font(FONT, FontStyle::Normal, dejavu::sans::regular())));
 }
 

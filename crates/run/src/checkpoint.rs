@@ -20,7 +20,8 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Those in a stage's `folder`, which is there, of which the latest `keep` stay; removes what a killed process left half-written.
+    /// The checkpoints in a stage's existing `folder`, of which the latest `keep` stay; removes what a killed process
+    /// left half-written.
     ///
     /// # Errors
     /// When something cannot be removed.
@@ -29,19 +30,20 @@ impl Checkpoints {
         Ok(Self { folder: folder.to_owned(), keep })
     }
 
-    /// The checkpoint to continue from, and that the best one is sound, if there is one; none where none was written yet.
+    /// The checkpoint to continue from, or `None` where none was written yet; also checks that the best one, if any, is
+    /// sound.
     ///
     /// # Errors
-    /// When `last` or `best` names one that is not there.
+    /// When `last` or `best` names a missing one.
     pub fn to_continue(&self) -> Result<Option<PathBuf>> {
         self.target(BEST)?;
         self.last()
     }
 
-    /// The last checkpoint; none where none was written yet.
+    /// The last checkpoint; `None` where none was written yet.
     ///
     /// # Errors
-    /// When `last` names one that is not there.
+    /// When `last` names a missing one.
     pub fn last(&self) -> Result<Option<PathBuf>> {
         match self.target(LAST)? {
             Some(path) => Ok(Some(path)),
@@ -53,12 +55,12 @@ impl Checkpoints {
     /// The checkpoint to use: the best where there is one, else the last.
     ///
     /// # Errors
-    /// When the link to it names one that is not there.
+    /// When the link to it names a missing one.
     pub fn chosen(&self) -> Result<Option<PathBuf>> {
         self.target(BEST)?.map_or_else(|| self.last(), |best| Ok(Some(best)))
     }
 
-    /// Fills the checkpoint of `step`, points `last` (and `best`, if told so) at it, and removes old ones.
+    /// Writes the checkpoint of `step`, points `last` (and `best`, if requested) at it, and removes old ones.
     ///
     /// # Errors
     /// When something cannot be written.
@@ -77,12 +79,12 @@ impl Checkpoints {
         Ok(self.prune(step)?)
     }
 
-    /// The checkpoint that a link names; none where there is no such link.
+    /// The checkpoint that a link names; `None` where there is no such link.
     fn target(&self, link: &str) -> Result<Option<PathBuf>> {
         let path = self.folder.join(link);
         let target = match fs::read_link(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            // A copy that followed links made a folder of it.
+            // A copy that followed links has turned it into a folder.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 let reason = "it must be a symbolic link to a checkpoint beside it: remove it, and link it (ln -s) to the checkpoint that \
                               it is a copy of";
@@ -97,17 +99,17 @@ impl Checkpoints {
         }
     }
 
-    /// What to do where a link leads nowhere.
+    /// What to do about a dangling link.
     fn remedy(&self, target: &Path) -> Result<String> {
         let target = target.display();
         let others: Vec<String> = self.steps()?.iter().rev().map(|(step, _)| format!("{PREFIX}{step:07}")).collect();
         Ok(match others.as_slice() {
             [] => format!(
-                "it names {target}, which is no checkpoint beside it, and there is no other: bring it back, or remove the whole folder to \
-                 begin the stage anew"
+                "it names {target}, but there is no such checkpoint beside it, nor any other: restore it, or remove the whole folder to \
+                 start the stage again"
             ),
             others => format!(
-                "it names {target}, which is no checkpoint beside it: bring it back, or point the link (ln -sfn) at one of {}",
+                "it names {target}, but there is no such checkpoint beside it: restore it, or point the link (ln -sfn) at one of {}",
                 others.join(", ")
             ),
         })
@@ -123,8 +125,8 @@ impl Checkpoints {
         Ok(steps)
     }
 
-    /// Removes checkpoints before `step` but for the latest and those that are named. Later ones, which a killed process left in front of
-    /// `last`, are replaced when training comes to them.
+    /// Removes checkpoints before `step` except for the latest and those that are named. Later ones, which a killed
+    /// process left beyond `last`, are replaced when training reaches them.
     fn prune(&self, step: u64) -> Result<()> {
         let named = [self.target(LAST)?, self.target(BEST)?];
         let steps = self.steps()?;
@@ -141,7 +143,7 @@ fn step_of(name: &OsStr) -> Option<u64> {
     name.to_str()?.strip_prefix(PREFIX)?.parse().ok()
 }
 
-/// Whether a folder stands there, and not a link to one.
+/// Whether this is a folder, and not a link to one.
 fn is_folder(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| found.is_dir())
 }

@@ -29,22 +29,22 @@ pub const DISCRIMINATOR: &str = "discriminator.safetensors";
 /// The state of the discriminator's optimizer.
 pub const DISCRIMINATOR_OPTIMIZER: &str = "discriminator-optimizer.safetensors";
 
-/// Where training stands.
+/// The progress of training.
 pub const STATE: &str = "state.json";
 
 /// What differs from one machine to another.
 pub const CLOCK: &str = "clock.json";
 
-/// Whose weights these are, where they were copied.
+/// The origin of the weights, where they were copied.
 pub const ORIGIN: &str = "origin.json";
 
 /// The random state, among the tensors of [`OPTIMIZER`].
 pub const RNG: &str = "rng";
 
-/// What the names of counters begin with, among the tensors of [`OPTIMIZER`].
+/// Prefix of the names of counters, among the tensors of [`OPTIMIZER`].
 pub const COUNTER: &str = "counter.";
 
-/// `state.json`: where training stands. The same for the same recipe, whatever the machine's pace.
+/// `state.json`: the progress of training. The same for the same recipe, whatever the speed of the machine.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct State {
     /// Steps done.
@@ -55,7 +55,7 @@ pub struct State {
     pub ema_updates: i64,
     /// The best metric so far on validation data.
     pub best: Option<f64>,
-    /// Whether the user left while this step was measured on validation data.
+    /// Whether the user interrupted the validation of this step.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub owes_measurement: bool,
 }
@@ -66,8 +66,8 @@ pub fn weights_for_use(checkpoint: &Path) -> PathBuf {
     if averaged.is_file() { averaged } else { checkpoint.join(MODEL) }
 }
 
-/// Makes a checkpoint in a stage's folder `to`, which is there, out of the weights for use of another run's and their `state.json`;
-/// `origin.json` says whose they are.
+/// Creates a checkpoint in a stage's existing folder `to` from the weights for use of another run's checkpoint and its
+/// `state.json`; `origin.json` says where they come from.
 ///
 /// # Errors
 /// When a file cannot be read or written.
@@ -97,7 +97,7 @@ pub fn load_for_use(checkpoint: &Path, vs: &mut VarStore) -> Result<()> {
     })
 }
 
-/// blake3 of the weights that a checkpoint holds for use.
+/// BLAKE3 of the weights that a checkpoint holds for use.
 ///
 /// # Errors
 /// When they cannot be read.
@@ -107,7 +107,7 @@ pub fn fingerprint(checkpoint: &Path) -> Result<String> {
     Ok(blake3::hash(&bytes).to_hex().to_string())
 }
 
-/// The counters that a loop kept, as a checkpoint holds them; none where it is weights alone.
+/// The counters of a training loop in a checkpoint; empty where the checkpoint has only weights.
 ///
 /// # Errors
 /// When the file that holds them cannot be read.

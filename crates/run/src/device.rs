@@ -1,4 +1,4 @@
-//! Where the work runs: device, threads, arithmetic, and the wish to leave.
+//! The context of all work: device, threads, number format, interruption and observer.
 
 use std::sync::Arc;
 
@@ -12,17 +12,18 @@ use crate::{
     observer::{Event, Observer, Progress, Silent},
 };
 
-/// Bytes without which work is not begun: with less, libraries below libtorch end the process and not the call.
+/// Least memory in bytes to start any work: with less, libraries below libtorch end the process instead of returning an
+/// error.
 const LEAST_MEMORY: u64 = 256 << 20;
 
-/// Where the work runs.
+/// The context of all work: where it runs and who observes it.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// CPU or a GPU.
     pub device: Device,
-    /// Set when the work is to stop.
+    /// Set to stop the work.
     pub interrupt: Interrupt,
-    /// Who hears how the work goes.
+    /// Receives events about the work.
     pub observer: Arc<dyn Observer>,
 }
 
@@ -46,7 +47,7 @@ impl Context {
         Ok(Self { device, interrupt, observer })
     }
 
-    /// For a program of one's own: nobody interrupts the work, and nobody hears of it.
+    /// For use in another program: the work cannot be interrupted, and events are dropped.
     ///
     /// # Errors
     /// As [`Context::new`].
@@ -54,7 +55,7 @@ impl Context {
         Self::new(device, None, Interrupt::default(), Arc::new(Silent))
     }
 
-    /// The arithmetic of encoder, decoder and prior.
+    /// The number format of the computations of encoder, decoder and prior.
     pub fn kind(&self, precision: Precision) -> Kind {
         match precision {
             Precision::Fp32 => Kind::Float,
@@ -64,7 +65,7 @@ impl Context {
         }
     }
 
-    /// Runs `work` in the given arithmetic.
+    /// Runs `work` in the given number format.
     pub fn autocast<T>(&self, kind: Kind, work: impl FnOnce() -> T) -> T {
         match kind {
             Kind::Float => work(),
@@ -72,8 +73,8 @@ impl Context {
         }
     }
 
-    /// Pictures on the device, with the channels of a pixel side by side in memory: convolutions keep the layout of their input,
-    /// and on the CPU reorder less in this one.
+    /// Images on the device, in channels-last layout: convolutions keep the layout of their input, and on the CPU
+    /// reorder less in this one.
     ///
     /// # Shapes
     /// `[B, C, H, W]`.
@@ -92,12 +93,12 @@ impl Context {
         self.pixels(&batch.images, batch.shape)
     }
 
-    /// Says something that a user should know.
+    /// Reports a warning.
     pub fn warn(&self, message: impl std::fmt::Display) {
         self.observer.observe(&Event::Warning { message: &message.to_string() });
     }
 
-    /// Says a line about a task.
+    /// Reports a line about a task.
     pub fn note(&self, task: &str, message: impl std::fmt::Display) {
         self.observer.observe(&Event::Note { task, message: &message.to_string() });
     }
@@ -108,7 +109,7 @@ impl Context {
     }
 }
 
-/// Threads that an operation may be given: more than a few per core only wait for each other.
+/// Largest number of threads per operation: more than a few per core only wait for each other.
 fn most_threads() -> i32 {
     threads::available().saturating_mul(4).max(64)
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a run's folder, or where work is done.
+//! Errors of run folders and devices.
 
 use std::{
     error::Error,
@@ -11,11 +11,11 @@ use vqkit_recipe::{InvalidRequest, RecipeError};
 /// The result of everything in this crate.
 pub type Result<T, E = RunError> = std::result::Result<T, E>;
 
-/// Errors of this crate; each message names the file or value and what to do.
+/// Errors of this crate; each message names the file or value, and says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// What was asked for cannot be done.
+    /// The request cannot be fulfilled.
     #[error("{0}")]
     Invalid(#[from] InvalidRequest),
     /// The recipe is wrong.
@@ -28,10 +28,10 @@ pub enum RunError {
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The operating system's answer.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A JSON file that does not hold what it should.
+    /// A JSON file with wrong content.
     #[error("{path}: {source}")]
     Json {
         /// The file.
@@ -47,15 +47,15 @@ pub enum RunError {
         /// What is wrong and what to do.
         reason: String,
     },
-    /// Something stands where a new file or folder was to come, or no new one can come there.
+    /// A path for a new file or folder is taken, or cannot be created.
     #[error("{path} {reason}")]
     NotFree {
-        /// The place.
+        /// The path.
         path: PathBuf,
-        /// What stands in the way.
+        /// The reason.
         reason: &'static str,
     },
-    /// A run was to be made where something stands already.
+    /// The path for a new run is taken.
     #[error("{path} exists already: resume that run, or choose another folder")]
     RunExists {
         /// The folder.
@@ -72,15 +72,15 @@ pub enum RunError {
     /// A chart or a piece of text could not be drawn.
     #[error("cannot draw {what}: {reason}")]
     Chart {
-        /// What was drawn.
+        /// What was to be drawn.
         what: String,
-        /// What the drawing library said.
+        /// The error of the drawing library.
         reason: String,
     },
     /// An image could not be encoded as PNG.
     #[error("cannot encode an image: {0}")]
     Encode(String),
-    /// The work was asked to stop; nothing half-made is left.
+    /// The work was interrupted; nothing half-written is left.
     #[error("interrupted")]
     Interrupted,
     /// From the data crate.
@@ -101,7 +101,7 @@ impl From<tch::TchError> for RunError {
 }
 
 impl RunError {
-    /// An operating system's error while doing `action` to `path`.
+    /// An error of the operating system during `action` on `path`.
     pub fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io { action, path: path.to_owned(), source }
     }
@@ -112,7 +112,7 @@ impl RunError {
     }
 }
 
-/// Whether an error of any crate says that the work was asked to stop.
+/// Whether an error of any crate means that the work was interrupted.
 pub fn is_interruption(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| matches!(cause.downcast_ref::<RunError>(), Some(RunError::Interrupted)))
 }

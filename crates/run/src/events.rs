@@ -1,4 +1,4 @@
-//! TensorBoard events: scalars and images, one file per stage and start.
+//! TensorBoard events: scalars and images, in one file per start of a stage.
 
 use std::{
     fs::{File, OpenOptions},
@@ -52,7 +52,7 @@ impl EventLog {
         self.summary(summary, step)
     }
 
-    /// One picture, encoded as PNG.
+    /// One image, encoded as PNG.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -68,7 +68,7 @@ impl EventLog {
         self.summary(summary, step)
     }
 
-    /// Hands everything to the operating system.
+    /// Flushes everything to the operating system.
     ///
     /// # Errors
     /// When the file cannot be written.

@@ -1,7 +1,8 @@
-//! The wish to leave: Ctrl-C, the end of a session, a terminal that goes away.
+//! Interruption: by Ctrl-C, the end of a session, or a terminal that is closed.
 //!
-//! Work looks at it between two pieces (a batch, a token, a picture) and unwinds, so that nothing half-made stays. A single piece that takes
-//! longer is not waited for, unless it is sheltered: a training step is finished, and a checkpoint written.
+//! Work checks for it between two units (a batch, a token, an image) and unwinds, so that nothing half-written stays.
+//! The program does not wait for a unit that takes longer, unless it is sheltered: a training step is finished, and a
+//! checkpoint written.
 
 use std::sync::{
     Arc,
@@ -10,7 +11,7 @@ use std::sync::{
 
 use crate::{error::Result, error::RunError};
 
-/// The wish to leave; clones share it.
+/// A request to stop; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt(Arc<State>);
 
@@ -21,30 +22,30 @@ struct State {
     shelters: AtomicUsize,
 }
 
-/// Work that is finished before the program leaves, while this lives.
+/// While this value lives, the program finishes the current work before it ends.
 #[derive(Debug)]
 pub struct Shelter(Interrupt);
 
 impl Interrupt {
-    /// Says that the work is to stop.
+    /// Requests that the work stops.
     pub fn set(&self) {
         self.0.is_set.store(true, Ordering::SeqCst);
     }
 
-    /// Whether the work is to stop.
+    /// Whether a stop was requested.
     pub fn is_set(&self) -> bool {
         self.0.is_set.load(Ordering::Relaxed)
     }
 
-    /// Stops work that has a place to stop.
+    /// Stops the work here if a stop was requested.
     ///
     /// # Errors
-    /// [`RunError::Interrupted`] when the user wants to leave.
+    /// [`RunError::Interrupted`] when a stop was requested.
     pub fn check(&self) -> Result<()> {
         if self.is_set() { Err(RunError::Interrupted) } else { Ok(()) }
     }
 
-    /// Whether there is work under way that is to be finished first.
+    /// Whether work is in progress that has to be finished first.
     pub fn is_sheltered(&self) -> bool {
         self.0.shelters.load(Ordering::SeqCst) > 0
     }
@@ -54,13 +55,13 @@ impl Interrupt {
         self.0.has_ended.load(Ordering::SeqCst)
     }
 
-    /// Begins work that is to be finished first.
+    /// Begins work that has to be finished before the program ends.
     pub fn shelter(&self) -> Shelter {
         self.0.shelters.fetch_add(1, Ordering::SeqCst);
         Shelter(self.clone())
     }
 
-    /// Says that the program is about to end by itself.
+    /// Notes that the program is about to end by itself.
     pub fn end(&self) {
         self.0.has_ended.store(true, Ordering::SeqCst);
     }

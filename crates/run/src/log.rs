@@ -1,4 +1,4 @@
-//! What a stage reports while it works: `log.jsonl`, and the same metrics as TensorBoard events.
+//! Logs of a stage: `log.jsonl`, and the same metrics as TensorBoard events.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -15,7 +15,7 @@ use crate::{error::Result, error::RunError, events::EventLog, files, rgb_image::
 const LINES: &str = "log.jsonl";
 const EVENTS: &str = "events.out.tfevents.0.vqkit";
 
-/// Where the logs of a run ended at some moment, so that a resumed run can cut them back to it.
+/// Lengths of the logs of a run at some moment, so that a resumed run can truncate them to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogOffsets {
     /// Length of `log.jsonl` in bytes.
@@ -45,7 +45,7 @@ impl StageLog {
         Ok(Self { stage: stage.to_owned(), path, lines, events, started: Instant::now() })
     }
 
-    /// One line and one event a metric. Metrics that are not finite become `null`.
+    /// Writes one line, and one event per metric. Metrics that are not finite become `null`.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -62,7 +62,7 @@ impl StageLog {
         self.lines.write_all(text.as_bytes()).map_err(|source| RunError::io("write", &self.path, source))
     }
 
-    /// A picture, as an event only.
+    /// Writes an image, only as an event.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -85,7 +85,7 @@ pub fn offsets(run: &Path) -> LogOffsets {
     LogOffsets { lines: length(LINES), events: length(EVENTS) }
 }
 
-/// Cuts the logs of the run in `run` back to where they ended.
+/// Truncates the logs of the run in `run` to earlier lengths.
 ///
 /// # Errors
 /// When a file cannot be written.
@@ -102,7 +102,7 @@ pub fn cut(run: &Path, offsets: LogOffsets) -> Result<()> {
     Ok(())
 }
 
-/// The metrics of `log.jsonl`, line by line; a last line that a killed process left half-written is passed over.
+/// The metrics of `log.jsonl`, line by line; a last line that a killed process left half-written is ignored.
 ///
 /// # Errors
 /// When the file cannot be read.

@@ -1,61 +1,61 @@
-//! What work says while it runs, and who hears it.
+//! Events of running work, and their observers.
 
 use std::{fmt, sync::Arc};
 
 use crate::rgb_image::RgbImage;
 
-/// Somebody who hears how work goes: a terminal, a log, a test, a server's stream. Libraries print nothing themselves.
+/// Receives events of running work: a terminal, a log, a test, a server's stream. Libraries print nothing themselves.
 pub trait Observer: fmt::Debug + Send + Sync {
-    /// Hears of an event. It must not fail: what is said about work never stops the work.
+    /// Receives an event. It must not fail: an observer never stops the work.
     fn observe(&self, event: &Event);
 }
 
-/// Something worth saying.
+/// An event of running work.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'e> {
     /// A task begins.
     Began {
-        /// Its name, such as the stage's.
+        /// Its name, for example that of the stage.
         task: &'e str,
-        /// What it counts: `steps`, `images`.
+        /// The unit that it counts: `steps`, `images`.
         unit: &'static str,
         /// Units done already.
         done: u64,
         /// Units in all.
         total: u64,
     },
-    /// A task goes on.
+    /// Progress of a task.
     Advanced {
         /// Its name.
         task: &'e str,
         /// Units done since the last such event.
         units: u64,
     },
-    /// How a task stands, in a few words that replace the last ones.
+    /// The status of a task, a short text that replaces the previous one.
     Status {
         /// Its name.
         task: &'e str,
-        /// Such as the current loss.
+        /// The text, for example the current loss.
         message: &'e str,
     },
-    /// A line about a task that stays.
+    /// A message about a task that stays visible.
     Note {
         /// Its name.
         task: &'e str,
-        /// The line.
+        /// The message.
         message: &'e str,
     },
     /// A task ends.
     Finished {
         /// Its name.
         task: &'e str,
-        /// What came of it.
+        /// Its result.
         message: &'e str,
     },
-    /// Something that a user should know, though the work goes on.
+    /// A warning: a user should know of it, but the work continues.
     Warning {
-        /// What, and what to do.
+        /// What is wrong, and what to do.
         message: &'e str,
     },
     /// Measured values, as `log.jsonl` has them.
@@ -80,7 +80,7 @@ pub enum Event<'e> {
     },
 }
 
-/// Hears nothing.
+/// An observer that ignores all events.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 
@@ -88,7 +88,7 @@ impl Observer for Silent {
     fn observe(&self, _: &Event) {}
 }
 
-/// A task under way, which tells an observer how far it is.
+/// A task in progress, which reports its progress to an observer.
 #[derive(Debug, Clone)]
 pub struct Progress {
     observer: Arc<dyn Observer>,
@@ -102,17 +102,17 @@ impl Progress {
         Self { observer: Arc::clone(observer), task: task.to_owned() }
     }
 
-    /// Goes on by so many units.
+    /// Advances by this many units.
     pub fn advance(&self, units: u64) {
         self.observer.observe(&Event::Advanced { task: &self.task, units });
     }
 
-    /// Says how the task stands.
+    /// Reports the status of the task.
     pub fn status(&self, message: &str) {
         self.observer.observe(&Event::Status { task: &self.task, message });
     }
 
-    /// Says a line that stays.
+    /// Reports a message that stays visible.
     pub fn note(&self, message: &str) {
         self.observer.observe(&Event::Note { task: &self.task, message });
     }

@@ -27,7 +27,7 @@ impl RgbImage {
         (0..images.size()[0]).map(|index| Self::from_hwc(&rgb.get(index), width as u32, height as u32)).collect()
     }
 
-    /// Label maps `[B, H, W]`, i64, in colours that tell neighbouring labels apart; label 0 is dark grey.
+    /// Label maps `[B, H, W]`, i64, in colours that distinguish consecutive labels; label 0 is dark grey.
     pub fn from_labels(labels: &Tensor) -> Vec<Self> {
         let most = labels.max().int64_value(&[]).max(0);
         let palette: Vec<u8> = (0..=most).flat_map(label_colour).collect();
@@ -37,10 +37,10 @@ impl RgbImage {
         (0..rgb.size()[0]).map(|index| Self::from_hwc(&rgb.get(index), width as u32, height as u32)).collect()
     }
 
-    /// Reads a picture's file.
+    /// Reads an image file.
     ///
     /// # Errors
-    /// When it cannot be read, is no picture, or one that takes more memory than `reader` gives.
+    /// When it cannot be read, is not an image, or takes more memory than `reader` allows.
     pub fn read(path: &Path, reader: &PictureReader) -> Result<Self> {
         let picture = reader.read(path)?;
         Ok(Self::from_rgb(picture.to_rgb8(), picture.width(), picture.height()))
@@ -59,12 +59,12 @@ impl RgbImage {
         Self::from_rgb(data, width, height)
     }
 
-    /// Rows of pixels, three bytes each; an empty picture where they are not `width` by `height`.
+    /// Rows of pixels, three bytes each; an empty image where they are not `width` by `height`.
     pub fn from_rgb(data: Vec<u8>, width: u32, height: u32) -> Self {
         Self(image::RgbImage::from_raw(width, height, data).unwrap_or_default())
     }
 
-    /// Pictures of one size in rows of `columns`, on white.
+    /// Images of one size in rows of `columns`, on white.
     pub fn grid(cells: &[Self], columns: usize) -> Self {
         let (width, height) = cells.first().map_or((0, 0), Self::size);
         let columns = columns.clamp(1, cells.len().max(1));
@@ -83,19 +83,19 @@ impl RgbImage {
         self.0.dimensions()
     }
 
-    /// The same picture, each pixel drawn as a square of `factor` pixels.
+    /// The same image, with each pixel enlarged to a square of `factor` pixels.
     pub fn enlarged(&self, factor: u32) -> Self {
         let (width, height) = self.size();
         let filter = image::imageops::FilterType::Nearest;
         Self(image::imageops::resize(&self.0, width * factor, height * factor, filter))
     }
 
-    /// The same picture, `size` pixels wide and high, without smoothing.
+    /// The same image, `size` pixels wide and high, without smoothing.
     pub fn resized(&self, size: u32) -> Self {
         Self(image::imageops::resize(&self.0, size, size, image::imageops::FilterType::Nearest))
     }
 
-    /// As what reads data has it.
+    /// As the data crate's type.
     ///
     /// # Errors
     /// When it has no pixels.
@@ -107,7 +107,7 @@ impl RgbImage {
     /// The bytes of a PNG file.
     ///
     /// # Errors
-    /// When the encoder refuses (a picture without pixels).
+    /// When the encoder refuses (an image without pixels).
     pub fn png(&self) -> Result<Vec<u8>> {
         let mut bytes = Cursor::new(Vec::new());
         let encoded = self.0.write_to(&mut bytes, ImageFormat::Png);
@@ -124,7 +124,7 @@ impl RgbImage {
     }
 }
 
-/// Hues that follow each other by the golden angle never come close, brightness in three steps.
+/// A colour for a label: hues at multiples of the golden angle, which never come close, and three steps of brightness.
 fn label_colour(label: i64) -> [u8; 3] {
     if label == 0 {
         return [40; 3];

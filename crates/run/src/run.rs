@@ -1,4 +1,4 @@
-//! The run folder: what an experiment writes, and how stages find each other's output.
+//! The run folder: everything that an experiment writes, and how stages find each other's output.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -25,7 +25,7 @@ pub struct Run {
     path: PathBuf,
     recipe: Arc<Recipe>,
     record: Record,
-    /// The open folder, and the lock that is held while this process works on it.
+    /// The open folder, and the lock that this process holds while it works on it.
     work: Option<Work>,
 }
 
@@ -35,57 +35,57 @@ struct Work {
     _lock: File,
 }
 
-/// `run.json`: on what and by what call the run was made, and which stages are done.
+/// `run.json`: the call and the data that the run was made with, and which stages are done.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
-    /// Version of vqkit that began the run.
+    /// Version of vqkit that created the run.
     pub version: String,
-    /// The circumstances of the latest call.
+    /// Details of the latest call.
     pub call: Invocation,
-    /// The data that the run was begun with.
+    /// The data that the run was started with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<DataRecord>,
-    /// Every stage begun, in order.
+    /// Every stage that was started, in order.
     pub stages: Vec<StageRecord>,
 }
 
 /// The data of a run, and how it is split.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataRecord {
-    /// The samples to train on.
+    /// The training samples.
     pub train: Part,
-    /// The samples held out.
+    /// The validation samples.
     pub validation: Part,
 }
 
 /// One part of the data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// Samples.
+    /// Number of samples.
     pub samples: usize,
     /// BLAKE3 over their names, sizes and labels, and which of the source's samples they are.
     pub fingerprint: String,
 }
 
 impl DataRecord {
-    /// Of a data set.
+    /// The description of a data set.
     pub fn of(data: &Dataset) -> Self {
         let part = |view: &View| Part { samples: view.len(), fingerprint: view.fingerprint() };
         Self { train: part(&data.train), validation: part(&data.validation) }
     }
 
-    /// How the data `now` differs from these; none where it does not.
+    /// How the data `now` differs from this; `None` where it does not.
     fn difference(&self, now: &Self) -> Option<String> {
-        let parts = [("to train on", &self.train, &now.train), ("held out", &self.validation, &now.validation)];
+        let parts = [("training", &self.train, &now.train), ("validation", &self.validation, &now.validation)];
         let (what, was, is) = parts.into_iter().find(|(_, was, is)| was != is)?;
         Some(match was.samples == is.samples {
-            true => format!("names, sizes or labels of the {} samples {what} are others", is.samples),
-            false => format!("{} samples {what} then, {} now", was.samples, is.samples),
+            true => format!("names, sizes or labels of the {} {what} samples changed", is.samples),
+            false => format!("{} {what} samples then, {} now", was.samples, is.samples),
         })
     }
 }
 
-/// The circumstances of a call.
+/// Details of a call.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Invocation {
     /// The command line.
@@ -94,18 +94,18 @@ pub struct Invocation {
     pub device: String,
     /// Threads of libtorch within an operation.
     pub threads: i32,
-    /// The arithmetic used: `fp32` or `bf16`.
+    /// The number format of computations: `fp32` or `bf16`.
     pub precision: String,
     /// Version of libtorch.
     pub libtorch: String,
-    /// The revision of the repository that the call was made in, if any.
+    /// The git revision of the folder that the call was made in, if any.
     pub git: Option<String>,
     /// The recipe's seed.
     pub seed: u64,
 }
 
 impl Invocation {
-    /// Those of this process, which computes in `precision` with a recipe's `seed`.
+    /// The details of this process, which computes in `precision` with a recipe's `seed`.
     pub fn of_process(context: &Context, precision: Precision, seed: u64) -> Self {
         Self {
             command: std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect(),
@@ -124,18 +124,18 @@ fn revision() -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// What `run.json` says of a stage.
+/// The entry of a stage in `run.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StageRecord {
     /// Name, which is also the stage's folder inside the run: `tokenizer`, `tokens`, `prior/0`.
     pub name: String,
-    /// Where the logs ended when the stage began.
+    /// Lengths of the logs when the stage started.
     pub began: LogOffsets,
-    /// What it made, once it is done.
+    /// Its output, once it is done.
     pub done: Option<Output>,
 }
 
-/// What a stage made.
+/// The output of a stage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// Path inside the run.
@@ -145,10 +145,10 @@ pub struct Output {
 }
 
 impl Run {
-    /// Makes a new run folder and takes its lock.
+    /// Creates a new run folder and takes its lock.
     ///
     /// # Errors
-    /// When something stands at `path` already, or it cannot be written.
+    /// When `path` exists already, or cannot be written.
     pub fn create(path: &Path, recipe: &Recipe, data: &Dataset, call: Invocation) -> Result<Self> {
         if fs::symlink_metadata(path).is_ok() {
             return Err(RunError::RunExists { path: path.to_owned() });
@@ -164,10 +164,10 @@ impl Run {
         Ok(Self { path: path.to_owned(), recipe: Arc::new(recipe.clone()), record, work })
     }
 
-    /// Opens a run folder to read it.
+    /// Opens a run folder for reading.
     ///
     /// # Errors
-    /// When there is none at `path`, or its recipe or `run.json` cannot be read.
+    /// When there is no run at `path`, or its recipe or `run.json` cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
         match Self::find(path)? {
             true => {
@@ -181,10 +181,10 @@ impl Run {
         }
     }
 
-    /// Whether a run lies at `path`.
+    /// Whether there is a run at `path`.
     ///
     /// # Errors
-    /// When the system does not let us look.
+    /// When the system denies access.
     pub fn find(path: &Path) -> Result<bool> {
         let record = path.join(RECORD);
         match fs::metadata(&record) {
@@ -194,7 +194,7 @@ impl Run {
         }
     }
 
-    /// Opens a run folder to go on with it: takes its lock, and notes the circumstances of this call.
+    /// Opens a run folder to continue the run: takes its lock, and records the details of this call.
     ///
     /// # Errors
     /// As [`Run::open`]; when another process works on it; when `data` is not the run's own, or a key of `recipe` differs that
@@ -203,13 +203,13 @@ impl Run {
     pub fn resume(path: &Path, recipe: &Recipe, data: &Dataset, call: Invocation) -> Result<Self> {
         Self::open(path)?;
         let work = Work::begin(path)?;
-        // Only now is it sure that nobody else writes it.
+        // Only from here on is it certain that no other process writes it.
         let mut run = Self { work: Some(work), ..Self::open(path)? };
         run.recipe.check_resumable(recipe, |stage| run.output(stage).is_some())?;
         let data = DataRecord::of(data);
         if let Some(difference) = run.record.data.as_ref().and_then(|begun| begun.difference(&data)) {
             let reason =
-                format!("the run was begun with other data: {difference}; bring the data back, or start a new run");
+                format!("the run was started with different data: {difference}; restore the data, or start a new run");
             return Err(RunError::artifact(path, reason));
         }
         files::sweep(path)?;
@@ -223,7 +223,7 @@ impl Run {
         Ok(run)
     }
 
-    /// The folder, to look at whether it is still there.
+    /// The folder, to check whether it is still there.
     ///
     /// # Errors
     /// When it is gone already.
@@ -249,10 +249,10 @@ impl Run {
         &self.recipe
     }
 
-    /// Makes the folder of a stage, where it is not there yet.
+    /// Creates the folder of a stage, if it does not exist yet.
     ///
     /// # Errors
-    /// When the run is gone, or a link stands in the way.
+    /// When the run is gone, or a link is in the way.
     pub fn make_folder(&self, stage: &str) -> Result<PathBuf> {
         self.home()?.check()?;
         files::make_inside(&self.path, Path::new(stage))
@@ -268,12 +268,12 @@ impl Run {
         path.strip_prefix(&self.path).unwrap_or(path).to_string_lossy().into_owned()
     }
 
-    /// What a stage made, if it is done.
+    /// The output of a stage, if it is done.
     pub fn output(&self, stage: &str) -> Option<&Output> {
         self.record.stages.iter().find(|record| record.name == stage)?.done.as_ref()
     }
 
-    /// What a stage made.
+    /// The output of a stage.
     ///
     /// # Errors
     /// When it is not done.
@@ -282,7 +282,7 @@ impl Run {
         self.output(stage).ok_or_else(missing)
     }
 
-    /// Notes that a stage begins, and returns where the logs ended when it first did.
+    /// Records that a stage starts, and returns the lengths of the logs at its first start.
     ///
     /// # Errors
     /// When `run.json` cannot be written.
@@ -296,7 +296,7 @@ impl Run {
         Ok(began)
     }
 
-    /// Notes what a stage made.
+    /// Records the output of a stage.
     ///
     /// # Errors
     /// When `run.json` cannot be written.

@@ -1,4 +1,4 @@
-//! `sheet.png`: in every row a condition, the validation image that belongs to it, and what was drawn.
+//! `sheet.png`: each row shows a condition, the validation image that belongs to it, and the generated images.
 
 use plotters::{
     prelude::*,
@@ -9,16 +9,16 @@ use vqkit_run::{FONT, RgbImage, batch_tensors, chart};
 
 use crate::{error::Result, prompt::Prompt, prompt::ResolvedPrompt};
 
-/// TokenRows, at most.
+/// Largest number of rows.
 pub const ROWS: usize = 32;
 
-/// Width to which small pictures are enlarged, in pixels.
+/// Width to which small images are enlarged, in pixels.
 const WIDTH: u32 = 128;
 
 /// Height of a line of text, in pixels.
 const LINE: i32 = 15;
 
-/// Draws the sheet; `rows`: the pictures of every prompt. None where the pictures have no condition, or are not square.
+/// Draws the sheet; `rows`: the images of every prompt. `None` where the images have no condition, or are not square.
 ///
 /// # Errors
 /// When text cannot be drawn.
@@ -53,7 +53,7 @@ pub fn draw(seen: &[ResolvedPrompt], rows: &[Vec<RgbImage>], recipe: &Recipe) ->
     Ok(Some(RgbImage::grid(&cells, columns)))
 }
 
-/// The rows; those of the same words alone, with no picture that belongs to them, are one.
+/// The rows; prompts with the same words, and without an image that belongs to them, share a row.
 fn gathered<'s>(seen: &'s [ResolvedPrompt], rows: &'s [Vec<RgbImage>]) -> Vec<(&'s ResolvedPrompt, Vec<&'s RgbImage>)> {
     let is_words_alone = |seen: &ResolvedPrompt| seen.template.is_none() && seen.truth.is_none();
     let mut gathered: Vec<(&ResolvedPrompt, Vec<&RgbImage>)> = Vec::new();
@@ -91,7 +91,7 @@ fn written(words: &str, size: u32) -> Result<RgbImage> {
     })?)
 }
 
-/// Words in lines that fit the width: a letter is taken for half as wide as it is high.
+/// Words in lines that fit the width: a letter is assumed to be half as wide as it is high.
 fn lines(words: &str, size: u32) -> Vec<String> {
     let most = (size as usize / 7).max(1);
     let mut lines: Vec<String> = Vec::new();

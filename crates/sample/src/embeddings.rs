@@ -1,4 +1,5 @@
-//! References to embeddings that images are conditioned on: those of validation samples, or all of a file that the call names.
+//! References to embeddings that images are conditioned on: those of validation samples, or all of a file that the
+//! caller names.
 
 use std::{
     collections::HashMap,
@@ -12,12 +13,12 @@ use vqkit_tokens::{ConditionEncoder, EmbeddingFile};
 
 use crate::error::Result;
 
-/// Where the vectors of a picture lie, and which they were.
+/// Where the vectors of an image are, and a hash of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmbeddingRef {
     /// Their key.
     pub key: String,
-    /// The file; without one, those of the run's validation samples.
+    /// The file; without one, the files of the run's validation samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
     /// BLAKE3 of their numbers, as little-endian f32.
@@ -36,7 +37,7 @@ impl EmbeddingRef {
     /// All of a file, in the order of their keys.
     ///
     /// # Errors
-    /// [`InvalidRequest`] where the file is none, holds nothing, or other vectors than `condition` says.
+    /// [`InvalidRequest`] where the file cannot be used, holds nothing, or vectors other than `condition` describes.
     pub fn of_file(path: &Path, condition: &EmbeddingCondition) -> Result<Vec<Self>> {
         let file = open(path)?;
         let refuse =
@@ -46,10 +47,10 @@ impl EmbeddingRef {
             return refuse("holds no vectors".into());
         }
         if dim != condition.dim {
-            return refuse(format!("its vectors have width {dim}, the run takes {}", condition.dim));
+            return refuse(format!("its vectors have width {dim}, but the run takes {}", condition.dim));
         }
         if length > condition.length {
-            return refuse(format!("has {length} vectors in a row, the run reads {}", condition.length));
+            return refuse(format!("has {length} vectors in a sequence, but the run reads {}", condition.length));
         }
         let whole = std::path::absolute(path).map_err(|source| RunError::io("find", path, source))?;
         let vectors = |key: &str| Ok(Self { file: Some(whole.clone()), ..Self::of_sample(key, &file)? });
@@ -60,7 +61,7 @@ impl EmbeddingRef {
 /// The numbers of vectors, `L * D` of each.
 ///
 /// # Errors
-/// Where they are not there, or no longer those that they were.
+/// Where they are missing, or have changed.
 pub fn read(vectors: &[&EmbeddingRef], encoder: &ConditionEncoder) -> Result<Vec<Vec<f32>>> {
     let mut files = HashMap::new();
     for path in vectors.iter().filter_map(|vectors| vectors.file.as_deref()) {
@@ -74,7 +75,7 @@ pub fn read(vectors: &[&EmbeddingRef], encoder: &ConditionEncoder) -> Result<Vec
             None => encoder.embeddings()?.get(&vectors.key)?,
         };
         if blake3(&numbers) != vectors.blake3 {
-            let message = format!("the vectors of {} are others than those that were drawn with", vectors.key);
+            let message = format!("the vectors of {} differ from those that the record was made with", vectors.key);
             return Err(InvalidRequest::option("replay", message).into());
         }
         Ok(numbers)

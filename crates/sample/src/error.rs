@@ -1,25 +1,25 @@
-//! What can be wrong when images are drawn.
+//! Errors of sampling.
 
 /// The result of everything in this crate.
 pub type Result<T, E = SampleError> = std::result::Result<T, E>;
 
-/// Errors of this crate; each message names the file, key or value and what to do.
+/// Errors of this crate; each message names the file, key or value, and says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SampleError {
-    /// What was asked for cannot be done.
+    /// The request cannot be fulfilled.
     #[error("{0}")]
     Invalid(#[from] vqkit_recipe::InvalidRequest),
     /// The recipe is wrong.
     #[error("{0}")]
     Recipe(#[from] vqkit_recipe::RecipeError),
-    /// The run folder, or where the work is done.
+    /// The run folder or the device.
     #[error("{0}")]
     Run(#[from] vqkit_run::RunError),
     /// A network cannot be built or loaded.
     #[error("{0}")]
     Model(#[from] vqkit_models::ModelError),
-    /// Token files, or what becomes tokens.
+    /// Token files or the data that they are made from.
     #[error("{0}")]
     TokenFiles(#[from] vqkit_tokens::TokensError),
     /// From the data crate.

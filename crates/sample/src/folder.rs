@@ -1,4 +1,4 @@
-//! Stage `samples`, and folders of samples: images as PNGs, overviews, and the record of how they were drawn.
+//! Stage `samples`, and folders of samples: images as PNGs, overviews, and the record of how they were generated.
 
 use std::path::{Path, PathBuf};
 
@@ -17,10 +17,10 @@ use crate::{
     task::Task,
 };
 
-/// Cells of `grid.png`, at most.
+/// Largest number of cells of `grid.png`.
 const CELLS: usize = 100;
 
-/// Draws the pictures that the recipe asks for into the run's `samples/`.
+/// Generates the images that the recipe specifies into the run's `samples/`.
 ///
 /// # Errors
 /// As [`write()`].
@@ -42,26 +42,26 @@ pub fn run_stage(run: &mut Run, data: &Dataset, context: &Context) -> Result<Out
     Ok(Output { path: stage_names::SAMPLES.into(), fingerprint: blake3::hash(&bytes).to_hex().to_string() })
 }
 
-/// Where pictures are to lie.
+/// The folder that images are written to.
 #[derive(Debug, Clone)]
 pub enum Target {
-    /// In the run's `samples/`, in place of those that lie there.
+    /// The run's `samples/`, replacing the images there.
     Stage,
-    /// In `samples-N` inside the run, by the first number that is free when all are drawn.
+    /// `samples-N` inside the run, with the first number that is free when all images are generated.
     Numbered,
-    /// In a new folder.
+    /// A new folder.
     New(PathBuf),
 }
 
 impl Target {
-    /// The folder, which appears when `fill` has filled it.
+    /// Creates the folder, which appears when `fill` has filled it.
     fn fill(&self, run: &Run, fill: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         match self {
             Self::Stage => {
                 files::replace(&run.folder(stage_names::SAMPLES), fill).map(|()| run.folder(stage_names::SAMPLES))
             }
             Self::Numbered => {
-                // What stays costs room and nothing else.
+                // If this fails, the rest only takes up space.
                 let _ = files::sweep(run.path());
                 files::create_numbered(run.path(), stage_names::SAMPLES, fill)
             }
@@ -70,7 +70,7 @@ impl Target {
     }
 }
 
-/// What was drawn, and where it lies.
+/// The generated images on disk.
 #[derive(Debug)]
 pub struct Written {
     /// The folder.
@@ -79,7 +79,7 @@ pub struct Written {
     pub shape_accuracy: Option<ShapeAccuracy>,
 }
 
-/// Draws images into a folder that appears when all are drawn.
+/// Generates images into a folder that appears when all are generated.
 ///
 /// # Errors
 /// As [`Generator::generate`]; when files cannot be written.
@@ -108,7 +108,7 @@ pub fn write(
     Ok(Written { folder, shape_accuracy })
 }
 
-/// What is kept of the images that were written.
+/// What is kept in memory of the images that were written.
 #[derive(Default)]
 struct Drawing {
     /// The cells of `grid.png`.
@@ -120,7 +120,7 @@ struct Drawing {
 }
 
 impl Drawing {
-    /// Writes an image, and notes all that is to be known of it.
+    /// Writes an image, and collects its entry of the record.
     fn keep(&mut self, task: &Task, folder: &Path, image: GeneratedImage) -> Result<()> {
         let GeneratedImage { picture, prompt, sample, log_likelihood } = image;
         let index = sample as usize;
@@ -142,8 +142,8 @@ impl Drawing {
     }
 }
 
-/// Whether a picture is in `grid.png`: all are, or one of every `count / CELLS`, each time the one after, so that classes
-/// that come in turn are all there.
+/// Whether an image is in `grid.png`: all are, or one of every `count / CELLS`, with the offset increased each time, so
+/// that classes that alternate all occur.
 fn is_cell(index: usize, count: usize) -> bool {
     if count <= CELLS {
         return true;
@@ -153,12 +153,12 @@ fn is_cell(index: usize, count: usize) -> bool {
     cell < CELLS && place == cell % stride
 }
 
-/// Columns of a grid of so many cells that is about square.
+/// Number of columns of an approximately square grid with this many cells.
 fn square(cells: usize) -> usize {
     (cells as f64).sqrt().ceil() as usize
 }
 
-/// Small pictures are drawn larger in the grid, so that people see them.
+/// The factor by which small images are enlarged in the grid.
 fn enlargement(grid: &[RgbImage]) -> u32 {
     let longest = grid.first().map_or(1, |picture| picture.size().0.max(picture.size().1));
     (128 / longest.max(1)).clamp(1, 4)

@@ -1,4 +1,4 @@
-//! A run that draws: its networks and prompts, opened once and used as often as one likes.
+//! A generator: the networks of a run, opened once and used as often as needed.
 
 use vqkit_data::Dataset;
 use vqkit_recipe::Recipe;
@@ -14,7 +14,7 @@ use crate::{
     task::Task,
 };
 
-/// A run that draws. It owns all that it needs, so a thread or a server can keep it.
+/// The networks of a run, ready to generate images. It owns everything it needs, so a thread or a server can keep it.
 ///
 /// ```no_run
 /// use vqkit_run::{Context, Run};
@@ -49,11 +49,11 @@ impl Generator {
         &self.prompter.recipe
     }
 
-    /// Draws what is asked for, in memory. `data`: the run's, from whose validation samples conditions are taken that are not asked
-    /// for.
+    /// Generates the requested images in memory. `data`: the data of the run; conditions that the request leaves out
+    /// come from its validation samples.
     ///
     /// # Errors
-    /// When the run does not take such a condition, its priors cannot draw so, or the work is interrupted.
+    /// When the run does not take such a condition, its priors do not support the options, or the work is interrupted.
     pub fn generate(&mut self, request: &Request, data: Option<&Dataset>) -> Result<Vec<GeneratedImage>> {
         let task = self.begin(request, data)?;
         let mut images = Vec::with_capacity(request.sample.count);
@@ -64,7 +64,7 @@ impl Generator {
         Ok(images)
     }
 
-    /// All that is to be known before the first image of a request is drawn.
+    /// Resolves and checks a request, before its first image is generated.
     pub(crate) fn begin<'t>(&'t mut self, request: &'t Request, data: Option<&Dataset>) -> Result<Task<'t>> {
         let Self { prompter, networks } = self;
         networks.configure(&request.sample, &prompter.recipe, &prompter.context)?;

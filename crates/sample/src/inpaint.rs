@@ -1,4 +1,4 @@
-//! The part of a picture that is kept, and completed.
+//! Completion: the part of an image that is kept.
 
 use std::path::{Path, PathBuf};
 
@@ -14,16 +14,16 @@ use vqkit_torch::TokenGrid;
 
 use crate::{error::Result, networks::Networks};
 
-/// A picture, and what of it is kept.
+/// An image, and the part of it that is kept.
 #[derive(Debug, Clone)]
 pub struct InpaintMask {
-    /// The picture's file.
+    /// The image file.
     pub image: PathBuf,
-    /// What of it is kept.
+    /// The part that is kept.
     pub side: KeptRegion,
 }
 
-/// What of a picture is kept.
+/// The part of an image that is kept.
 #[derive(Debug, Clone, PartialEq)]
 pub enum KeptRegion {
     /// The upper part of this share of its height.
@@ -34,7 +34,7 @@ pub enum KeptRegion {
     Left(f64),
     /// The right part.
     Right(f64),
-    /// Where a picture of the same size is brighter than half.
+    /// Where a mask, an image of the same size, is brighter than half.
     Mask(PathBuf),
 }
 
@@ -58,17 +58,17 @@ impl std::str::FromStr for KeptRegion {
 /// The tokens that are kept, level by level.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptTokens {
-    /// All tokens of the picture.
+    /// All tokens of the image.
     tokens: Vec<TokenRows>,
     /// 1 where a token is kept, else 0.
     mask: Vec<TokenRows>,
 }
 
 impl InpaintMask {
-    /// The tokens of the picture, and which are kept: those whose pixels are all kept.
+    /// The tokens of the image, and which are kept: those whose pixels are all kept.
     ///
     /// # Errors
-    /// When a picture cannot be read, the mask has another size, or no token is kept.
+    /// When an image cannot be read, the mask has another size, or no token is kept.
     pub fn of_image(&self, recipe: &Recipe, networks: &Networks, context: &Context) -> Result<KeptTokens> {
         let picture = read(&self.image, "image", recipe)?;
         let transform = Transform::new(&recipe.data);
@@ -95,7 +95,7 @@ impl InpaintMask {
             .iter()
             .all(|mask| mask.max().int64_value(&[]) == 0)
         {
-            return Err(InvalidRequest::option("keep", "this keeps no whole token; keep more of the picture").into());
+            return Err(InvalidRequest::option("keep", "this keeps no whole token; keep more of the image").into());
         }
         Ok(KeptTokens { tokens: levels.iter().map(TokenRows::of).collect(), mask: masks })
     }
@@ -119,13 +119,13 @@ impl KeptRegion {
     }
 }
 
-/// A mask goes the way of its picture: cut out and resized alike.
+/// A mask is cropped and resized in the same way as its image.
 fn masked(path: &Path, recipe: &Recipe, picture: &Picture) -> Result<Tensor> {
     let mask = read(path, "mask", recipe)?;
     let (found, wanted) = ([mask.width(), mask.height()], [picture.width(), picture.height()]);
     if found != wanted {
         let message = format!(
-            "{} has {} x {} pixels, its picture has {} x {}",
+            "{} has {} x {} pixels, its image has {} x {}",
             path.display(),
             found[0],
             found[1],
@@ -148,14 +148,14 @@ fn read(path: &Path, what: &'static str, recipe: &Recipe) -> Result<Picture> {
 }
 
 impl KeptTokens {
-    /// What every picture of a batch begins with, level by level.
+    /// The known tokens of every image of a batch, level by level.
     ///
     /// # Errors
-    /// When these are not tokens of such levels.
+    /// When the tokens do not belong to such levels.
     pub fn given(&self, batch: usize, networks: &Networks) -> Result<Vec<KnownTokens>> {
         let sizes = networks.tokenizer().codebook_sizes();
         if self.tokens.len() != sizes.len() || self.mask.len() != sizes.len() {
-            let message = format!("what was kept has other levels than the run's {}", sizes.len());
+            let message = format!("the kept tokens do not have the run's {} levels", sizes.len());
             return Err(InvalidRequest::option("replay", message).into());
         }
         let of_level = |((tokens, mask), sizes): ((&TokenRows, &TokenRows), Vec<i64>)| -> Result<KnownTokens> {

@@ -1,4 +1,4 @@
-//! From a condition to pictures: tokens level by level, then the decoder.
+//! From a condition to images: tokens level by level, then the decoder.
 
 use tch::{Device, Kind, Tensor, no_grad};
 use vqkit_models::{ConditionVocabulary, load};
@@ -10,7 +10,7 @@ use vqkit_vqvae::Tokenizer;
 
 use crate::{error::Result, error::SampleError};
 
-/// The networks of a run that turn conditions into images, and how they are told to draw.
+/// The networks of a run that turn conditions into images, and the options of sampling.
 #[derive(Debug)]
 pub struct Networks {
     tokenizer: Tokenizer,
@@ -21,17 +21,17 @@ pub struct Networks {
     size: [u32; 2],
 }
 
-/// A batch of pictures.
+/// A batch of images.
 #[derive(Debug)]
 pub struct Generated {
     /// `[B, C, H, W]`, not clamped to `[-1, 1]`.
     pub images: Tensor,
-    /// Of each picture's tokens under the priors, in nats, all levels together.
+    /// Log-likelihood of each image's tokens under the priors, in nats, summed over all levels.
     pub log_likelihood: Vec<f64>,
 }
 
 impl Networks {
-    /// Loads those of a run, which draw as its recipe's `[sample]` says.
+    /// Loads the networks of a run, with the options of `[sample]` in its recipe.
     ///
     /// # Errors
     /// When the run is not trained, or has no prior.
@@ -48,10 +48,10 @@ impl Networks {
         Ok(Self { tokenizer, priors, sampling, kind, size: [recipe.data.image_size; 2] })
     }
 
-    /// Draws as `sample` says from now on.
+    /// Uses the options of `sample` from now on.
     ///
     /// # Errors
-    /// When the priors cannot draw so, or there is not enough memory.
+    /// When the priors do not support the options, or there is not enough memory.
     pub fn configure(&mut self, sample: &Sample, recipe: &Recipe, context: &Context) -> Result<()> {
         let size = sample.size.map_or(Ok(None), |size| larger_grid(size, recipe, &self.tokenizer))?;
         let sampling = sample.sampling.clone().with_size(size);
@@ -65,7 +65,7 @@ impl Networks {
         Ok(())
     }
 
-    /// How tokens are drawn.
+    /// How tokens are sampled.
     pub fn sampling(&self) -> &Sampling {
         &self.sampling
     }
@@ -75,7 +75,7 @@ impl Networks {
         &self.tokenizer
     }
 
-    /// Where the priors lie.
+    /// The device of the priors.
     pub fn device(&self) -> Device {
         self.priors.first().map_or(Device::Cpu, |prior| prior.device())
     }
@@ -90,11 +90,11 @@ impl Networks {
         self.priors.iter().all(|prior| prior.null(&Condition::none(), 1).is_ok())
     }
 
-    /// Tokens of every level, coarse first, each level's prior told the coarser ones and what is given of its own; then the decoder. The
-    /// pictures are the samples `first..first + batch`.
+    /// Samples the tokens of every level, coarse first, each conditioned on the coarser ones and on the known tokens of
+    /// its own; then decodes them. The images are the samples `first..first + batch`.
     ///
     /// # Errors
-    /// When the condition or what is given does not fit the priors.
+    /// When the condition or the known tokens do not fit the priors.
     pub fn generate(
         &self,
         condition: Condition,
@@ -104,7 +104,7 @@ impl Networks {
         context: &Context,
     ) -> Result<Generated> {
         let [height, width] = self.size;
-        attempt(format!("{batch} pictures of {width} x {height} pixels at once"), || {
+        attempt(format!("{batch} images of {width} x {height} pixels at once"), || {
             self.generate_at_once(condition, given, batch, first, context)
         })
     }
@@ -142,19 +142,20 @@ impl Networks {
     }
 }
 
-/// Noise of its own for every level: with that of the level above, a code would follow from the one at the same place there.
+/// Separate random numbers for every level: with those of the level above, a code would depend on the one at the same
+/// position there.
 fn seed_of_level(seed: u64, level: usize) -> u64 {
     seed ^ (level as u64) << 56
 }
 
-/// The grid `[H, W]` of pictures of this height and width in pixels; none where they are of the size trained on.
+/// The token grid `[H, W]` of images of this height and width in pixels; `None` for the size of training.
 pub fn larger_grid(size: [u32; 2], recipe: &Recipe, tokenizer: &Tokenizer) -> Result<Option<[i64; 2]>> {
     let (trained, factor) = (recipe.data.image_size, tokenizer.downsampling());
     let asked = format!("{} x {} pixels", size[0], size[1]);
     let reason = if size == [trained; 2] {
         return Ok(None);
     } else if tokenizer.codebook_sizes().len() > 1 {
-        "only runs whose tokenizer has one level draw pictures larger than those they were trained on".into()
+        "only runs whose tokenizer has one level generate images larger than in training".into()
     } else if size.iter().any(|side| *side < trained) {
         format!("must be at least the run's {trained} x {trained} pixels, got {asked}")
     } else if size.iter().any(|side| i64::from(*side) % factor != 0) {
@@ -165,25 +166,23 @@ pub fn larger_grid(size: [u32; 2], recipe: &Recipe, tokenizer: &Tokenizer) -> Re
     Err(wrong_option("size", &reason).into())
 }
 
-/// Bytes of what is known of a picture until all are drawn, at least.
+/// Least number of bytes per image that are kept until all are generated.
 const OF_PICTURE: u64 = 1024;
 
-/// Whether there is memory for what is known of so many pictures; else how many there is memory for.
+/// Checks that there is memory for the records of this many images; an error says for how many there is.
 ///
 /// # Errors
-/// In words.
+/// A message.
 pub fn check_count(count: usize) -> Result<(), String> {
     let most = memory::available().map_or(u64::MAX, |bytes| bytes / OF_PICTURE);
     match count as u64 > most {
-        true => {
-            Err(format!("{count} pictures do not fit into memory, with all that is known of them; at most {most} do"))
-        }
+        true => Err(format!("the records of {count} images do not fit into memory; at most {most} do")),
         false => Ok(()),
     }
 }
 
-/// Whether there is memory for all that is known of the pictures, and for the pixels of a batch of them: as numbers of the decoder,
-/// as numbers in range, and in 8 bits.
+/// Checks that there is memory for the records of the images, and for the pixels of a batch: as the decoder's output,
+/// clamped to the range, and in 8 bits.
 fn check_memory(sample: &Sample, [height, width]: [u32; 2], channels: usize) -> Result<()> {
     check_count(sample.count).map_err(|reason| wrong_option("count", &reason))?;
     let of_one = u64::from(height).saturating_mul(width.into()).saturating_mul(8 * channels as u64 + 3).max(1);
@@ -193,18 +192,18 @@ fn check_memory(sample: &Sample, [height, width]: [u32; 2], channels: usize) -> 
     match most {
         0 => Err(wrong_option(
             "size",
-            &format!("a picture of {width} x {height} pixels takes {of_one} of memory, more than there is"),
+            &format!("an image of {width} x {height} pixels takes {of_one} of memory, more than there is"),
         )
         .into()),
         most if batch > most => {
-            let reason = format!("of {batch} pictures that take {of_one} each, at most {most} fit into memory at once");
+            let reason = format!("of {batch} images that take {of_one} each, at most {most} fit into memory at once");
             Err(wrong_option("batch_size", &reason).into())
         }
         _ => Ok(()),
     }
 }
 
-/// What priors refuse of a call.
+/// An error for options or conditions that the priors refuse.
 fn usage(error: PriorError) -> SampleError {
     match error {
         PriorError::Config { field, reason } => wrong_option(field, &reason).into(),
@@ -214,7 +213,7 @@ fn usage(error: PriorError) -> SampleError {
     }
 }
 
-/// A value of `[sample]`, which `vqkit sample` takes as a flag, that is not possible.
+/// An error for a value of `[sample]`, which `vqkit sample` takes as a flag.
 pub fn wrong_option(key: &'static str, reason: &str) -> InvalidRequest {
     InvalidRequest::option(key, reason)
 }

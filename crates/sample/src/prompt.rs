@@ -1,4 +1,4 @@
-//! What images are conditioned on: as a caller asks, as a record has it, as people look at it.
+//! What images are conditioned on: as requested by a caller, as recorded, and as shown to people.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use vqkit_tokens::TokenRows;
 
 use crate::embeddings::EmbeddingRef;
 
-/// What a call asks for; what it leaves out, validation samples give, or the null condition.
+/// The conditions that a caller requests; what is left out comes from validation samples, or is the null condition.
 #[derive(Debug, Clone, Default)]
 pub struct PromptArgs {
     /// A class, by name or number.
@@ -20,26 +20,27 @@ pub struct PromptArgs {
     pub embedding: Option<PathBuf>,
     /// A file with a template.
     pub template: Option<PathBuf>,
-    /// A file with an image, of which the template is derived.
+    /// A file with an image from which the template is derived.
     pub template_of: Option<PathBuf>,
-    /// Whether there is to be no condition: what guidance moves away from.
+    /// Whether to use the null condition, from which guidance moves away.
     pub unconditional: bool,
 }
 
 impl PromptArgs {
-    /// Whether it says of a template.
+    /// Whether it names a template.
     pub fn has_template(&self) -> bool {
         self.template.is_some() || self.template_of.is_some()
     }
 
-    /// Whether it says anything.
+    /// Whether it names any condition.
     pub fn asks(&self) -> bool {
         let words = self.class.is_some() || self.text.is_some() || self.embedding.is_some();
         words || self.unconditional || self.has_template()
     }
 }
 
-/// What a picture is conditioned on, as `samples.json` has it; with the run, the sampling and its number it gives the picture again.
+/// What an image is conditioned on, as `samples.json` records it; with the run, the sampling options and the image's
+/// number, it reproduces the image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prompt {
     /// The class.
@@ -51,20 +52,20 @@ pub struct Prompt {
     /// The indices of the template, level by level.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub template: Vec<TokenRows>,
-    /// The vectors that the priors are told.
+    /// The vectors that the priors are conditioned on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding: Option<EmbeddingRef>,
-    /// The key of the validation sample that it was taken from.
+    /// The key of the validation sample that the condition comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<String>,
 }
 
-/// A prompt, and what people and the checker see of it.
+/// A prompt, and what is shown of it to people and to the checker.
 #[derive(Debug)]
 pub struct ResolvedPrompt {
-    /// What the priors are told.
+    /// What the priors are conditioned on.
     pub prompt: Prompt,
-    /// The template, `[C', H, W]` as the data has it.
+    /// The template, `[C', H, W]`, as in the data.
     pub template: Option<Tensor>,
     /// The validation image that belongs to it.
     pub truth: Option<RgbImage>,

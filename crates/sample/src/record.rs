@@ -1,4 +1,4 @@
-//! `samples.json`: everything that the pictures are a function of, besides the run.
+//! `samples.json`: everything that the images depend on, besides the run.
 
 use std::path::{Path, PathBuf};
 
@@ -14,12 +14,12 @@ use crate::{
 /// `samples.json`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Record {
-    /// With the size of the grid in tokens, where it is larger than the prior's own.
+    /// The sampling options, with the size of the grid in tokens where it is larger than in training.
     pub(crate) sampling: Sampling,
     pub(crate) weight_dtype: WeightDtype,
     pub(crate) count: usize,
     pub(crate) batch_size: usize,
-    /// Pictures in a row of the same prompt.
+    /// Consecutive images of the same prompt.
     pub(crate) samples_per_condition: usize,
     /// Height and width in pixels.
     pub(crate) size: [u32; 2],
@@ -28,7 +28,7 @@ pub struct Record {
     pub(crate) threads: i32,
     pub(crate) tokenizer: String,
     pub(crate) priors: Vec<String>,
-    /// What was given of every picture.
+    /// The known tokens of every image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) kept: Option<KeptTokens>,
     /// What the checker of the built-in shapes found.
@@ -37,26 +37,27 @@ pub struct Record {
     pub(crate) samples: Vec<SampleRecord>,
 }
 
-/// One picture of `samples.json`.
+/// One image of `samples.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SampleRecord {
     /// Its file, beside the record.
     pub file: String,
-    /// Its noise is a function of the seed and this number.
+    /// Its number; its random numbers depend only on the seed and this number.
     pub sample: u64,
     #[serde(flatten)]
     /// What it was conditioned on.
     pub prompt: Prompt,
-    /// Of its tokens under the priors, in nats, all levels together: at temperature 1, without guidance and filters.
+    /// Log-likelihood of its tokens under the priors, in nats, summed over all levels, at temperature 1, without
+    /// guidance and filters.
     pub log_likelihood: f64,
 }
 
-/// A picture of the run's `samples/`.
+/// An image of the run's `samples/`.
 #[derive(Debug, Clone)]
 pub struct SampleFile {
     /// The PNG file.
     pub path: PathBuf,
-    /// The class for which it was drawn.
+    /// The class for which it was generated.
     pub class: Option<String>,
 }
 
@@ -64,7 +65,7 @@ impl Record {
     /// Reads a record.
     ///
     /// # Errors
-    /// When it is not there, or is no such file.
+    /// When it is missing, or is not such a file.
     pub fn read(path: &Path) -> Result<Self> {
         match path.is_file() {
             true => Ok(files::read_json(path)?),
@@ -72,10 +73,10 @@ impl Record {
         }
     }
 
-    /// The request that draws the same pictures once more.
+    /// The request that generates the same images again.
     ///
     /// # Errors
-    /// [`InvalidRequest`] where they are those of another run.
+    /// [`InvalidRequest`] where they come from another run.
     pub fn again(self, run: &Run) -> Result<Request> {
         let stages = stage_names::stages(run.recipe());
         let is = |stage: &str, found: &String| run.output(stage).is_some_and(|output| output.fingerprint == *found);
@@ -84,12 +85,12 @@ impl Record {
         if !is(Modality::Image.stage(), &self.tokenizer) || !same_priors {
             return Err(InvalidRequest::option(
                 "replay",
-                "these pictures were drawn with other weights than the run has",
+                "these images were generated with weights other than those of the run",
             )
             .into());
         }
         if self.samples.is_empty() {
-            return Err(InvalidRequest::option("replay", "there is no picture in this record").into());
+            return Err(InvalidRequest::option("replay", "there is no image in this record").into());
         }
         let prompts: Vec<Prompt> = self.samples.into_iter().map(|sample| sample.prompt).collect();
         let sample = Sample {
@@ -104,7 +105,7 @@ impl Record {
     }
 }
 
-/// The pictures of the run's `samples/`; none where none were drawn.
+/// The images of the run's `samples/`; empty where none were generated.
 ///
 /// # Errors
 /// When `samples.json` is there and cannot be read.
@@ -115,7 +116,7 @@ pub fn drawn(run: &Run) -> Result<Vec<SampleFile>> {
     Ok(samples.map(|sample| SampleFile { path: folder.join(sample.file), class: sample.prompt.class }).collect())
 }
 
-/// How the run's `samples/` were drawn.
+/// How the run's `samples/` were generated.
 ///
 /// # Errors
 /// When `samples.json` is there and cannot be read.

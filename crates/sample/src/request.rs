@@ -1,36 +1,36 @@
-//! What to draw.
+//! What to generate.
 
 use vqkit_recipe::{Recipe, Sample};
 
 use crate::{inpaint::InpaintMask, inpaint::KeptTokens, prompt::Prompt, prompt::PromptArgs};
 
-/// What to sample.
+/// What to generate.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// How many, in what batches, and how each token is drawn.
+    /// How many images, in what batches, and how each token is sampled.
     pub sample: Sample,
-    /// What the pictures are conditioned on.
+    /// What the images are conditioned on.
     pub prompts: Prompts,
-    /// What is given of every picture.
+    /// The part of an image that is kept in every generated image.
     pub keep: Option<InpaintMask>,
 }
 
-/// What the pictures are conditioned on.
+/// What the images are conditioned on.
 #[derive(Debug, Clone)]
 pub enum Prompts {
-    /// As asked, each `each` times in a row.
+    /// Requested conditions, each for `each` consecutive images.
     PromptArgs {
-        /// What is asked for.
+        /// The requested conditions.
         asked: PromptArgs,
-        /// Pictures of every prompt, at least 1.
+        /// Images per prompt, at least 1.
         samples_per_condition: usize,
     },
-    /// As a record has them, with what it kept of a picture.
+    /// The prompts of a record, with the tokens that it kept of an image.
     Recorded(Vec<Prompt>, Option<KeptTokens>),
 }
 
 impl Request {
-    /// What the recipe asks for.
+    /// The request that the recipe specifies.
     pub fn of_recipe(recipe: &Recipe) -> Self {
         let prompts = Prompts::PromptArgs {
             asked: PromptArgs::default(),

@@ -1,4 +1,4 @@
-//! What single pictures are conditioned on: as the call asks, or as validation samples have it.
+//! What single images are conditioned on: as the caller requests, or as validation samples have it.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,26 +19,26 @@ use crate::{
     prompt::ResolvedPrompt,
 };
 
-/// Classes that a message names, at most.
+/// Largest number of classes that a message names.
 const NAMED: usize = 50;
 
-/// From what is asked for to prompts, and from prompts to what priors take.
+/// Turns requested conditions into prompts, and prompts into the tensors that priors take.
 #[derive(Debug)]
 pub struct PromptResolver {
-    /// The run, open to be read.
+    /// The run, opened for reading.
     pub run: Run,
     /// Its recipe.
     pub recipe: Arc<Recipe>,
-    /// What makes conditions.
+    /// The encoder of conditions.
     pub encoder: ConditionEncoder,
     /// Names of the classes.
     pub classes: Vec<String>,
-    /// Where the work is done.
+    /// The device and the observer.
     pub context: Context,
 }
 
 impl PromptResolver {
-    /// That of a run whose stage `tokens` is done.
+    /// The resolver of a run whose stage `tokens` is done.
     ///
     /// # Errors
     /// When that stage is not done, or its files cannot be read.
@@ -50,10 +50,11 @@ impl PromptResolver {
         Ok(Self { run, recipe, encoder, classes, context: context.clone() })
     }
 
-    /// `count` prompts, for pictures of this height and width.
+    /// `count` prompts, for images of this height and width.
     ///
     /// # Errors
-    /// [`InvalidRequest`] where the run does not take what was asked, or what was not asked cannot be had.
+    /// [`InvalidRequest`] where the run does not take a requested condition, or a condition that was left out is not
+    /// available.
     pub fn prompts(
         &self,
         asked: &PromptArgs,
@@ -82,7 +83,7 @@ impl PromptResolver {
         let lacks_template = needs_template && !asked.has_template();
         let lacks_words = (condition.text.is_some() || condition.embedding.is_some()) && !asked.asks();
         if lacks_template && size != [self.recipe.data.image_size; 2] {
-            let reason = "validation templates have the trained size; give a larger template yourself";
+            let reason = "validation templates have the size of training; give a larger template yourself";
             return Err(InvalidRequest::option("size", reason).into());
         }
         if lacks_template || lacks_words {
@@ -100,7 +101,7 @@ impl PromptResolver {
         Ok((0..count).map(seen).collect())
     }
 
-    /// What priors take of prompts, which all have the same kinds.
+    /// The condition tensors of prompts, which all have the same kinds of conditions.
     ///
     /// # Errors
     /// When a prompt does not fit the run.
@@ -137,7 +138,7 @@ impl PromptResolver {
         Ok(with_grids(condition, self.encoder.coordinates_of_whole(size, prompts.len())?))
     }
 
-    /// Grids of the null token, which lies behind all codes.
+    /// Grids of the null token, whose index follows those of all codes.
     fn null_template(&self, batch: usize) -> Result<Tokens> {
         let Some(tokenizer) = self.encoder.template() else { return Ok(Tokens::new()) };
         let shapes = tokenizer.grid_shapes(Modality::Template.input_spec(&self.recipe.data).size.into())?;
@@ -149,7 +150,7 @@ impl PromptResolver {
         Ok(shapes.into_iter().zip(tokenizer.codebook_sizes()).map(null).collect())
     }
 
-    /// Whether the run takes what is asked for.
+    /// Checks that the run takes the requested conditions.
     ///
     /// # Errors
     /// [`InvalidRequest`] that says what the run takes.
@@ -170,7 +171,7 @@ impl PromptResolver {
         Ok(())
     }
 
-    /// Those of a record, as it has them.
+    /// The prompts of a record.
     ///
     /// # Errors
     /// When a template cannot be decoded.
@@ -200,7 +201,7 @@ impl PromptResolver {
         Ok(())
     }
 
-    /// The name of a class that is asked for by name or number.
+    /// The name of a class that is requested by name or number.
     fn class(&self, asked: &str) -> Result<String> {
         let by_name = self.classes.iter().find(|name| *name == asked);
         let by_number = || asked.parse().ok().and_then(|number: usize| self.classes.get(number));
@@ -211,8 +212,8 @@ impl PromptResolver {
         })?)
     }
 
-    /// The prompts of validation samples in turn, captions that never occurred in training first; `asked`, where it is given, stands in
-    /// their place.
+    /// The prompts of validation samples in turn, captions that never occurred in training first; `asked`, where it is
+    /// given, replaces their conditions.
     fn of_validation(
         &self,
         asked: Option<&dyn Fn(usize) -> Prompt>,
@@ -239,7 +240,7 @@ impl PromptResolver {
         Ok(prompts)
     }
 
-    /// What the priors are told of a validation sample, its template aside.
+    /// What the priors are conditioned on for a validation sample, except for its template.
     fn prompt_of(&self, sample: &Sample) -> Result<Prompt> {
         let condition = &self.recipe.condition;
         let name = |class: u32| self.classes.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
@@ -252,7 +253,7 @@ impl PromptResolver {
         })
     }
 
-    /// Validation samples in the order in which they are asked for: first those whose caption never occurred in training.
+    /// Validation samples in the order in which they are used: first those whose caption never occurred in training.
     fn places(&self, validation: usize) -> Result<Vec<usize>> {
         let all = (0..validation).collect();
         if self.recipe.condition.text.is_none() {
@@ -322,7 +323,7 @@ impl PromptResolver {
         Ok(ResolvedPrompt { prompt, template, truth })
     }
 
-    /// What the tokenizer of the templates makes of the indices of a prompt.
+    /// The template that its tokenizer decodes from the indices of a prompt.
     fn decoded(&self, prompt: &Prompt) -> Result<Option<Tensor>> {
         let (Some(tokenizer), false) = (self.encoder.template(), prompt.template.is_empty()) else {
             return Ok(None);
@@ -334,11 +335,11 @@ impl PromptResolver {
     }
 }
 
-/// The indices of the templates of prompts, level by level; none where they have none.
+/// The indices of the templates of prompts, level by level; `None` where they have no templates.
 pub fn tokens(prompts: &[Prompt], sizes: &[Vec<i64>], device: Device) -> Result<Tokens> {
     let levels = prompts.first().map_or(0, |prompt| prompt.template.len());
     if levels != sizes.len() || prompts.iter().any(|prompt| prompt.template.len() != levels) {
-        let message = format!("the record has templates of other levels than the run's {}", sizes.len());
+        let message = format!("the templates of the record do not have the run's {} levels", sizes.len());
         return Err(InvalidRequest::option("replay", message).into());
     }
     let of_level = |level: usize| -> Result<TokenGrid> {
@@ -354,7 +355,7 @@ fn validation(data: Option<&Dataset>) -> Result<&View> {
     match data {
         Some(data) if !data.validation.is_empty() => Ok(&data.validation),
         _ => {
-            let reason = "conditions that are not given are those of validation samples, and the run's data cannot be opened: \
+            let reason = "conditions that are not given come from validation samples, but the run's data cannot be opened: \
                           put it where the recipe says, or give every condition";
             Err(InvalidRequest::key("data", reason).into())
         }

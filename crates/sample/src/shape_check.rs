@@ -1,4 +1,4 @@
-//! Whether samples show what they were asked for, in the eyes of the checker of the built-in shapes.
+//! Shape accuracy: whether samples show what they were conditioned on, according to the checker of the built-in shapes.
 
 use std::fmt;
 
@@ -14,33 +14,34 @@ use vqkit_run::RgbImage;
 
 use crate::{error::Result, prompt::Prompt};
 
-/// How many of so many.
+/// A count out of a total.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ratio {
-    /// Those that are right.
+    /// Number of right ones.
     pub right: usize,
-    /// All that were asked.
+    /// Total number.
     pub of: usize,
 }
 
-/// What the checker found.
+/// The results of the checker.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ShapeAccuracy {
-    /// Pictures whose largest object has the shape that the class says.
+    /// Images whose largest object has the shape of the class.
     pub class: Option<Ratio>,
-    /// Pictures with every object of the text: shape and colour.
+    /// Images with every object of the text: shape and colour.
     pub shape_and_colour: Option<Ratio>,
-    /// Pictures with every object of the text: shape, colour and size.
+    /// Images with every object of the text: shape, colour and size.
     pub shape_colour_and_size: Option<Ratio>,
-    /// Pictures in which every object lies as the text says, of those whose text says how objects lie.
+    /// Images in which every object is where the text says, of those whose text describes positions.
     pub relation: Option<Ratio>,
-    /// Mean over the shapes and the background of intersection over union between template and picture, pixels of all pictures together.
+    /// Intersection over union of template and image, over the pixels of all images, averaged over the shapes and the
+    /// background.
     pub template_mean_iou: Option<f64>,
     /// The same without the background.
     pub template_mean_iou_of_shapes: Option<f64>,
 }
 
-/// Looks at pictures one by one.
+/// Checks images one by one.
 #[derive(Debug)]
 pub struct ShapeChecker {
     class: Ratio,
@@ -67,7 +68,7 @@ impl Ratio {
 }
 
 impl ShapeChecker {
-    /// One for a recipe whose data are the built-in shapes in colour; there is none for other pictures.
+    /// A checker for a recipe whose data are the built-in shapes in colour; `None` for other data.
     pub fn of(recipe: &Recipe) -> Option<Self> {
         let is_shapes = matches!(recipe.data.source, SourceConfig::Shapes(_)) && recipe.data.color == Color::Rgb;
         is_shapes.then(|| Self {
@@ -79,7 +80,7 @@ impl ShapeChecker {
         })
     }
 
-    /// Looks at a picture. `template`: its label map `[1, H, W]`, as the data has it.
+    /// Checks an image. `template`: its label map `[1, H, W]`, as in the data.
     ///
     /// # Errors
     /// When it has no pixels.
@@ -110,10 +111,10 @@ impl ShapeChecker {
         Ok(())
     }
 
-    /// Looks at the reconstructions of a batch. `classes`: their names.
+    /// Checks the reconstructions of a batch. `classes`: their names.
     ///
     /// # Errors
-    /// When a picture has no pixels.
+    /// When an image has no pixels.
     pub fn add_batch(&mut self, pictures: &[RgbImage], batch: &Batch, classes: &[String]) -> Result<()> {
         for (index, picture) in pictures.iter().enumerate() {
             let class = usize::try_from(batch.classes[index]).ok().and_then(|class| classes.get(class).cloned());
@@ -123,7 +124,7 @@ impl ShapeChecker {
         Ok(())
     }
 
-    /// What was found; nothing where nothing was asked.
+    /// The results; `None` where nothing was checked.
     pub fn finish(self) -> Option<ShapeAccuracy> {
         let shape_accuracy = ShapeAccuracy {
             class: self.class.if_any(),
@@ -140,7 +141,7 @@ impl ShapeChecker {
     }
 }
 
-/// Whether everything of `wanted` is in `there`, as often.
+/// Whether everything in `wanted` is in `there`, at least as often.
 fn is_within<T: PartialEq>(wanted: Vec<T>, mut there: Vec<T>) -> bool {
     wanted.into_iter().all(|one| match there.iter().position(|other| *other == one) {
         Some(place) => {

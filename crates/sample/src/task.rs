@@ -1,4 +1,4 @@
-//! A request that is being drawn.
+//! A request that is being carried out.
 
 use tch::Kind;
 use vqkit_priors::KnownTokens;
@@ -18,7 +18,7 @@ use crate::{
     shape_check::ShapeAccuracy,
 };
 
-/// A request that is being drawn: everything that it asks for can be done.
+/// A request that is being carried out: everything in it was checked.
 pub(crate) struct Task<'t> {
     pub(crate) networks: &'t Networks,
     pub(crate) prompter: &'t PromptResolver,
@@ -34,7 +34,7 @@ impl Task<'_> {
         &self.seen[index / self.samples_per_condition % self.seen.len()]
     }
 
-    /// Draws the images, in order, and hands each to `take`.
+    /// Generates the images, in order, and passes each to `take`.
     pub(crate) fn draw(&self, mut take: impl FnMut(GeneratedImage) -> Result<()>) -> Result<()> {
         let Sample { count, batch_size, .. } = self.request.sample;
         let context = &self.prompter.context;
@@ -53,7 +53,7 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// Everything that the pictures are a function of, besides the run.
+    /// Everything that the images depend on, besides the run.
     pub(crate) fn record(&self, samples: Vec<SampleRecord>, shape_accuracy: Option<ShapeAccuracy>) -> Result<Record> {
         let PromptResolver { run, recipe, context, .. } = self.prompter;
         let fingerprint = |stage: &str| Ok::<_, SampleError>(run.require(stage)?.fingerprint.clone());

@@ -1,4 +1,4 @@
-//! How many bits a prior needs for tokens.
+//! Bits that a prior needs for tokens.
 
 use tch::{Tensor, no_grad};
 use vqkit_priors::Prior;
@@ -7,13 +7,14 @@ use vqkit_run::Context;
 
 use crate::{error::Result, level_order, token_set::TokenSet};
 
-/// The bits of a level's tokens, spread over the `C · H · W` numbers of an image. `shape`: of the level's grid, `[Q, *S]`.
+/// The bits of a level's tokens per value of an image, of which there are `C · H · W`. `shape`: of the level's grid,
+/// `[Q, *S]`.
 pub fn bits_per_dim(bits_per_token: f64, shape: &[i64], recipe: &Recipe) -> f64 {
     let dims = f64::from(recipe.data.image_size).powi(2) * recipe.data.color.channels() as f64;
     bits_per_token * shape.iter().product::<i64>() as f64 / dims
 }
 
-/// Mean bits per token of `wanted` grids of a set, evenly spread over it: files are often in the order of their classes.
+/// Mean bits per token of `wanted` grids of a set, evenly spread over it, since files are often ordered by class.
 ///
 /// # Errors
 /// When libtorch refuses.

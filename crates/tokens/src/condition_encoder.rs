@@ -1,4 +1,5 @@
-//! From what the data or a user says of a picture to what the priors take: class, token ids, vectors, indices of the template.
+//! Turns the conditions of an image, from the data or from a user, into tensors for the priors: class, token ids,
+//! vectors, indices of the template.
 
 use std::sync::{Arc, OnceLock};
 
@@ -18,7 +19,7 @@ use crate::{
 /// The file of the text tokenizer in the folder of the stage `tokens`.
 pub const TEXT_TOKENIZER: &str = "text.json";
 
-/// Everything that a run's conditions are made with.
+/// Encodes the conditions of a run.
 #[derive(Debug)]
 pub struct ConditionEncoder {
     recipe: Arc<Recipe>,
@@ -26,14 +27,15 @@ pub struct ConditionEncoder {
     text: Option<TextTokenizer>,
     template: Option<Tokenizer>,
     split: Split,
-    /// The vectors of the split's samples, once they are asked for.
+    /// The vectors of the split's samples, opened when they are first needed.
     embeddings: OnceLock<EmbeddingFile>,
-    /// The image's coarsest grid, over which coordinates are given, and their levels.
+    /// The image's coarsest grid, for which coordinates are computed, and the number of their levels.
     coordinates: Option<([i64; 2], i64)>,
 }
 
 impl ConditionEncoder {
-    /// That of a run whose tokenizers are trained; `text`: the tokenizer of captions, where the recipe conditions on them.
+    /// The encoder of a run whose tokenizers are trained; `text`: the tokenizer of captions, where the recipe
+    /// conditions on them.
     ///
     /// # Errors
     /// When a tokenizer or an embedding cannot be read.
@@ -60,7 +62,7 @@ impl ConditionEncoder {
         })
     }
 
-    /// That of a run whose stage `tokens` is done.
+    /// The encoder of a run whose stage `tokens` is done.
     ///
     /// # Errors
     /// As [`ConditionEncoder::new`].
@@ -86,13 +88,14 @@ impl ConditionEncoder {
         self.template.as_ref()
     }
 
-    /// Sizes of the codebooks of the grids that it makes, in their order.
+    /// Sizes of the codebooks of the condition grids, in their order.
     pub fn grid_sizes(&self) -> Vec<Vec<i64>> {
         let template = self.template.iter().flat_map(Tokenizer::codebook_sizes);
         template.chain(self.coordinates.map(|(_, levels)| vec![levels])).collect()
     }
 
-    /// What the samples of a batch are conditioned on, their class too where the recipe says so; and how many captions were cut.
+    /// The conditions of the samples of a batch, including their class where the recipe has it; and how many captions
+    /// were cut.
     ///
     /// # Errors
     /// When a sample lacks what it needs.
@@ -126,7 +129,7 @@ impl ConditionEncoder {
         Ok((with_grids(condition, self.coordinates(&batch.regions)?), num_cut))
     }
 
-    /// The indices of templates as an encoder takes them, level by level; none where the run has no templates.
+    /// The indices of templates, given as an encoder takes them, level by level; empty where the run has no templates.
     ///
     /// # Errors
     /// When the tokenizer cannot take them.
@@ -140,7 +143,8 @@ impl ConditionEncoder {
     /// The vectors of the split's samples.
     ///
     /// # Errors
-    /// When the files cannot be read or hold other vectors than the recipe says, or the run is told none.
+    /// When the files cannot be read or hold vectors that do not fit the recipe, or the run has no embeddings as
+    /// condition.
     pub fn embeddings(&self) -> Result<&EmbeddingFile> {
         if let Some(opened) = self.embeddings.get() {
             return Ok(opened);
@@ -151,7 +155,7 @@ impl ConditionEncoder {
         Ok(self.embeddings.get_or_init(|| opened))
     }
 
-    /// A condition with vectors, `L * D` numbers of each picture; as it is where the run is told no vectors.
+    /// A condition with vectors, `L * D` numbers per image; unchanged where the run has no embeddings as condition.
     ///
     /// # Errors
     /// When libtorch refuses.
@@ -162,7 +166,7 @@ impl ConditionEncoder {
         }
     }
 
-    /// Coordinates of parts of pictures, of the trained size; none where the run is not told them.
+    /// Coordinates of parts of images, of the size of training; `None` where they are not a condition of the run.
     fn coordinates(&self, parts: &[CropRegion]) -> Result<Tokens> {
         let Some((grid, levels)) = self.coordinates else { return Ok(Tokens::new()) };
         let size = self.recipe.data.image_size;
@@ -170,7 +174,7 @@ impl ConditionEncoder {
         self.grid_of_coordinates(rows, grid, levels)
     }
 
-    /// Coordinates of whole pictures of a height and width in pixels; none where the run is not told them.
+    /// Coordinates of whole images of a height and width in pixels; `None` where they are not a condition of the run.
     ///
     /// # Errors
     /// When libtorch refuses.
@@ -194,7 +198,7 @@ impl ConditionEncoder {
         Ok(vec![TokenGrid::new(indices.to_device(self.context.device), vec![levels])?])
     }
 
-    /// EmbeddingRef `[L, D]` of each sample as priors take them: the first of them where there are too many, padding in front.
+    /// Vectors `[L, D]` of each sample as priors take them: cut at the end where there are too many, left-padded.
     fn embedding(&self, samples: &[Vec<f32>], config: &EmbeddingCondition) -> Result<Embedding> {
         let width = config.length * config.dim;
         let mut values = Vec::with_capacity(samples.len() * width as usize);
@@ -211,17 +215,17 @@ impl ConditionEncoder {
     }
 }
 
-/// A condition with grids behind those that it has.
+/// A condition with further grids appended.
 pub fn with_grids(condition: Condition, grids: Tokens) -> Condition {
     grids.into_iter().fold(condition, Condition::with_grid)
 }
 
-/// The coordinates of the places of a grid over a part of a picture, row by row, in `levels` steps.
+/// The coordinates of the positions of a grid over a part of an image, row by row, in `levels` steps.
 ///
-/// taming-transformers' (`CoordStage`): of the pixels of the whole picture, numbered row by row, the share that precedes, as a mean
-/// over a token's pixels. So it says how far down a place lies, and hardly how far right.
+/// As in taming-transformers (`CoordStage`): the share of the whole image's pixels, numbered row by row, that precede a
+/// pixel, averaged over the pixels of a token. So it encodes the vertical position, and hardly the horizontal one.
 pub fn coordinates(part: &CropRegion, [height, width]: [i64; 2], levels: i64, size: u32) -> Vec<i64> {
-    // Pixels of the whole picture's height, at the scale at which the model sees its part.
+    // Height of the whole image in pixels, at the scale of the part that the model receives.
     let whole = f64::from(size) / f64::from(part.height);
     let at = |index: i64, length: i64, first: f32, share: f32| {
         f64::from(first) + (index as f64 + 0.5) / length as f64 * f64::from(share)
@@ -246,7 +250,7 @@ fn open_embeddings(recipe: &Recipe, config: &EmbeddingCondition, split: Split) -
         true => Ok(file),
         false => {
             let (path, found) = (paths[0].display(), file.dim());
-            let reason = format!("is {}, the vectors of {path} have {found}", config.dim);
+            let reason = format!("is {}, but the vectors of {path} have {found}", config.dim);
             Err(InvalidRequest::key("condition.embedding.dim", reason).into())
         }
     }

@@ -1,4 +1,5 @@
-//! Vectors made elsewhere, such as a text encoder's: a tensor `[L, D]` for every sample, by its key, in safetensors files.
+//! Vectors computed elsewhere, for example by a text encoder: a tensor `[L, D]` for every sample, by its key, in
+//! safetensors files.
 
 use std::{
     collections::HashMap,
@@ -15,12 +16,12 @@ use crate::error::{Result, TokensError};
 
 /// Sequences of vectors by the keys of samples.
 ///
-/// A key is what [`Sample::key`](vqkit_data::Sample) says: in archives the name without its extensions, in folders the path inside the folder.
-/// Vectors are f32, f16 or bf16; sequences may differ in length, and not in width.
+/// A key is that of [`Sample::key`](vqkit_data::Sample): in archives the name without its extensions, in folders the
+/// path inside the folder. Vectors are f32, f16 or bf16; sequences may differ in length, but not in width.
 #[derive(Debug)]
 pub struct EmbeddingFile {
     files: Vec<OpenFile>,
-    /// Of every key, the file and where in it the numbers lie.
+    /// For every key, the file and the place of the numbers in it.
     places: HashMap<String, Place>,
     dim: usize,
     longest: usize,
@@ -60,7 +61,7 @@ impl EmbeddingFile {
             (self.dim, self.longest) = (dim, self.longest.max(length));
             let place = Place { file: self.files.len(), dtype: info.dtype, bytes: file.range(info) };
             if self.places.insert(key.clone(), place).is_some() {
-                return Err(bad(format!("`{key}` stands in another file as well")));
+                return Err(bad(format!("`{key}` is in another file as well")));
             }
         }
         self.files.push(file);
@@ -87,7 +88,7 @@ impl EmbeddingFile {
     /// The vectors of a sample, one after the other, `L * D` numbers.
     ///
     /// # Errors
-    /// Where there are none, the file was cut shorter since it was opened, or cannot be read.
+    /// Where there are none, the file was truncated since it was opened, or cannot be read.
     pub fn get(&self, key: &str) -> Result<Vec<f32>> {
         let Place { file, dtype, bytes: range } = self.places.get(key).ok_or_else(|| {
             let files = self.files.iter().map(|file| file.path().display().to_string()).collect::<Vec<_>>().join(", ");

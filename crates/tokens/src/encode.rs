@@ -1,4 +1,4 @@
-//! Stage `tokens`: every image becomes its grids of indices, and what it is conditioned on as well.
+//! Stage `tokens`: encodes every image, and its conditions, as grids of indices.
 
 use std::{
     path::{Path, PathBuf},
@@ -21,14 +21,15 @@ use crate::{
     token_file::TokenHeader, token_file::condition_name, token_file::level_name,
 };
 
-/// Images in one token file.
+/// Number of images in one token file.
 const PER_FILE: usize = 65_536;
 
-/// Encodes training and validation images with the run's tokenizers; first the tokenizer of captions is trained or read, where there
-/// is to be one.
+/// Encodes training and validation images with the run's tokenizers; trains or reads the tokenizer of captions first,
+/// where the recipe has text as condition.
 ///
 /// # Errors
-/// When data or files cannot be read or written, or the user leaves; what was encoded by then is made again.
+/// When data or files cannot be read or written, or the user interrupts; images that were encoded by then are encoded
+/// again.
 pub fn encode(run: &mut Run, data: &Dataset, context: &Context) -> Result<Output> {
     let recipe = &Arc::clone(run.recipe());
     run.begin(stage_names::TOKENS)?;
@@ -63,7 +64,7 @@ fn text_tokenizer(config: &TextCondition, view: &View) -> Result<TextTokenizer> 
     TextTokenizer::train(captions.into_iter().flatten(), config)
 }
 
-/// What was written of a view.
+/// The token files that were written for a view.
 pub struct Encoded {
     /// The token files.
     pub paths: Vec<PathBuf>,
@@ -71,17 +72,17 @@ pub struct Encoded {
     pub images: usize,
 }
 
-/// What turns images into token files.
+/// Turns images into token files.
 pub struct Encoder {
     tokenizer: Tokenizer,
-    /// Of the tokenizer, and of that of the templates.
+    /// Fingerprints of the tokenizers of images and of templates.
     fingerprints: (String, Option<String>),
     recipe: Arc<Recipe>,
     context: Context,
 }
 
 impl Encoder {
-    /// That of a run whose tokenizers are trained.
+    /// The encoder of a run whose tokenizers are trained.
     ///
     /// # Errors
     /// When one is not.
@@ -97,10 +98,10 @@ impl Encoder {
         })
     }
 
-    /// Encodes a view, with what `conditioner` makes of it, into token files inside `folder`.
+    /// Encodes a view, with the conditions that `conditioner` encodes, into token files inside `folder`.
     ///
     /// # Errors
-    /// When data or files cannot be read or written, or the user leaves.
+    /// When data or files cannot be read or written, or the user interrupts.
     pub fn write_view(
         &self,
         folder: &Path,
@@ -170,12 +171,12 @@ impl Encoder {
     }
 }
 
-/// Indices as they wait for their file.
+/// Indices that wait to be written.
 fn kept(indices: &Tensor) -> Tensor {
     indices.to_kind(Kind::Int).to_device(Device::Cpu)
 }
 
-/// How many of each row count.
+/// How many entries of each row count.
 fn counted(mask: &Tensor) -> Tensor {
     mask.sum_dim_intlist([1i64].as_slice(), false, Kind::Int64).to_device(Device::Cpu)
 }
@@ -188,7 +189,7 @@ fn classes(view: &View) -> Vec<String> {
     }
 }
 
-/// Columns on their way into one file.
+/// Columns that are collected for one file.
 #[derive(Default)]
 struct Part {
     /// In the order of the columns of a batch, the same in all of them.
@@ -197,7 +198,7 @@ struct Part {
 }
 
 impl Part {
-    /// Adds the columns of a batch; gives back what came with them.
+    /// Adds the columns of a batch; returns what came with them.
     fn add(&mut self, (columns, num_cut): (Columns, usize), images: usize) -> usize {
         self.images += images;
         for (name, tensor) in columns {

@@ -8,11 +8,12 @@ use vqkit_run::{Context, Run, files};
 
 use crate::{encode::Encoder, error::Result, error::TokensError, split::Split};
 
-/// Encodes every image with a run's tokenizer into `train-00000.safetensors` and on inside the new folder `out`; returns the number of
-/// images that it wrote.
+/// Encodes every image with a run's tokenizer into `train-00000.safetensors` and so on inside the new folder `out`;
+/// returns the number of images that it wrote.
 ///
 /// # Errors
-/// When the model is not a run with a trained tokenizer, an image cannot be read, a file cannot be written, or the user leaves.
+/// When the model is not a run with a trained tokenizer, an image cannot be read, a file cannot be written, or the user
+/// interrupts.
 pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Result<usize> {
     let run = Run::open(model)?;
     let recipe = run.recipe();
@@ -26,7 +27,7 @@ pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Resu
     Ok(written)
 }
 
-/// A folder of images or tar shards, seen as the recipe's data is: size, colour and resize are the recipe's.
+/// A folder of images or tar shards, prepared like the recipe's data: size, colour and resize are those of the recipe.
 ///
 /// # Errors
 /// When there is nothing to read at `images`.

@@ -1,16 +1,14 @@
-//! What can be wrong with token files, and with what becomes tokens.
+//! Errors in token files, and in the data that they are made from.
 
 /// The result of everything in this crate.
 pub type Result<T, E = TokensError> = std::result::Result<T, E>;
 
-/// Errors of this crate; each message names the file, key or value and what to do.
+/// Errors of this crate; each message names the file, key or value, and says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokensError {
     /// No images were set aside for validation.
-    #[error(
-        "no images are set aside for validation: give the source a `validation` of its own, or set data.validation = 0.05"
-    )]
+    #[error("no images are set aside for validation: set `validation` in [data.source], or data.validation = 0.05")]
     NoValidation,
     /// The endless stream of training images ended.
     #[error("the stream of training images ended after an error")]
@@ -23,21 +21,21 @@ pub enum TokensError {
     OutOfRange {
         /// `level` or `image`.
         what: &'static str,
-        /// What was asked for.
+        /// The requested index.
         index: i64,
         /// How many there are.
         count: usize,
     },
-    /// Grids of tokens in a record that are no grids.
+    /// Malformed grids of tokens in a record.
     #[error("{0}")]
     TokenRows(String),
-    /// What was asked for cannot be done.
+    /// The request cannot be fulfilled.
     #[error("{0}")]
     Invalid(#[from] vqkit_recipe::InvalidRequest),
     /// The recipe is wrong.
     #[error("{0}")]
     Recipe(#[from] vqkit_recipe::RecipeError),
-    /// The run folder, or where the work is done.
+    /// The run folder or the device.
     #[error("{0}")]
     Run(#[from] vqkit_run::RunError),
     /// A network cannot be built or loaded.

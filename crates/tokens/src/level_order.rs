@@ -1,4 +1,4 @@
-//! Which tokens a step reads, and what of them a prior predicts from what.
+//! Which tokens a training step reads, and which of them a prior predicts from which.
 
 use tch::{Device, Kind, Tensor};
 use vqkit_data::Permutation;
@@ -8,7 +8,7 @@ use vqkit_torch::{TokenGrid, Tokens};
 
 use crate::{condition_encoder::with_grids, error::Result, token_set::TokenSet};
 
-/// The grids of token files to predict, and what they are predicted from.
+/// The grids of token files to predict, and the condition that they are predicted from.
 ///
 /// # Errors
 /// When libtorch refuses.
@@ -27,13 +27,13 @@ pub fn batch(
     Ok(conditioned_on_coarser(condition, levels))
 }
 
-/// The last of some levels, which are not empty, and a condition with the coarser ones.
+/// The last of several levels, at least one, and a condition with the coarser ones.
 pub fn conditioned_on_coarser(condition: Condition, mut levels: Tokens) -> (TokenGrid, Condition) {
     let target = levels.remove(levels.len() - 1);
     (target, with_grids(condition, levels))
 }
 
-/// Which samples a step takes: a permutation of all of them per epoch, computed from the position alone.
+/// The samples of a step: one permutation of all samples per epoch, computed from the position alone.
 pub fn places(seed: u64, position: u64, batch_size: usize, samples: usize) -> Tensor {
     let samples = samples as u64;
     let place = |position: u64| {

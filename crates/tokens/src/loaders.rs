@@ -26,10 +26,10 @@ pub fn next(loader: &mut Loader) -> Result<Batch> {
     Ok(loader.next().ok_or(TokensError::StreamEnded)??)
 }
 
-/// Batches of the first `wanted` validation samples, in order, not augmented.
+/// Batches of the first `wanted` validation samples, in order, without augmentation.
 ///
 /// # Errors
-/// When nothing is held out.
+/// When nothing is set aside for validation.
 pub fn validation(
     recipe: &Recipe,
     data: &Dataset,
@@ -42,7 +42,8 @@ pub fn validation(
     once(recipe, &data.validation, wanted, context)
 }
 
-/// Batches of the first `wanted` samples of a view, in order, not augmented; an error in place of the next one when the user leaves.
+/// Batches of the first `wanted` samples of a view, in order, without augmentation; when the user interrupts, an error
+/// in place of the next one.
 ///
 /// # Errors
 /// When a loader cannot be started.
@@ -64,7 +65,7 @@ pub fn once(
     Ok(iter::from_fn(next).take(batches))
 }
 
-/// Writes the list of items that were left out as bad beside the stage's output, if there are any.
+/// Writes the list of samples that were left out as bad, if there are any, beside the stage's output.
 ///
 /// # Errors
 /// When it cannot be written.

@@ -1,4 +1,4 @@
-//! Grids of tokens as people can read them in JSON: a text for every row.
+//! Grids of tokens in readable JSON: a string for every row.
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -6,7 +6,7 @@ use vqkit_torch::TokenGrid;
 
 use crate::{error::Result, error::TokensError};
 
-/// The indices of one grid `[Q, H, W]`: of every codebook the rows, each as numbers with blanks between.
+/// The indices of one grid `[Q, H, W]`: for every codebook the rows, each as numbers separated by blanks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TokenRows(Vec<Vec<String>>);
@@ -24,14 +24,14 @@ impl TokenRows {
     /// `[Q, H, W]`, i64.
     ///
     /// # Errors
-    /// When these are no whole numbers, or no rows of one length.
+    /// When these are not whole numbers, or rows differ in length.
     pub fn tensor(&self) -> Result<Tensor> {
         let shape = self.shape()?;
         let mut numbers = Vec::new();
         for (row, text) in self.0.iter().flatten().enumerate() {
             let before = numbers.len();
             for word in text.split_whitespace() {
-                numbers.push(word.parse::<i64>().map_err(|_| bad(row, &format!("{word:?} is no whole number")))?);
+                numbers.push(word.parse::<i64>().map_err(|_| bad(row, &format!("{word:?} is not a whole number")))?);
             }
             let (found, width) = ((numbers.len() - before) as i64, shape[2]);
             if found != width {
@@ -58,7 +58,7 @@ impl TokenRows {
         Ok(Tensor::f_stack(&grids, 0)?)
     }
 
-    /// `[Q, H, W]` as the number of books, the rows of the first and the words of its first row say.
+    /// `[Q, H, W]`, given by the number of codebooks, of rows of the first and of words in its first row.
     fn shape(&self) -> Result<[i64; 3]> {
         let height = self.0.first().map_or(0, Vec::len);
         let width = self.0.first().and_then(|book| book.first()).map_or(0, |row| row.split_whitespace().count());
@@ -108,8 +108,8 @@ mod tests {
                 r#"[["1 2"], ["1 2", "3 4"]]"#,
                 "codebook 1 of a grid of tokens in the record has 2 rows, and the first has 1",
             ),
-            (r#"[["1 x"]]"#, r#"row 0 of a grid of tokens in the record: "x" is no whole number"#),
-            (r#"[["1 9223372036854775808"]]"#, "is no whole number"),
+            (r#"[["1 x"]]"#, r#"row 0 of a grid of tokens in the record: "x" is not a whole number"#),
+            (r#"[["1 9223372036854775808"]]"#, "is not a whole number"),
             ("[]", "empty"),
             ("[[]]", "empty"),
             (r#"[["", ""]]"#, "empty"),

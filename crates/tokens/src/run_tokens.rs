@@ -5,7 +5,7 @@ use vqkit_run::{Run, RunError};
 
 use crate::{error::Result, error::TokensError, split, split::Split, token_file::TokenHeader, token_set::TokenSet};
 
-/// The run's token files of a split, which must be the trained tokenizer's own.
+/// The run's token files of a split, which must have been written by the run's trained tokenizer.
 ///
 /// # Errors
 /// When the stage `tokens` is not done, or the files were written by another tokenizer.
@@ -21,13 +21,13 @@ pub fn read_tokens(run: &Run, split: Split) -> Result<TokenSet> {
     };
     let TokenHeader { tokenizer, template, .. } = &tokens.header;
     if !is_own(Modality::Image, Some(tokenizer)) || !is_own(Modality::Template, template.as_deref()) {
-        let reason = "written by another tokenizer than the run's; remove the folder and run the stage `tokens` again";
+        let reason = "written by a tokenizer other than the run's; remove the folder and run the stage `tokens` again";
         return Err(RunError::artifact(&folder, reason).into());
     }
     Ok(tokens)
 }
 
-/// What the run's first token file says of itself: classes, sizes, the number of ids of captions.
+/// The header of the run's first token file: classes, sizes, the number of ids of captions.
 ///
 /// # Errors
 /// As [`read_tokens`].

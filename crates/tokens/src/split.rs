@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 /// A part of the data that is written under its own name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
-    /// `train-00000.safetensors` and on.
+    /// `train-00000.safetensors` and so on.
     Train,
-    /// `validation-00000.safetensors` and on.
+    /// `validation-00000.safetensors` and so on.
     Validation,
 }
 
 impl Split {
-    /// What the names of its files begin with.
+    /// Prefix of the names of its files.
     pub fn prefix(self) -> &'static str {
         match self {
             Self::Train => "train",
@@ -21,7 +21,7 @@ impl Split {
     }
 }
 
-/// The token files of a split, in order; none where nothing was held out.
+/// The token files of a split, in order; none where nothing was set aside for validation.
 pub fn files_of(folder: &Path, split: Split) -> Vec<PathBuf> {
     (0..).map(|index| folder.join(file_name(split, index))).take_while(|path| path.is_file()).collect()
 }

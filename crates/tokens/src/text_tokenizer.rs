@@ -16,16 +16,16 @@ use vqkit_run::{RunError, files};
 
 use crate::{error::Result, error::TokensError};
 
-/// What stands for a character that no caption of the training data has.
+/// The token for a character that no caption of the training data has.
 const UNKNOWN: &str = "<unk>";
 
-/// Bytes of a `tokenizer.json`, at most.
+/// Largest size of a `tokenizer.json`, in bytes.
 const LONGEST: u64 = 1 << 28;
 
-/// Turns text into `<start> ids <end>` of at most so many tokens, padding in front.
+/// Turns text into `<start> ids <end>` of at most a given number of tokens, left-padded.
 ///
-/// `<start>` and `<end>` are the two ids behind the tokenizer's own, so that any `tokenizer.json` will do; special tokens of its own are
-/// not added.
+/// `<start>` and `<end>` are the two ids after those of the tokenizer, so that any `tokenizer.json` can be used; its
+/// own special tokens are not added.
 #[derive(Debug, Clone)]
 pub struct TextTokenizer {
     tokenizer: tokenizers::Tokenizer,
@@ -37,7 +37,8 @@ pub struct TextTokenizer {
 pub struct Ids(Vec<i64>);
 
 impl TextTokenizer {
-    /// Trains a byte-pair encoding (Sennrich et al. 2016) on captions, in lower case, within words; a function of the captions alone.
+    /// Trains a byte-pair encoding (Sennrich et al. 2016) on captions, in lower case, within words; the result depends
+    /// only on the captions.
     ///
     /// # Errors
     /// When there is nothing to train on.
@@ -63,10 +64,10 @@ impl TextTokenizer {
         Ok(Self { tokenizer, length: config.length })
     }
 
-    /// Reads a `tokenizer.json`; what it says of truncation and padding is passed over.
+    /// Reads a `tokenizer.json`; its settings of truncation and padding are ignored.
     ///
     /// # Errors
-    /// When it is not there, or is no such file.
+    /// When it is missing, or is not such a file.
     pub fn read(path: &Path, length: usize) -> Result<Self> {
         let bad = |error: tokenizers::Error| RunError::artifact(path, format!("not a tokenizer.json: {error}"));
         let text = files::read_text(path, LONGEST)?;
@@ -90,7 +91,7 @@ impl TextTokenizer {
         self.own_ids() + 2
     }
 
-    /// The ids of a caption of the data: what is too long is cut, and said so by the second value.
+    /// The ids of a caption of the data, cut where it is too long; the second value says whether it was cut.
     ///
     /// # Errors
     /// When the tokenizer refuses the text.
@@ -102,27 +103,27 @@ impl TextTokenizer {
         Ok((self.enclosed(&ids), is_cut))
     }
 
-    /// The ids of a text that a user asks for.
+    /// The ids of a prompt.
     ///
     /// # Errors
-    /// [`InvalidRequest`] for one that is too long, or of which the tokenizer knows no part.
+    /// [`InvalidRequest`] for one that is too long, or of which every token is out of vocabulary.
     pub fn encode_prompt(&self, prompt: &str) -> Result<Ids> {
         let ids = self.ids(prompt)?;
         let room = self.length - 2;
         let refuse = |reason: String| Err(InvalidRequest::option("text", reason).into());
         if ids.len() > room {
-            return refuse(format!("`{prompt}` has {} tokens, this run reads {room}; make it shorter", ids.len()));
+            return refuse(format!("`{prompt}` has {} tokens, but this run reads {room}; make it shorter", ids.len()));
         }
         let unknown = self.unknown();
         match ids.iter().all(|id| Some(*id) == unknown) {
             true => refuse(format!(
-                "every token of `{prompt}` is out of vocabulary: no part of it is known; use words of the captions that the run was trained on"
+                "every token of `{prompt}` is out of vocabulary; use words of the captions that the run was trained on"
             )),
             false => Ok(self.enclosed(&ids)),
         }
     }
 
-    /// Texts as what priors take.
+    /// Texts as tensors for the priors.
     pub fn batch(&self, texts: &[Ids], device: Device) -> Text {
         let length = self.length;
         let padded = |ids: &Ids| [vec![0; length - ids.0.len()], ids.0.clone()].concat();
@@ -149,7 +150,7 @@ impl TextTokenizer {
         largest.map_or(0, |id| i64::from(id) + 1)
     }
 
-    /// The id of what the tokenizer does not know.
+    /// The id of out-of-vocabulary tokens.
     fn unknown(&self) -> Option<i64> {
         let token = match self.tokenizer.get_model() {
             ModelWrapper::BPE(model) => model.get_unk_token().clone(),
@@ -161,7 +162,7 @@ impl TextTokenizer {
     }
 }
 
-/// Which of `length` places count where the last `lengths` `[B]` do, bool `[B, length]`.
+/// Mask, bool `[B, length]`, of the positions that count: the last `lengths` `[B]`.
 pub fn mask(lengths: &Tensor, length: i64, device: Device) -> Tensor {
     let places = Tensor::arange(length, (Kind::Int64, device));
     let first = length - lengths.to_device(device);
@@ -197,7 +198,7 @@ mod tests {
         let tokenizer = trained(5);
         for text in ["", "  ", "§§ §"] {
             let error = tokenizer.encode_prompt(text).unwrap_err().to_string();
-            assert!(error.contains("text: ") && error.contains("known"), "{error}");
+            assert!(error.contains("text: ") && error.contains("out of vocabulary"), "{error}");
         }
         assert!(tokenizer.encode_prompt("a § circle").is_ok());
         let error = tokenizer.encode_prompt(CAPTIONS[0]).unwrap_err().to_string();

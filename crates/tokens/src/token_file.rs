@@ -11,9 +11,9 @@ use vqkit_torch::weights;
 use crate::error::Result;
 use vqkit_models::ConditionVocabulary;
 
-/// The one entry of the header's metadata; JSON, so that the file is the same byte for byte each time.
+/// The only entry of the header's metadata, in JSON, so that the file is the same byte for byte each time.
 const HEADER: &str = "vqkit";
-/// The most codes that indices, of 32 bits at most, tell apart.
+/// Largest number of codes that indices, of at most 32 bits, can name.
 const MOST_CODES: i64 = 1 << 32;
 /// The tensor with the labels.
 pub const CLASS: &str = "class";
@@ -21,21 +21,21 @@ pub const CLASS: &str = "class";
 pub const TEXT: &str = "text";
 /// The tensor with the number of ids of captions.
 pub const TEXT_LENGTH: &str = "text.length";
-/// The tensor with vectors made elsewhere.
+/// The tensor with vectors computed elsewhere.
 pub const EMBEDDING: &str = "embedding";
 /// The tensor with the number of vectors.
 pub const EMBEDDING_LENGTH: &str = "embedding.length";
 
-/// What a token file says of itself.
+/// The header of a token file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenHeader {
     /// Fingerprint of the tokenizer that wrote the tokens.
     pub tokenizer: String,
-    /// Fingerprint of the data that they were made of.
+    /// Fingerprint of the data that they were made from.
     pub data: String,
     /// Sizes of the codebooks, level by level, coarse first.
     pub sizes: Vec<Vec<i64>>,
-    /// Names of the classes; none where there are no labels.
+    /// Names of the classes; empty where there are no labels.
     pub classes: Vec<String>,
     /// Fingerprint of the tokenizer of the templates, where there are templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,13 +43,13 @@ pub struct TokenHeader {
     /// Sizes of the codebooks of the grids that images are conditioned on: the levels of the templates' tokenizer, then coordinates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub condition_sizes: Vec<Vec<i64>>,
-    /// Number of ids that captions are made of, where there are captions.
+    /// Number of different ids in captions, where there are captions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_vocabulary: Option<i64>,
 }
 
 impl TokenHeader {
-    /// The header of a file, whose tokens are not looked at.
+    /// The header of a file, whose tokens are not read.
     ///
     /// # Errors
     /// When it cannot be read, or is not a token file.
@@ -58,7 +58,7 @@ impl TokenHeader {
             .map_err(|reason| RunError::artifact(path, reason))?)
     }
 
-    /// The header in a file's metadata; else what is wrong with it.
+    /// The header in a file's metadata; an error says what is wrong with it.
     pub fn of(metadata: &HashMap<String, String>) -> Result<Self, String> {
         let text = metadata.get(HEADER).ok_or("not a token file: its header names no tokenizer")?;
         let header: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
@@ -66,7 +66,7 @@ impl TokenHeader {
         Ok(header)
     }
 
-    /// That there are levels, and codebooks whose codes indices can name.
+    /// Checks that there are levels, and codebooks whose codes indices can name.
     fn check(&self) -> Result<(), String> {
         if self.sizes.is_empty() {
             return Err("its header names no level of tokens".into());
@@ -80,12 +80,12 @@ impl TokenHeader {
         }
     }
 
-    /// What the priors of these tokens know of conditions.
+    /// The conditions of the priors of these tokens.
     pub fn facts(&self) -> ConditionVocabulary {
         ConditionVocabulary { classes: self.classes.len() as u32, text_vocabulary: self.text_vocabulary.unwrap_or(1) }
     }
 
-    /// Every tensor of indices, by name, with the sizes of its codebooks: the levels, then what they are conditioned on.
+    /// Every tensor of indices, by name, with the sizes of its codebooks: the levels, then the condition grids.
     pub fn grids(&self) -> Vec<(String, Vec<i64>)> {
         let levels = self.sizes.iter().enumerate().map(|(level, sizes)| (level_name(level), sizes.clone()));
         let conditions = self.condition_sizes.iter().enumerate();
@@ -105,11 +105,12 @@ pub fn condition_name(index: usize) -> String {
     format!("condition.{index}")
 }
 
-/// Tensors by their names in a file, of as many images each: `level.0` and on, `condition.0` and on and `text`, whole numbers
-/// `[N, Q, *S]`; `class` (-1 where an image has none), `text.length` and `embedding.length`, i64 `[N]`; `embedding`, f32 `[N, L, D]`.
+/// Tensors by their names in a file, all of the same number of images: `level.0` and so on, `condition.0` and so on and
+/// `text`, integers `[N, Q, *S]`; `class` (-1 where an image has none), `text.length` and `embedding.length`, i64
+/// `[N]`; `embedding`, f32 `[N, L, D]`.
 pub type Columns = Vec<(String, Tensor)>;
 
-/// Writes one file; which columns there are, the header says.
+/// Writes one file; the header determines its columns.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -131,7 +132,7 @@ pub fn write(path: &Path, header: &TokenHeader, columns: &Columns) -> Result<()>
     Ok(files::write(path, &bytes)?)
 }
 
-/// Bytes of one tensor on their way into a file.
+/// The bytes of one tensor, to be written.
 struct Entry {
     dtype: Dtype,
     shape: Vec<usize>,

@@ -7,10 +7,10 @@ use vqkit_torch::TokenGrid;
 
 use crate::{error::Result, level_order::places_between, token_set::TokenSet};
 
-/// Images whose tokens are counted at once.
+/// Number of images whose tokens are counted at once.
 const COUNTED_AT_ONCE: usize = 4096;
 
-/// One [`Usage`] a level, coarse first.
+/// One [`Usage`] per level, coarse first.
 #[derive(Debug)]
 pub struct TokenUsage {
     levels: Vec<Usage>,
@@ -34,7 +34,7 @@ impl TokenUsage {
         usage
     }
 
-    /// Of all tokens of a set.
+    /// The usage over all tokens of a set.
     ///
     /// # Errors
     /// When libtorch refuses.
@@ -47,7 +47,7 @@ impl TokenUsage {
     /// Counts all tokens of a set.
     ///
     /// # Errors
-    /// When they are of other codebooks.
+    /// When they belong to other codebooks.
     pub fn count(&mut self, tokens: &TokenSet) -> Result<()> {
         for start in (0..tokens.len()).step_by(COUNTED_AT_ONCE) {
             let places = places_between(start, tokens.len().min(start + COUNTED_AT_ONCE));
@@ -62,7 +62,7 @@ impl TokenUsage {
         self.counts().collect()
     }
 
-    /// Counts the grids of a batch, one a level.
+    /// Counts the grids of a batch, one per level.
     ///
     /// # Errors
     /// When a grid has other codebooks.
@@ -70,7 +70,7 @@ impl TokenUsage {
         self.levels.iter_mut().zip(grids).try_for_each(|(level, grid)| level.add(grid))
     }
 
-    /// Counts from zero again.
+    /// Resets all counts to zero.
     pub fn reset(&mut self) {
         let sizes: Vec<Vec<i64>> = self.levels.iter().map(sizes).collect();
         *self = Self::new(&sizes, self.device);

@@ -16,10 +16,10 @@ use crate::{error::Result, train_state::TrainState, trainer, trainer::Goal, trai
 /// The frozen network, inside the stage's folder.
 const BACKBONE: &str = "backbone.safetensors";
 
-/// Trains the classifier of `recipe`, or goes on where the run's last checkpoint stands; then writes the frozen network.
+/// Trains the classifier of `recipe`, or continues from the run's last checkpoint; then writes the frozen network.
 ///
 /// # Errors
-/// When data or files cannot be read or written, the loss is not finite, or the user leaves.
+/// When data or files cannot be read or written, the loss is not finite, or the user interrupts.
 pub fn train(run: &mut Run, data: &Dataset, context: &Context) -> Result<Output> {
     let recipe = &Arc::clone(run.recipe());
     tch::manual_seed(recipe.head.seed as i64);
@@ -69,14 +69,14 @@ pub fn train(run: &mut Run, data: &Dataset, context: &Context) -> Result<Output>
     Ok(Output { path: run.relative(&path), fingerprint: blake3::hash(&bytes).to_hex().to_string() })
 }
 
-/// Every image of `[B, C, H, W]` moved by up to `most` pixels each way, its edges mirrored.
+/// Every image of `[B, C, H, W]` shifted by up to `most` pixels in each direction, with its edges mirrored outward.
 fn shifted(images: &Tensor, most: i64) -> Tensor {
     if most == 0 {
         return images.shallow_clone();
     }
     let (batch, _, height, width) = images.size4().unwrap_or_default();
     let padded = images.reflection_pad2d([most; 4]);
-    // From the generator of the images' device, which is the one that a checkpoint keeps.
+    // Uses the random generator of the images' device, which checkpoints save.
     let offsets = Tensor::randint(2 * most + 1, [batch, 2], (Kind::Int64, images.device())).to_device(Device::Cpu);
     let cut = |index: i64| {
         let at = |axis| offsets.int64_value(&[index, axis]);
@@ -86,7 +86,7 @@ fn shifted(images: &Tensor, most: i64) -> Tensor {
     Tensor::stack(&rows.collect::<Vec<_>>(), 0).permute([0, 3, 1, 2])
 }
 
-/// Every image of `[B, C, H, W]` with a grey square of this side, as much of it as falls into the image.
+/// Every image of `[B, C, H, W]` with a grey square of this side, clipped at the image's edges.
 fn erased(images: Tensor, side: i64) -> Tensor {
     if side == 0 {
         return images;
@@ -143,7 +143,7 @@ fn accuracy(
     Ok(right / seen)
 }
 
-/// Writes the trained network for use, in bf16, and beside its weights what it is and how often it is right.
+/// Writes the trained network for inference, in bf16, with a description and its accuracy in the metadata.
 fn freeze(path: &Path, checkpoint: &Path, recipe: &Recipe, data: &Dataset, context: &Context) -> Result<()> {
     let (mut vs, network) = classifier::build(recipe, data, context)?;
     checkpoint_weights::load_for_use(checkpoint, &mut vs)?;
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_shift_moves_whole_images_and_mirrors_their_edges() {
-        // So many images that some are moved, whatever is drawn.
+        // So many images that some are shifted, whatever the random numbers.
         let images = Tensor::arange(320, (Kind::Float, Device::Cpu)).view([20, 1, 4, 4]);
         let moved = shifted(&images, 2);
         assert_eq!(moved.size(), images.size());

@@ -1,13 +1,13 @@
-//! What can go wrong in training.
+//! Errors of training.
 
 /// The result of everything in this crate.
 pub type Result<T, E = TrainError> = std::result::Result<T, E>;
 
-/// Errors of this crate; each message names the file, key or value and what to do.
+/// Errors of this crate; each message names the file, key or value, and says what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// The numbers of training went wrong.
+    /// Training diverged: a value is not finite.
     #[error("{stage}, step {step}: {reason}")]
     Diverged {
         /// The stage.
@@ -17,22 +17,22 @@ pub enum TrainError {
         /// The cause and the remedy.
         reason: String,
     },
-    /// The images that a prior learns from were asked for before they were opened.
+    /// The training images of a prior were requested before they were opened.
     #[error("the training images of the prior were not started")]
     NotStarted,
-    /// What was asked for cannot be done.
+    /// The request cannot be fulfilled.
     #[error("{0}")]
     Invalid(#[from] vqkit_recipe::InvalidRequest),
     /// The recipe is wrong.
     #[error("{0}")]
     Recipe(#[from] vqkit_recipe::RecipeError),
-    /// The run folder, or where the work is done.
+    /// The run folder or the device.
     #[error("{0}")]
     Run(#[from] vqkit_run::RunError),
     /// A network cannot be built or loaded.
     #[error("{0}")]
     Model(#[from] vqkit_models::ModelError),
-    /// Token files, or what becomes tokens.
+    /// Token files or the data that they are made from.
     #[error("{0}")]
     TokenFiles(#[from] vqkit_tokens::TokensError),
     /// A comparison of sets of images.

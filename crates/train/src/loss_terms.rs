@@ -2,12 +2,12 @@
 
 use tch::Tensor;
 
-/// Scalars by name, in the order in which they first came; of a step in several parts, their mean.
+/// Scalars by name, in the order in which they were first added; for a step in several parts, their mean.
 #[derive(Debug, Default)]
 pub struct LossTerms(Vec<(&'static str, Tensor)>);
 
 impl LossTerms {
-    /// Adds a part's term, which counts for `share` of the step.
+    /// Adds a part's term, with the weight `share` in the step.
     pub fn add(&mut self, name: &'static str, value: &Tensor, share: f64) {
         let part = value.detach() * share;
         match self.0.iter_mut().find(|(known, _)| *known == name) {

@@ -1,4 +1,4 @@
-//! The optimizer that a recipe asks for, over all variables of a network.
+//! The optimizer that a recipe specifies, for all variables of a network.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use vqkit_torch::{
 
 use crate::error::Result;
 
-/// Weights with fewer channels on a side than this touch pixels: their layer is not a hidden one.
+/// Layers with fewer input or output channels than this are connected to pixels, and do not count as hidden.
 const FEWEST_HIDDEN: i64 = 5;
 
 /// Variables by name.
 type Named = Vec<(String, Tensor)>;
 
-/// AdamW, and Muon for the weights of hidden layers where the recipe says so.
+/// AdamW, and Muon for the weights of hidden layers where the recipe has `optimizer = "muon"`.
 #[derive(Debug)]
 pub struct Optimizer {
     adam: Adam,
@@ -25,7 +25,7 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// Weight decay falls where [`decays`] says.
+    /// Weight decay is applied where [`decays`] is true.
     ///
     /// # Errors
     /// When a number of the recipe is out of its range.
@@ -58,7 +58,7 @@ impl Optimizer {
         }
     }
 
-    /// Moves every variable that has a gradient.
+    /// Updates every variable that has a gradient.
     ///
     /// # Errors
     /// When libtorch refuses.
@@ -81,7 +81,7 @@ impl Optimizer {
         self.adam.state().into_iter().chain(muon).collect()
     }
 
-    /// Puts a state back.
+    /// Restores a state.
     ///
     /// # Errors
     /// When a name, a shape or a kind differs.

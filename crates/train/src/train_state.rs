@@ -1,4 +1,4 @@
-//! A network in training, and what moves its weights.
+//! A network in training, and its optimizer.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use vqkit_torch::{autograd, optim::clip_grad_norm, weights};
 
 use crate::{error::Result, optimizer::Optimizer};
 
-/// A network in training, and what moves its weights.
+/// A network in training, and its optimizer.
 #[derive(Debug)]
 pub struct TrainState {
     /// The network's variables.
@@ -22,7 +22,7 @@ pub struct TrainState {
 }
 
 impl TrainState {
-    /// Takes a network's variables over; of the trainable ones, those move that want a gradient.
+    /// Takes over a network's variables; those that require a gradient are trained.
     ///
     /// # Errors
     /// When a number of the recipe is out of its range.
@@ -47,8 +47,9 @@ impl TrainState {
         Ok(autograd::backward(outputs, &inputs)?)
     }
 
-    /// Drops all gradients and gathers those of a batch, given as the losses of its parts, each with its share of the batch;
-    /// returns the loss of the whole, outside of any graph. Each part's graph is gone before the next part is asked for.
+    /// Drops all gradients and accumulates those of a batch, given as the losses of its parts, each with its share of
+    /// the batch; returns the loss of the whole batch, detached. Each part's graph is freed before the next part is
+    /// requested.
     ///
     /// # Errors
     /// When libtorch refuses, and those of the parts.
@@ -73,7 +74,7 @@ impl TrainState {
         Ok(())
     }
 
-    /// Moves the weights, the learning rate being the recipe's times `factor`.
+    /// Updates the weights, with the recipe's learning rate times `factor`.
     ///
     /// # Errors
     /// When libtorch refuses.
@@ -108,7 +109,7 @@ impl TrainState {
         self.optimizer.state()
     }
 
-    /// Puts the optimizer's state back.
+    /// Restores the optimizer's state.
     ///
     /// # Errors
     /// When a name, a shape or a kind differs.

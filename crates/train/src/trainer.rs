@@ -1,4 +1,4 @@
-//! What every training loop shares: optimizer, averaged weights, checkpoints, logs, progress and the way back.
+//! Shared by all training loops: optimizer, averaged weights, checkpoints, logs, progress and resuming.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use vqkit_torch::{ema::WeightEma, rng, weights};
 
 use crate::{error::Result, error::TrainError, train_state::TrainState, train_state::is_finite};
 
-/// Which way a metric on validation data gets better.
+/// The direction in which a validation metric improves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Goal {
     /// PSNR.
@@ -27,7 +27,7 @@ pub enum Goal {
     Minimize,
 }
 
-/// A metric on validation data, and which way it gets better.
+/// A validation metric, and the direction in which it improves.
 pub type Score = (f64, Goal);
 
 /// A network in training.
@@ -45,7 +45,7 @@ pub struct Trainer {
     log: StageLog,
     progress: Progress,
     context: Context,
-    /// A step is finished before the program leaves.
+    /// Keeps the program from ending before a step is finished.
     _shelter: Shelter,
 }
 
@@ -56,8 +56,8 @@ struct Clock {
 }
 
 impl Trainer {
-    /// Takes the network over, and the discriminator that it plays against, if any; where the stage has a checkpoint,
-    /// restores both and cuts the logs back to it.
+    /// Takes over the network, and its discriminator, if any; where the stage has a checkpoint, restores both and
+    /// truncates the logs to it.
     ///
     /// # Errors
     /// When the checkpoint does not fit the networks, or a file cannot be read or written.
@@ -112,12 +112,12 @@ impl Trainer {
         })
     }
 
-    /// Steps done.
+    /// Number of steps done.
     pub fn step(&self) -> u64 {
         self.state.step
     }
 
-    /// Samples consumed.
+    /// Number of samples consumed.
     pub fn samples(&self) -> u64 {
         self.state.samples
     }
@@ -127,7 +127,7 @@ impl Trainer {
         self.state.step >= self.train.steps
     }
 
-    /// Whether this is the very beginning, when codebooks get their first values.
+    /// Whether training is about to start, when codebooks are initialized.
     pub fn is_fresh(&self) -> bool {
         self.state.step == 0
     }
@@ -142,13 +142,13 @@ impl Trainer {
         self.counters = counters;
     }
 
-    /// Whether the step just done is one to log.
+    /// Whether the step just done is to be logged.
     pub fn logs_now(&self) -> bool {
         self.is_due(self.train.log_every)
     }
 
-    /// What `measure` says of the step just done, where it is one to measure on validation data. Where the user leaves meanwhile, the
-    /// measurement is owed: a resumed run takes it first ([`settle`](Self::settle)).
+    /// The result of `measure` after the step just done, where a validation is due. If the user interrupts it, the
+    /// validation is noted as owed, and a resumed run does it first ([`settle`](Self::settle)).
     ///
     /// # Errors
     /// Those of `measure`.
@@ -165,7 +165,7 @@ impl Trainer {
         }
     }
 
-    /// Takes the measurement that the checkpoint owes, if it owes one.
+    /// Does the validation that the checkpoint owes, if it owes one.
     ///
     /// # Errors
     /// Those of `measure`; when the checkpoint cannot be written.
@@ -183,12 +183,12 @@ impl Trainer {
         self.state.step.is_multiple_of(every) || self.is_done()
     }
 
-    /// The network and its discriminator, to be given gradients.
+    /// The network and its discriminator, to compute gradients for.
     pub fn states(&mut self) -> (&mut TrainState, Option<&mut TrainState>) {
         (&mut self.network, self.discriminator.as_mut())
     }
 
-    /// Looks at the terms of a step.
+    /// Checks the terms of a step.
     ///
     /// # Errors
     /// [`TrainError::Diverged`] that names the first that is NaN or infinite.
@@ -202,11 +202,12 @@ impl Trainer {
         }
     }
 
-    /// Moves the weights down their gradients, those of the discriminator too if it `plays`; `samples` is the position in
-    /// the data after this step.
+    /// Updates the weights with their gradients, also those of the discriminator if it `plays`; `samples` is the
+    /// position in the data after this step.
     ///
     /// # Errors
-    /// [`TrainError::Diverged`] when a gradient is NaN or infinite, before anything moves; when libtorch refuses.
+    /// [`TrainError::Diverged`] when a gradient is NaN or infinite, before any weight is updated; when libtorch
+    /// refuses.
     pub fn step_weights(&mut self, samples: u64, plays: bool) -> Result<()> {
         let looks = self.looks_now();
         let factor = self.train.schedule.factor(self.state.step, self.train.steps);
@@ -229,8 +230,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// One step down the gradient of a batch's loss, given as the losses of its parts, each with its share of the batch; returns
-    /// the loss of the whole. Its `name` appears if it is not finite.
+    /// One optimizer step on a batch's loss, given as the losses of its parts, each with its share of the batch;
+    /// returns the loss of the whole batch. The error names `name` if it is not finite.
     ///
     /// # Errors
     /// As [`Trainer::check_terms`] and [`Trainer::step_weights`], and those of the parts.
@@ -246,7 +247,7 @@ impl Trainer {
         Ok(loss)
     }
 
-    /// Follows the weights with their average; call it when everything that moves in a step has moved.
+    /// Updates the average of the weights; call it when everything in a step is updated.
     ///
     /// # Errors
     /// When libtorch refuses.
@@ -263,7 +264,8 @@ impl Trainer {
         !self.network.vs.device().is_cuda() || (self.state.step + 1).is_multiple_of(self.train.log_every)
     }
 
-    /// Logs metrics of the step just done, the first of them with the norm of its gradients, and shows `shown` beside the bar.
+    /// Logs metrics of the step just done, the first time in a step with the norms of its gradients, and shows `shown`
+    /// beside the bar.
     ///
     /// # Errors
     /// When a log cannot be written.
@@ -281,7 +283,7 @@ impl Trainer {
         Ok(self.log.metrics(step, &metrics)?)
     }
 
-    /// Logs a picture.
+    /// Logs an image.
     ///
     /// # Errors
     /// When the log cannot be written.
@@ -291,7 +293,7 @@ impl Trainer {
         Ok(self.log.picture(step, name, picture)?)
     }
 
-    /// A line above the bar.
+    /// Shows a line above the bar.
     pub fn note(&self, line: &str) {
         self.progress.note(line);
     }
@@ -310,11 +312,11 @@ impl Trainer {
         measured
     }
 
-    /// Ends a step: writes a checkpoint where one is due, where `metric` is the best so far, or where the user wants to
-    /// leave.
+    /// Ends a step: writes a checkpoint where one is due, where `metric` is the best so far, or where the user
+    /// interrupts.
     ///
     /// # Errors
-    /// [`RunError::Interrupted`] after the checkpoint, when the user wants to leave; when it cannot be written.
+    /// [`RunError::Interrupted`] after the checkpoint, when the user interrupts; when it cannot be written.
     pub fn end_step(&mut self, metric: Option<Score>) -> Result<()> {
         self.home.check()?;
         let is_best = self.is_best(metric);
@@ -328,7 +330,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Whether a metric is the best so far; from now on, others have to be better than it.
+    /// Whether a metric is the best so far; if so, later ones are compared with it.
     fn is_best(&mut self, metric: Option<Score>) -> bool {
         let Some((value, better)) = metric else { return false };
         let is_best = self.state.best.is_none_or(|best| match better {
@@ -368,10 +370,10 @@ impl Trainer {
         })?)
     }
 
-    /// Ends the stage: the line that stays, and the checkpoint that later stages use.
+    /// Ends the stage: shows its last line, and returns the checkpoint that later stages use.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is no checkpoint.
     pub fn finish(self) -> Result<PathBuf> {
         let best = self.state.best.map_or(String::new(), |best| format!(", best validation metric {best:.3}"));
         self.progress.finish(&format!("{} steps done{best}", self.state.step));
@@ -388,10 +390,10 @@ fn not_finite(stage: &str, step: u64, what: &str) -> TrainError {
     TrainError::Diverged { stage: stage.to_owned(), step, reason }
 }
 
-/// Whether a stage has no checkpoint yet to go on from.
+/// Whether a stage has no checkpoint yet to continue from.
 ///
 /// # Errors
-/// When its folder cannot be made, or the link to its last checkpoint leads nowhere.
+/// When its folder cannot be created, or the link to its last checkpoint is dangling.
 pub fn is_new(run: &Run, stage: &str, train: &Train) -> Result<bool> {
     Ok(Checkpoints::open(&run.make_folder(stage)?, train.keep)?.last()?.is_none())
 }

@@ -1,6 +1,6 @@
-//! How far two folders of images are apart: FID, KID, precision and recall.
+//! Distances between two folders of images: FID, KID, precision and recall.
 //!
-//! `fid REAL FAKE [inception | vgg-cifar10]`; the weights of Inception are fetched once.
+//! `fid REAL FAKE [inception | vgg-cifar10]`; the weights of Inception are downloaded once.
 
 use std::{env, error::Error};
 

@@ -1,4 +1,4 @@
-//! Draws images of a class in memory, and looks at their likelihoods.
+//! Generates images of a class in memory, and prints their log-likelihoods.
 //!
 //! `generate RUN CLASS`
 

@@ -1,4 +1,4 @@
-//! Encodes a picture with a trained tokenizer, prints its tokens, and decodes them again.
+//! Encodes an image with a trained tokenizer, prints its tokens, and decodes them again.
 //!
 //! `roundtrip RUN PICTURE OUT`; RUN: a run folder, or a checkpoint in its folder `tokenizer/`.
 

@@ -1,5 +1,5 @@
-//! A VQ-VAE and a GPT over its tokens, each trained in a loop of one's own on a folder of images; then samples, as PNGs.
-//! `train FOLDER OUT STEPS`
+//! Trains a VQ-VAE, and a GPT over its tokens, each in its own loop on a folder of images; then generates samples as
+//! PNGs. `train FOLDER OUT STEPS`
 
 use std::{env, error::Error, path::Path};
 

@@ -74,7 +74,7 @@ impl Options {
     }
 }
 
-/// The two states and what they play for.
+/// The states of tokenizer and discriminator, and their losses.
 struct Training {
     tokenizer: vqkit_vqvae::Tokenizer,
     network: TrainState,
@@ -103,7 +103,7 @@ impl Training {
         })
     }
 
-    /// A step as the training takes it, without the clipping of gradients, which the peer has not; gives the discriminator's loss.
+    /// A training step without gradient clipping, which the peer does not have; returns the discriminator's loss.
     fn step(&mut self, images: &Tensor, now: u64) -> Result<f64, Box<dyn Error>> {
         let Self { tokenizer, network, discriminator_objective, discriminator, generator_loss } = self;
         let step =
@@ -120,7 +120,7 @@ impl Training {
     }
 }
 
-/// LPIPS with random weights in the scale of trained ones.
+/// LPIPS with random weights on the scale of trained ones.
 fn random_lpips() -> Lpips {
     let vs = VarStore::new(Device::Cpu);
     let network = Lpips::new(&vs.root());
@@ -147,7 +147,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let context = Context::new("cpu", Some(threads), Interrupt::default(), Arc::new(Silent))?;
     tch::manual_seed(0);
     let mut training = Training::new(recipe.tokenizer(Modality::Image)?, context.kind(recipe.head.precision))?;
-    // Channels last, as the training lays its batches out.
+    // Channels last, as in training.
     let images = Tensor::rand([batch, size, size, 3], (Kind::Float, Device::Cpu)).permute([0, 3, 1, 2]) * 2.0 - 1.0;
     let mut loss = f64::NAN;
     for now in 0..WARM_UP {

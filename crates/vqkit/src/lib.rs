@@ -1,4 +1,4 @@
-//! Learned image tokenizers and the priors that write pictures with them.
+//! Learned image tokenizers, and priors that generate images with them.
 #![doc = include_str!("../README.md")]
 
 pub use vqkit_config as config;

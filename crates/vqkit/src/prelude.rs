@@ -1,4 +1,4 @@
-//! What a training loop of one's own needs, in one line: `use vqkit::prelude::*;`.
+//! Everything that a custom training loop needs, in one line: `use vqkit::prelude::*;`.
 
 pub use tch::{Device, Kind, Reduction, Tensor, nn::VarStore};
 pub use vqkit_data::{Batch, DataConfig, Loader, LoaderConfig, SourceConfig};

@@ -1,11 +1,11 @@
-//! What encoders and decoders are built of: strided convolutions, normalisation and residual blocks.
+//! Building blocks of encoders and decoders: strided convolutions, normalisation and residual blocks.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::{self, Module, ModuleT};
 
-/// Groups of a group normalisation, at most.
+/// Largest number of groups of a group normalisation.
 const GROUPS: i64 = 32;
 
 /// Normalisation after convolutions.
@@ -17,20 +17,20 @@ pub enum NormKind {
     None,
     /// Batch normalisation, with running statistics for evaluation.
     Batch,
-    /// Group normalisation, in as many groups up to 32 as divide the channels.
+    /// Group normalisation; the number of groups is the largest up to 32 that divides the channels.
     Group,
 }
 
-/// The order of a residual block's operations; `n` is the normalisation, `f` and `g` the convolutions.
+/// Order of the operations in a residual block; `n` is the normalisation, `f` and `g` are the convolutions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Residual {
     /// `x + n(g(relu(n(f(relu(x))))))`.
     #[default]
     Plain,
-    /// The same on the rectified input, which an in-place ReLU at the head of the branch amounts to: `x` is `relu(x)`.
+    /// The same with `relu(x)` in place of `x`, which is the effect of an in-place ReLU at the start of the branch.
     Rectified,
-    /// `x + g(relu(n(f(relu(n(x))))))`: normalisation ahead of each ReLU, and the sum left as it is (He et al. 2016,
+    /// `x + g(relu(n(f(relu(n(x))))))`: normalisation before each ReLU, and nothing after the sum (He et al. 2016,
     /// "Identity Mappings in Deep Residual Networks", figure 4e).
     Preactivated,
 }
@@ -96,7 +96,7 @@ pub(crate) struct ResidualShape {
 }
 
 impl ResidualShape {
-    /// Weights of the convolutions of all blocks on so many channels.
+    /// Number of weights of the convolutions of all blocks, for this many channels.
     pub fn parameters(&self, channels: i64) -> i64 {
         self.blocks * channels * self.channels * (9 + 1)
     }

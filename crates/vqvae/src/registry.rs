@@ -10,11 +10,11 @@ use crate::{NormKind, Tokenizer, TokenizerError, VqVae2Config, VqVaeConfig, Vqga
 vqkit_config::tagged! {
     /// `[tokenizer]` of a recipe: the architecture.
     pub enum TokenizerConfig {
-        /// One level.
+        /// VQ-VAE: one level of tokens.
         "vqvae" => VqVae(VqVaeConfig),
-        /// Two levels.
+        /// VQ-VAE-2: two levels of tokens.
         "vqvae2" => VqVae2(VqVae2Config),
-        /// One level, with attention.
+        /// VQGAN: one level of tokens; encoder and decoder have attention.
         "vqgan" => Vqgan(VqganConfig),
     }
     fn member -> dyn Member;

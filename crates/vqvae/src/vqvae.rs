@@ -15,42 +15,43 @@ use crate::{Tokenizer, TokenizerError};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VqVaeConfig {
-    /// Channels on the grid of the tokens.
+    /// Channels at the resolution of the token grid.
     pub channels: i64,
-    /// Channels on the finer grids; default `channels`.
+    /// Channels at the finer resolutions. Default: `channels`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fine_channels: Option<i64>,
-    /// How many times smaller the grid of tokens is than the image, on each side: a power of two; default 4.
+    /// How many times smaller the token grid is than the image, on each side; a power of two. Default 4.
     #[serde(default = "config::downsampling")]
     pub downsampling: i64,
-    /// Residual blocks in the encoder, and as many in the decoder; default 2, as in the paper.
+    /// Number of residual blocks in the encoder, and in the decoder. Default 2, as in the paper.
     #[serde(default = "config::residual_blocks")]
     pub residual_blocks: i64,
-    /// Channels inside a residual block; default `channels`.
+    /// Channels inside a residual block. Default: `channels`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub residual_channels: Option<i64>,
-    /// Width D of the latents, reached and left by a convolution; without it, the residual blocks' output is quantized.
+    /// Width D of the latents, with a convolution before and after quantization. Default: no such convolutions; the
+    /// output of the residual blocks is quantized.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embed_dim: Option<i64>,
-    /// Normalisation after convolutions; default `"none"`.
+    /// Normalisation after convolutions. Default `"none"`.
     #[serde(default)]
     pub norm: NormKind,
-    /// Normalisation of the latents, which keeps their scale while the codes follow them; default `"none"`.
+    /// Normalisation of the latents, which keeps their scale fixed while the codes follow them. Default `"none"`.
     #[serde(default)]
     pub latent_norm: NormKind,
-    /// The order of operations in residual blocks; default `"plain"`.
+    /// Order of operations in residual blocks. Default `"plain"`.
     #[serde(default)]
     pub residual: Residual,
-    /// The last operation of the decoder; default `"linear"`.
+    /// Last operation of the decoder. Default `"linear"`.
     #[serde(default)]
     pub output: Output,
 }
 
-/// The last operation of a decoder.
+/// Last operation of a decoder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Output {
-    /// The last convolution.
+    /// None after the last convolution.
     #[default]
     Linear,
     /// A hyperbolic tangent, which keeps images within `[-1, 1]`.
@@ -58,7 +59,7 @@ pub enum Output {
 }
 
 impl VqVaeConfig {
-    /// `channels` everywhere, and everything else by default.
+    /// `channels` everywhere, and the default of every other key.
     pub fn new(channels: i64) -> Self {
         Self {
             channels,
@@ -74,7 +75,7 @@ impl VqVaeConfig {
         }
     }
 
-    /// Makes the tokenizer of images with `in_channels` channels, with its variables at `vs`: `encoder`, `decoder` and
+    /// Creates a tokenizer of images with `in_channels` channels, with its variables at `vs`: `encoder`, `decoder` and
     /// `quantize`.
     ///
     /// # Errors
@@ -147,7 +148,7 @@ impl Member for VqVaeConfig {
         self.build(vs, in_channels, quantizer)
     }
 
-    /// Of the residual blocks, and of the convolutions that halve and double.
+    /// Parameters of the residual blocks, and of the convolutions that halve and double.
     fn least_parameters(&self) -> i64 {
         let widths = self.widths();
         let scaled: i64 = widths.windows(2).map(|pair| 16 * pair[0] * pair[1]).sum();
@@ -198,7 +199,7 @@ impl Network for VqVae {
     }
 }
 
-/// Halvings, each but the last with normalisation and ReLU; residual blocks; perhaps a projection; normalisation.
+/// Halvings, each but the last with normalisation and ReLU; residual blocks; an optional projection; normalisation.
 #[derive(Debug)]
 struct Encoder {
     halvings: Vec<(nn::Conv2D, Norm)>,
@@ -239,7 +240,7 @@ impl Encoder {
     }
 }
 
-/// Perhaps an expansion; residual blocks; ReLU; doublings, each but the last with normalisation and ReLU.
+/// An optional expansion; residual blocks; ReLU; doublings, each but the last with normalisation and ReLU.
 #[derive(Debug)]
 struct Decoder {
     expand: Option<nn::Conv2D>,

@@ -12,30 +12,31 @@ use crate::network::{Network, Quantize};
 use crate::{Tokenizer, TokenizerError};
 
 /// `type = "vqvae2"`: a top level 8 times smaller than the image and a bottom level 4 times smaller, which is encoded
-/// under knowledge of the top's codes.
+/// conditioned on the codes of the top level.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VqVae2Config {
-    /// Channels of both grids, even; the finer grids have half as many. Default 128, as upstream's.
+    /// Channels at the resolutions of both token grids; must be even, since the finer resolutions have half as many.
+    /// Default 128, as upstream.
     #[serde(default = "config::vqvae2_channels")]
     pub channels: i64,
-    /// Residual blocks of each encoder and decoder; default 2.
+    /// Number of residual blocks in each encoder and decoder. Default 2.
     #[serde(default = "config::residual_blocks")]
     pub residual_blocks: i64,
-    /// Channels inside a residual block; default 32.
+    /// Channels inside a residual block. Default 32.
     #[serde(default = "config::vqvae2_residual_channels")]
     pub residual_channels: i64,
-    /// Width D of the latents of both levels; default 64.
+    /// Width D of the latents of both levels. Default 64.
     #[serde(default = "config::vqvae2_embed_dim")]
     pub embed_dim: i64,
-    /// Normalisation inside residual blocks; default `"none"`.
+    /// Normalisation inside residual blocks. Default `"none"`.
     #[serde(default)]
     pub norm: NormKind,
-    /// Normalisation of the latents of both levels, without which the top level's may shrink to a few codes; default
+    /// Normalisation of the latents of both levels, without which the top level may collapse to a few codes. Default
     /// `"none"`.
     #[serde(default)]
     pub latent_norm: NormKind,
-    /// The order of operations in residual blocks; default `"plain"`.
+    /// Order of operations in residual blocks. Default `"plain"`.
     #[serde(default)]
     pub residual: Residual,
 }
@@ -55,7 +56,7 @@ impl Default for VqVae2Config {
 }
 
 impl VqVae2Config {
-    /// Makes the tokenizer of images with `in_channels` channels, with its variables at `vs`, in upstream's division
+    /// Creates a tokenizer of images with `in_channels` channels, with its variables at `vs`, divided as upstream
     /// (rosinality/vq-vae-2-pytorch): `enc_b`, `enc_t`, `quantize_conv_t`, `quantize_t`, `dec_t`, `quantize_conv_b`,
     /// `quantize_b`, `upsample_t`, `dec`; and `latent_norm_t` and `latent_norm_b`.
     ///
@@ -118,7 +119,7 @@ impl Member for VqVae2Config {
         self.build(vs, in_channels, quantizer)
     }
 
-    /// Of the residual blocks of two encoders and two decoders.
+    /// Parameters of the residual blocks of two encoders and two decoders.
     fn least_parameters(&self) -> i64 {
         4 * self.residual_shape().parameters(self.channels)
     }

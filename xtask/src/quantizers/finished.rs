@@ -1,4 +1,4 @@
-//! What a run's files say: whether it is finished, its metrics, and on what they were taken.
+//! The state of a run from its files: whether it is finished, its metrics, and the conditions of their measurement.
 
 use std::fs;
 use std::path::Path;
@@ -23,7 +23,7 @@ pub enum State {
     Finished,
 }
 
-/// What a finished run is worth.
+/// The metrics of a finished run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metrics {
     /// PSNR of the reconstructions.
@@ -42,7 +42,7 @@ pub struct Metrics {
     pub step_seconds: Option<f64>,
 }
 
-/// On what the metrics were taken. Only runs with the same conditions share a table.
+/// The conditions under which the metrics were measured. Only runs with the same conditions share a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conditions {
     /// In words, for the table's head.

@@ -2,29 +2,29 @@
 
 use anyhow::{Result, bail};
 
-/// What stands for the number of steps in a member's section.
+/// Placeholder for the number of steps in a member's section.
 const STEPS: &str = "{steps}";
 
-/// Keys of `[tokenizer]` that a member may set; all others are the same for all.
+/// Keys of `[tokenizer]` that a member may set; all other keys are the same for all members.
 pub const VARIED: &[&str] = &["quantizer", "embed_dim"];
 
-/// One row of the table: a quantizer, and how the recipe asks for it.
+/// One row of the table: a quantizer, and its keys in the recipe.
 #[derive(Debug)]
 pub struct Member {
     /// The name on the command line and in the table, and the run's folder.
     pub name: &'static str,
-    /// What it is.
+    /// Short description.
     pub about: &'static str,
-    /// Who described it.
+    /// The publication that describes it.
     pub source: &'static str,
-    /// `[tokenizer.quantizer]`, whole; `{steps}` in it is the number of steps.
+    /// The whole section `[tokenizer.quantizer]`; `{steps}` in it is the number of steps.
     quantizer: &'static str,
     /// `KEY=VALUE` of further keys of `[tokenizer]`, each of which [`VARIED`] names.
     also: &'static [&'static str],
 }
 
-/// A new quantizer, or a variant of one, is one entry here. Keys that are not written have the defaults that its source gives them.
-/// Codes that are compared by their direction are narrow, as in their source.
+/// A new quantizer, or a variant of one, is one entry here. Keys that are not written have the defaults that its source
+/// gives them. Codes that are compared by cosine are narrow, as in their source.
 #[rustfmt::skip]
 pub const MEMBERS: &[Member] = &[
     member("vq", "codes by gradient", "van den Oord et al. 2017",
@@ -37,21 +37,21 @@ pub const MEMBERS: &[Member] = &[
         r#"{ type = "ema", codebook_size = 1024 }"#, &[]),
     member("ema-cosine", "codes by moving averages, compared by cosine, latents of width 8", "Yu et al. 2022",
         r#"{ type = "ema", codebook_size = 1024, metric = "cosine" }"#, &["tokenizer.embed_dim=8"]),
-    member("ema-sampled", "codes by moving averages, drawn in training", "Roy et al. 2018",
+    member("ema-sampled", "codes by moving averages, sampled in training", "Roy et al. 2018",
         r#"{ type = "ema", codebook_size = 1024, sample_temperature = 0.5 }"#, &[]),
-    member("gumbel", "codes drawn, temperature from 1 to 1/16", "Jang et al. 2017",
+    member("gumbel", "sampled codes, temperature from 1 to 1/16", "Jang et al. 2017",
         r#"{ type = "gumbel", codebook_size = 1024, anneal = { end = 0.0625, steps = {steps} } }"#, &[]),
-    member("product", "two codes a position, each of half the latent", "Jégou et al. 2011",
+    member("product", "two codes per position, one for each half of the latent", "Jégou et al. 2011",
         r#"{ type = "product", groups = 2, quantizer = { type = "ema", codebook_size = 32 } }"#, &[]),
-    member("residual", "two codes a position, the second of what the first leaves", "Lee et al. 2022",
+    member("residual", "two codes per position, the second for the residual of the first", "Lee et al. 2022",
         r#"{ type = "residual", num_quantizers = 2, quantizer = { type = "ema", codebook_size = 32 } }"#, &[]),
-    member("fsq", "four numbers rounded to 8, 5, 5 and 5 levels", "Mentzer et al. 2023",
+    member("fsq", "four channels rounded to 8, 5, 5 and 5 levels", "Mentzer et al. 2023",
         r#"{ type = "fsq", levels = [8, 5, 5, 5] }"#, &[]),
-    member("lfq", "ten signs", "Yu et al. 2023",
+    member("lfq", "signs of ten channels", "Yu et al. 2023",
         r#"{ type = "lfq", codebook_size = 1024 }"#, &[]),
-    member("bsq", "ten signs on the unit sphere", "Zhao et al. 2024",
+    member("bsq", "signs of ten channels, on the unit sphere", "Zhao et al. 2024",
         r#"{ type = "bsq", codebook_size = 1024 }"#, &[]),
-    member("simvq", "fixed codes behind one learned linear map", "Zhu et al. 2024",
+    member("simvq", "fixed codes, transformed by one learned linear map", "Zhu et al. 2024",
         r#"{ type = "simvq", codebook_size = 1024 }"#, &[]),
     member("ibq", "every code learns from every position", "Shi et al. 2024",
         r#"{ type = "ibq", codebook_size = 1024 }"#, &[]),
@@ -68,7 +68,7 @@ const fn member(
 }
 
 impl Member {
-    /// What is laid over the recipe for it: `KEY=VALUE`, as `--set` takes it.
+    /// Its overrides of the recipe: `KEY=VALUE`, as for `--set`.
     pub fn overrides(&self, steps: u64) -> Vec<String> {
         let quantizer = format!("tokenizer.quantizer={}", self.quantizer.replace(STEPS, &steps.to_string()));
         let also = self.also.iter().map(|pair| (*pair).to_owned());
@@ -76,7 +76,7 @@ impl Member {
     }
 }
 
-/// The members of these names, in the table's order; all where none is named.
+/// The members with these names, in the order of the table; all if no name is given.
 pub fn chosen(names: &[String]) -> Result<Vec<&'static Member>> {
     if let Some(name) = names.iter().find(|name| MEMBERS.iter().all(|member| member.name != **name)) {
         let known = MEMBERS.iter().map(|member| member.name).collect::<Vec<_>>().join(", ");

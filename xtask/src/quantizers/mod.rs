@@ -25,7 +25,7 @@ const STEPS: u64 = 1500;
 /// What `vqkit` exits with when the user interrupted it.
 const INTERRUPTED: i32 = 130;
 
-/// Train one recipe with every quantizer and write a table of what each is worth. What is finished is not trained again.
+/// Train one recipe with every quantizer and write a table of their metrics. Finished runs are not trained again.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  cargo xtask quantizers --set data.root=FOLDER\n  cargo xtask quantizers --only vq ema --steps 50\n  \
@@ -61,7 +61,7 @@ struct Plan {
     page: PathBuf,
 }
 
-/// Trains what is missing, and writes the table anew after each run.
+/// Trains what is missing, and writes the table again after each run.
 pub fn quantizers(options: &Options) -> Result<ExitCode> {
     let plan = Plan::new(options)?;
     if options.table_only {
@@ -118,7 +118,10 @@ impl Plan {
                 continue;
             }
             recipe::check(&finished::recipe(&folder)?, &self.overrides(member)).with_context(|| {
-                format!("{} is finished, but not as asked for (remove it, or name other --runs)", shown(&folder))
+                format!(
+                    "{} is finished, but with other settings than requested (remove it, or name other --runs)",
+                    shown(&folder)
+                )
             })?;
         }
         Ok(missing)
@@ -134,7 +137,7 @@ impl Plan {
         say!("runs: {}   table: {}", shown(&self.runs), shown(&self.page));
         if missing.len() > 1 {
             say!(
-                "After the first run it says how long the rest will take; a call that is cut off goes on when repeated."
+                "After the first run it says how long the rest will take; a call that is interrupted continues when repeated."
             );
         }
         Ok(())
@@ -159,7 +162,7 @@ impl Plan {
         Ok(failed)
     }
 
-    /// Trains one, or goes on where it was cut off; whether it succeeded.
+    /// Trains one, or continues an interrupted run; returns whether it succeeded.
     fn train(&self, member: &Member) -> Result<bool> {
         let mut command = forward::binary("train");
         command.arg(root().join(RECIPE)).arg("--run").arg(self.runs.join(member.name)).arg("--resume");
@@ -168,7 +171,7 @@ impl Plan {
         }
         let status = status(command.current_dir(std::env::current_dir()?))?;
         if matches!(status.code(), None | Some(INTERRUPTED)) {
-            bail!("{} was interrupted ({status}); the same call goes on from there", member.name);
+            bail!("{} was interrupted ({status}); the same call continues from there", member.name);
         }
         Ok(status.success())
     }
@@ -221,7 +224,7 @@ fn pace(taken: &[Duration], left: usize) -> String {
     if left == 0 { minutes(last) } else { format!("{}, {left} left: about {}", minutes(last), minutes(rest)) }
 }
 
-/// A path as seen from the root of the checkout, where it lies below it.
+/// A path relative to the root of the checkout, if it is below it.
 fn shown(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }
@@ -302,7 +305,7 @@ mod tests {
         for line in [&["--steps", "30"][..], &["--set", "seed=1"]] {
             let plan = plan(&[&["--runs", folder, "--only", "vq"], line].concat()).unwrap();
             let error = format!("{:#}", names(&plan).unwrap_err());
-            assert!(error.contains("vq is finished, but not as asked for"), "{error}");
+            assert!(error.contains("vq is finished, but with other settings than requested"), "{error}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The recipe that a run was made by, held against what is asked for now.
+//! Compares the recipe of an existing run with the requested one.
 
 use anyhow::{Context, Result, bail};
 use toml::{Table, Value};
@@ -13,7 +13,7 @@ pub fn split(pair: &str) -> Result<(&str, Value)> {
     Ok((key.trim(), value.unwrap_or_else(|| Value::String(text.trim().into()))))
 }
 
-/// Refuses a recipe in which one of the overrides does not hold; the data may lie elsewhere by now.
+/// Refuses a recipe in which one of the overrides does not hold; the data may have been moved.
 pub fn check(recipe: &Table, overrides: &[String]) -> Result<()> {
     for pair in overrides {
         let (key, wanted) = split(pair)?;

@@ -10,7 +10,7 @@ use super::members::Member;
 const BEGIN: &str = "<!-- `cargo xtask quantizers` writes what follows -->";
 const END: &str = "<!-- `cargo xtask quantizers` wrote what stands above -->";
 
-/// A page that is not there yet begins with this.
+/// Beginning of a new page.
 const TITLE: &str = "# Every quantizer on CIFAR-10
 
 `cargo xtask quantizers` trains `configs/quantizers-cifar10.toml` once with each quantizer, with all other keys equal, and writes
@@ -25,7 +25,7 @@ const HEAD: &str = "| quantizer | what it is | PSNR | `fd_vgg_cifar10` | codes i
 #[derive(Debug)]
 pub struct Row {
     member: &'static Member,
-    /// What it is worth.
+    /// Its metrics.
     pub metrics: Metrics,
 }
 
@@ -41,7 +41,7 @@ pub fn read(runs: &Path, members: &[&'static Member]) -> Result<(Vec<Row>, Optio
         let conditions = finished::conditions(&folder)?;
         if let Some((name, first)) = &first {
             first.check_alike(&conditions).with_context(|| {
-                format!("{name} and {} cannot share a table (remove the run that is to be made again)", member.name)
+                format!("{name} and {} cannot share a table (remove the run that should be repeated)", member.name)
             })?;
         }
         first.get_or_insert((member.name, conditions));
@@ -55,8 +55,8 @@ pub fn markdown(rows: &[Row], conditions: &Conditions) -> String {
     let body: String = rows.iter().map(line).collect();
     format!(
         "{}.\n\n{HEAD}{body}\nKeys that the table does not name have their defaults. `fd_vgg_cifar10` is the Fréchet distance of a small classifier's features between \
-         the images and their reconstructions: lower is better. Where a position has two codes, use and perplexity are means over its \
-         codebooks. The time is the median over the log of the training, without measurements and checkpoints.\n",
+         the images and their reconstructions: lower is better. Where a position has two codes, usage and perplexity are means over its \
+         codebooks. The time is the median over the log of the training, without validation and checkpoints.\n",
         conditions.words
     )
 }
@@ -106,14 +106,14 @@ fn time(metrics: &Metrics) -> String {
     metrics.step_seconds.map_or_else(|| "–".into(), |seconds| format!("{:.0} ms", seconds * 1000.0))
 }
 
-/// The page with the table in it: all that stands outside the marks is kept.
+/// The page with the table in it: everything outside the marks is kept.
 pub fn into_page(page: Option<&str>, table: &str) -> Result<String> {
     let marked = format!("{BEGIN}\n\n{table}\n{END}\n");
     let Some(page) = page else { return Ok(format!("{TITLE}\n{marked}")) };
     let parts = page.split_once(BEGIN).and_then(|(above, rest)| Some((above, rest.split_once(END)?.1)));
     match parts {
         Some((above, below)) => Ok(format!("{above}{marked}{}", below.trim_start_matches('\n'))),
-        None => bail!("it has not the two marks between which the table goes:\n  {BEGIN}\n  {END}"),
+        None => bail!("it lacks the two marks between which the table goes:\n  {BEGIN}\n  {END}"),
     }
 }
 

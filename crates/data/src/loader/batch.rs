@@ -188,7 +188,7 @@ fn room(shape: [usize; 4]) -> Result<Vec<f32>, DataError> {
             Err(DataError::config(
                 "batch_size",
                 format!(
-                    "there is no memory for a batch of {len} pictures of {channels} x {height} x {width}, which is {:.1} GB; make it \
+                    "there is no memory for a batch of {len} images of {channels} x {height} x {width}, which is {:.1} GB; make it \
                      smaller",
                     bytes / 1e9
                 ),

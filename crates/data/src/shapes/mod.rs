@@ -1,8 +1,8 @@
-//! Procedural pictures of coloured shapes, with class, caption and template, and a checker that reads them back.
+//! Procedural images of coloured shapes, with class, caption and template, and a checker that reads them back.
 //!
-//! A scene is one to three objects on a grey background. Objects never touch, no two have the same colour, and where there
-//! are several exactly one is large; its shape is the class. The caption names all of them and how the first one lies to
-//! the others. All of it is a function of a seed and an index.
+//! A scene is one to three objects on a grey background. Objects never touch, no two have the same colour, and where
+//! there are several exactly one is large; its shape is the class. The caption names all of them and where the first
+//! one is, relative to the others. Everything is a function of a seed and an index.
 //!
 //! ```
 //! use vqkit_data::shapes::{self, Scene};
@@ -38,11 +38,11 @@ pub use scene::{RenderedScene, Scene};
 pub enum Shape {
     /// A disc.
     Circle,
-    /// A square that stands on its side.
+    /// A square with horizontal and vertical sides.
     Square,
     /// A triangle that points up, as high as it is wide.
     Triangle,
-    /// A square that stands on its corner.
+    /// A square on its corner.
     Diamond,
     /// Two bars of a third of its width.
     Cross,
@@ -146,9 +146,9 @@ impl Hue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Size {
-    /// About a quarter as wide as the picture.
+    /// About a quarter as wide as the image.
     Small,
-    /// About four tenths as wide as the picture.
+    /// About four tenths as wide as the image.
     Large,
 }
 
@@ -164,7 +164,7 @@ impl Size {
         }
     }
 
-    /// Smallest and largest width, in widths of the picture.
+    /// Smallest and largest width, as shares of the image's width.
     fn widths(self) -> (f64, f64) {
         match self {
             Self::Small => (0.21, 0.26),
@@ -172,13 +172,13 @@ impl Size {
         }
     }
 
-    /// What an object of this width, in widths of the picture, is.
+    /// The size of an object of this width, a share of the image's width.
     fn of(width: f64) -> Self {
         if width < 0.32 { Self::Small } else { Self::Large }
     }
 }
 
-/// Where the first object lies, seen from another.
+/// Where the first object is, relative to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
     /// Higher up.
@@ -205,7 +205,7 @@ impl Relation {
         }
     }
 
-    /// Where the first place lies, seen from the second; the longer of the two distances decides.
+    /// Where the first position is, relative to the second; the longer of the two distances decides.
     fn between(first: [f64; 2], second: [f64; 2]) -> Self {
         let (across, down) = (first[0] - second[0], first[1] - second[1]);
         match across.abs() > down.abs() {

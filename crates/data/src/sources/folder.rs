@@ -13,14 +13,14 @@ use super::labels::Label;
 use super::open::{DataKeys, OpenSource, Opening};
 use crate::{DataError, Source};
 
-/// `type = "folder"`: a folder of images. Images that lie directly in it have no class; where all of them lie in
-/// sub-folders, the first sub-folder is the class. Both at once is an error.
+/// `type = "folder"`: a folder of images. Images directly in it have no class; if all images are in sub-folders, the
+/// first sub-folder is the class. A mixture of both is an error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FolderConfig {
-    /// The folder to train on, relative to `root`.
+    /// Folder of the training images, relative to `data.root`.
     pub train: PathBuf,
-    /// The folder of validation images, with the same classes. Default: none.
+    /// Folder of the validation images, with the same classes. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<PathBuf>,
 }

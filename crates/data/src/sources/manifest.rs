@@ -19,17 +19,17 @@ use crate::{DataError, Source, TemplateKind, plain};
 const MAX_LINE: u64 = 1 << 20;
 
 /// `type = "manifest"`: a `.csv` or `.tsv` file with a header, or a `.jsonl` file with an object per line. The column
-/// `image` is needed; `class` (a number or a name), `caption` and `template` are used where they are; others are passed
-/// over. Paths are relative to the manifest.
+/// `image` is required; `class` (a number or a name), `caption` and `template` are optional; other columns are ignored.
+/// Paths are relative to the manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestConfig {
-    /// The manifest of the samples to train on, relative to `root`.
+    /// Manifest of the training samples, relative to `data.root`.
     pub train: PathBuf,
-    /// The manifest of the samples for validation. Default: none.
+    /// Manifest of the validation samples. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<PathBuf>,
-    /// What the templates are; needed where the manifest has the column `template`, which is passed over without it.
+    /// What the templates in the column `template` are; without this key, that column is ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateKind>,
 }
@@ -92,11 +92,12 @@ fn read(path: &Path) -> Result<Vec<Row>, DataError> {
         Some("csv") => read_table(file, b',').map_err(|error| wrong(error.to_string())),
         Some("tsv") => read_table(file, b'\t').map_err(|error| wrong(error.to_string())),
         Some("jsonl") => read_lines(file).map_err(wrong),
-        _ => Err(wrong("a manifest is called .csv, .tsv or .jsonl".into())),
+        _ => Err(wrong("a manifest must end in .csv, .tsv or .jsonl".into())),
     }
 }
 
-/// A file whose lines are no longer than [`MAX_LINE`], so that one without line ends is not taken into memory as a whole.
+/// A file whose lines are no longer than [`MAX_LINE`], so that one without line ends is not read into memory as a
+/// whole.
 struct Lines {
     file: File,
     /// Bytes since the last end of a line.
@@ -125,7 +126,7 @@ impl Read for Lines {
 
 fn read_table(file: Lines, delimiter: u8) -> Result<Vec<Row>, csv::Error> {
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(file);
-    // Rows are read without headers, where these cannot be read.
+    // Rows are read without headers where these cannot be read.
     reader.headers()?;
     reader.deserialize().collect()
 }

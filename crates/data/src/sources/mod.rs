@@ -23,7 +23,7 @@ pub(crate) use open::{DataKeys, OpenSource, Opening};
 vqkit_config::tagged! {
     /// The table `[data.source]`: which kind of source, and its keys.
     pub enum SourceConfig {
-        /// Procedural pictures of coloured shapes; no files.
+        /// Built-in procedural images of coloured shapes; needs no files.
         "shapes" => Shapes(ShapesConfig),
         /// A folder of images, flat or with one sub-folder per class.
         "folder" => Folder(FolderConfig),
@@ -31,7 +31,7 @@ vqkit_config::tagged! {
         "tar" => Tar(TarConfig),
         /// A folder of images and a folder of templates with the same names.
         "pairs" => Pairs(PairsConfig),
-        /// A CSV, TSV or JSON-lines file with a line per sample.
+        /// A CSV, TSV or JSON-lines file with one line per sample.
         "manifest" => Manifest(ManifestConfig),
     }
     pub(crate) fn member -> dyn OpenSource;

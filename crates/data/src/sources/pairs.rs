@@ -1,4 +1,4 @@
-//! Images with their templates in a second folder.
+//! A folder of images and a second folder with their templates.
 
 use std::{
     collections::BTreeMap,
@@ -13,20 +13,20 @@ use super::files::{FilePlace, Files, Listing, gather, images_under, item};
 use super::open::{DataKeys, OpenSource, Opening};
 use crate::{BadFile, DataError, Source, TemplateKind};
 
-/// `type = "pairs"`: two folders whose files belong together by their names without extension. A template has the size
-/// of its image.
+/// `type = "pairs"`: two folders whose files are matched by name without extension. A template has the size of its
+/// image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PairsConfig {
-    /// The folder to train on, relative to `root`; it holds the two.
+    /// Folder of the training samples, relative to `data.root`, which holds both folders.
     pub train: PathBuf,
-    /// The folder for validation, built the same way. Default: none.
+    /// Folder of the validation samples, with the same structure. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<PathBuf>,
-    /// The folder of images inside it. Default `"images"`.
+    /// Folder of images inside it. Default `"images"`.
     #[serde(default = "default_images")]
     pub images: PathBuf,
-    /// The folder of templates inside it, such as `"segmentations"`.
+    /// Folder of templates inside it, such as `"segmentations"`.
     pub templates: PathBuf,
     /// What the templates are.
     pub template: TemplateKind,

@@ -11,23 +11,23 @@ use crate::{
     shapes::{Scene, Shape, Size},
 };
 
-/// `type = "shapes"`: procedural pictures of coloured shapes, see [`crate::shapes`]. They are rendered at `image_size`, so
-/// that nothing is resized.
+/// `type = "shapes"`: procedural images of coloured shapes, see [`crate::shapes`]. They are rendered at `image_size`
+/// and never resized.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShapesConfig {
-    /// The number of samples to train on.
+    /// Number of training samples.
     pub count: u32,
-    /// The number of samples for validation, which follow them. Default 0.
+    /// Number of validation samples, which follow the training samples. Default 0.
     #[serde(default)]
     pub validation_count: u32,
-    /// Which pictures: other seeds give other ones. Default 0.
+    /// Seed: other seeds give other images. Default 0.
     #[serde(default)]
     pub seed: u64,
-    /// The most objects in a picture, 1 to 3. Default 3.
+    /// Largest number of objects in an image, 1 to 3. Default 3.
     #[serde(default = "default_max_objects")]
     pub max_objects: u32,
-    /// The size of an object that is alone in its picture, `"small"` or `"large"`. Default either.
+    /// Size of an object that is alone in its image. Default: either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub single: Option<Size>,
 }
@@ -45,14 +45,17 @@ impl OpenSource for ShapesConfig {
             return Err(DataError::config("source.max_objects", format!("must be 1 to 3, found {}", self.max_objects)));
         }
         if data.image_size < 24 {
-            let reason = format!("shapes cannot be told below 24 pixels, found {}", data.image_size);
+            let reason = format!("shapes cannot be told apart below 24 pixels, found {}", data.image_size);
             return Err(DataError::config("image_size", reason));
         }
         if data.flip {
-            return Err(DataError::config("flip", "captions of shapes say left and right; leave it off"));
+            return Err(DataError::config(
+                "flip",
+                "captions of shapes say left and right, which mirroring would swap; leave it off",
+            ));
         }
         if data.has_class_names {
-            return Err(DataError::config("class_names", "shapes have names of their own; leave it out"));
+            return Err(DataError::config("class_names", "the classes of shapes already have names; leave it out"));
         }
         Ok(())
     }
@@ -74,7 +77,7 @@ impl OpenSource for ShapesConfig {
     }
 }
 
-/// Bytes per pixel that rendering takes: three numbers of 64 bits, and what comes out.
+/// Bytes per pixel that rendering needs: three 64-bit numbers, and the output.
 const RENDERING: u64 = 28;
 
 struct Shapes {

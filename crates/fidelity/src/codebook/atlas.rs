@@ -1,4 +1,4 @@
-//! What single codes look like: the image that the decoder gives for a grid filled with one code alone.
+//! The atlas of a codebook: for each code, the image that the decoder gives for a grid filled with that code.
 
 use tch::{Device, Kind, Tensor, no_grad};
 use vqkit_run::{Context, RgbImage};
@@ -7,16 +7,16 @@ use vqkit_vqvae::Tokenizer;
 
 use crate::{codebook::usage::CodebookId, error::Result};
 
-/// Codes shown at most.
+/// Largest number of codes that are shown.
 const MOST_CELLS: i64 = 256;
 /// Images that are decoded at a time.
 const BATCH: i64 = 32;
-/// Side of the coarsest level's grid: its inner positions see no border.
+/// Side of the coarsest level's grid, large enough that its inner positions are not affected by the border.
 const SIDE: i64 = 4;
 /// Cells are enlarged to at least this many pixels.
 const CELL: u32 = 48;
 
-/// Codes of one codebook, decoded one by one; every other codebook is held at its most used code.
+/// Codes of one codebook, decoded one by one, while every other codebook has its most used code.
 ///
 /// # Shapes
 /// `counts`: of every level and codebook, `[K]`, i64, where they are known; then the most used codes come first.

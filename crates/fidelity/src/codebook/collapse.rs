@@ -1,18 +1,18 @@
-//! Why a codebook collapses, as far as it can be told in training, and what to do about it.
+//! Diagnosis of codebook collapse in training: the likely cause, and what to do about it.
 
 use tch::{Kind, Tensor};
 use vqkit_quantizer::{Assignment, CodebookHealth, Metric, QuantizerConfig};
 use vqkit_recipe::Tokenizer;
 use vqkit_vqvae::NormKind;
 
-/// Ratio of used codes under which a codebook is said to collapse.
+/// Share of used codes below which a codebook counts as collapsed.
 pub const COLLAPSED: f64 = 0.1;
-/// Latents that spread less than this share of the distance between codes all fall to a few of them.
+/// Latents whose spread is less than this share of the distance between codes are all assigned to a few codes.
 const ALIKE: f64 = 0.5;
-/// Latents that spread less than this share of their own length are one latent.
+/// Latents whose spread is less than this share of their own length count as identical.
 const ONE_SPOT: f64 = 1e-3;
 
-/// How the latents of a batch lie.
+/// The distribution of the latents of a batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Latents {
     /// Root mean square of their distances to their mean.
@@ -22,7 +22,7 @@ struct Latents {
 }
 
 impl Latents {
-    /// Of latents `[B, D, *S]`; waits for the device.
+    /// That of latents `[B, D, *S]`; waits for the device.
     fn of(latents: &Tensor) -> Self {
         tch::no_grad(|| {
             let rows = latents.detach().movedim_int(1, -1).flatten(0, -2).to_kind(Kind::Float);
@@ -45,7 +45,8 @@ pub fn diagnosis(config: &Tokenizer, step: u64, health: &CodebookHealth, latents
     CollapseSymptoms { section: &section, quantizer, latent_norm, step, health, latents }.diagnosis()
 }
 
-/// The section of the member that keeps the codes, and its settings: that of a residual's or product's parts, where it is one.
+/// The section and the settings of the quantizer that keeps the codes: the inner one of a residual or product
+/// quantizer.
 fn innermost(section: String, quantizer: &QuantizerConfig) -> (String, &QuantizerConfig) {
     match quantizer.inner() {
         Some(inner) => innermost(section + ".quantizer", inner),
@@ -53,7 +54,7 @@ fn innermost(section: String, quantizer: &QuantizerConfig) -> (String, &Quantize
     }
 }
 
-/// What is known when a codebook is found to collapse.
+/// What is known about a codebook that collapses.
 #[derive(Debug)]
 struct CollapseSymptoms<'a> {
     /// The name of the quantizer's section in the recipe.
@@ -71,7 +72,7 @@ struct CollapseSymptoms<'a> {
 }
 
 impl CollapseSymptoms<'_> {
-    /// The cause that the signs speak for first, and its remedy.
+    /// The first cause that fits the symptoms, and its remedy.
     fn diagnosis(&self) -> String {
         match self.quantizer.assignment() {
             Assignment::Logits => format!("the logits favour few codes: raise {}.kl_weight or temp_init", self.section),
@@ -86,10 +87,10 @@ impl CollapseSymptoms<'_> {
     fn without_table(&self) -> String {
         let has_entropy = self.quantizer.entropy_weight().is_some();
         let remedy = if has_entropy { format!("raise {}.entropy_weight, or ", self.section) } else { String::new() };
-        format!("the codes are fixed, and the latents use only few of them: {remedy}take fewer levels or dimensions")
+        format!("the codes are fixed, and the latents use only few of them: {remedy}use fewer levels or dimensions")
     }
 
-    /// The encoder gives all positions about the same latent.
+    /// Cause: the encoder gives nearly the same latent at all positions.
     fn of_latents(&self) -> Option<String> {
         let Latents { spread, length } = self.latents?;
         let between = self.health.distances?.median;
@@ -105,7 +106,7 @@ impl CollapseSymptoms<'_> {
         ))
     }
 
-    /// Codes that no latent can reach, or that another code stands in front of.
+    /// Cause: codes that no latent is nearest to, unused or duplicate ones.
     fn of_codes(&self) -> Option<String> {
         let distances = self.health.distances?;
         if distances.duplicates * 2 >= distances.measured {
@@ -129,10 +130,10 @@ impl CollapseSymptoms<'_> {
                 format!("the codes started at random values, not at latents: set {}.kmeans_init = true", self.section)
             }
             (false, Some(until)) => format!(
-                "step {} is early: unused codes are moved to latents until about step {until}; if usage stays low, take fewer codes",
+                "step {} is early: unused codes are moved to latents until about step {until}; if usage stays low, use fewer codes",
                 self.step
             ),
-            (false, None) => "no single cause found: take fewer codes, or lower tokenizer.train.learning_rate".into(),
+            (false, None) => "no single cause found: use fewer codes, or lower tokenizer.train.learning_rate".into(),
         }
     }
 }

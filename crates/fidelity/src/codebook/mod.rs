@@ -1,4 +1,4 @@
-//! How the codebooks of a tokenizer are used, what their codes look like, and why one collapses.
+//! Codebooks of a tokenizer: usage, atlas, and diagnosis of collapse.
 
 pub mod atlas;
 pub mod collapse;

@@ -1,4 +1,4 @@
-//! What codebooks are called, and what their use is counted over.
+//! Names of codebooks, and the tokens over which their usage is counted.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ pub struct CodebookId {
     pub codebook: usize,
 }
 
-/// What the use of codes was counted over.
+/// The tokens over which the usage of codes was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UsageSource {
@@ -19,17 +19,17 @@ pub enum UsageSource {
     Tokens,
     /// The batches of the epoch in which the checkpoint was written, up to then.
     Epoch,
-    /// Nothing: the use is unknown.
+    /// None: the usage is unknown.
     Nothing,
 }
 
-/// What a codebook is called; `beside`: how many its level has.
+/// The name of a codebook in text; `beside`: how many codebooks its level has.
 pub fn name(place: CodebookId, beside: usize) -> String {
     let CodebookId { level, codebook } = place;
     if beside == 1 { format!("codebook {level}") } else { format!("codebook {level}.{codebook}") }
 }
 
-/// What its files are called; `beside`: how many codebooks its level has.
+/// The name of a codebook in file names; `beside`: how many codebooks its level has.
 pub fn file(place: CodebookId, beside: usize) -> String {
     let CodebookId { level, codebook } = place;
     if beside == 1 { level.to_string() } else { format!("{level}.{codebook}") }

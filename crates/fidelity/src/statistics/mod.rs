@@ -1,4 +1,4 @@
-//! What is kept of a set of pictures: moments of its features, and some of the features.
+//! Statistics of a set of images: moments of its features, and some of the features.
 
 mod npz;
 
@@ -18,9 +18,9 @@ use crate::{
 
 /// The entry of a file's metadata.
 const HEADER: &str = "vqkit-statistics";
-/// The most features that are kept, evenly over the set: those of which neighbours and kernels are taken.
+/// Largest number of features that are kept, evenly spread over the set, for neighbours and kernels.
 pub const KEPT: usize = 10_000;
-/// Splits of the Inception Score, as in the original implementation.
+/// Splits for the Inception Score, as in its original implementation.
 pub const SPLITS: i64 = 10;
 
 /// A mean and a standard deviation.
@@ -32,41 +32,41 @@ pub struct Spread {
     pub std: f64,
 }
 
-/// What a file of statistics says of itself.
+/// Metadata of a file of statistics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// The network.
     pub features: Features,
     /// BLAKE3 of its weights.
     pub weights: String,
-    /// How pictures came before it.
+    /// How images were prepared for the network.
     pub protocol: Protocol,
-    /// The pictures.
+    /// The images.
     pub origin: Origin,
-    /// The Inception Score, where the network has a classifier and there are pictures enough.
+    /// The Inception Score, where the network has a classifier and there are enough images.
     pub score: Option<Spread>,
 }
 
-/// What is kept of a set of pictures.
+/// Statistics of a set of images.
 #[derive(Debug)]
 pub struct Statistics {
-    /// Where they come from; statistics of others say nothing of it.
+    /// Where they come from; statistics of other programs do not say.
     pub header: Option<Header>,
     /// `[D]`, f64.
     pub mean: Tensor,
     /// `[D, D]`, f64.
     pub covariance: Tensor,
-    /// `[N', D]`, f32: at most 10,000 features, evenly over the set.
+    /// `[N', D]`, f32: at most 10,000 features, evenly spread over the set.
     pub kept: Option<Tensor>,
-    /// How many pictures the moments are of, where that is known.
+    /// Number of images of the moments, where it is known.
     pub pictures: Option<usize>,
 }
 
 impl Statistics {
-    /// Looks at every picture of a set, `batch_size` at a time; what is kept does not grow with the set.
+    /// Computes the statistics of a set, `batch_size` images at a time, in memory that does not grow with the set.
     ///
     /// # Errors
-    /// When a picture cannot be read, or the network cannot take it; [`InvalidRequest`] for a single picture.
+    /// When an image cannot be read, or the network cannot take it; [`InvalidRequest`] for a single image.
     pub fn gather(
         set: &PictureSet,
         extractor: &Extractor,
@@ -75,7 +75,7 @@ impl Statistics {
         context: &Context,
     ) -> Result<Self> {
         if set.len() < 2 {
-            let message = format!("{} holds one picture; a set has at least two", set.path().display());
+            let message = format!("{} holds one image; a set needs at least two", set.path().display());
             return Err(InvalidRequest::option("path", message).into());
         }
         let mut gathered = FeatureAccumulator::new(extractor.width(), set.len());
@@ -89,7 +89,7 @@ impl Statistics {
             progress.status(&extractor.kind().to_string());
             Ok(())
         })?;
-        progress.finish(&format!("{} pictures of {}", origin.pictures, origin.path.display()));
+        progress.finish(&format!("{} images of {}", origin.pictures, origin.path.display()));
         let (features, weights) = (extractor.kind(), extractor.weights().to_owned());
         let score = gathered.score();
         Ok(gathered.finish(Some(Header { features, weights, protocol, origin, score })))
@@ -98,11 +98,11 @@ impl Statistics {
     /// Reads what [`write`](Self::write) wrote.
     ///
     /// # Errors
-    /// When it cannot be read, is no such file, or holds what no pictures have.
+    /// When it cannot be read, is not such a file, or holds statistics that no images can have.
     pub fn read(path: &Path) -> Result<Self> {
         let refuse = |reason: String| RunError::artifact(path, reason);
         let metadata = weights::metadata(path)?;
-        let text = metadata.get(HEADER).ok_or_else(|| refuse("holds no statistics of pictures".into()))?;
+        let text = metadata.get(HEADER).ok_or_else(|| refuse("holds no statistics of images".into()))?;
         let header: Header = serde_json::from_str(text).map_err(|error| refuse(error.to_string()))?;
         let mut tensors = weights::read(path)?;
         let mut take = |name: &str, kind: Kind| {
@@ -118,22 +118,22 @@ impl Statistics {
         Self { header: Some(header), mean, covariance, kept: Some(kept), pictures }.sound(path)
     }
 
-    /// Reads the `.npz` that pytorch-fid saves: `mu` and `sigma`, and not a word of where they come from.
+    /// Reads the `.npz` that pytorch-fid saves: `mu` and `sigma`, without information on where they come from.
     ///
     /// # Errors
-    /// When it cannot be read, is no such file, or holds what no pictures have.
+    /// When it cannot be read, is not such a file, or holds statistics that no images can have.
     pub fn read_npz(path: &Path) -> Result<Self> {
         let refuse = |reason: String| RunError::artifact(path, reason);
         let mut archive = Archive::open(path)?;
         let (mean, covariance) = (archive.array("mu")?, archive.array("sigma")?);
         if covariance.size() != [mean.size(), mean.size()].concat() {
             let (mu, sigma) = (mean.size(), covariance.size());
-            return Err(refuse(format!("`mu` of shape {mu:?} does not go with `sigma` of shape {sigma:?}")).into());
+            return Err(refuse(format!("`mu` of shape {mu:?} does not fit `sigma` of shape {sigma:?}")).into());
         }
         Self { header: None, mean, covariance, kept: None, pictures: None }.sound(path)
     }
 
-    /// As they are, if metrics can be taken of them: what a file holds may be anything.
+    /// The statistics unchanged, after checking that metrics can be computed from them: a file may hold anything.
     fn sound(self, path: &Path) -> Result<Self> {
         let refuse = |reason: String| RunError::artifact(path, reason);
         check_moments(&self.mean, &self.covariance).map_err(|error| refuse(error.to_string()))?;
@@ -143,8 +143,7 @@ impl Statistics {
             return Err(refuse(format!("`features` must have shape [N, {width}], found {shape:?}")).into());
         }
         if !self.pictures.is_some_and(|pictures| pictures >= 2 && pictures as i64 >= shape[0]) {
-            let reason =
-                format!("its header claims {:?} pictures, of which it has {} features", self.pictures, shape[0]);
+            let reason = format!("its header claims {:?} images, but it holds {} features", self.pictures, shape[0]);
             return Err(refuse(reason).into());
         }
         match kept.isfinite().all().f_int64_value(&[])? {
@@ -153,7 +152,7 @@ impl Statistics {
         }
     }
 
-    /// Writes a file that another evaluation may take for these pictures.
+    /// Writes a file that other evaluations can use in place of these images.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -169,7 +168,7 @@ impl Statistics {
     }
 }
 
-/// Statistics on their way, of a known number of pictures.
+/// Accumulates the statistics of a known number of images.
 #[derive(Debug)]
 pub struct FeatureAccumulator {
     gaussian: Gaussian,
@@ -179,13 +178,13 @@ pub struct FeatureAccumulator {
 }
 
 impl FeatureAccumulator {
-    /// Nothing seen yet of `total` pictures, with features of this width.
+    /// An empty accumulator for `total` images, with features of this width.
     pub fn new(width: i64, total: usize) -> Self {
         let score = InceptionScore::new(total as i64, SPLITS).ok();
         Self { gaussian: Gaussian::new(width), score, kept: Vec::new(), total }
     }
 
-    /// Adds pictures `[B, 3, H, W]` in `[-1, 1]`.
+    /// Adds images `[B, 3, H, W]` in `[-1, 1]`.
     ///
     /// # Errors
     /// When the network cannot take them.
@@ -204,25 +203,25 @@ impl FeatureAccumulator {
         Ok(())
     }
 
-    /// Whether the features of a picture are among those that are kept.
+    /// Whether the features of an image are among those that are kept.
     fn keeps(&self, index: usize) -> bool {
         let kept_before = |index: usize| index * KEPT / self.total;
         self.total <= KEPT || kept_before(index + 1) > kept_before(index)
     }
 
-    /// How many pictures were added.
+    /// Number of images added.
     pub fn count(&self) -> usize {
         self.gaussian.count() as usize
     }
 
-    /// The Fréchet distance between what was added here and there; `None` where there are too few pictures for a covariance, or
-    /// features that are not finite, which have none.
+    /// The Fréchet distance between the images added here and those added to `other`; `None` where there are too few
+    /// for a covariance, or the features are not finite.
     pub fn frechet_distance(&self, other: &Self) -> Option<f64> {
         let are_enough = self.count().min(other.count()) > 1;
         are_enough.then(|| self.gaussian.frechet_distance(&other.gaussian).ok()).flatten()
     }
 
-    /// The Inception Score of what was added; `None` where it is not finite.
+    /// The Inception Score of the images added; `None` where it is not finite.
     pub fn score(&self) -> Option<Spread> {
         let score = self.score.as_ref().map(|score| Spread { mean: score.mean(), std: score.std() });
         score.filter(|score| score.mean.is_finite() && score.std.is_finite())

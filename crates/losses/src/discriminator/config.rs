@@ -5,21 +5,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::LossError;
 
-/// More channels than this are a typing error.
+/// More channels than this are taken for a typing error.
 const MOST_CHANNELS: i64 = 1 << 14;
-/// As many halvings leave one patch of an image of 3072 pixels.
+/// With this many halvings, an image of 3072 pixels has one patch.
 const MOST_LAYERS: i64 = 10;
 
 /// Normalisation in a discriminator.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DiscriminatorNorm {
-    /// Batch normalisation: taming's default.
+    /// Batch normalisation, the default of taming-transformers.
     #[default]
     Batch,
-    /// A scale and a shift per channel that the first training batch sets: taming's `use_actnorm`.
+    /// ActNorm: a scale and a shift per channel, initialized from the first training batch (`use_actnorm` of
+    /// taming-transformers).
     Actnorm,
-    /// None, for batches or images so small that their statistics mean nothing.
+    /// None, for batches or images that are too small for meaningful statistics.
     None,
 }
 
@@ -29,9 +30,10 @@ pub enum DiscriminatorNorm {
 pub struct PatchGanConfig {
     /// Channels after the first convolution; each halving doubles them, up to 8 times as many. Default 64.
     pub ndf: i64,
-    /// Halvings of the image, from 1 to 10: with 3, a logit sees a patch of 70 by 70 pixels. Default 3.
+    /// Number of layers that halve the image, 1 to 10; with 3, the receptive field of a logit is 70 by 70 pixels.
+    /// Default 3.
     pub n_layers: i64,
-    /// Normalisation after all convolutions but the first and the last; default `"batch"`.
+    /// Normalisation after all convolutions but the first and the last. Default `"batch"`.
     pub norm: DiscriminatorNorm,
 }
 
@@ -42,7 +44,7 @@ impl Default for PatchGanConfig {
 }
 
 impl PatchGanConfig {
-    /// Looks at every value.
+    /// Checks every value.
     ///
     /// # Errors
     /// [`LossError::Config`] for the first value out of range.

@@ -1,4 +1,4 @@
-//! A discriminator of patches.
+//! A patch discriminator.
 
 mod config;
 mod norm;
@@ -43,7 +43,7 @@ pub struct PatchGan {
     config: PatchGanConfig,
 }
 
-/// A convolution, perhaps a normalisation, and a leaky ReLU.
+/// A convolution, an optional normalisation, and a leaky ReLU.
 #[derive(Debug)]
 struct Layer {
     conv: nn::Conv2D,
@@ -77,8 +77,8 @@ impl PatchGan {
         Ok(Self { layers, logits, in_channels, config: config.clone() })
     }
 
-    /// The logits of every patch, high where it looks real. With `train`, batch normalisation takes the statistics of
-    /// this batch and moves its running ones, and ActNorm is set by the first batch that it sees.
+    /// The logits of every patch, high where it looks real. With `train`, batch normalisation uses the statistics of
+    /// this batch and updates its running ones, and ActNorm is initialized from its first batch.
     ///
     /// # Shapes
     /// `[B, C, H, W]` in `[-1, 1]` to `[B, 1, ⌊H / 2ⁿ⌋ - 2, ⌊W / 2ⁿ⌋ - 2]`, n being `n_layers`; in the precision of

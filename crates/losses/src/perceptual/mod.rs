@@ -1,4 +1,4 @@
-//! Distances between images as a network sees them.
+//! Perceptual distances: distances between images in the features of a network.
 
 mod distance;
 mod features;
@@ -19,11 +19,11 @@ pub use vgg16::Vgg16;
 use crate::LossError;
 use distance::{layer_distances, layer_gradients};
 
-/// A network whose feature maps tell how alike two images look: the sum over its maps of weighted squared differences,
-/// each position being scaled to length 1 (Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a
-/// Perceptual Metric", eq. 1).
+/// A network whose feature maps measure how similar two images look: the sum over its maps of weighted squared
+/// differences, with each position scaled to length 1 (Zhang et al. 2018, "The Unreasonable Effectiveness of Deep
+/// Features as a Perceptual Metric", eq. 1).
 ///
-/// A backbone says what its maps are and what their channels weigh; the distance is the same for all. Its weights take no
+/// A backbone defines its maps and the weights of their channels; the distance is the same for all. Its weights take no
 /// gradient, so that maps of images that need none have no graph: compute those of the real images once, and measure
 /// against them with [`distance_to`](Self::distance_to).
 pub trait Perceptual: fmt::Debug + Send {
@@ -36,7 +36,7 @@ pub trait Perceptual: fmt::Debug + Send {
     /// [`LossError::Shape`] and [`LossError::Size`] for images that the network cannot take.
     fn features(&self, images: &Tensor) -> Result<Features, LossError>;
 
-    /// What the channels of every map weigh: `[1, C, 1, 1]` each, in fp32 and not negative.
+    /// Weights of the channels of every map: `[1, C, 1, 1]` each, in fp32 and not negative.
     fn weights(&self) -> &[Tensor];
 
     /// The distance of each image to that with features `reference`, map by map: `[B, maps]` in fp32.

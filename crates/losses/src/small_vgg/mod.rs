@@ -1,4 +1,4 @@
-//! A small classifier in the manner of VGG, whose features compare images where no large network is at hand.
+//! A small VGG-like classifier, whose features compare images where no large network is available.
 
 mod frozen;
 mod pooling;
@@ -12,16 +12,17 @@ pub use frozen::FrozenVgg;
 use crate::LossError;
 use pooling::{halve, mean_over_space};
 
-/// More channels, convolutions or stages than this are a typing error.
+/// More channels, convolutions or stages than this are taken for a typing error.
 const MOST: i64 = 4096;
 
 /// The shape of a [`SmallVgg`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SmallVggConfig {
-    /// Channels of each stage, from full resolution on; every stage but the first begins by halving height and width.
+    /// Channels of each stage, starting at full resolution; every stage but the first begins by halving height and
+    /// width.
     pub widths: Vec<i64>,
-    /// Convolutions of a stage; default 2.
+    /// Convolutions per stage. Default 2.
     #[serde(default = "default_convolutions")]
     pub convolutions: i64,
 }
@@ -31,7 +32,7 @@ fn default_convolutions() -> i64 {
 }
 
 impl SmallVggConfig {
-    /// Looks at every value.
+    /// Checks every value.
     ///
     /// # Errors
     /// [`LossError::Config`] for the first value out of range.
@@ -56,8 +57,8 @@ impl SmallVggConfig {
     }
 }
 
-/// Stages of 3×3 convolutions, each with batch normalisation and ReLU, with 2×2 max-pooling between the stages; then the
-/// mean over the picture and one linear layer: configuration B of Simonyan and Zisserman 2014, made small.
+/// Stages of 3×3 convolutions, each with batch normalisation and ReLU, with 2×2 max-pooling between the stages; then
+/// the mean over the image and one linear layer: a small version of configuration B of Simonyan and Zisserman 2014.
 ///
 /// ```
 /// use tch::{Device, Kind, Tensor, nn};
@@ -107,7 +108,7 @@ impl SmallVgg {
         mean_over_space(&x).apply(&self.classifier)
     }
 
-    /// The network for use: batch normalisation becomes part of the convolutions.
+    /// The network for inference: batch normalisation is folded into the convolutions.
     pub fn freeze(&self) -> FrozenVgg {
         tch::no_grad(|| {
             let stages = self.stages.iter().map(|stage| stage.iter().map(folded).collect()).collect();

@@ -13,7 +13,7 @@ use crate::{
     error::{ChecksumError, ModelError},
 };
 
-/// A sum that grows with the bytes.
+/// A checksum that is computed incrementally.
 #[derive(Default)]
 pub struct Checksum(Sha256);
 
@@ -31,7 +31,7 @@ impl Checksum {
     }
 }
 
-/// The checksum of all that a reader gives.
+/// The checksum of everything that a reader returns.
 pub fn of(mut reader: impl Read) -> io::Result<String> {
     let mut sum = Checksum::default();
     let mut chunk = vec![0; 1 << 16];
@@ -43,7 +43,7 @@ pub fn of(mut reader: impl Read) -> io::Result<String> {
     }
 }
 
-/// Refuses a file whose checksum is not the one published.
+/// Refuses a file whose checksum differs from the published one.
 pub fn compare(path: &Path, wanted: &str, found: &str, remedy: &str) -> Result<()> {
     if found.eq_ignore_ascii_case(wanted) {
         return Ok(());

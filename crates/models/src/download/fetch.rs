@@ -12,26 +12,26 @@ use vqkit_run::{Observer, Progress};
 
 use crate::{download::checksum::Checksum, download::known::KnownFile};
 
-/// A server that says nothing for so long is given up.
+/// Time without data after which a download fails.
 const SILENCE: Duration = Duration::from_secs(60);
 const CHUNK: usize = 1 << 16;
 
 /// Why a download failed.
 pub enum Failure {
-    /// The other side: what it did.
+    /// The server or the network, and what went wrong.
     Network(String),
-    /// This side.
+    /// The local file.
     Disk(io::Error),
 }
 
-/// Writes what the file's URL holds into `target`, and gives its checksum; tells the observer how far it is.
+/// Downloads the file into `target`, returns its checksum, and reports progress to the observer.
 pub fn download(file: &KnownFile, target: &mut File, observer: &Arc<dyn Observer>) -> Result<String, Failure> {
     let network = |reason: String| Failure::Network(reason);
     let config = Agent::config_builder().timeout_connect(Some(SILENCE)).timeout_per_read(Some(SILENCE)).build();
     let response = Agent::new_with_config(config).get(&*file.url).call().map_err(|error| network(error.to_string()))?;
     let mut body = response.into_body();
     if let Some(length) = body.content_length().filter(|length| *length != file.bytes) {
-        return Err(network(format!("the server has {length} bytes, and the file {}", file.bytes)));
+        return Err(network(format!("the server has {length} bytes, but the file should have {}", file.bytes)));
     }
     let progress = Progress::begin(observer, "fetch", "bytes", 0, file.bytes);
     progress.note(&format!("{} from {}", file.name, file.url));

@@ -5,12 +5,12 @@ use vqkit_recipe::InvalidRequest;
 
 use crate::error::Result;
 
-/// A file that is published somewhere.
+/// A published file.
 #[derive(Clone, Debug)]
 pub struct KnownFile {
-    /// What it is called in recipes and on the command line.
+    /// Its name in recipes and on the command line.
     pub name: Cow<'static, str>,
-    /// What it holds.
+    /// Its content.
     pub about: Cow<'static, str>,
     /// Its name in the cache folder.
     pub file: Cow<'static, str>,
@@ -18,7 +18,7 @@ pub struct KnownFile {
     pub url: Cow<'static, str>,
     /// Its SHA-256, in lower-case hexadecimal digits.
     pub sha256: Cow<'static, str>,
-    /// Its bytes; no more are taken from a server.
+    /// Its size in bytes; no more are read from a server.
     pub bytes: u64,
 }
 
@@ -45,7 +45,7 @@ static KNOWN: [KnownFile; 3] = [
     },
     KnownFile {
         name: Cow::Borrowed("fid-inception"),
-        about: Cow::Borrowed("InceptionV3 as FID takes it, with the weights of 2015, in pytorch-fid's file"),
+        about: Cow::Borrowed("InceptionV3 for FID, with the weights of 2015, in the file of pytorch-fid"),
         file: Cow::Borrowed("pt_inception-2015-12-05-6726825d.pth"),
         url: Cow::Borrowed(
             "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
@@ -63,11 +63,11 @@ pub fn known() -> &'static [KnownFile] {
 /// The file of this name.
 ///
 /// # Errors
-/// [`InvalidRequest`] listing the names there are.
+/// [`InvalidRequest`] that lists the known names.
 pub fn find(name: &str) -> Result<&'static KnownFile> {
     KNOWN.iter().find(|file| file.name == name).ok_or_else(|| {
         let names: Vec<_> = KNOWN.iter().map(|file| format!("`{}`", file.name)).collect();
-        InvalidRequest::option("name", format!("no weights are known as `{name}`; there are {}", names.join(", ")))
+        InvalidRequest::option("name", format!("no weights are known as `{name}`; known are {}", names.join(", ")))
             .into()
     })
 }

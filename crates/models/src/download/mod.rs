@@ -1,4 +1,5 @@
-//! Weights that others trained, by name: fetched once into the user's cache folder, and never used unchecked.
+//! Published weights, by name: downloaded once into the user's cache folder, and never used without a check of their
+//! checksum.
 
 mod checksum;
 mod fetch;
@@ -18,12 +19,13 @@ use crate::error::{FetchError, ModelError, Result};
 
 pub use known::{KnownFile, find, known};
 
-/// Set to anything but nothing or 0, it forbids the network.
+/// An environment variable that forbids downloads, if it is neither empty nor 0.
 const OFFLINE: &str = "VQKIT_OFFLINE";
 
-/// Where a known file lies on this machine; it is fetched where it does not lie there yet.
+/// The path of a known file on this machine; downloads the file if it is missing.
 ///
-/// The folder is `vqkit/weights` in `$XDG_CACHE_HOME`, else in `~/.cache`. With `VQKIT_OFFLINE=1` nothing is fetched.
+/// The folder is `vqkit/weights` in `$XDG_CACHE_HOME`, else in `~/.cache`. With `VQKIT_OFFLINE=1` nothing is
+/// downloaded.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -43,7 +45,7 @@ pub fn fetch(file: &KnownFile, observer: &Arc<dyn Observer>) -> Result<PathBuf> 
     Cache::user()?.fetch(file, observer)
 }
 
-/// The folder `vqkit` in `$XDG_CACHE_HOME`, else in `~/.cache`, which may not be there yet.
+/// The folder `vqkit` in `$XDG_CACHE_HOME`, else in `~/.cache`, which may not exist yet.
 ///
 /// # Errors
 /// [`InvalidRequest`] when neither `XDG_CACHE_HOME` nor `HOME` is an absolute path.
@@ -54,17 +56,17 @@ pub fn user_folder() -> Result<PathBuf> {
     Ok(caches.ok_or_else(|| InvalidRequest::option("XDG_CACHE_HOME", message))?.join("vqkit"))
 }
 
-/// A folder of fetched files.
+/// A folder of downloaded files.
 #[derive(Clone, Debug)]
 pub struct Cache {
-    /// The folder; made when the first file is fetched.
+    /// The folder; created with the first download.
     pub folder: PathBuf,
-    /// Whether nothing may be fetched.
+    /// Whether downloads are forbidden.
     pub offline: bool,
 }
 
 impl Cache {
-    /// The user's own, as the environment tells.
+    /// The user's cache, according to the environment.
     ///
     /// # Errors
     /// [`InvalidRequest`] when neither `XDG_CACHE_HOME` nor `HOME` is an absolute path.
@@ -73,18 +75,19 @@ impl Cache {
         Ok(Self { folder: user_folder()?.join("weights"), offline })
     }
 
-    /// Where a file lies, or will lie, in this folder.
+    /// The path of a file in this folder, whether or not it exists.
     pub fn path(&self, file: &KnownFile) -> PathBuf {
         self.folder.join(&*file.file)
     }
 
-    /// The path of a file, whose checksum was compared; fetches the file where it is not there yet.
+    /// The path of a file whose checksum was checked; downloads the file if it is missing.
     ///
-    /// A download is written beside its place and renamed when it is complete and right.
+    /// A download is written under a temporary name and renamed when it is complete and correct.
     ///
     /// # Errors
-    /// [`ModelError::Checksum`] when the file that is there, or the one that came, is another;
-    /// [`ModelError::Fetch`] when it cannot be had, which says what to put where by hand; a file cannot be written.
+    /// [`ModelError::Checksum`] when the checksum of the existing or the downloaded file is wrong;
+    /// [`ModelError::Fetch`] when it cannot be downloaded, with instructions to install it by hand; when a file cannot
+    /// be written.
     pub fn fetch(&self, file: &KnownFile, observer: &Arc<dyn Observer>) -> Result<PathBuf> {
         let path = self.path(file);
         if path.is_file() {

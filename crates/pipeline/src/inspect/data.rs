@@ -10,35 +10,35 @@ use vqkit_run::Interrupt;
 
 use crate::error::Result;
 
-/// Images that are decoded at most, evenly over all.
+/// Largest number of images that are decoded, evenly spread over all.
 const LOOKED_AT: usize = 500;
 
-/// What a data source holds.
+/// The contents of a data source.
 #[derive(Debug, Serialize)]
 pub struct DataPlan {
-    /// Images.
+    /// Number of images.
     pub images: usize,
-    /// How many classes there are; 0 where there are no labels.
+    /// Number of classes; 0 where there are no labels.
     pub num_classes: u32,
-    /// Their names, where they have names.
+    /// Names of the classes, where they have names.
     pub classes: Vec<String>,
     /// Whether any image has a caption.
     pub has_captions: bool,
     /// BLAKE3 over names, sizes and labels.
     pub fingerprint: String,
-    /// How many images were decoded for what follows, evenly over all.
+    /// Number of images that were decoded for the following, evenly spread over all.
     pub looked_at: usize,
-    /// Images of every class among them.
+    /// Number of images per class among them.
     pub of_class: BTreeMap<String, usize>,
-    /// Images in every format among them.
+    /// Number of images per format among them.
     pub of_encoding: BTreeMap<String, usize>,
-    /// Grey images among them.
+    /// Number of grey images among them.
     pub gray: usize,
-    /// The smallest, the middle and the largest width and height among them, by their area.
+    /// The smallest, median and largest width and height among them, by area.
     pub sizes: Vec<[u32; 2]>,
     /// Mean of their values, 0 to 255.
     pub mean: f64,
-    /// Those that cannot be read, and items that were passed over when the source was opened.
+    /// Images that cannot be read, and items that were left out when the source was opened.
     pub bad: Vec<Bad>,
 }
 
@@ -61,7 +61,7 @@ impl DataPlan {
     /// Lists a folder of images or tar archives, and decodes some.
     ///
     /// # Errors
-    /// When there is nothing of the kind, or the user leaves.
+    /// When there are no images, or the user interrupts.
     pub fn read(path: &Path, interrupt: &Interrupt) -> Result<Self> {
         let config = DataConfig {
             on_error: OnError::Skip,
@@ -119,20 +119,20 @@ impl DataPlan {
             let name = classes.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
             *self.of_class.entry(name).or_default() += 1;
         }
-        let encoding = looks.encoding.map_or_else(|| "made, not read".into(), |encoding| encoding.to_string());
+        let encoding = looks.encoding.map_or_else(|| "generated, not read".into(), |encoding| encoding.to_string());
         *self.of_encoding.entry(encoding).or_default() += 1;
         self.gray += usize::from(looks.is_gray);
         self.mean += looks.mean;
     }
 }
 
-/// What is counted of an image, which itself is gone.
+/// What is counted of an image after it was dropped.
 struct Looks {
     size: [u32; 2],
     class: Option<u32>,
     encoding: Option<Encoding>,
     is_gray: bool,
-    /// Of its values.
+    /// Mean of its values.
     mean: f64,
 }
 
@@ -164,7 +164,7 @@ impl fmt::Display for DataPlan {
         if let [smallest, middle, largest] = self.sizes[..] {
             let [smallest, middle, largest] =
                 [smallest, middle, largest].map(|[width, height]| format!("{width}x{height}"));
-            writeln!(out, "    sizes {smallest} to {largest}, the middle one {middle}")?;
+            writeln!(out, "    sizes {smallest} to {largest}, median {middle}")?;
         }
         writeln!(
             out,

@@ -1,4 +1,4 @@
-//! `vqkit inspect`: what a run, a checkpoint or a token file holds, and what a recipe would build.
+//! `vqkit inspect`: describes the contents of a run, a checkpoint or a token file, and what a recipe would build.
 
 mod data;
 mod prior;
@@ -23,7 +23,7 @@ pub use self::{
     recipe::{RecipePlan, TokenizerPlan},
 };
 
-/// What was found at a path.
+/// The description of a path.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Inspection {
@@ -31,9 +31,9 @@ pub enum Inspection {
     Run {
         /// Name of its recipe.
         name: String,
-        /// Version of vqkit that began it.
+        /// Version of vqkit that created it.
         version: String,
-        /// Where it was computed.
+        /// The device.
         device: String,
         /// Its stages, in order.
         stages: Vec<StageRecord>,
@@ -53,34 +53,34 @@ pub enum Inspection {
     Weights {
         /// Every tensor: name, kind and shape.
         tensors: Vec<(String, String, Vec<i64>)>,
-        /// Numbers in all of them.
+        /// Total number of values.
         numbers: usize,
-        /// The codebooks, where it is a tokenizer's checkpoint inside its run.
+        /// The codebooks, for a tokenizer's checkpoint inside its run.
         #[serde(flatten)]
         codebooks: Option<CodebookReport>,
     },
     /// A token file.
     Tokens {
-        /// What it says of itself.
+        /// Its header.
         header: TokenHeader,
-        /// Images.
+        /// Number of images.
         images: usize,
         /// Shape of every level's grid, `[Q, *S]`.
         grids: Vec<Vec<i64>>,
-        /// Ratio of codes in use, level by level.
+        /// Share of used codes, level by level.
         usage: Vec<f64>,
         /// Perplexity of the codes, level by level.
         perplexity: Vec<f64>,
-        /// Bits of an image's tokens: at fixed length, and at the codes' frequencies.
+        /// Bits of an image's tokens: at fixed length, and as unigram entropy.
         bits_per_image: [f64; 2],
     },
 }
 
-/// Looks at a path, and writes pictures of its codebooks into the new folder `out`, if told so.
+/// Describes a path, and writes charts of its codebooks into the new folder `out`, if requested.
 ///
 /// # Errors
-/// When it is none of a run, a checkpoint, a weights file, a token file and a recipe; when pictures are wanted where there is no
-/// trained tokenizer.
+/// When it is none of a run, a checkpoint, a weights file, a token file and a recipe; when charts are requested where
+/// there is no trained tokenizer.
 pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Inspection> {
     if Run::find(path)? {
         return inspect_run(path, out, context);
@@ -118,7 +118,8 @@ pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Ins
     }
 }
 
-/// The codebooks of `subject`, and their pictures in `out`; `missing` says what is wrong where pictures are wanted of none.
+/// The codebooks of `subject`, and their charts in `out`; `missing` is the error where charts are requested and there
+/// are no codebooks.
 fn look(
     subject: Option<CodebookInspector>,
     out: Option<&Path>,
@@ -227,7 +228,7 @@ impl fmt::Display for Inspection {
                 let [fixed, unigram] = bits_per_image;
                 writeln!(
                     out,
-                    "  {fixed:.0} bits an image at fixed length, {unigram:.0} at the codes' frequencies (unigram)"
+                    "  {fixed:.0} bits per image at fixed length, {unigram:.0} at the codes' frequencies (unigram)"
                 )?;
                 for sizes in &header.condition_sizes {
                     writeln!(out, "  conditioned on a grid of codes {sizes:?}")?;

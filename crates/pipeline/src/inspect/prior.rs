@@ -1,4 +1,4 @@
-//! What the priors of a recipe would be: size, work and memory, from their configurations alone.
+//! The priors that a recipe would build: size, work and memory, from their configurations alone.
 
 use std::fmt;
 
@@ -35,11 +35,11 @@ pub struct Bytes {
     pub weights_bf16: i64,
     /// The gradients, in fp32.
     pub gradients: i64,
-    /// The optimizer's state: two fp32 numbers a parameter, of which Muon keeps one for the weights that it moves.
+    /// The optimizer's state: two fp32 numbers per parameter; Muon keeps only one for the weights that it trains.
     pub optimizer_at_most: i64,
     /// The averaged weights, where the recipe keeps them.
     pub average: i64,
-    /// What sampling keeps of the past, of each sample, in fp32.
+    /// The cache of sampling per sample, in fp32.
     pub cache_per_sample_fp32: i64,
     /// The same in bf16.
     pub cache_per_sample_bf16: i64,
@@ -87,7 +87,7 @@ impl fmt::Display for PriorPlan {
     fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
         let Self { stage, network, tokens_per_image, cost, training_flops_per_token, bytes } = self;
         let parameters = count(cost.parameters);
-        writeln!(out, "{stage}: {network}, {parameters} parameters, {tokens_per_image} tokens an image")?;
+        writeln!(out, "{stage}: {network}, {parameters} parameters, {tokens_per_image} tokens per image")?;
         let (forward, training) = (count(cost.forward_flops_per_token), count(*training_flops_per_token));
         writeln!(out, "    work per token: {forward} FLOP forward, {training} FLOP in training")?;
         let (fp32, bf16) = (size(bytes.weights_fp32), size(bytes.weights_bf16));
@@ -99,7 +99,7 @@ impl fmt::Display for PriorPlan {
             average => writeln!(out, ", averaged weights {}", size(average))?,
         }
         let (fp32, bf16) = (size(bytes.cache_per_sample_fp32), size(bytes.cache_per_sample_bf16));
-        writeln!(out, "    sampling keeps, of each sample: {fp32} in fp32, {bf16} in bf16")
+        writeln!(out, "    sampling cache per sample: {fp32} in fp32, {bf16} in bf16")
     }
 }
 

@@ -16,13 +16,13 @@ pub struct RecipePlan {
     pub name: String,
     /// Its stages, in order.
     pub stages: Vec<String>,
-    /// Its tokenizer, if it has one.
+    /// The tokenizer of images, if there is one.
     pub tokenizer: Option<TokenizerPlan>,
-    /// That of its templates, if it has one.
+    /// The tokenizer of templates, if there is one.
     pub template: Option<TokenizerPlan>,
     /// Its priors, coarse first.
     pub priors: Vec<PriorPlan>,
-    /// What the numbers assume.
+    /// Assumptions behind the numbers.
     pub notes: Vec<String>,
 }
 
@@ -31,7 +31,7 @@ pub struct RecipePlan {
 pub struct TokenizerPlan {
     /// The `type` of its network.
     pub network: &'static str,
-    /// Trainable numbers, the discriminator's not among them.
+    /// Number of trainable parameters, without the discriminator.
     pub parameters: i64,
     /// Height and width of every level's grid, coarse first.
     pub grids: Vec<[i64; 2]>,
@@ -39,9 +39,9 @@ pub struct TokenizerPlan {
     pub sizes: Vec<Vec<i64>>,
     /// Bits of an image's tokens, at fixed length.
     pub bits_per_image: f64,
-    /// Of the same, over the pixels.
+    /// The same per pixel.
     pub bits_per_pixel: f64,
-    /// Bits of the image's values at 8 bits each, over those of its tokens.
+    /// Bits of the image's values at 8 bits each, divided by those of its tokens.
     pub compression: f64,
 }
 
@@ -81,7 +81,7 @@ impl RecipePlan {
 }
 
 impl TokenizerPlan {
-    /// The tokenizer of a modality, with weights that mean nothing.
+    /// The tokenizer of a modality, with arbitrary weights.
     ///
     /// # Errors
     /// When it cannot be built.
@@ -126,7 +126,7 @@ impl fmt::Display for TokenizerPlan {
         }
         writeln!(
             out,
-            "    {bits_per_image:.0} bits an image, {bits_per_pixel:.4} per pixel: 1 to {compression:.1} of its 8-bit values"
+            "    {bits_per_image:.0} bits per image, {bits_per_pixel:.4} per pixel: 1 to {compression:.1} of its 8-bit values"
         )
     }
 }

@@ -18,7 +18,7 @@ use crate::autoregressive::Abilities;
 use crate::limits::{MOST_CHANNELS, MOST_LAYERS, MOST_POSITIONS, check_size, probability};
 use crate::{BuildPrior, Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtype};
 
-/// Parameters of [`Gpt`] as taming-transformers has it (Esser et al. 2021); names and defaults are upstream's.
+/// Parameters of [`Gpt`] as in taming-transformers (Esser et al. 2021); names and defaults are upstream's.
 ///
 /// ```
 /// use vqkit_priors::{BuildPrior, Gpt2Config};
@@ -31,46 +31,50 @@ use crate::{BuildPrior, Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtyp
 pub struct Gpt2Config {
     /// Number of blocks.
     pub n_layer: i64,
-    /// Heads of attention; divides `n_embd`.
+    /// Number of attention heads; divides `n_embd`.
     pub n_head: i64,
-    /// Width `D`.
+    /// Width `D` of the embeddings and of the blocks.
     pub n_embd: i64,
-    /// Number of positions that have a learned vector. Default: as many as the target and its conditions need.
+    /// Number of learned position embeddings, the longest sequence. Default: as many as the target and its conditions
+    /// need.
     #[serde(default)]
     pub block_size: Option<i64>,
-    /// Dropout of the embedded tokens. Default 0.
+    /// Dropout rate of the embedded tokens. Default 0.
     #[serde(default)]
     pub embd_pdrop: f64,
-    /// Dropout of the output of attention and of the MLP. Default 0.
+    /// Dropout rate of the outputs of attention and MLP. Default 0.
     #[serde(default)]
     pub resid_pdrop: f64,
-    /// Dropout of the attention weights. Default 0.
+    /// Dropout rate of the attention weights. Default 0.
     #[serde(default)]
     pub attn_pdrop: f64,
-    /// Number of first positions that attend to each other in both directions; at most those of the condition. Default 0.
+    /// Number of first positions that attend to each other in both directions; at most the length of the condition.
+    /// Default 0.
     #[serde(default)]
     pub n_unmasked: i64,
-    /// Probability with which an input token is kept in training, instead of being replaced by a random one.
+    /// Probability, in (0, 1], with which an input token is kept in training; otherwise it is replaced by a random one.
     /// Default 1.
     #[serde(default = "one")]
     pub pkeep: f64,
-    /// The order in which positions are read. Default raster.
+    /// Order in which the positions of the grid are predicted. Default `"raster"`.
     #[serde(default)]
     pub order: TokenOrder,
-    /// Whether conditions have embedding tables of their own. Default separate; upstream: shared.
+    /// Embedding tables of the indices of conditions; upstream uses `"shared"`. Default `"separate"`.
     #[serde(default)]
     pub vocabulary: Vocabulary,
-    /// Whether the head is the table of tokens. Default false.
+    /// Whether the output layer shares its weights with the token embeddings. Default false.
     #[serde(default)]
     pub tied_head: bool,
-    /// Weight of the loss of the text, which is predicted id by id where it is above 0 (DALL·E: 1/7 of the image's). Default 0.
+    /// Weight of the loss on the text, 0 or more; above 0, the prior also predicts the text's ids (DALL·E uses 1/7 of
+    /// the image's weight). Default 0.
     #[serde(default)]
     pub text_loss_weight: f64,
-    /// Probability with which a row loses its condition in training: class, text and embedding, or the grids where it has none of
-    /// these. Above 0, guidance is possible. Default 0.
+    /// Probability with which a sample's condition is dropped in training: class, text and embedding, or the condition
+    /// grids where there are none of these. Classifier-free guidance needs a value above 0. Default 0.
     #[serde(default)]
     pub condition_dropout: f64,
-    /// Whether blocks are computed again in the backward pass, instead of keeping their activations. Default false.
+    /// Whether blocks are recomputed in the backward pass instead of keeping their activations: less memory, more time.
+    /// Default false.
     #[serde(default)]
     pub activation_checkpointing: bool,
 }
@@ -80,7 +84,7 @@ fn one() -> f64 {
 }
 
 impl Gpt2Config {
-    /// Depth, heads and width, all else at its default.
+    /// Depth, heads and width, and the default of every other key.
     pub fn new(n_layer: i64, n_head: i64, n_embd: i64) -> Self {
         Self {
             n_layer,

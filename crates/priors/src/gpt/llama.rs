@@ -20,7 +20,7 @@ use crate::autoregressive::Abilities;
 use crate::limits::{MOST_CHANNELS, MOST_LAYERS, check_size, probability};
 use crate::{BuildPrior, Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtype};
 
-/// Parameters of [`Gpt`] as LlamaGen has it (Sun et al. 2024); names and defaults are upstream's.
+/// Parameters of [`Gpt`] as in LlamaGen (Sun et al. 2024); names and defaults are upstream's.
 ///
 /// ```
 /// use vqkit_priors::{BuildPrior, LlamaConfig};
@@ -34,56 +34,58 @@ use crate::{BuildPrior, Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtyp
 pub struct LlamaConfig {
     /// Number of blocks.
     pub n_layer: i64,
-    /// Heads of attention; divides `dim`, and a head's width is a multiple of 4.
+    /// Number of attention heads; divides `dim`, and `dim / n_head` must be a multiple of 4.
     pub n_head: i64,
-    /// Width `D`.
+    /// Width `D` of the embeddings and of the blocks.
     pub dim: i64,
-    /// Heads of keys and values; divides `n_head`. Default: `n_head`.
+    /// Number of heads of keys and values (grouped-query attention); divides `n_head`. Default: `n_head`.
     #[serde(default)]
     pub n_kv_head: Option<i64>,
-    /// The width of the hidden layer is rounded up to a multiple of this. Default 256.
+    /// The width of the MLP's hidden layer is rounded up to a multiple of this. Default 256.
     #[serde(default = "multiple")]
     pub multiple_of: i64,
-    /// Factor on the width of the hidden layer, `8 / 3 · dim`. Default 1.
+    /// Factor on the width of the MLP's hidden layer, which is `8 / 3 · dim` before. Default 1.
     #[serde(default)]
     pub ffn_dim_multiplier: Option<f64>,
-    /// Base of the rotary frequencies. Default 10000.
+    /// Base of the frequencies of rotary position embeddings. Default 10000.
     #[serde(default = "base")]
     pub rope_base: f64,
-    /// Added to the mean square before its root is taken. Default 1e-5.
+    /// RMS normalisation: added to the mean square before the root. Default 1e-5.
     #[serde(default = "eps")]
     pub norm_eps: f64,
-    /// Dropout of the embedded tokens. Default 0.1.
+    /// Dropout rate of the embedded tokens. Default 0.1.
     #[serde(default = "tenth")]
     pub token_dropout_p: f64,
-    /// Dropout of the output of attention. Default 0.1.
+    /// Dropout rate of the output of attention. Default 0.1.
     #[serde(default = "tenth")]
     pub resid_dropout_p: f64,
-    /// Dropout of the output of the MLP. Default 0.1.
+    /// Dropout rate of the output of the MLP. Default 0.1.
     #[serde(default = "tenth")]
     pub ffn_dropout_p: f64,
-    /// Dropout of the attention weights. Default 0.
+    /// Dropout rate of the attention weights. Default 0.
     #[serde(default)]
     pub attn_dropout_p: f64,
-    /// Probability with which an input token is kept in training, instead of being replaced by a random one.
+    /// Probability, in (0, 1], with which an input token is kept in training; otherwise it is replaced by a random one.
     /// Default 1.
     #[serde(default = "one")]
     pub pkeep: f64,
-    /// The order in which positions are read. Default raster.
+    /// Order in which the positions of the grid are predicted. Default `"raster"`.
     #[serde(default)]
     pub order: TokenOrder,
-    /// Whether the head is the table of tokens. Default false.
+    /// Whether the output layer shares its weights with the token embeddings. Default false.
     #[serde(default)]
     pub tied_head: bool,
-    /// Weight of the loss of the text, which is predicted id by id where it is above 0 (DALL·E: 1/7 of the image's). Default 0.
+    /// Weight of the loss on the text, 0 or more; above 0, the prior also predicts the text's ids (DALL·E uses 1/7 of
+    /// the image's weight). Default 0.
     #[serde(default)]
     pub text_loss_weight: f64,
-    /// Probability with which a row loses its condition in training: class, text and embedding, or the grids where it has none of
-    /// these. Above 0, guidance is possible. Upstream's
-    /// `class_dropout_prob`, there 0.1. Default 0.
+    /// Probability with which a sample's condition is dropped in training: class, text and embedding, or the condition
+    /// grids where there are none of these. Classifier-free guidance needs a value above 0. Upstream calls this
+    /// `class_dropout_prob` and uses 0.1. Default 0.
     #[serde(default)]
     pub condition_dropout: f64,
-    /// Whether blocks are computed again in the backward pass, instead of keeping their activations. Default false.
+    /// Whether blocks are recomputed in the backward pass instead of keeping their activations: less memory, more time.
+    /// Default false.
     #[serde(default)]
     pub activation_checkpointing: bool,
 }
@@ -112,7 +114,7 @@ fn one() -> f64 {
 const WIDEST: i64 = 1 << 24;
 
 impl LlamaConfig {
-    /// Depth, heads and width, all else at its default.
+    /// Depth, heads and width, and the default of every other key.
     pub fn new(n_layer: i64, n_head: i64, dim: i64) -> Self {
         Self {
             n_layer,

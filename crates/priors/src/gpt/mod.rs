@@ -1,10 +1,10 @@
 //! Decoder-only transformers over tokens: taming-transformers' GPT and LlamaGen's.
 //!
-//! A sequence is `[class | text | embedding | condition grids | tokens]`, and each token is predicted from all that precedes it. A
-//! sequence without any condition starts with a learned vector. Several codebooks share one table of tokens, in which those of
-//! the second follow those of the first; each position's prediction is over its own codebook. Departures from upstream:
-//! grids need not be squares; conditions have tables of their own unless `vocabulary = "shared"`; LlamaGen's condition
-//! grids have rotary positions, those of the target that they cover.
+//! A sequence is `[class | text | embedding | condition grids | tokens]`, and each token is predicted from everything
+//! before it. A sequence without any condition starts with a learned vector. Several codebooks share one table of
+//! tokens, in which those of the second follow those of the first; each position's prediction is over its own codebook.
+//! Differences from upstream: grids need not be squares; conditions have their own tables unless `vocabulary =
+//! "shared"`; LlamaGen's condition grids have rotary positions, those of the part of the target that they cover.
 
 mod block;
 mod checkpoint;

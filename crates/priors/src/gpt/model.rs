@@ -10,7 +10,7 @@ use crate::{
     WeightDtype, autoregressive,
 };
 
-/// A decoder-only transformer; made by [`Gpt2Config::build`](super::Gpt2Config::build) and
+/// A decoder-only transformer; created by [`Gpt2Config::build`](super::Gpt2Config::build) and
 /// [`LlamaConfig::build`](super::LlamaConfig::build).
 #[derive(Debug)]
 pub struct Gpt {
@@ -82,7 +82,7 @@ impl Prior for Gpt {
     fn set_weight_dtype(&mut self, dtype: WeightDtype) -> Result<(), PriorError> {
         let device = self.device();
         if dtype == WeightDtype::Int8 && device != Device::Cpu {
-            return Err(PriorError::config("weight_dtype", "int8 is for the CPU; take bf16 on a GPU"));
+            return Err(PriorError::config("weight_dtype", "int8 is only for the CPU; use bf16 on a GPU"));
         }
         // On a GPU, fp32 becomes what autocast says at this moment.
         let dtype = match dtype {

@@ -7,14 +7,14 @@ use crate::classes::Classes;
 use crate::limits::probability;
 use crate::{PriorError, PriorSpec};
 
-/// Which embeddings the indices of a condition have.
+/// Embedding tables of the indices of conditions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Vocabulary {
-    /// Their own.
+    /// Conditions have their own tables.
     #[default]
     Separate,
-    /// Those of the image tokens of the same index, as in taming-transformers.
+    /// A condition index has the embedding of the image token with the same index, as in taming-transformers.
     Shared,
 }
 
@@ -42,7 +42,7 @@ impl Options {
             return Err(PriorError::config("text_loss_weight", reason));
         }
         if self.text_loss_weight > 0.0 && self.n_unmasked > 0 {
-            let reason = "must be 0 where the text is predicted: it would see what it predicts";
+            let reason = "must be 0 where the text is predicted: its tokens would attend to what they predict";
             return Err(PriorError::config("n_unmasked", reason));
         }
         probability("condition_dropout", self.condition_dropout)
@@ -63,7 +63,7 @@ impl Options {
         }
         if self.n_unmasked > prefix {
             let reason = format!(
-                "must be at most the {prefix} positions of the condition, got {}: image tokens would see what they predict",
+                "must be at most the {prefix} positions of the condition, got {}: image tokens would attend to what they predict",
                 self.n_unmasked
             );
             return Err(PriorError::config("n_unmasked", reason));

@@ -1,4 +1,4 @@
-//! The order in which a transformer reads the positions of a grid.
+//! The order in which a transformer predicts the positions of a grid.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,19 +10,19 @@ use crate::PriorError;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenOrder {
-    /// Row by row, each from left to right.
+    /// Row by row, from left to right.
     #[default]
     Raster,
-    /// Row by row, every second one from right to left.
+    /// Row by row, every second row from right to left.
     Alternate,
-    /// Along a Z-shaped curve that finishes one quarter before the next (Morton 1966).
+    /// Along a Z-order curve, which finishes each quarter of the grid before the next (Morton 1966).
     ZCurve,
-    /// From the centre outwards; grids of an even number of rows and as many columns.
+    /// From the centre outwards; only for square grids with an even number of rows.
     SpiralOut,
     /// From the border inwards: the reverse of `spiral-out`.
     SpiralIn,
-    /// Coarse to fine: the upper left position of every quarter first, and so on within; a power of two rows and as
-    /// many columns.
+    /// Coarse to fine: the upper left position of every quarter first, then recursively within the quarters; only for
+    /// square grids whose side is a power of two.
     Subsample,
     /// One fixed permutation: numpy's `RandomState(1).permutation`.
     Random,
@@ -88,7 +88,7 @@ fn interleave(number: u64) -> u64 {
     (0..32).map(|bit| (number >> bit & 1) << (2 * bit)).sum()
 }
 
-/// Where subsampling visits a cell: the lowest bits of row and column, which tell the neighbours apart, count most.
+/// Where subsampling visits a cell: the lowest bits of row and column, in which neighbours differ, count most.
 fn coarse_first(row: u64, column: u64, side: u64) -> u64 {
     let bits = u64::from(side.trailing_zeros());
     (0..bits).fold(0, |key, bit| key << 2 | (row >> bit & 1) << 1 | column >> bit & 1)

@@ -1,4 +1,4 @@
-//! The options of autoregressive priors: how each token is drawn from its logits.
+//! The options of autoregressive priors: how each token is sampled from its logits.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 use super::cfg_schedule::CfgSchedule;
 use crate::PriorError;
 
-/// The greatest scale of guidance: ten thousand times what anybody uses, and far below the largest f32.
+/// The largest scale of guidance: ten thousand times any useful value, and far below the largest f32.
 const MOST_CFG_SCALE: f64 = 1e5;
 
-/// Candidates of a sample, at most; more are a typing error.
+/// Largest number of candidates per sample; more are taken for a typing error.
 const MOST_CANDIDATES: i64 = 1 << 16;
-/// The longest side of a grid, in tokens: products of it do not overflow.
+/// Largest side of a grid, in tokens: products of it do not overflow.
 const MOST_SIDE: i64 = 1 << 16;
 
-/// How an autoregressive prior draws each token from its logits. The options act in this order: guidance, `no_repeat_ngram`,
-/// temperature, `top_k`, `top_p`, `min_p`.
+/// How an autoregressive prior samples each token from its logits. The options are applied in this order: guidance,
+/// `no_repeat_ngram`, temperature, `top_k`, `top_p`, `min_p`.
 ///
 /// ```
 /// use vqkit_priors::{AutoregressiveSampling, CfgSchedule};
@@ -27,31 +27,36 @@ const MOST_SIDE: i64 = 1 << 16;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AutoregressiveSampling {
-    /// Divides the logits; 0 takes the likeliest token. Default 1.
+    /// Divides the logits, 0 or more: below 1 favours likely tokens, 0 always takes the likeliest. Default 1.
     pub temperature: f64,
-    /// Keeps the `k` likeliest tokens; a `k` above the vocabulary keeps all. Default: all.
+    /// Sample only from the `k` likeliest tokens, at least 1; a `k` above the vocabulary keeps all. Default: all.
     pub top_k: Option<i64>,
-    /// Keeps the likeliest tokens until their probabilities exceed `p`, `0 < p <= 1`
-    /// (Holtzman et al. 2020). Default: all.
+    /// Nucleus sampling: sample only from the likeliest tokens, as many as it takes for their probabilities to exceed
+    /// `p`, `0 < p <= 1` (Holtzman et al. 2020). Default: all.
     pub top_p: Option<f64>,
-    /// Keeps tokens at least `p` times as probable as the likeliest, `0 <= p <= 1` (Nguyen et al. 2024). Default: all.
+    /// Sample only from tokens at least `p` times as probable as the likeliest, `0 <= p <= 1` (Nguyen et al. 2024).
+    /// Default: all.
     pub min_p: Option<f64>,
-    /// Classifier-free guidance (Ho & Salimans 2022): `null + cfg_scale · (conditional - null)`. Default 1: none.
+    /// Scale of classifier-free guidance (Ho & Salimans 2022), 0 to 100000: the logits are `null + cfg_scale ·
+    /// (conditional - null)`. Default 1: no guidance.
     pub cfg_scale: f64,
-    /// How the scale of guidance changes along the grid. Default: it is the same everywhere.
+    /// How the scale of guidance changes over the tokens; `S` is `cfg_scale`, `p` the token's position among `N`.
+    /// Default `"constant"`.
     pub cfg_schedule: CfgSchedule,
-    /// Draws no token that would repeat an n-gram of this many tokens, at least 1, that the grid has already; where that bans all
-    /// tokens, none is banned. Tokens are counted in the order in which they are drawn, codebooks innermost, and two n-grams are the
-    /// same only if they end in the same codebook. For temperature 0, where samples otherwise run into loops
-    /// (Paulus et al. 2017; `no_repeat_ngram_size` of transformers). Default: tokens may repeat.
+    /// Sample no token that would repeat an n-gram of this many tokens, at least 1, that the grid already has; where
+    /// that bans all tokens, none is banned. Tokens are counted in the order in which they are sampled, codebooks
+    /// innermost, and two n-grams are the same only if they end in the same codebook. For temperature 0, where samples
+    /// otherwise fall into loops (Paulus et al. 2017; `no_repeat_ngram_size` of transformers). Default: tokens may
+    /// repeat.
     pub no_repeat_ngram: Option<i64>,
-    /// Draws this many grids for each sample and keeps the one with the greatest log-likelihood, the first of those that are
-    /// equal. The first candidate is the sample that `best_of = 1` gives. Default 1.
+    /// Generate this many grids for each sample and keep the one with the highest log-likelihood, the first of equal
+    /// ones. The first candidate is the sample that `best_of = 1` gives. Default 1.
     pub best_of: i64,
-    /// Height and width of a grid that is larger than those the prior was trained on, `[H', W']` in tokens; see
-    /// [`autoregressive::sample`](crate::autoregressive::sample). Default: the prior's own.
+    /// Height and width, in tokens, of a grid `[H', W']` larger than in training; see
+    /// [`autoregressive::sample`](crate::autoregressive::sample). In a recipe, use `size` of `[sample]` instead.
+    /// Default: those of training.
     pub size: Option<[i64; 2]>,
-    /// Seed of the noise. Default 0.
+    /// Seed of the random numbers. Default 0.
     pub seed: u64,
 }
 
@@ -73,7 +78,7 @@ impl Default for AutoregressiveSampling {
 }
 
 impl AutoregressiveSampling {
-    /// Looks at every value.
+    /// Checks every value.
     ///
     /// # Errors
     /// [`PriorError::Config`] for the first value that is not allowed.

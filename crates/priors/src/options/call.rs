@@ -1,4 +1,4 @@
-//! What one call draws, and what it gives back.
+//! Options and result of one call that generates.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use vqkit_torch::Tokens;
 use super::sampling::Sampling;
 use crate::KnownTokens;
 
-/// What one call of [`Prior::generate`](crate::Prior::generate) draws.
+/// Options of one call of [`Prior::generate`](crate::Prior::generate).
 ///
 /// ```
 /// use vqkit_priors::{AutoregressiveSampling, SampleOptions};
@@ -23,18 +23,19 @@ pub struct SampleOptions<'a> {
     pub batch: i64,
     /// The number of the first of them in the sequence of samples that the seed names.
     pub first_sample: u64,
-    /// How tokens are drawn.
+    /// How tokens are sampled.
     pub sampling: Sampling,
-    /// Tokens that are given: one entry for each level that the prior predicts, coarse first; empty: all tokens are drawn.
+    /// Tokens that are given: one entry for each level that the prior predicts, coarse first; if empty, all tokens are
+    /// sampled.
     pub known: &'a [KnownTokens],
     /// Whether log-likelihoods are computed.
     pub log_likelihood: bool,
-    /// Is asked before every step, and ends the work where it says true.
+    /// Called before every step; generation stops when it returns true.
     pub is_stopped: &'a dyn Fn() -> bool,
 }
 
 impl SampleOptions<'_> {
-    /// The samples `0..batch`, with all else at its default: no token is known, no log-likelihood computed, nothing stops the work.
+    /// The samples `0..batch`, with the default of everything else: no known tokens, no log-likelihoods, never stopped.
     pub fn new(batch: i64) -> Self {
         Self {
             batch,
@@ -56,13 +57,13 @@ impl fmt::Debug for SampleOptions<'_> {
     }
 }
 
-/// Grids that were drawn, and how likely they are.
+/// Generated grids, and their log-likelihoods.
 #[derive(Debug)]
 pub struct Sampled {
     /// Every level that the prior predicts, coarse first, `[B, Q, H, W]` each.
     pub tokens: Tokens,
-    /// The log-likelihood of each sample's tokens under the prior, in nats, `[B]`, f64, where [`SampleOptions::log_likelihood`] asked
-    /// for it: the sum over all drawn tokens of the log of their conditional probability at temperature 1, without guidance and
-    /// filters. Known tokens do not count.
+    /// The log-likelihood of each sample's tokens under the prior, in nats, `[B]`, f64, where
+    /// [`SampleOptions::log_likelihood`] is set: the sum over all sampled tokens of the log of their conditional
+    /// probability at temperature 1, without guidance and filters. Known tokens do not count.
     pub log_likelihood: Option<Tensor>,
 }

@@ -6,11 +6,12 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How the scale `s(p)` of guidance goes from the first of `N` tokens, `p = 0`, to the last, `p = N - 1`; `S` is
-/// [`AutoregressiveSampling::cfg_scale`](crate::AutoregressiveSampling::cfg_scale). Where it is 1, tokens are drawn from the conditional logits.
+/// How the scale `s(p)` of guidance changes from the first of `N` tokens, `p = 0`, to the last, `p = N - 1`; `S` is
+/// [`AutoregressiveSampling::cfg_scale`](crate::AutoregressiveSampling::cfg_scale). Where it is 1, tokens are sampled
+/// from the conditional logits.
 ///
-/// Schedules that grow keep the first tokens of a sample varied (Chang et al. 2023; compared in Wang et al. 2024, "Analysis of
-/// Classifier-Free Guidance Weight Schedulers").
+/// Growing schedules keep the first tokens of a sample diverse (Chang et al. 2023; compared in Wang et al. 2024,
+/// "Analysis of Classifier-Free Guidance Weight Schedulers").
 ///
 /// ```
 /// use vqkit_priors::CfgSchedule;
@@ -28,8 +29,8 @@ pub enum CfgSchedule {
     Linear,
     /// `s = 1 + (S - 1) · (1 - cos(π · p / (N - 1))) / 2`
     Cosine,
-    /// `s = S` for the first tokens, as many as this number, and 1 after them; LlamaGen's `cfg_interval` is this number less 2, and its
-    /// -1 is `constant`.
+    /// `s = S` for this many first tokens, and 1 after them; LlamaGen's `cfg_interval` is this number minus 2, and its
+    /// `-1` is `constant`.
     First(i64),
 }
 

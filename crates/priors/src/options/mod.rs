@@ -1,4 +1,4 @@
-//! What a sample is a function of, besides prior and condition.
+//! Options of sampling: everything that a sample depends on besides prior and condition.
 
 mod autoregressive;
 mod call;

@@ -1,4 +1,4 @@
-//! How tokens are drawn: the options of each family of priors.
+//! How tokens are sampled: the options of each family of priors.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::autoregressive::AutoregressiveSampling;
 use crate::PriorError;
 
-/// How tokens are drawn, by the family of the prior. A prior refuses the options of another family.
+/// How tokens are sampled, by the family of the prior. A prior refuses the options of another family.
 ///
-/// In a recipe, this is the table of the autoregressive options itself: today there is no other family.
+/// In a recipe, this is the table of the autoregressive options itself: there is no other family yet.
 ///
 /// ```
 /// use vqkit_priors::{AutoregressiveSampling, Sampling};
@@ -36,7 +36,7 @@ impl From<AutoregressiveSampling> for Sampling {
 }
 
 impl Sampling {
-    /// Looks at every value.
+    /// Checks every value.
     ///
     /// # Errors
     /// [`PriorError::Config`] for the first value that is not allowed.
@@ -46,7 +46,7 @@ impl Sampling {
         }
     }
 
-    /// The seed of the noise.
+    /// The seed of the random numbers.
     pub fn seed(&self) -> u64 {
         match self {
             Self::Autoregressive(options) => options.seed,
@@ -68,7 +68,7 @@ impl Sampling {
         }
     }
 
-    /// The same for a grid of another size; none: the prior's own.
+    /// The same for a grid of another size; `None`: the prior's own.
     #[must_use]
     pub fn with_size(self, size: Option<[i64; 2]>) -> Self {
         match self {

@@ -8,25 +8,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::PriorError;
 
-/// The data type of a prior's weights while it samples; which ones there are, the prior says
+/// The data type of a prior's weights while it samples; the prior determines which ones it supports
 /// ([`Prior::set_weight_dtype`](crate::Prior::set_weight_dtype)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WeightDtype {
-    /// As they were trained.
+    /// 32-bit floats, as trained.
     #[default]
     Fp32,
-    /// Rounded to bfloat16: half the memory to read for each token.
+    /// Rounded to bfloat16: half the memory traffic per token.
     Bf16,
-    /// Rounded to 8 bits: a quarter.
+    /// Rounded to 8-bit integers: a quarter of the memory traffic per token.
     Int8,
 }
 
 impl WeightDtype {
-    /// All there are.
+    /// All data types.
     pub(crate) const ALL: [Self; 3] = [Self::Fp32, Self::Bf16, Self::Int8];
 
-    /// Whether it is one of those that a prior has.
+    /// Checks that it is one of those that a prior supports.
     ///
     /// # Errors
     /// [`PriorError::Config`] where it is not.

@@ -15,27 +15,27 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GatedPixelCnnConfig {
-    /// Width `D` of both stacks.
+    /// Width `D` of the vertical and the horizontal stack.
     pub dim: i64,
     /// Number of layers.
     pub num_layers: i64,
-    /// Kernel of the first layer, odd and at least 3. Default 7.
+    /// Kernel size of the first layer, odd and at least 3. Default 7.
     #[serde(default = "seven")]
     pub first_kernel_size: i64,
-    /// Kernel of all other layers, odd and at least 3. Default 3.
+    /// Kernel size of all other layers, odd and at least 3. Default 3.
     #[serde(default = "three")]
     pub kernel_size: i64,
-    /// Width of the hidden layer of the head. Default 512.
+    /// Width of the hidden layer of the output head. Default 512.
     #[serde(default = "head_width")]
     pub head_width: i64,
-    /// Probability with which a gated unit of the horizontal stack is dropped in training. Default 0.
+    /// Dropout rate of the gated units of the horizontal stack. Default 0.
     #[serde(default)]
     pub dropout: f64,
-    /// Probability with which a label is replaced by the null class in training; above 0 there is a null class, and
-    /// guidance is possible. Default 0.
+    /// Probability with which the class is replaced by a null class in training. Classifier-free guidance needs a value
+    /// above 0. Default 0.
     #[serde(default)]
     pub class_dropout: f64,
-    /// Residual blocks on each condition grid. Default 2.
+    /// Number of residual blocks that process each condition grid. Default 2.
     #[serde(default = "two")]
     pub condition_blocks: i64,
 }
@@ -57,7 +57,7 @@ fn head_width() -> i64 {
 }
 
 impl GatedPixelCnnConfig {
-    /// Width and depth, all else at its default.
+    /// Width and depth, and the default of every other key.
     pub fn new(dim: i64, num_layers: i64) -> Self {
         Self {
             dim,

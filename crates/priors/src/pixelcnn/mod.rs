@@ -1,10 +1,10 @@
 //! Gated PixelCNN (van den Oord et al. 2016, "Conditional Image Generation with PixelCNN Decoders").
 //!
-//! A vertical stack sees all rows above, a horizontal stack the positions to the left and, layer by layer, what the
-//! vertical stack computed from the rows above; so there is no blind spot. Parameters carry the names of
-//! ritheshkumar95/pytorch-vqvae, whose order of operations this is: no residual in the first layer, none in the
-//! vertical stack, the class added to both gates of every layer. Departures: grids need not be squares, kernels and the
-//! width of the head are parameters, there may be a null class, and condition grids.
+//! A vertical stack covers all rows above, a horizontal stack the positions to the left and, layer by layer, what the
+//! vertical stack computed from the rows above; so there is no blind spot. Names of parameters and order of operations
+//! are those of ritheshkumar95/pytorch-vqvae: no residual in the first layer, none in the vertical stack, the class
+//! added to both gates of every layer. Differences: grids need not be squares, kernels and the width of the head are
+//! parameters, and there may be a null class and condition grids.
 
 mod build;
 mod config;

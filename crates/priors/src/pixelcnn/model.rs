@@ -13,7 +13,7 @@ use crate::{
     autoregressive,
 };
 
-/// Gated PixelCNN over one grid of tokens with one codebook; made by
+/// Gated PixelCNN over one grid of tokens with one codebook; created by
 /// [`GatedPixelCnnConfig::build`](super::GatedPixelCnnConfig::build).
 #[derive(Debug)]
 pub struct GatedPixelCnn {
@@ -34,7 +34,7 @@ impl GatedPixelCnn {
         Ok(Context { class: self.classes.map(labels), features })
     }
 
-    /// Looks at the values of a condition.
+    /// Checks the range of a condition's values.
     fn check_range(&self, condition: &Condition) -> Result<(), PriorError> {
         condition.grids.iter().try_for_each(TokenGrid::check_range)?;
         self.classes.map_or(Ok(()), |classes| classes.check(condition))

@@ -15,39 +15,39 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PixelSnailConfig {
-    /// Width `C` of the network; with attention a multiple of `2 · n_head`, since its heads share `C / 2` channels.
+    /// Width `C` of the network; with attention a multiple of `2 · n_head`, since the heads share `C / 2` channels.
     pub channel: i64,
-    /// Kernel of the causal convolutions, odd and at least 3.
+    /// Kernel size of the causal convolutions, odd and at least 3.
     pub kernel_size: i64,
-    /// Number of blocks: residual blocks each, then attention or a 1 × 1 convolution.
+    /// Number of blocks; each has causal residual blocks, followed by attention or a 1 × 1 convolution.
     pub n_block: i64,
-    /// Causal residual blocks of each block, at least 1.
+    /// Number of causal residual blocks per block, at least 1.
     pub n_res_block: i64,
-    /// Width inside the causal residual blocks.
+    /// Number of channels inside the causal residual blocks.
     pub res_channel: i64,
     /// Whether each block ends with attention to all earlier positions. Default true.
     #[serde(default = "yes")]
     pub attention: bool,
-    /// Heads of the attention, which upstream fixes. Default 8.
+    /// Number of attention heads, which upstream fixes. Default 8.
     #[serde(default = "eight")]
     pub n_head: i64,
-    /// Probability with which a hidden unit or a weight of attention is dropped in training. Default 0.1.
+    /// Dropout rate of hidden units and attention weights. Default 0.1.
     #[serde(default = "tenth")]
     pub dropout: f64,
-    /// Residual blocks on a condition grid; at least 1 where there is one. Default 0.
+    /// Number of residual blocks that process a condition grid; at least 1 where there is such a grid. Default 0.
     #[serde(default)]
     pub n_cond_res_block: i64,
-    /// Width of the network on a condition grid; at least 1 where there is one. Default 0.
+    /// Width of the network that processes a condition grid; at least 1 where there is such a grid. Default 0.
     #[serde(default)]
     pub cond_res_channel: i64,
-    /// Kernel of the network on a condition grid, odd. Default 3.
+    /// Kernel size of the network that processes a condition grid, odd. Default 3.
     #[serde(default = "three")]
     pub cond_res_kernel: i64,
-    /// Residual blocks of the head. Default 0.
+    /// Number of residual blocks of the output head. Default 0.
     #[serde(default)]
     pub n_out_res_block: i64,
-    /// Probability with which a label is replaced by the null class in training; above 0 there is a null class, and
-    /// guidance is possible. Default 0.
+    /// Probability with which the class is replaced by a null class in training. Classifier-free guidance needs a value
+    /// above 0. Default 0.
     #[serde(default)]
     pub class_dropout: f64,
 }
@@ -69,7 +69,7 @@ fn three() -> i64 {
 }
 
 impl PixelSnailConfig {
-    /// What has no default, all else at its default.
+    /// The required keys, and the default of every other key.
     pub fn new(channel: i64, kernel_size: i64, n_block: i64, n_res_block: i64, res_channel: i64) -> Self {
         Self {
             channel,

@@ -13,7 +13,8 @@ use crate::{
     autoregressive,
 };
 
-/// PixelSNAIL over one grid of tokens with one codebook; made by [`PixelSnailConfig::build`](super::PixelSnailConfig::build).
+/// PixelSNAIL over one grid of tokens with one codebook; created by
+/// [`PixelSnailConfig::build`](super::PixelSnailConfig::build).
 #[derive(Debug)]
 pub struct PixelSnail {
     spec: PriorSpec,
@@ -26,8 +27,9 @@ impl PixelSnail {
         Self { spec: spec.clone(), network, classes }
     }
 
-    /// Logits `[B, K, H, W]` as [`Autoregressive::logits`], but of no condition grids, whatever the prior was built for: nothing is
-    /// added in their place. Upstream is called so where it gets no condition; it is not trained so.
+    /// Logits `[B, K, H, W]` as [`Autoregressive::logits`], but without condition grids, whatever the prior was built
+    /// for: nothing is added in their place. Upstream is called this way without a condition; it is not trained this
+    /// way.
     ///
     /// # Errors
     /// When the target, or what else there is of a condition, is not what the prior was built for.
@@ -49,7 +51,7 @@ impl PixelSnail {
         self.network.context(condition, self.classes, batch, train)
     }
 
-    /// Looks at the values of a condition.
+    /// Checks the range of a condition's values.
     fn check_range(&self, condition: &Condition) -> Result<(), PriorError> {
         condition.grids.iter().try_for_each(TokenGrid::check_range)?;
         self.classes.map_or(Ok(()), |classes| classes.check(condition))

@@ -1,4 +1,4 @@
-//! Single files, written whole.
+//! Single files, written atomically.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -13,7 +13,7 @@ use crate::{
     files::temporary::Temporary,
 };
 
-/// Writes a whole file: beside its place first, synced, then renamed over what stands there.
+/// Writes a file atomically: under a temporary name first, synced, then renamed over an existing one.
 ///
 /// # Errors
 /// When its folder is not there, or the system refuses.
@@ -24,7 +24,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// As [`write()`], where `fill` writes the content.
 ///
 /// # Errors
-/// As [`write()`]; those of `fill`, after which what stood there stands as before.
+/// As [`write()`]; those of `fill`, after which an existing file is unchanged.
 pub fn write_with<E: From<RunError>>(path: &Path, fill: impl FnOnce(&mut File) -> Result<(), E>) -> Result<(), E> {
     let io = |source| RunError::io("write", path, source);
     let (beside, mut file) = Temporary::file(path).map_err(io)?;
@@ -33,10 +33,10 @@ pub fn write_with<E: From<RunError>>(path: &Path, fill: impl FnOnce(&mut File) -
     Ok(beside.finish(|from| fs::rename(from, path)).map_err(io)?)
 }
 
-/// Lets `fill` write a file that appears at `path` when it is whole, and takes nobody's place.
+/// Lets `fill` write a file that appears at `path` when it is complete, and never replaces another.
 ///
 /// # Errors
-/// When something stands at `path`, `fill` fails, or the system refuses.
+/// When `path` exists, `fill` fails, or the system refuses.
 pub fn create_file<E: From<RunError>>(path: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
     let io = |source| RunError::io("create", path, source);
     let (beside, _) = Temporary::file(path).map_err(io)?;
@@ -55,10 +55,10 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     write(path, text.as_bytes())
 }
 
-/// The text of a plain file of at most so many bytes.
+/// The text of a regular file of at most this many bytes.
 ///
 /// # Errors
-/// When it cannot be read, is a folder, a device or a pipe, is longer, or is no UTF-8.
+/// When it cannot be read, is a folder, a device or a pipe, is longer, or is not UTF-8.
 pub fn read_text(path: &Path, longest: u64) -> Result<String> {
     let bytes = vqkit_data::read_file(path, longest)?;
     String::from_utf8(bytes).map_err(|_| RunError::artifact(path, "is not UTF-8 text"))
@@ -67,13 +67,13 @@ pub fn read_text(path: &Path, longest: u64) -> Result<String> {
 /// Reads a JSON file.
 ///
 /// # Errors
-/// As [`read_text`]; when it holds something else.
+/// As [`read_text`]; when its content is of another form.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = read_text(path, LONGEST_JSON)?;
     serde_json::from_str(&text).map_err(|source| RunError::Json { path: path.to_owned(), source })
 }
 
-/// Points the symbolic link `link` at `target` (a sibling's name), replacing what it pointed at in one move.
+/// Points the symbolic link `link` at `target` (the name of a sibling), replacing an existing link atomically.
 ///
 /// # Errors
 /// When the system refuses.
@@ -82,10 +82,10 @@ pub fn point(link: &Path, target: &str) -> Result<()> {
     pointed.map_err(|source| RunError::io("link", link, source))
 }
 
-/// Opens a file of a run to write it, as `options` say; a link is refused, since it may lead out of the run.
+/// Opens a file of a run for writing, with these `options`; a link is refused, since it may lead out of the run.
 ///
 /// # Errors
-/// When a link stands there, or the system refuses.
+/// When the path is a link, or the system refuses.
 pub fn open_own(path: &Path, options: &mut OpenOptions) -> Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     let opened = options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32).open(path);
@@ -95,5 +95,5 @@ pub fn open_own(path: &Path, options: &mut OpenOptions) -> Result<File> {
     })
 }
 
-/// Bytes of a JSON file, at most: some millions of samples.
+/// Largest size of a JSON file in bytes: enough for some millions of samples.
 const LONGEST_JSON: u64 = 1 << 32;

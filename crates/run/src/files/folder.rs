@@ -1,4 +1,4 @@
-//! Folders that appear when they are whole.
+//! Folders that appear when they are complete.
 
 use std::{
     fs::{self, File},
@@ -11,11 +11,12 @@ use crate::{
     files::temporary::Temporary, files::temporary::sweep_beside,
 };
 
-/// Fills a folder under a temporary name and moves it to `path`, a place of the user's that must be free; parents are made.
+/// Fills a folder under a temporary name and moves it to `path`, a path that the user chose and that must be free;
+/// parents are created.
 ///
 /// # Errors
-/// As [`check_free`]; those of `fill`, after which nothing is left. When something came to stand at `path` meanwhile, it stays, and the
-/// error says where the finished folder lies.
+/// As [`check_free`]; those of `fill`, after which nothing is left. When `path` was taken meanwhile, what is there
+/// stays, and the error says where the finished folder is.
 pub fn create<E: From<RunError>>(path: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
     prepare(path)?;
     let found = filled(path, fill)?.place_at(numbered(path))?;
@@ -23,7 +24,7 @@ pub fn create<E: From<RunError>>(path: &Path, fill: impl FnOnce(&Path) -> Result
         true => Ok(()),
         false => {
             let reason = format!(
-                "something came to stand there meanwhile; it was left alone, and what was written lies at {}",
+                "was taken by something else meanwhile, which was left alone; what was written is at {}",
                 found.display()
             );
             Err(RunError::artifact(path, reason).into())
@@ -31,7 +32,7 @@ pub fn create<E: From<RunError>>(path: &Path, fill: impl FnOnce(&Path) -> Result
     }
 }
 
-/// As [`create`], of a folder that is worth nothing elsewhere: when something came to stand at `path` meanwhile, nothing is left.
+/// As [`create`], for a folder that is useless elsewhere: when `path` was taken meanwhile, nothing is left.
 ///
 /// # Errors
 /// As [`create`].
@@ -41,10 +42,11 @@ pub fn create_here<E: From<RunError>>(path: &Path, fill: impl FnOnce(&Path) -> R
     Ok(())
 }
 
-/// Fills a folder inside `parent` that is called `NAME-1`, or by the first number that is free when it is whole.
+/// Fills a folder inside `parent` that is called `NAME-N`, with the first number from 1 on that is free when the folder
+/// is complete.
 ///
 /// # Errors
-/// When `parent` is not there, or the system refuses; those of `fill`, after which nothing is left.
+/// When `parent` does not exist, or the system refuses; those of `fill`, after which nothing is left.
 pub fn create_numbered<E: From<RunError>>(
     parent: &Path,
     name: &str,
@@ -54,10 +56,10 @@ pub fn create_numbered<E: From<RunError>>(
     Ok(filled(&parent.join(name), fill)?.place_at(names)?)
 }
 
-/// Fills a stage's own folder inside a run; what stood there is replaced, in one move.
+/// Fills a stage's folder inside a run; an existing folder is replaced atomically.
 ///
 /// # Errors
-/// When its parent is not there, or the system refuses; those of `fill`, after which the old folder stands as before.
+/// When its parent does not exist, or the system refuses; those of `fill`, after which the old folder is unchanged.
 pub fn replace<E: From<RunError>>(path: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
     let Filled(temporary) = filled(path, fill)?;
     let io = |source| RunError::io("replace", path, source);
@@ -69,7 +71,7 @@ pub fn replace<E: From<RunError>>(path: &Path, fill: impl FnOnce(&Path) -> Resul
     Ok(sync(parent(path)).map_err(io)?)
 }
 
-/// Makes the folder `inside` of a root that must be there, folder by folder; the ways of a link are not gone.
+/// Creates the folder `inside` of a root that must exist, folder by folder; links are not followed.
 ///
 /// # Errors
 /// When the root is gone, a link stands in the way, or the system refuses.
@@ -88,7 +90,7 @@ pub fn make_inside(root: &Path, inside: &Path) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Looks at a place of the user's, makes its parents, and sweeps beside it.
+/// Checks a path that the user chose, creates its parents, and removes leftovers beside it.
 fn prepare(path: &Path) -> Result<()> {
     check_free(path)?;
     let parent = parent(path);
@@ -97,7 +99,7 @@ fn prepare(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A folder that is whole, under its temporary name.
+/// A complete folder, under its temporary name.
 struct Filled(Temporary);
 
 fn filled<E: From<RunError>>(path: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<Filled, E> {
@@ -109,7 +111,7 @@ fn filled<E: From<RunError>>(path: &Path, fill: impl FnOnce(&Path) -> Result<(),
 }
 
 impl Filled {
-    /// Moves it to the first of some places that is free, and says which.
+    /// Moves it to the first of several paths that is free, and returns that path.
     fn place_at(self, places: impl IntoIterator<Item = PathBuf>) -> Result<PathBuf> {
         let from = self.0.path().to_owned();
         let mut found = None;
@@ -136,7 +138,7 @@ fn is_taken(error: &io::Error) -> bool {
     matches!(error.kind(), AlreadyExists | DirectoryNotEmpty | NotADirectory)
 }
 
-/// A path, and the same with `-2`, `-3` and so on behind its name.
+/// A path, and the same path with `-2`, `-3` and so on appended.
 fn numbered(path: &Path) -> impl Iterator<Item = PathBuf> {
     let name = path.file_name().unwrap_or_default().to_owned();
     let path = path.to_owned();
@@ -154,7 +156,7 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes new names last through a loss of power.
+/// Makes new names survive a loss of power.
 fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

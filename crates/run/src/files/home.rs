@@ -1,4 +1,4 @@
-//! A folder that is worked on, and whether it is still there.
+//! A folder that is in use, and whether it is still there.
 
 use std::{
     fs::{self, File, Metadata},
@@ -8,7 +8,7 @@ use std::{
 
 use crate::{error::Result, error::RunError};
 
-/// A folder that is worked on.
+/// A folder that is in use.
 #[derive(Debug)]
 pub struct Home {
     path: PathBuf,
@@ -19,16 +19,16 @@ impl Home {
     /// The folder at `path`.
     ///
     /// # Errors
-    /// When there is none, or it may not be read.
+    /// When it does not exist, or may not be read.
     pub fn open(path: &Path) -> Result<Self> {
         let opened = File::open(path).map_err(|source| RunError::io("open", path, source))?;
         Ok(Self { path: path.to_owned(), opened })
     }
 
-    /// Whether it still lies where it lay.
+    /// Checks that it is still at its path.
     ///
     /// # Errors
-    /// [`RunError::Artifact`] when it was moved or removed meanwhile, even where another has its name now.
+    /// [`RunError::Artifact`] when it was moved or removed meanwhile, even if another folder has its name now.
     pub fn check(&self) -> Result<()> {
         let identity = |found: Metadata| (found.dev(), found.ino());
         let opened = self.opened.metadata().map(identity);
@@ -36,7 +36,7 @@ impl Home {
         match fs::metadata(&self.path).map(identity) {
             Ok(found) if found == opened => Ok(()),
             _ => {
-                let reason = "the folder was moved or removed while vqkit worked in it, so the work stops here; put a run back in its place and \
+                let reason = "the folder was moved or removed while vqkit worked in it, so the work stops here; move a run back to this path and \
                               resume it";
                 Err(RunError::artifact(&self.path, reason))
             }

@@ -1,6 +1,6 @@
-//! Files and folders that are complete or absent: written beside their place, then renamed into it.
+//! Files and folders that are complete or absent: written under a temporary name, then renamed.
 //!
-//! No function here makes a parent folder for a file, follows a link to write, or removes what vqkit did not make.
+//! No function here creates a parent folder for a file, follows a link to write, or removes what vqkit did not create.
 
 mod file;
 mod folder;

@@ -1,6 +1,6 @@
-//! Names of files, and what is wrong with links among them.
+//! Names of files, and the message about links.
 
-/// As much of a name as leaves room for more in front of it and behind: file systems allow 255 bytes.
+/// A name, shortened so that there is room for a prefix and a suffix: file systems allow 255 bytes.
 pub fn short_name(name: &str) -> &str {
     const LONGEST: usize = 200;
     let ends = name.char_indices().map(|(at, letter)| at + letter.len_utf8());
@@ -11,5 +11,5 @@ pub fn short_name(name: &str) -> &str {
 pub const LINK: &str =
     "is a symbolic link, and nothing in a run is written through one; put a file or folder of the run's own there";
 
-/// How the name of a folder begins that is set aside until another has taken its place.
+/// Prefix of the name of a folder that is set aside until another has replaced it.
 pub const ASIDE: &str = ".replaced-";

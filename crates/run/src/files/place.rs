@@ -1,4 +1,4 @@
-//! Places that files and folders take: whether one is free, and how it is taken without a look before.
+//! Paths of new files and folders: whether one is free, and how it is taken without a race.
 
 use std::{
     ffi::OsString,
@@ -13,13 +13,13 @@ use rustix::{
 
 use crate::{error::Result, error::RunError, files::names::ASIDE};
 
-/// Whether a new file or folder may come to `path`.
+/// Checks that a new file or folder can be created at `path`.
 ///
 /// # Errors
-/// [`RunError::NotFree`] when something stands there, a link that leads nowhere included, or the path does not end in a name.
+/// [`RunError::NotFree`] when the path exists, even as a dangling link, or does not end in a name.
 pub fn check_free(path: &Path) -> Result<()> {
     let refuse = |reason| Err(RunError::NotFree { path: path.to_owned(), reason });
-    // Without a slash at its end, behind which the system would follow a link.
+    // Without a slash at its end, which would make the system follow a link.
     let plain: &Path = &path.components().collect::<PathBuf>();
     if !matches!(plain.components().next_back(), Some(Component::Normal(_))) {
         return refuse("does not end in the name of something new");
@@ -34,10 +34,10 @@ pub fn check_free(path: &Path) -> Result<()> {
     }
 }
 
-/// Moves a file or folder to a place that must be free: what came to stand there meanwhile stays.
+/// Moves a file or folder to a path that must be free: what was created there meanwhile stays.
 ///
-/// Where the file system knows no such move, a folder is renamed plainly, which refuses a folder that is not empty, and a file is
-/// linked, which refuses everything.
+/// Where the file system has no such operation, a folder is renamed normally, which fails if the target is a folder
+/// that is not empty, and a file is linked, which fails if the target exists.
 pub fn move_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if from.is_dir() => fs::rename(from, to),
@@ -48,7 +48,7 @@ pub fn move_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Swaps a new folder with the one in whose place it comes; afterwards the old one lies at `from`.
+/// Swaps a new folder with the one that it replaces; afterwards the old one is at `from`.
 pub fn swap(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => swap_by_renames(from, to),
@@ -56,8 +56,8 @@ pub fn swap(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// As [`swap`], where the file system cannot do it in one move: a process that is killed in between leaves the old folder under a name by
-/// which [`sweep`](super::sweep) finds it and puts it back.
+/// As [`swap`], where the file system cannot do it atomically: if the process is killed in between,
+/// [`sweep`](super::sweep) finds the old folder by its name and restores it.
 fn swap_by_renames(from: &Path, to: &Path) -> io::Result<()> {
     let mut name = OsString::from(ASIDE);
     name.push(to.file_name().unwrap_or_default());

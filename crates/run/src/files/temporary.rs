@@ -1,5 +1,5 @@
-//! What is being written: it has a name of its own beside its place, a lock while its process lives, and goes away unless it is
-//! finished.
+//! Files and folders that are being written: each has a temporary name beside its final path, a lock while its process
+//! lives, and is removed unless it is finished.
 
 use std::{
     collections::BTreeSet,
@@ -20,19 +20,19 @@ use crate::{
     files::place::swap,
 };
 
-/// How the names of what is being written begin.
+/// Prefix of temporary names.
 const PREFIX: &str = ".writing-";
 
-/// Stands in a folder that is being written, and tells it from one of the user's that has such a name.
+/// A file in a folder that is being written, which distinguishes it from a folder of the user with such a name.
 const MARK: &str = ".vqkit-is-writing";
 
-/// Names that are tried for one place.
+/// Number of names that are tried for one path.
 const TRIES: usize = 1000;
 
-/// Names beside a place of the user's that are swept.
+/// Number of names beside a path of the user that are swept.
 const SWEPT: usize = 20;
 
-/// Everything that this process is writing at the moment.
+/// Everything that this process is currently writing.
 static IN_WORK: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 fn in_work() -> MutexGuard<'static, BTreeSet<PathBuf>> {
@@ -43,7 +43,7 @@ fn in_work() -> MutexGuard<'static, BTreeSet<PathBuf>> {
 #[derive(Debug)]
 pub struct Temporary {
     path: PathBuf,
-    /// Holds the lock by which others see that this process lives.
+    /// Holds the lock that tells others that this process lives.
     lock: Option<File>,
     is_finished: bool,
 }
@@ -70,28 +70,29 @@ impl Temporary {
         Ok(folder)
     }
 
-    /// What `create` makes under the first name that is free.
+    /// Calls `create` with the first name that is free.
     fn new(path: &Path, create: impl Fn(&Path) -> io::Result<Option<File>>) -> io::Result<Self> {
-        // Nothing comes to be that is not in the list.
+        // Nothing is created that is not in the list.
         let mut list = in_work();
         let (path, lock) = take_name(path, create)?;
         list.insert(path.clone());
         Ok(Self { path, lock, is_finished: false })
     }
 
-    /// Where it is written.
+    /// Its temporary path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Takes the mark off a folder, which is whole now.
+    /// Removes the mark from a folder, which is complete now.
     pub fn unmark(&self) -> io::Result<()> {
         fs::remove_file(self.path.join(MARK))
     }
 
-    /// Moves it into its place, as `place` does from the path that it is given.
+    /// Moves it to its final path; `place` does this, given the temporary path.
     pub fn finish(mut self, place: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-        // Either it is in the list and not moved yet, or moved and no longer in the list: never is a finished one abandoned.
+        // It is either in the list and not moved yet, or moved and no longer in the list, so a finished one is never
+        // removed.
         let mut list = in_work();
         place(&self.path)?;
         list.remove(&self.path);
@@ -99,11 +100,11 @@ impl Temporary {
         Ok(())
     }
 
-    /// Puts it into the place of a folder, which goes away.
+    /// Replaces a folder, which is removed.
     pub fn finish_in_place_of(self, old: &Path) -> io::Result<()> {
         let path = self.path.clone();
         self.finish(|from| swap(from, old))?;
-        // The old one has the name now, so that nobody else has taken it.
+        // The old one has the temporary name now, so nobody else can have taken it.
         remove(&path)
     }
 }
@@ -119,7 +120,7 @@ impl Drop for Temporary {
     }
 }
 
-/// What a process that sweeps took away between two steps of creating it was as good as taken.
+/// Treats a temporary name as taken if another process swept it away while it was being created.
 fn as_taken(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::NotFound => io::ErrorKind::AlreadyExists.into(),
@@ -148,17 +149,17 @@ fn name(path: &Path, number: usize) -> String {
     }
 }
 
-/// Locks what was just created. A process that sweeps may have come first: then the name is as good as taken.
+/// Locks what was just created. If another process swept it first, the name counts as taken.
 fn locked(file: File) -> io::Result<File> {
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Err(io::ErrorKind::AlreadyExists.into()),
-        // File systems without locks have no sweepers either.
+        // On file systems without locks nothing is swept either.
         Ok(()) | Err(TryLockError::Error(_)) if file.metadata()?.nlink() > 0 => Ok(file),
         _ => Err(io::ErrorKind::AlreadyExists.into()),
     }
 }
 
-/// Removes what processes that are gone left in a folder of vqkit's own, and puts back what they had set aside.
+/// Removes leftovers of dead processes in a folder of vqkit, and restores what they had set aside.
 ///
 /// # Errors
 /// When something cannot be removed.
@@ -172,7 +173,7 @@ pub fn sweep(folder: &Path) -> Result<()> {
             _ => Ok(()),
         };
         match swept {
-            // Another process was quicker.
+            // Another process was faster.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             swept => swept.map_err(|source| RunError::io("remove", &path, source))?,
         }
@@ -180,17 +181,17 @@ pub fn sweep(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes what processes that are gone left while they wrote the folder `path`; nothing that lacks their mark.
+/// Removes leftovers of dead processes that wrote the folder `path`, but nothing without their mark.
 pub fn sweep_beside(path: &Path) {
     let names = (1..=SWEPT).map(|number| path.with_file_name(name(path, number)));
     for beside in names.filter(|beside| fs::symlink_metadata(beside.join(MARK)).is_ok()) {
-        // What stays costs room and nothing else.
+        // If this fails, the leftover only takes up space.
         let _ = sweep_one(&beside);
     }
 }
 
-/// Removes what is written at `path`, unless its process lives: its lock went with it. A link has none, and only whoever works on a run
-/// makes any.
+/// Removes the leftover at `path`, unless its process lives and holds the lock. A link has no lock, but only the
+/// process that works on a run creates links.
 fn sweep_one(path: &Path) -> io::Result<()> {
     if fs::symlink_metadata(path)?.is_symlink() {
         return remove(path);
@@ -203,7 +204,7 @@ fn sweep_one(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Ends what a process began that had set a folder aside to put another in its place.
+/// Completes or undoes the replacement of a folder by a dead process.
 fn put_back(aside: &Path, place: &Path) -> io::Result<()> {
     match fs::symlink_metadata(place) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(aside, place),
@@ -211,9 +212,9 @@ fn put_back(aside: &Path, place: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes everything that this process is writing: for the moment at which it ends with no time to unwind.
+/// Removes everything that this process is writing; called when it ends without time to unwind.
 ///
-/// It waits two seconds at most for another thread, which may hold the list and be stuck.
+/// It waits at most two seconds for another thread, which may hold the list and be stuck.
 pub fn abandon_all() {
     let look = |_| {
         let found = match IN_WORK.try_lock() {
@@ -234,7 +235,7 @@ pub fn abandon_all() {
             _ => Err(()),
         });
     }
-    // Whoever finishes something now waits for the end.
+    // A thread that finishes something now waits for the end of the process.
     std::mem::forget(list);
 }
 

@@ -1,4 +1,4 @@
-//! One token file: rows are read where they lie, and a file that is cut shorter meanwhile is an error.
+//! One token file: rows are read in place, and a file that is truncated meanwhile is an error.
 
 use std::{ops::Range, path::Path};
 
@@ -7,7 +7,7 @@ use vqkit_torch::{TokenError, weights::OpenFile};
 
 use crate::error::Result;
 
-/// Bytes that are read at once where a whole column is looked at; a multiple of every width.
+/// Bytes that are read at once where a whole column is checked; a multiple of every width.
 const CHUNK: usize = 1 << 20;
 
 /// One file of a set.
@@ -18,11 +18,11 @@ pub(super) struct TokenFile {
     pub grids: Vec<Column>,
     /// The embeddings, f32.
     pub embedding: Option<Column>,
-    /// Place in the set of its first image, and of the next file's.
+    /// Index in the set of its first image, and of the next file's.
     pub places: Range<usize>,
 }
 
-/// Where in a file the rows of a tensor lie. They begin at any byte: safetensors aligns nothing.
+/// Where the rows of a tensor are in a file. They may begin at any byte: safetensors does not align.
 #[derive(Debug)]
 pub(super) struct Column {
     pub begin: u64,
@@ -31,7 +31,7 @@ pub(super) struct Column {
     pub width: Width,
 }
 
-/// How a number is written, little end first.
+/// How a number is written, little-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Width {
     U16,
@@ -40,7 +40,7 @@ pub(super) enum Width {
 }
 
 impl Width {
-    /// The largest of some indices, and -1 of none.
+    /// The largest of some indices; -1 where there are none.
     fn largest(self, bytes: &[u8]) -> i64 {
         match self {
             Self::U16 => bytes.chunks_exact(2).map(u16_of).max().map_or(-1, i64::from),
@@ -69,14 +69,14 @@ impl TokenFile {
         Self { places: self.places.start + first..self.places.end + first, ..self }
     }
 
-    /// Adds the indices of the images at a run of places of the set.
+    /// Adds the indices of consecutive images of the set.
     pub fn append_indices(&self, column: usize, run: Range<usize>, to: &mut Vec<i64>) -> Result<()> {
         let column = &self.grids[column];
         column.width.append(&self.rows(column, run)?, to);
         Ok(())
     }
 
-    /// Adds the vectors of the images at a run of places of the set.
+    /// Adds the vectors of consecutive images of the set.
     pub fn append_embeddings(&self, run: Range<usize>, to: &mut Vec<f32>) -> Result<()> {
         let Some(column) = &self.embedding else { return Ok(()) };
         let (bytes, before) = (self.rows(column, run)?, to.len());
@@ -84,7 +84,7 @@ impl TokenFile {
         match to[before..].iter().find(|value| !value.is_finite()) {
             None => Ok(()),
             Some(value) => {
-                let reason = format!("its embeddings hold {value}, which is no finite number: write it anew");
+                let reason = format!("its embeddings hold {value}, which is not a finite number: write the file again");
                 Err(RunError::artifact(self.source.path(), reason).into())
             }
         }
@@ -99,7 +99,7 @@ impl TokenFile {
 }
 
 impl Column {
-    /// Looks at every index of `images` grids, each of codebooks of these sizes.
+    /// Checks every index of `images` grids, each of codebooks of these sizes.
     pub fn check_range(&self, source: &OpenFile, images: usize, sizes: &[i64]) -> Result<()> {
         let (length, plane) = (images as u64 * self.row as u64, (self.row / sizes.len()) as u64);
         let mut chunk = vec![0; CHUNK.min(usize::try_from(length).unwrap_or(CHUNK))];

@@ -1,4 +1,4 @@
-//! The tokens of many images, left in their files: what a batch needs is read when it is asked for.
+//! The tokens of many images, which stay in their files: the tokens of a batch are read when they are needed.
 
 mod file;
 mod opening;
@@ -16,29 +16,31 @@ use crate::{
 
 /// The tokens of many images in one or more token files, which stay open.
 ///
-/// TokenRows are read where they lie, and the system keeps in memory what it has room for; so a set may be larger than memory.
+/// Rows are read in place, and the operating system caches as much as it has room for; so a set may be larger than
+/// memory.
 #[derive(Debug)]
 pub struct TokenSet {
-    /// What the files say of themselves.
+    /// The header, which all files share.
     pub header: TokenHeader,
     /// Classes `[N]`, i64; -1 where an image has none.
     pub classes: Tensor,
-    /// Number of ids of every caption, and of vectors of every embedding, `[N]`.
+    /// Number of ids of every caption, and number of vectors of every embedding, `[N]`.
     text_lengths: Option<Tensor>,
     embedding_lengths: Option<Tensor>,
-    /// Of every tensor of indices `[Q, *S]`, in the order of [`TokenHeader::grids`], captions as `[1, P]`.
+    /// Shapes of every tensor of indices, `[Q, *S]`, in the order of [`TokenHeader::grids`], captions as `[1, P]`.
     shapes: Vec<Vec<i64>>,
-    /// Of an embedding, `[L, D]`.
+    /// Shape of an embedding, `[L, D]`.
     embedding: Option<[i64; 2]>,
     files: Vec<TokenFile>,
 }
 
 impl TokenSet {
-    /// Opens files and joins them in the order given. All that a header claims is compared with what is there, and every index with its
-    /// codebook, once; none is kept.
+    /// Opens files and joins them in the given order. Every claim of a header is checked against the file, and every
+    /// index against its codebook, once; none is kept.
     ///
     /// # Errors
-    /// When one cannot be read, is not a token file, claims what it does not hold, or does not belong with the others.
+    /// When one cannot be read, is not a token file, has a header that does not fit its content, or does not belong
+    /// with the others.
     pub fn open(paths: &[impl AsRef<Path>]) -> Result<Self> {
         let mut opened = paths.iter().map(|path| Self::open_one(path.as_ref()).map(|set| (path.as_ref(), set)));
         let (_, mut joined) = opened.next().ok_or(TokensError::NoFiles)??;
@@ -46,7 +48,11 @@ impl TokenSet {
         for set in opened {
             let (path, set) = set?;
             if set.header != joined.header || set.shapes != joined.shapes || set.embedding != joined.embedding {
-                return Err(RunError::artifact(path, "made by another tokenizer or of other data than the rest").into());
+                return Err(RunError::artifact(
+                    path,
+                    "made by a different tokenizer or from different data than the rest",
+                )
+                .into());
             }
             columns.push(set.numbers());
             let first = joined.files.last().map_or(0, |file| file.places.end);
@@ -84,10 +90,10 @@ impl TokenSet {
         &self.shapes[..self.header.sizes.len()]
     }
 
-    /// The grids of a level at the given places (`[B]`, i64, in any order), on `device`.
+    /// The grids of a level of the images with the given indices (`[B]`, i64, in any order), on `device`.
     ///
     /// # Errors
-    /// When there is no such level, or a place lies outside; when a file cannot be read, or was cut shorter.
+    /// When there is no such level or image; when a file cannot be read, or was truncated.
     pub fn grid(&self, level: usize, places: &Tensor, device: Device) -> Result<TokenGrid> {
         let levels = self.header.sizes.len();
         match level < levels {
@@ -96,10 +102,10 @@ impl TokenSet {
         }
     }
 
-    /// What the images at the given places are conditioned on, without their classes, on `device`.
+    /// The conditions of the images with the given indices, without their classes, on `device`.
     ///
     /// # Errors
-    /// When a place lies outside; when a file cannot be read, or was cut shorter.
+    /// When there is no such image; when a file cannot be read, or was truncated.
     pub fn condition(&self, places: &Tensor, device: Device) -> Result<Condition> {
         let mut condition = Condition::none();
         let levels = self.header.sizes.len();
@@ -119,10 +125,11 @@ impl TokenSet {
         Ok(condition)
     }
 
-    /// The ids of the captions at the given places, padding in front: `[B, P]`; none where there are no captions.
+    /// The ids of the captions of the images with the given indices, left-padded: `[B, P]`; `None` where there are no
+    /// captions.
     ///
     /// # Errors
-    /// When a place lies outside; when a file cannot be read, or was cut shorter.
+    /// When there is no such image; when a file cannot be read, or was truncated.
     pub fn texts(&self, places: &Tensor, device: Device) -> Result<Option<Tensor>> {
         match self.header.text_vocabulary {
             // Captions are the last column.
@@ -141,14 +148,14 @@ impl TokenSet {
         Ok(Tensor::f_from_slice(&indices)?.f_view(shape.as_slice())?.f_to_device(device)?)
     }
 
-    /// EmbeddingRef, `[B * L * D]`.
+    /// Vectors, `[B * L * D]`.
     fn embedding(&self, places: &Tensor) -> Result<Tensor> {
         let mut values: Vec<f32> = Vec::new();
         self.for_each_run(&Vec::<i64>::try_from(places)?, |file, run| file.append_embeddings(run, &mut values))?;
         Ok(Tensor::f_from_slice(&values)?)
     }
 
-    /// Calls `work` for the places in their order, with as many at once as lie behind each other in one file.
+    /// Calls `work` for the indices in their order, with consecutive ones of one file at once.
     fn for_each_run(&self, places: &[i64], mut work: impl FnMut(&TokenFile, Range<usize>) -> Result<()>) -> Result<()> {
         let mut rest = places;
         while let Some(&first) = rest.first() {

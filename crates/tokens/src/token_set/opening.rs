@@ -1,4 +1,4 @@
-//! Opening a token file: every claim of its header is compared with what is there.
+//! Opening a token file: every claim of its header is checked against the file.
 
 use std::{collections::HashSet, ops::RangeInclusive, path::Path};
 
@@ -16,7 +16,7 @@ use crate::{
     token_set::file::TokenFile, token_set::file::Width,
 };
 
-/// Most codes that indices of 16 bits tell apart.
+/// Largest number of codes that 16-bit indices can name.
 const CODES_OF_U16: i64 = 1 << 16;
 /// libtorch's own limit.
 const MAX_DIMENSIONS: usize = 64;
@@ -74,13 +74,13 @@ impl Opening {
         self.source.header().info(name).ok_or_else(|| self.bad(format!("holds no tensor `{name}`")))
     }
 
-    /// That there is no tensor of which the header says nothing.
+    /// Checks that there is no tensor that the header does not name.
     fn check_names(&self, header: &TokenHeader) -> Result<()> {
         let others = [CLASS, TEXT_LENGTH, EMBEDDING, EMBEDDING_LENGTH].map(str::to_owned);
         let known: HashSet<String> = header.grids().into_iter().map(|(name, _)| name).chain(others).collect();
         match self.source.header().offset_keys().iter().find(|name| !known.contains(*name)) {
             None => Ok(()),
-            Some(name) => Err(self.bad(format!("holds `{name}`, of which its header says nothing"))),
+            Some(name) => Err(self.bad(format!("holds `{name}`, which its header does not name"))),
         }
     }
 
@@ -117,7 +117,7 @@ impl Opening {
         }
     }
 
-    /// Where the indices of a grid lie, and their shape `[Q, *S]`.
+    /// The place of the indices of a grid, and their shape `[Q, *S]`.
     fn grid(&self, name: &str, sizes: &[i64], images: usize) -> Result<(Column, Vec<i64>)> {
         let info = self.find(name)?;
         let width = match info.dtype {
@@ -127,7 +127,7 @@ impl Opening {
         };
         if width == Width::U16 && sizes.iter().any(|size| *size > CODES_OF_U16) {
             let claim = format!("its header claims codebooks of {sizes:?} codes");
-            return Err(self.bad(format!("{claim}, but `{name}` is u16, which tells at most {CODES_OF_U16} apart")));
+            return Err(self.bad(format!("{claim}, but `{name}` is u16, which can name at most {CODES_OF_U16}")));
         }
         let shape: Vec<i64> = info.shape.iter().map(|length| *length as i64).collect();
         let is_text = name == TEXT;
@@ -142,7 +142,7 @@ impl Opening {
         Ok((self.column(info, width, images), shape[1..].to_vec()))
     }
 
-    /// Where vectors lie, and their shape `[L, D]`.
+    /// The place of vectors, and their shape `[L, D]`.
     fn embedding(&self, images: usize) -> Result<Option<(Column, [i64; 2])>> {
         let Some(info) = self.source.header().info(EMBEDDING) else { return Ok(None) };
         match (info.dtype, info.shape.as_slice()) {
@@ -155,13 +155,13 @@ impl Opening {
         }
     }
 
-    /// The bytes of a tensor are those of its shape, which was compared when the header was read.
+    /// The size of a tensor in bytes follows from its shape, which was checked when the header was read.
     fn column(&self, info: &TensorInfo, width: Width, images: usize) -> Column {
         let range = self.source.range(info);
         Column { begin: range.start, row: (range.end - range.start) as usize / images, width }
     }
 
-    /// That how often each code was used can be counted: the codes that a header claims are no part of the file.
+    /// Checks that there is memory to count the usage of codes: their number is only claimed by the header.
     fn check_counts(&self, header: &TokenHeader) -> Result<()> {
         let codes: i64 = header.sizes.iter().flatten().sum();
         let what = format!("counting the {codes} codes that its header claims");

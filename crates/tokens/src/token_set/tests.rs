@@ -98,7 +98,7 @@ fn files_that_do_not_belong_together_and_indices_out_of_range_are_refused() {
     write(&a, 512, "a", 2, 0);
     write(&b, 512, "b", 2, 0);
     let error = TokenSet::open(&[&a, &b]).unwrap_err().to_string();
-    assert!(error.contains("another tokenizer"), "{error}");
+    assert!(error.contains("different tokenizer"), "{error}");
     for (size, codebook) in [(512i64, 0), (1 << 18, 0)] {
         let levels = [
             Tensor::from_slice(&[0, size]).view([2, 1, 1, 1]),
@@ -240,7 +240,7 @@ fn with(column: &str, tensor: Tensor) -> impl FnOnce(&mut Columns) {
 fn headers_that_claim_other_codebooks_are_refused_with_the_claim() {
     for (sizes, want) in [
         (vec![vec![1_000_000_000_000]], "claims codebooks of [1000000000000] codes"),
-        (vec![vec![2_147_483_648]], "u16, which tells at most 65536 apart"),
+        (vec![vec![2_147_483_648]], "u16, which can name at most 65536"),
         (vec![vec![i64::MAX]], "claims codebooks of [9223372036854775807] codes"),
         (vec![vec![0]], "claims codebooks of [0] codes"),
         (vec![vec![-5]], "claims codebooks of [-5] codes"),
@@ -304,7 +304,7 @@ fn shapes_that_do_not_go_together_are_refused() {
     let one_more =
         |columns: &mut Columns| columns.push((EMBEDDING_LENGTH.replace("embedding", "level.7"), zeros(&[3])));
     assert!(
-        refusal(|_| {}, one_more, |words| words).contains("holds `level.7.length`, of which its header says nothing")
+        refusal(|_| {}, one_more, |words| words).contains("holds `level.7.length`, which its header does not name")
     );
     // 2^62 images, of a tensor that has no bytes.
     let shape = |words: String| words.replace(r#""shape":[3,1,2,2]"#, r#""shape":[4611686018427387904,1,2,0]"#);

@@ -5,11 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use super::factor::Factor;
 
-/// One, after a linear rise over the first steps.
+/// The factor 1, after an optional linear warm-up over the first steps.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Constant {
-    /// Steps of the rise: step `n` of them, counted from 0, gets `(n + 1) / warmup_steps`. Default 0.
+    /// Number of warm-up steps, over which the factor rises linearly; with `type = "constant"`, step `n`, counted from
+    /// 0, has the factor `(n + 1) / warmup_steps`. Default 0.
     #[serde(default)]
     pub warmup_steps: u64,
 }

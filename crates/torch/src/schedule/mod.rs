@@ -24,16 +24,16 @@ vqkit_config::tagged! {
     /// # Ok::<(), serde_json::Error>(())
     /// ```
     pub enum Schedule {
-        /// One, after an optional linear rise.
+        /// The factor 1, after an optional linear warm-up.
         "constant" => Constant(Constant),
-        /// A linear rise, then half a cosine down.
+        /// A linear warm-up, then a cosine decay.
         "warmup-cosine" => WarmupCosine(WarmupCosine),
     }
     fn member -> dyn Factor;
 }
 
 impl Default for Schedule {
-    /// One throughout.
+    /// The factor 1 throughout.
     fn default() -> Self {
         Self::Constant(Constant::default())
     }

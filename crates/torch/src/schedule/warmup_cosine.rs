@@ -8,20 +8,21 @@ use serde::{Deserialize, Serialize};
 use super::factor::Factor;
 use crate::TorchError;
 
-/// From `start` in a straight line to `peak`, from there by half a cosine to `end`, which is then kept: the
+/// Linearly from `start` to `peak`, then along half a cosine to `end`, which is then kept: the
 /// `LambdaWarmUpCosineScheduler` of taming-transformers (`lr_start`, `lr_max`, `lr_min`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WarmupCosine {
-    /// Steps of the rise.
+    /// Number of warm-up steps, over which the factor rises linearly.
     pub warmup_steps: u64,
-    /// The step that reaches `end`, counted from the very first. Default: the training's last.
+    /// The step at which the factor reaches `end`, counted from the start of training. Default: the last step of
+    /// training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decay_steps: Option<u64>,
     /// The factor of step 0. Default 0.
     #[serde(default)]
     pub start: f64,
-    /// The factor at the end of the rise. Default 1.
+    /// The factor at the end of the warm-up. Default 1.
     #[serde(default = "WarmupCosine::default_peak")]
     pub peak: f64,
     /// The factor at the end of the decay. Default 0.

@@ -1,4 +1,4 @@
-//! What a prior learns from: grids out of token files, or out of the frozen tokenizer as it looks at augmented images.
+//! Training data of a prior: grids from token files, or from the frozen tokenizer, which encodes augmented images.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use vqkit_vqvae::Tokenizer;
 
 use crate::{error::Result, error::TrainError};
 
-/// The training batches of the prior of one level, without end.
+/// The endless training batches of the prior of one level.
 pub struct PriorBatches {
     recipe: Arc<Recipe>,
     level: usize,
@@ -23,25 +23,26 @@ pub struct PriorBatches {
 }
 
 enum Source {
-    /// Token files, in an order that follows from the place in the data.
+    /// Token files, in an order that depends only on the position in the data.
     Files(TokenSet),
-    /// Images, and what turns them and their conditions into tokens.
+    /// Images, and the encoders of images and conditions.
     Images { tokenizer: Box<Tokenizer>, conditioner: Box<ConditionEncoder>, loader: Option<Loader> },
 }
 
-/// A batch whose tokens are not read yet, so that each of its parts can be read by itself.
+/// A batch whose tokens are not read yet, so that its parts can be read one by one.
 pub enum PriorBatch {
-    /// Places in the token files, `[B]`.
+    /// Indices of images in the token files, `[B]`.
     Places(Tensor),
-    /// Images, and what they are conditioned on.
+    /// Images and their conditions.
     Samples(Box<Batch>),
 }
 
 impl PriorBatches {
-    /// Opens the token files or loads the tokenizer, as the recipe says; images are not read before [`start`](Self::start).
+    /// Opens the token files or loads the tokenizer, depending on the recipe; no image is read before
+    /// [`start`](Self::start).
     ///
     /// # Errors
-    /// When the stages before are not done, or their files do not fit.
+    /// When earlier stages are not done, or their files do not fit.
     pub fn open(run: &Run, level: usize, context: &Context) -> Result<Self> {
         let recipe = run.recipe();
         let source = match recipe.priors[level].tokens {
@@ -55,7 +56,7 @@ impl PriorBatches {
         Ok(Self { recipe: Arc::clone(recipe), level, context: context.clone(), source })
     }
 
-    /// Goes to the place where `samples` were consumed.
+    /// Moves to the position at which `samples` were consumed.
     ///
     /// # Errors
     /// When the images cannot be read.
@@ -67,8 +68,8 @@ impl PriorBatches {
         Ok(())
     }
 
-    /// The next batch after `samples` were consumed, in as many parts of one size as the recipe says; and how many are consumed
-    /// then.
+    /// The next batch after `samples` were consumed, in the recipe's number of equal parts; and the number of samples
+    /// that are consumed after it.
     ///
     /// # Errors
     /// When an image cannot be read.
@@ -93,7 +94,7 @@ impl PriorBatches {
         }
     }
 
-    /// The grids to predict, and what they are predicted from.
+    /// The grids to predict, and the condition that they are predicted from.
     ///
     /// # Errors
     /// When libtorch refuses.
@@ -109,11 +110,11 @@ impl PriorBatches {
             (PriorBatch::Places(places), Source::Files(tokens)) => {
                 Ok(level_order::batch(tokens, &self.recipe, self.level, places, self.context.device)?)
             }
-            _ => unreachable!("a batch is read by what drew it"),
+            _ => unreachable!("a batch is read by the source that made it"),
         }
     }
 
-    /// Lists the images that were left out as bad, if there are any, beside the output of `stage`.
+    /// Writes the list of images that were left out as bad, if there are any, beside the output of `stage`.
     ///
     /// # Errors
     /// When the list cannot be written.

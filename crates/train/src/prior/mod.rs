@@ -1,4 +1,5 @@
-//! Stages `prior/…`: an autoregressive model of each level's grids, mostly from token files, where no image is touched.
+//! Stages `prior/…`: an autoregressive model of each level's grids, usually trained on token files, without reading
+//! images.
 
 pub mod batches;
 
@@ -14,10 +15,10 @@ use vqkit_tokens::{Split, TokenSet, bits, run_tokens};
 
 use crate::{error::Result, prior::batches::PriorBatches, train_state::TrainState, trainer::Goal, trainer::Trainer};
 
-/// Trains the prior of one level, or goes on where the run's last checkpoint stands.
+/// Trains the prior of one level, or continues from the run's last checkpoint.
 ///
 /// # Errors
-/// When files cannot be read or written, the loss is not finite, or the user leaves.
+/// When files cannot be read or written, the loss is not finite, or the user interrupts.
 pub fn train(run: &mut Run, level: usize, data: &Dataset, context: &Context) -> Result<Output> {
     let recipe = &Arc::clone(run.recipe());
     let stage = stage_names::stages(recipe)[level].clone();

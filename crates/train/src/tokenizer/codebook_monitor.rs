@@ -1,4 +1,4 @@
-//! Monitors codebooks in training: a warning where one collapses, and how all of them are at the end of an epoch.
+//! Monitors codebooks in training: a warning where one collapses, and the health of all of them at the end of an epoch.
 
 use tch::Tensor;
 use vqkit_fidelity::{CodebookId, codebook::collapse, codebook::collapse::COLLAPSED, codebook::usage};
@@ -8,20 +8,20 @@ use vqkit_vqvae::Tokenizer;
 
 use crate::{error::Result, trainer::Trainer};
 
-/// The codebooks of a tokenizer in training, and what tells why one collapses.
+/// The codebooks of a tokenizer in training, and the data to diagnose a collapse.
 #[derive(Debug)]
 pub struct CodebookMonitor<'a> {
-    /// How they are trained.
+    /// The recipe's section.
     pub config: &'a vqkit_recipe::Tokenizer,
-    /// Whose they are.
+    /// The modality of the tokenizer.
     pub tokenizer: &'a Tokenizer,
-    /// Latents of the last batch, one level each.
+    /// Latents of the last batch, one tensor per level.
     pub latents: &'a [Tensor],
 }
 
 impl CodebookMonitor<'_> {
-    /// Warns of every codebook that collapses in training, by its use in the epoch up to now, or on validation images: a member
-    /// that draws codes in training may use many there, and few when it chooses.
+    /// Warns of every codebook that collapses, judged by its usage in the epoch so far, or on validation images: a
+    /// quantizer that samples codes in training may use many there, and only few in evaluation.
     ///
     /// # Errors
     /// When a quantizer does not fit its counts.
@@ -46,7 +46,7 @@ impl CodebookMonitor<'_> {
         Ok(())
     }
 
-    /// Logs use, perplexity, ages and duplicates of an epoch that ends.
+    /// Logs usage, perplexity, ages and duplicates at the end of an epoch.
     ///
     /// # Errors
     /// When a quantizer does not fit its counts, or the log cannot be written.
@@ -59,7 +59,7 @@ impl CodebookMonitor<'_> {
     }
 }
 
-/// The health of every codebook of a level, without making a table that the quantizer does not keep.
+/// The health of every codebook of a level, without computing a table that the quantizer does not keep.
 fn summary(quantizer: &dyn Quantizer, usage: &Usage) -> Result<Vec<CodebookHealth>> {
     let counts = usage.codebooks().iter().map(CodebookUsage::counts);
     if !quantizer.has_tables() {

@@ -1,4 +1,4 @@
-//! Monitors adversarial training: whether the discriminator still teaches anything.
+//! Monitors adversarial training: whether the discriminator still gives a useful gradient.
 
 use tch::{Device, Kind, Tensor};
 use vqkit_run::Tensors;
@@ -9,14 +9,14 @@ const DECAY: f64 = 0.99;
 /// Above this on both sides, the discriminator has won.
 const WON: f64 = 0.98;
 
-/// Right on less than this beyond half of all patches, real and fake together, it is blind: it tosses a coin, or calls all of
-/// them the same.
+/// If the accuracy on real and fake patches together exceeds one half by less than this, the discriminator is at
+/// chance: it guesses, or gives all patches the same label.
 const BLIND: f64 = 0.02;
 
-/// Steps that the running accuracies need to say anything.
+/// Number of steps before the running accuracies are meaningful.
 const WARM: i64 = 300;
 
-/// Running shares of real and fake patches that a discriminator tells rightly.
+/// Running accuracies of a discriminator on real and on fake patches.
 #[derive(Debug)]
 pub struct DiscriminatorMonitor {
     /// `[real, fake, steps]`, f32.
@@ -26,7 +26,7 @@ pub struct DiscriminatorMonitor {
 impl DiscriminatorMonitor {
     const NAME: &'static str = "monitor";
 
-    /// Where `saved` left off, or from the beginning.
+    /// Continues from `saved`, or starts anew.
     pub fn restore(device: Device, saved: &Tensors) -> Self {
         let state = saved.get(Self::NAME).map(Tensor::copy);
         Self { state: state.unwrap_or_else(|| Tensor::from_slice(&[0.5f32, 0.5, 0.0])).to_device(device) }
@@ -46,7 +46,7 @@ impl DiscriminatorMonitor {
         steps += 1.0;
     }
 
-    /// Running shares of real and of fake patches told rightly; waits for the device.
+    /// Running accuracies on real and on fake patches; waits for the device.
     pub fn accuracies(&self) -> (f64, f64) {
         (self.state.double_value(&[0]), self.state.double_value(&[1]))
     }
@@ -58,11 +58,11 @@ impl DiscriminatorMonitor {
         match () {
             () if self.state.int64_value(&[2]) < WARM => None,
             () if real > WON && fake > WON => Some(format!(
-                "the discriminator recognises {percent}: the generator learns little from one that always wins. Lower \
+                "the discriminator is right on {percent}: it is too strong for the generator to learn from. Lower \
                  adversarial.train.learning_rate, set adversarial.lecam_weight (0.001), or start it later"
             )),
             () if f64::midpoint(real, fake) < 0.5 + BLIND => Some(format!(
-                "the discriminator recognises {percent}, no better than guessing: it teaches nothing. Raise \
+                "the discriminator is right on {percent}, no better than guessing: its gradient is useless. Raise \
                  adversarial.train.learning_rate, lower lecam_weight or r1_weight, or give it more channels (ndf)"
             )),
             () => None,

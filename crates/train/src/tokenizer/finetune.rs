@@ -1,4 +1,4 @@
-//! Training that goes on from the weights of another.
+//! Fine-tuning: training that starts from the weights of a trained tokenizer.
 
 use std::path::{Path, PathBuf};
 
@@ -12,14 +12,14 @@ use vqkit_torch::{
 
 use crate::error::Result;
 
-/// What taming's checkpoints put in front of the names of a discriminator.
+/// Prefix of the discriminator's names in checkpoints of taming-transformers.
 const THEIR_DISCRIMINATOR: &str = "loss.discriminator.";
 
 /// State of our quantizers and of LeCam that other implementations do not keep.
 const OURS_ALONE: [&str; 4] = ["age", "initted", "ema_real", "ema_fake"];
 
-/// Puts another tokenizer's weights into `tokenizer` and, where the recipe says so, its discriminator's into
-/// `discriminator`.
+/// Loads another tokenizer's weights into `tokenizer` and, if the recipe has `discriminator = "restored"`, those of its
+/// discriminator into `discriminator`.
 ///
 /// # Errors
 /// When there is no such file, or its weights do not fit.
@@ -46,7 +46,7 @@ fn assign(from: &Path, state: Tensors, vs: &mut VarStore) -> Result<()> {
     Ok(weights::assign(&state, vs)?)
 }
 
-/// Freezes what is not to be trained. `decoder`: what the names of the decoder's variables begin with.
+/// Freezes the variables that are not trained. `decoder`: prefixes of the names of the decoder's variables.
 pub fn freeze(config: &Finetune, tokenizer: &VarStore, decoder: &[&str]) {
     let decodes = |name: &str| decoder.iter().any(|part| name.starts_with(&format!("{part}.")));
     let is_frozen = |name: &str| config.train == FinetunedPart::Decoder && !decodes(name);
@@ -55,7 +55,7 @@ pub fn freeze(config: &Finetune, tokenizer: &VarStore, decoder: &[&str]) {
     }
 }
 
-/// The weights of both states.
+/// The weights of tokenizer and discriminator.
 struct Source {
     tokenizer: Tensors,
     discriminator: Tensors,
@@ -74,7 +74,7 @@ impl Source {
         })
     }
 
-    /// `loss.` is what a taming checkpoint holds beside the tokenizer.
+    /// Splits a checkpoint of taming-transformers: names with `loss.` do not belong to the tokenizer.
     fn of_file(state: Tensors) -> Self {
         let (losses, tokenizer): (Tensors, Tensors) =
             state.into_iter().partition(|(name, _)| name.starts_with("loss."));
@@ -83,7 +83,7 @@ impl Source {
     }
 }
 
-/// `path` itself, if it is a checkpoint, or that of the run that it is.
+/// `path` itself, if it is a checkpoint, or the checkpoint of the run at `path`.
 fn checkpoint_of(path: &Path, modality: Modality) -> Result<PathBuf> {
     if checkpoint_weights::weights_for_use(path).is_file() {
         return Ok(path.to_owned());
@@ -97,8 +97,8 @@ fn checkpoint_of(path: &Path, modality: Modality) -> Result<PathBuf> {
     Ok(path.join(&run.require(modality.stage())?.path))
 }
 
-/// The state with just those of our own buffers that `vs` has: as they stand there where the state lacks them. A codebook
-/// that was loaded has begun.
+/// The state with exactly those of our own buffers that `vs` has; where the state lacks one, its value in `vs`. A
+/// codebook that was loaded counts as initialized.
 fn completed(mut state: Tensors, vs: &VarStore) -> Tensors {
     let variables = weights::tensors(vs);
     let is_ours = |name: &str| name.rsplit('.').next().is_some_and(|last| OURS_ALONE.contains(&last));

@@ -1,5 +1,5 @@
-//! Stages `tokenizer` and `template`: encoder, codebook and decoder are trained together on images or on templates, perhaps against
-//! a discriminator.
+//! Stages `tokenizer` and `template`: encoder, codebook and decoder are trained together on images or on templates,
+//! optionally against a discriminator.
 
 pub mod codebook_monitor;
 pub mod discriminator_monitor;
@@ -25,14 +25,14 @@ use crate::{
     train_state::TrainState, trainer, trainer::Goal, trainer::Score, trainer::Trainer,
 };
 
-/// Originals above reconstructions in the logged picture.
+/// Number of originals, above their reconstructions, in the logged image.
 const SHOWN: usize = 8;
 
-/// Trains a tokenizer of `recipe`, or goes on where the run's last checkpoint stands; or copies another run's, where the
-/// recipe takes one.
+/// Trains a tokenizer of `recipe`, or continues from the run's last checkpoint; or copies another run's tokenizer,
+/// where the recipe inherits one.
 ///
 /// # Errors
-/// When data or files cannot be read or written, the loss is not finite, or the user leaves.
+/// When data or files cannot be read or written, the loss is not finite, or the user interrupts.
 pub fn train(run: &mut Run, modality: Modality, data: &Dataset, context: &Context) -> Result<Output> {
     let recipe = &Arc::clone(run.recipe());
     let config = recipe.tokenizer(modality)?;
@@ -98,7 +98,7 @@ pub fn train(run: &mut Run, modality: Modality, data: &Dataset, context: &Contex
     Ok(Output { path: run.relative(&checkpoint), fingerprint: checkpoint_weights::fingerprint(&checkpoint)? })
 }
 
-/// Tokenizer and discriminator, new, from another's weights or from the run's last checkpoint.
+/// Tokenizer and discriminator, new or from the weights of another, or from the run's last checkpoint.
 fn begin(
     run: &mut Run,
     modality: Modality,
@@ -154,22 +154,24 @@ fn log(trainer: &mut Trainer, output: &StepOutput, usage: &TokenUsage, monitor: 
     trainer.log(metrics, &shown)
 }
 
-/// What validation pictures say of a tokenizer.
+/// The results of a tokenizer on validation images.
 struct Validation {
-    /// PSNR, or of label maps the share of pixels that are right.
+    /// PSNR, or for label maps the share of pixels that are right.
     fidelity: f64,
     usage: TokenUsage,
 }
 
 impl Validation {
-    /// What tells which checkpoint is best: the error of pixels; with other losses nothing does, and the last one is.
+    /// The metric that selects the best checkpoint: the error of pixels; with other losses there is none, and the last
+    /// checkpoint is used.
     fn score(&self, config: &vqkit_recipe::Tokenizer) -> Option<Score> {
         let by_pixels = config.loss.perceptual.is_none() && config.loss.adversarial.is_none();
         by_pixels.then_some((self.fidelity, Goal::Maximize))
     }
 }
 
-/// Looks at validation pictures, with the averaged weights; logs how well they are reconstructed, the use of codes and a picture.
+/// Evaluates on validation images with the averaged weights; logs the error of reconstructions, the usage of codes and
+/// an image.
 fn measure(
     trainer: &mut Trainer,
     tokenizer: &Tokenizer,

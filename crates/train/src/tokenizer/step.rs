@@ -1,4 +1,4 @@
-//! One step of a tokenizer's training: a batch in, gradients for the tokenizer and the discriminator out.
+//! One training step of a tokenizer: takes a batch, computes gradients for the tokenizer and the discriminator.
 
 use tch::{Kind, Tensor};
 use vqkit_losses::{DiscriminatorObjective, GeneratorLoss};
@@ -8,27 +8,27 @@ use vqkit_vqvae::{Reconstruction, Tokenizer};
 
 use crate::{error::Result, loss_terms::LossTerms, train_state::TrainState};
 
-/// What is trained, and for what.
+/// The configuration of a step.
 #[derive(Debug)]
 pub struct Step<'a> {
-    /// Arithmetic of the networks.
+    /// Number format of the networks' computations.
     pub kind: Kind,
     /// The losses on images.
     pub objective: &'a GeneratorLoss,
     /// Whether only the decoder is trained.
     pub decoder_alone: bool,
-    /// Parts into which the batch is split.
+    /// Number of parts into which the batch is split.
     pub grad_accumulation: usize,
 }
 
-/// What a step leaves behind for the codebooks, the log and the monitor.
+/// The results of a step, for the codebooks, the log and the monitor.
 #[derive(Debug)]
 pub struct StepOutput {
     /// The losses.
     pub terms: LossTerms,
-    /// What the tokenizer made of the batch, outside of any graph.
+    /// The tokenizer's output for the batch, detached.
     pub reconstruction: Reconstruction,
-    /// Logits of real and of fake images, outside of any graph, once adversarial training has begun.
+    /// Logits of real and of fake images, detached, once adversarial training has begun.
     pub logits: Option<(Tensor, Tensor)>,
 }
 

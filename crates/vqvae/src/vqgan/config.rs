@@ -1,4 +1,4 @@
-//! `type = "vqgan"` of a recipe, with the names of taming-transformers' `ddconfig`.
+//! `type = "vqgan"` of a recipe; its keys have the names of taming-transformers' `ddconfig`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,47 +12,54 @@ use crate::{Tokenizer, TokenizerError};
 
 /// `type = "vqgan"`: residual blocks and attention in the encoder and the decoder, one level of tokens.
 ///
-/// Level `i` works at `resolution / 2^i` with `ch * ch_mult[i]` channels; the tokens lie on the last level's grid.
+/// Level `i` works at `resolution / 2^i` with `ch * ch_mult[i]` channels; the last level has the resolution of the
+/// token grid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VqganConfig {
-    /// Channels that `ch_mult` multiplies; a multiple of 32, the number of groups of every normalisation.
+    /// Base number of channels, which `ch_mult` multiplies; a multiple of 32, the number of groups of every
+    /// normalisation.
     pub ch: i64,
-    /// Widths of the levels in units of `ch`, fine first. Each level but the last halves the image.
+    /// Channels of the levels in units of `ch`, fine first; 1 to 16 levels. Each level but the last halves the
+    /// resolution.
     pub ch_mult: Vec<i64>,
-    /// Widths of the decoder's levels, where they are not the encoder's; as many, fine first.
+    /// Channels of the decoder's levels in units of `ch`, fine first, as many as in `ch_mult`. Default: `ch_mult`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decoder_ch_mult: Option<Vec<i64>>,
-    /// Residual blocks of a level of the encoder, at least 1; the decoder has one more.
+    /// Number of residual blocks per level of the encoder, at least 1; the decoder has one more per level.
     pub num_res_blocks: i64,
-    /// The levels with attention, by their side in pixels at `resolution`; may be empty. The middle always has one.
+    /// Levels with attention, given by their resolution for images of `resolution` pixels; may be empty. The middle
+    /// block always has attention.
     pub attn_resolutions: Vec<i64>,
-    /// Side of the images in pixels by which `attn_resolutions` names levels. Images of other sizes have attention on the
+    /// Side of the images, in pixels, to which `attn_resolutions` refers. Images of other sizes have attention on the
     /// same levels.
     pub resolution: i64,
-    /// Channels of the encoder's output and of the decoder's input.
+    /// Number of channels of the encoder's output and of the decoder's input.
     pub z_channels: i64,
-    /// Width D of the latents, which 1×1 convolutions make of `z_channels` and turn back.
+    /// Width D of the latents; a 1×1 convolution reduces `z_channels` to it and another one expands it again.
     pub embed_dim: i64,
-    /// Probability with which a value inside a residual block is dropped in training, in `[0, 1)`; default 0.
+    /// Dropout rate inside residual blocks, in `[0, 1)`. Default 0.
     #[serde(default)]
     pub dropout: f64,
-    /// Whether halvings and doublings are learned (default), or a mean over 2×2 and a repetition.
+    /// Whether down- and upsampling are learned convolutions; otherwise downsampling is a mean over 2×2 pixels and
+    /// upsampling a repetition. Default true.
     #[serde(default = "VqganConfig::default_resamp_with_conv")]
     pub resamp_with_conv: bool,
-    /// Channels of the images, where the recipe says what it was written for; they have to be the data's.
+    /// Number of channels of the images; where it is given, it must be that of the data. Default: that of the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_channels: Option<i64>,
-    /// Channels of what the decoder gives; default the images'. A loss against the images takes no other.
+    /// Number of channels of the decoder's output. A loss against the images needs as many as the images have. Default:
+    /// that of the images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out_ch: Option<i64>,
-    /// Whether the encoder gives a mean and a variance; off, since a quantizer takes one vector a position.
+    /// Whether the encoder outputs a mean and a variance; must be false, since a quantizer takes one vector per
+    /// position. Default false.
     #[serde(default)]
     pub double_z: bool,
 }
 
 impl VqganConfig {
-    /// The published model of ImageNet with 16×16 tokens for 256×256 pixels (taming-transformers, `imagenet_vqgan.yaml`).
+    /// The published ImageNet model with 16×16 tokens for 256×256 pixels (taming-transformers, `imagenet_vqgan.yaml`).
     pub fn imagenet_f16() -> Self {
         Self {
             ch: 128,
@@ -71,7 +78,7 @@ impl VqganConfig {
         }
     }
 
-    /// Checks that images with `channels` channels are what the recipe was written for.
+    /// Checks that `in_channels`, where it is given, equals the number of channels of the images.
     pub(super) fn check_images(&self, channels: i64) -> Result<(), TokenizerError> {
         check_channels("in_channels", channels)?;
         match self.in_channels {
@@ -101,7 +108,7 @@ impl VqganConfig {
         self.attn_resolutions.contains(&(self.resolution >> level))
     }
 
-    /// By how much the grid of tokens is coarser than the image.
+    /// How many times smaller the token grid is than the image, on each side.
     pub(super) fn stride(&self) -> i64 {
         1 << (self.ch_mult.len() - 1)
     }
@@ -129,7 +136,7 @@ impl VqganConfig {
         self.scaled(factors).into_iter().try_for_each(|width| check_channels(field, width))
     }
 
-    /// Every resolution of `attn_resolutions` has to be a level's: one that is not would be left out without a word.
+    /// Every resolution of `attn_resolutions` has to be that of a level: any other would be ignored silently.
     fn check_resolutions(&self) -> Result<(), TokenizerError> {
         check_range("resolution", self.resolution, self.stride())?;
         let levels: Vec<_> = (0..self.ch_mult.len()).map(|level| self.resolution >> level).collect();
@@ -159,7 +166,7 @@ impl Member for VqganConfig {
         self.in_channels.map_or(Ok(()), |channels| check_channels("in_channels", channels))?;
         self.out_ch.map_or(Ok(()), |channels| check_channels("out_ch", channels))?;
         if self.double_z {
-            return Err(refuse("double_z", "must be false: a quantizer takes one vector a position".into()));
+            return Err(refuse("double_z", "must be false: a quantizer takes one vector per position".into()));
         }
         Ok(())
     }
@@ -173,7 +180,8 @@ impl Member for VqganConfig {
         self.build(vs, in_channels, quantizer)
     }
 
-    /// Of the two 3×3 convolutions of every residual block, the first of a level aside, whose input may be narrow.
+    /// Parameters of the two 3×3 convolutions of every residual block, except the first of a level, whose input may be
+    /// narrow.
     fn least_parameters(&self) -> i64 {
         let of_levels = |widths: Vec<i64>, blocks: i64| -> i64 {
             widths.iter().map(|width| 9 * (2 * blocks - 1) * width * width).sum()

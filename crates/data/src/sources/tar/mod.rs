@@ -1,4 +1,4 @@
-//! Tar archives in WebDataset layout, read where they lie; nothing is ever unpacked.
+//! Tar archives in WebDataset layout, read in place; nothing is unpacked.
 
 mod braces;
 mod cache;
@@ -21,15 +21,15 @@ use super::open::{DataKeys, OpenSource, Opening};
 use crate::{DataError, Held, PictureReader, Sample, Source, SourceInfo, budget::Reservation, plain};
 
 /// `type = "tar"`: uncompressed tar archives in WebDataset layout. The files of one sample follow each other and share
-/// their name up to the first dot: an image (`.jpg`, `.jpeg`, `.png` or `.webp`), its class (`.cls`: a number or a name), its
-/// caption (`.txt`), and `.json`, whose `class` and `caption` stand in where those are not there.
+/// their name up to the first dot: an image (`.jpg`, `.jpeg`, `.png` or `.webp`), its class (`.cls`: a number or a
+/// name), its caption (`.txt`), and `.json`, whose `class` and `caption` are used where those files are missing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TarConfig {
-    /// The archives to train on, relative to `root`; braces stand for several, as in `train-{000..009}.tar` or
-    /// `{a,b}.tar`.
+    /// Archives of the training samples, relative to `data.root`; braces stand for several, as in
+    /// `train-{000..009}.tar` or `{a,b}.tar`.
     pub train: String,
-    /// The archives for validation, in the same notation. Default: none.
+    /// Archives of the validation samples, in the same notation. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<String>,
 }
@@ -60,7 +60,7 @@ fn open(field: &'static str, pattern: &str, opening: &Opening) -> Result<Arc<dyn
     Ok(Arc::new(TarShards::open(&paths, opening)?))
 }
 
-/// Where a sample's parts are.
+/// Where the parts of a sample are.
 struct TarPlace {
     shard: usize,
     image: Span,

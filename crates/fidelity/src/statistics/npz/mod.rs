@@ -1,4 +1,4 @@
-//! Arrays of NumPy's archives (`.npz`), which come from anywhere: all that they claim is bounded before it is believed.
+//! Arrays in NumPy's archives (`.npz`) from untrusted sources: everything that they claim is checked first.
 
 use std::{
     fs::File,
@@ -80,7 +80,7 @@ fn header(entry: &mut impl Read) -> Result<NpyHeader, String> {
     let mut bytes = vec![0; MAGIC.len() + 2];
     entry.read_exact(&mut bytes).map_err(broken)?;
     if !bytes.starts_with(MAGIC) {
-        return Err("is no array of NumPy's".into());
+        return Err("is not a NumPy array".into());
     }
     // The length of the header has two bytes in version 1 and four since.
     let width = if bytes[MAGIC.len()] == 1 { 2 } else { 4 };
@@ -89,7 +89,7 @@ fn header(entry: &mut impl Read) -> Result<NpyHeader, String> {
     bytes.extend_from_slice(&length[..width]);
     let length = u32::from_le_bytes(length) as usize;
     if length > MAX_HEADER {
-        return Err(format!("has a header of {length} bytes, and {MAX_HEADER} are the most"));
+        return Err(format!("has a header of {length} bytes, more than {MAX_HEADER}"));
     }
     let begin = bytes.len();
     bytes.resize(begin + length, 0);
@@ -131,7 +131,7 @@ fn numbers(file: NpyFile<impl Read>) -> Result<Vec<f64>, String> {
         Ok(numbers) => numbers.collect::<io::Result<_>>().map_err(broken),
         Err(file) => {
             let kind = file.dtype().descr();
-            let numbers = file.try_data::<f32>().map_err(|_| format!("is of kind {kind}: f8 and f4 are read"))?;
+            let numbers = file.try_data::<f32>().map_err(|_| format!("is of kind {kind}: it must be f8 or f4"))?;
             numbers.map(|number| number.map(f64::from)).collect::<io::Result<_>>().map_err(broken)
         }
     }
