@@ -133,7 +133,7 @@ fn validation_captions_are_the_default_and_every_picture_can_be_made_again() {
     assert_ne!(samples[0]["text"], samples[2]["text"]);
     assert!(samples[0]["text"].as_str().unwrap().starts_with("a "), "{}", samples[0]);
     assert!(record["shape_accuracy"]["shape_and_colour"]["of"] == 6, "{}", record["shape_accuracy"]);
-    assert!(out.join("sheet.png").is_file());
+    assert!(out.join("overview/sheet.png").is_file());
     let seen = fs::read(text_run().join("tokens/text.json")).unwrap();
     assert!(String::from_utf8(seen).unwrap().contains("circle"));
     let again = folder.path().join("again");
@@ -392,7 +392,7 @@ fn vectors_of_ones_own_are_a_prompt(folder: &TempDir, run: &Path) {
     let record: Value = serde_json::from_slice(&fs::read(out.join("samples.json")).unwrap()).unwrap();
     let keys: Vec<&str> = (0..3).map(|index| record["samples"][index]["embedding"]["key"].as_str().unwrap()).collect();
     assert_eq!(keys, ["one", "two", "one"]);
-    assert!(out.join("sheet.png").is_file());
+    assert!(out.join("overview/sheet.png").is_file());
     assert_ne!(log_likelihoods(&out), log_likelihoods(&sample(folder, run, &["-n", "3", "--unconditional"])));
     let again = folder.path().join("own-again");
     let of_record =

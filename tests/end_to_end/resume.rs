@@ -66,10 +66,28 @@ fn a_run_is_neither_overwritten_nor_continued_with_another_recipe() {
     let recipe = recipe(recipe_folder.path(), SMALL);
     let run = text(shared_run());
     assert!(fail(&["train", &recipe, "--run", run], &[2]).contains("--resume"));
-    let message = fail(&["train", &recipe, "--run", run, "--resume", "--set", "seed=1"], &[1]);
-    assert!(message.contains("seed = 7") && message.contains("seed = 1"), "{message}");
+    let message = fail(&["train", &recipe, "--run", run, "--resume", "--set", "seed=1"], &[2]);
+    assert!(message.contains("seed: the run was begun with 7, this recipe has 1"), "{message}");
     let again = call(&["train", &recipe, "--run", run, "--resume"]);
     assert!(again.status.success() && stderr(&again).contains("already done"), "{}", stderr(&again));
+}
+
+#[test]
+fn what_changes_nothing_that_was_computed_may_change_on_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    let (recipe, run) = (recipe(folder.path(), SMALL), folder.path().join("run"));
+    let call_with = |more: &[&str]| call(&[&["train", &recipe, "--run", text(&run)], more].concat());
+    assert!(call_with(&["--stage", "tokenizer"]).status.success());
+    let changes = ["--resume", "--set", "data.workers=2", "--set", "sample.count=4", "--set", "tokenizer.train.keep=3"];
+    let resumed = call_with(&[&changes[..], &["--set", "prior.0.train.steps=44"]].concat());
+    assert!(resumed.status.success(), "{}", stderr(&resumed));
+    let kept = std::fs::read_to_string(run.join("recipe.toml")).unwrap();
+    for line in ["workers = 2", "count = 4", "keep = 3", "steps = 44"] {
+        assert!(kept.lines().any(|found| found == line), "{line}: {kept}");
+    }
+    let longer = call_with(&["--resume", "--set", "tokenizer.train.steps=1000"]);
+    assert_eq!(longer.status.code(), Some(2));
+    assert!(stderr(&longer).contains("tokenizer.train.steps: changes from"), "{}", stderr(&longer));
 }
 
 #[test]

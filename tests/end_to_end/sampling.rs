@@ -108,7 +108,7 @@ fn many_pictures_are_compared_with_validation_images() {
     assert!(fs::read_to_string(run.join("report/report.html")).unwrap().contains("1001 samples against 1000"));
     assert!(run.join("samples/001000.png").is_file());
     // Ten cells of 24 pixels and the gaps, enlarged.
-    assert_eq!(size(&fs::read(run.join("samples/grid.png")).unwrap()), (4 * 262, 4 * 262));
+    assert_eq!(size(&fs::read(run.join("samples/overview/grid.png")).unwrap()), (4 * 262, 4 * 262));
 
     let sample = |out: &str, extra: &[&str]| {
         let out = folder.path().join(out);

@@ -21,7 +21,7 @@ fn a_run_holds_everything_it_promises() {
         "tokens/train-00000.safetensors",
         "tokens/validation-00000.safetensors",
         "prior/0/last/model.safetensors",
-        "samples/grid.png",
+        "samples/overview/grid.png",
         "samples/000008.png",
         "samples/samples.json",
         "report/metrics.json",

@@ -79,7 +79,7 @@ fn conclude(folders: &[PathBuf]) -> Result<()> {
     let kinds = ["by class", "by text", "by template"];
     for (folder, kind) in folders.iter().zip(kinds) {
         for (path, what) in [
-            ("samples/sheet.png", format!("new images {kind}, each beside its condition")),
+            ("samples/overview/sheet.png", format!("new images {kind}, each beside its condition")),
             ("report/report.html", "metrics, curves and pictures; `report/metrics.json` has the metrics alone".into()),
         ] {
             let path = folder.join(path);

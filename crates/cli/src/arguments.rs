@@ -88,9 +88,10 @@ pub struct Train {
 }
 
 /// Options that `samples.json` holds.
-const OF_A_RECORD: [&str; 23] = [
+const OF_A_RECORD: [&str; 24] = [
     "image",
     "class",
+    "class_index",
     "text",
     "embedding",
     "template",
@@ -145,9 +146,13 @@ pub struct Complete {
 /// Conditions, and options of the sampler.
 #[derive(Debug, Args)]
 pub struct How {
-    /// The class of every image, by name or number [default: each class in turn, or those of validation samples].
+    /// The class of every image, by name, or by number if no class is named by a number [default: each class in turn, or those of
+    /// validation samples].
     #[arg(long, value_name = "CLASS", help_heading = "Conditions")]
     pub class: Option<String>,
+    /// The class of every image, by its position in the list of classes, from 0.
+    #[arg(long, value_name = "N", conflicts_with = "class", help_heading = "Conditions")]
+    pub class_index: Option<usize>,
     /// A caption, in the manner of the data's captions [default: validation captions in turn, those that do not occur in the training
     /// data first].
     #[arg(long, value_name = "TEXT", help_heading = "Conditions")]

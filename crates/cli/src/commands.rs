@@ -17,7 +17,7 @@ use vqkit::{
     priors::{AutoregressiveSampling, Sampling},
     recipe::{self, Recipe},
     report::{Compared, Comparison},
-    run::{Context, Interrupt, Invocation, files, is_interruption},
+    run::{Context, Interrupt, Invocation, OVERVIEW, files, is_interruption},
     sample::{self, InpaintMask, KeptRegion, PromptArgs, Prompts, Target},
     tokens::encode_folder,
     torch::attempt_in_memory,
@@ -97,6 +97,7 @@ fn draw(run: &Path, image: Option<PathBuf>, how: How, context: &Context) -> Resu
     let keep = keep(image, how.keep, how.mask)?;
     let asked = PromptArgs {
         class: how.class,
+        class_index: how.class_index,
         text: how.text,
         embedding: how.embedding,
         template: how.template,
@@ -132,7 +133,7 @@ fn write_samples(session: &mut Session, request: &sample::Request, out: Option<P
     if let Some(checked) = &written.shape_accuracy {
         terminal::print(&format!("shape accuracy of these images:\n{checked}"))?;
     }
-    print_path(&written.folder.join("grid.png"))
+    print_path(&written.folder.join(OVERVIEW).join("grid.png"))
 }
 
 /// The recipe's `[sample]`, overridden by the options of the call.

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 use vqkit_models::download;
 use vqkit_run::{Context, RunError, files};
 
-use crate::{error::Result, extractor::Extractor, image_set::PictureSet, protocol::Protocol, statistics::Statistics};
+use crate::{error::Result, extractor::Extractor, image_set::Origin, image_set::PictureSet, protocol::Protocol, statistics::Statistics};
 
 /// The statistics of a set: those in the user's cache folder if they belong to the same network, protocol and bytes;
 /// else they are `gather`ed and stored there. Also whether they were there.
@@ -26,12 +26,10 @@ pub fn statistics(
     if path.is_file() {
         match Statistics::read(&path) {
             Ok(mut found) => {
-                let origin = set.origin()?;
-                if let Some(header) =
-                    found.header.as_mut().filter(|header| header.origin.fingerprint == origin.fingerprint)
-                {
+                let Origin { path, fingerprint, .. } = set.origin()?;
+                if let Some(header) = found.header.as_mut().filter(|header| header.origin.fingerprint == fingerprint) {
                     // The same images may have moved.
-                    header.origin = origin;
+                    header.origin.path = path;
                     return Ok((found, true));
                 }
                 context.warn("the images changed since their statistics were cached: computing them again");

@@ -33,6 +33,9 @@ pub struct Origin {
     pub fingerprint: String,
     /// How the files hold their pixels.
     pub encodings: BTreeSet<Encoding>,
+    /// Height and width of the smallest and of the largest image as the network receives them, where the images were decoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sizes: Option<[[u32; 2]; 2]>,
 }
 
 /// One decoded image.
@@ -84,10 +87,10 @@ impl PictureSet {
         };
         let files: Vec<(blake3::Hash, Encoding)> =
             read_ahead(self.len(), default_workers(), AHEAD, read).collect::<Result<_, DataError>>()?;
-        Ok(self.origin_of(files))
+        Ok(self.origin_of(files, None))
     }
 
-    fn origin_of(&self, files: Vec<(blake3::Hash, Encoding)>) -> Origin {
+    fn origin_of(&self, files: Vec<(blake3::Hash, Encoding)>, sizes: Option<[[u32; 2]; 2]>) -> Origin {
         let mut hasher = blake3::Hasher::new();
         files.iter().for_each(|(hash, _)| {
             hasher.update(hash.as_bytes());
@@ -97,6 +100,7 @@ impl PictureSet {
             pictures: self.len(),
             fingerprint: hasher.finalize().to_hex().to_string(),
             encodings: files.into_iter().map(|(_, encoding)| encoding).collect(),
+            sizes,
         }
     }
 
@@ -119,8 +123,11 @@ impl PictureSet {
             Ok::<_, DataError>(Read { shown: protocol.show(&picture)?, hash, encoding })
         };
         let (mut batch, mut files): (Vec<Shown>, _) = (Vec::new(), Vec::with_capacity(self.len()));
+        let mut sizes: Option<[[u32; 2]; 2]> = None;
         for read in read_ahead(self.len(), default_workers(), AHEAD, read) {
             let Read { shown, hash, encoding } = read?;
+            let [smallest, largest] = sizes.unwrap_or([shown.size; 2]);
+            sizes = Some([smallest.min(shown.size), largest.max(shown.size)]);
             files.push((hash, encoding));
             if batch.len() == size || batch.last().is_some_and(|last| last.size != shown.size) {
                 each(&tensor(&batch))?;
@@ -132,7 +139,7 @@ impl PictureSet {
             return Err(FidelityError::EndedEarly(self.path.clone()));
         }
         each(&tensor(&batch))?;
-        Ok(self.origin_of(files))
+        Ok(self.origin_of(files, sizes))
     }
 
     /// Whether every image has the name of an image in the other set.

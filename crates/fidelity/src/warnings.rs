@@ -45,8 +45,23 @@ fn of_files(real: &Origin, fake: &Origin) -> Vec<String> {
             "the real images are {real}, the generated ones {fake}: JPEG artefacts count as a difference"
         ));
     }
+    if let (Some(real), Some(fake)) = (real.sizes, fake.sizes)
+        && real != fake
+    {
+        let [real, fake] = [real, fake].map(|[smallest, largest]| match smallest == largest {
+            true => size(smallest),
+            false => format!("{} to {}", size(smallest), size(largest)),
+        });
+        warnings.push(format!(
+            "the network received real images of {real} and generated ones of {fake} pixels: resize them alike before comparing"
+        ));
+    }
     if real.fingerprint == fake.fingerprint {
         warnings.push("both sets hold the same files".into());
     }
     warnings
+}
+
+fn size([height, width]: [u32; 2]) -> String {
+    format!("{width}x{height}")
 }

@@ -165,12 +165,13 @@ fn check_batches(recipe: &Recipe) -> Result<()> {
 
 fn check_tokenizer(recipe: &Recipe, modality: Modality, context: &Context) -> Result<()> {
     let config = recipe.tokenizer(modality)?;
-    build::build(recipe, modality, context)?;
+    let (vs, tokenizer) = build::build(recipe, modality, context)?;
     if config.inherited.is_some() {
         return Ok(());
     }
-    build::build_discriminator(recipe, modality, context)?;
     let shape = modality.input_spec(&recipe.data);
+    check_batch_norm(config, &vs, &tokenizer.grid_shapes(shape.size.into())?, modality)?;
+    build::build_discriminator(recipe, modality, context)?;
     config.loss.perceptual.as_ref().map_or(Ok(()), |config| Ok(perceptual::check(config, shape)?))
 }
 

@@ -193,7 +193,7 @@ learning_rate = 1e-3
         for (key, was, is) in [
             ("tokenizer.train.batch_size", "4", "8"),
             ("seed", "0", "7"),
-            ("data.flip", "false", "true"),
+            ("tokenizer.train.ema_decay", "0.0", "0.5"),
             ("data.short_side", "not given", "40"),
         ] {
             let error = resumed(&[&format!("{key}={is}")], &[]).unwrap_err();

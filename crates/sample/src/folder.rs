@@ -1,10 +1,13 @@
 //! Stage `samples`, and folders of samples: images as PNGs, overviews, and the record of how they were generated.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use vqkit_data::{Dataset, PictureReader};
 use vqkit_recipe::stage_names;
-use vqkit_run::{Context, Output, RgbImage, Run, RunError, StageLog, files};
+use vqkit_run::{Context, OVERVIEW, Output, RgbImage, Run, RunError, StageLog, files};
 
 use crate::{
     contact_sheet,
@@ -31,14 +34,14 @@ pub fn run_stage(run: &mut Run, data: &Dataset, context: &Context) -> Result<Out
     let Written { folder, .. } = write(&mut generator, run, &request, Some(data), &Target::Stage)?;
     let mut log = StageLog::open(run.path(), stage_names::SAMPLES)?;
     for name in ["grid", "sheet"] {
-        let path = folder.join(format!("{name}.png"));
+        let path = folder.join(OVERVIEW).join(format!("{name}.png"));
         if path.is_file() {
             log.picture(0, name, &RgbImage::read(&path, &PictureReader::default())?)?;
         }
     }
     log.flush()?;
     let path = folder.join("samples.json");
-    let bytes = std::fs::read(&path).map_err(|source| RunError::io("read", &path, source))?;
+    let bytes = fs::read(&path).map_err(|source| RunError::io("read", &path, source))?;
     Ok(Output { path: stage_names::SAMPLES.into(), fingerprint: blake3::hash(&bytes).to_hex().to_string() })
 }
 
@@ -96,12 +99,7 @@ pub fn write(
         let mut drawing = Drawing { checker: ShapeChecker::of(&task.prompter.recipe), ..Drawing::default() };
         task.draw(|image| drawing.keep(&task, folder, image))?;
         shape_accuracy = drawing.checker.and_then(ShapeChecker::finish);
-        RgbImage::grid(&drawing.grid, square(drawing.grid.len()))
-            .enlarged(enlargement(&drawing.grid))
-            .write(&folder.join("grid.png"))?;
-        if let Some(sheet) = contact_sheet::draw(&task.seen, &drawing.rows, &task.prompter.recipe)? {
-            sheet.write(&folder.join("sheet.png"))?;
-        }
+        drawing.write_overview(&task, &folder.join(OVERVIEW))?;
         let record = task.record(drawing.records, shape_accuracy)?;
         Ok(files::write_json(&folder.join("samples.json"), &record)?)
     })?;
@@ -120,6 +118,18 @@ struct Drawing {
 }
 
 impl Drawing {
+    /// Writes `grid.png` and, where images have conditions to be shown, `sheet.png` into the new folder `overview`.
+    fn write_overview(&self, task: &Task, overview: &Path) -> Result<()> {
+        fs::create_dir(overview).map_err(|source| RunError::io("create", overview, source))?;
+        RgbImage::grid(&self.grid, square(self.grid.len()))
+            .enlarged(enlargement(&self.grid))
+            .write(&overview.join("grid.png"))?;
+        match contact_sheet::draw(&task.seen, &self.rows, &task.prompter.recipe)? {
+            Some(sheet) => Ok(sheet.write(&overview.join("sheet.png"))?),
+            None => Ok(()),
+        }
+    }
+
     /// Writes an image, and collects its entry of the record.
     fn keep(&mut self, task: &Task, folder: &Path, image: GeneratedImage) -> Result<()> {
         let GeneratedImage { picture, prompt, sample, log_likelihood } = image;

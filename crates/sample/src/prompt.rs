@@ -12,8 +12,10 @@ use crate::embeddings::EmbeddingRef;
 /// The conditions that a caller requests; what is left out comes from validation samples, or is the null condition.
 #[derive(Debug, Clone, Default)]
 pub struct PromptArgs {
-    /// A class, by name or number.
+    /// A class, by name; by position too where no name is a number.
     pub class: Option<String>,
+    /// A class, by its position among the classes, from 0.
+    pub class_index: Option<usize>,
     /// A text.
     pub text: Option<String>,
     /// A file with vectors.
@@ -27,6 +29,11 @@ pub struct PromptArgs {
 }
 
 impl PromptArgs {
+    /// Whether it names a class.
+    pub fn has_class(&self) -> bool {
+        self.class.is_some() || self.class_index.is_some()
+    }
+
     /// Whether it names a template.
     pub fn has_template(&self) -> bool {
         self.template.is_some() || self.template_of.is_some()
@@ -34,7 +41,7 @@ impl PromptArgs {
 
     /// Whether it names any condition.
     pub fn asks(&self) -> bool {
-        let words = self.class.is_some() || self.text.is_some() || self.embedding.is_some();
+        let words = self.has_class() || self.text.is_some() || self.embedding.is_some();
         words || self.unconditional || self.has_template()
     }
 }

@@ -39,7 +39,7 @@ impl Request {
         Self { sample: recipe.sample.clone(), prompts, keep: None }
     }
 
-    /// `count` images of a class, by name or number, with the defaults of `[sample]`.
+    /// `count` images of a class, by name, with the defaults of `[sample]`.
     pub fn of_class(class: &str, count: usize) -> Self {
         let asked = PromptArgs { class: Some(class.to_owned()), ..PromptArgs::default() };
         Self::of_prompt(asked, count)

@@ -63,7 +63,7 @@ impl PromptResolver {
         size: [u32; 2],
     ) -> Result<Vec<ResolvedPrompt>> {
         let condition = &self.recipe.condition;
-        let class = asked.class.as_ref().map(|class| self.class(class)).transpose()?;
+        let class = self.class(asked)?;
         if let (Some(text), Some(tokenizer)) = (&asked.text, self.encoder.text()) {
             tokenizer.encode_prompt(text)?;
         }
@@ -158,7 +158,7 @@ impl PromptResolver {
         self.check_kinds(asked)?;
         let condition = &self.recipe.condition;
         let leaves_out = asked.asks()
-            && (condition.class && asked.class.is_none()
+            && (condition.class && !asked.has_class()
                 || condition.text.is_some() && asked.text.is_none()
                 || condition.embedding.is_some() && asked.embedding.is_none());
         if (leaves_out || asked.unconditional) && !networks.has_null() {
@@ -186,7 +186,7 @@ impl PromptResolver {
     fn check_kinds(&self, asked: &PromptArgs) -> Result<()> {
         let condition = &self.recipe.condition;
         for (option, is_asked, takes) in [
-            ("class", asked.class.is_some(), condition.class),
+            ("class", asked.has_class(), condition.class),
             ("text", asked.text.is_some(), condition.text.is_some()),
             ("embedding", asked.embedding.is_some(), condition.embedding.is_some()),
             ("template", asked.has_template(), condition.template.is_some()),
@@ -201,15 +201,32 @@ impl PromptResolver {
         Ok(())
     }
 
-    /// The name of a class that is requested by name or number.
-    fn class(&self, asked: &str) -> Result<String> {
-        let by_name = self.classes.iter().find(|name| *name == asked);
-        let by_number = || asked.parse().ok().and_then(|number: usize| self.classes.get(number));
-        Ok(by_name.or_else(by_number).cloned().ok_or_else(|| {
+    /// The name of the requested class, if any.
+    fn class(&self, asked: &PromptArgs) -> Result<Option<String>> {
+        let at = |index: usize| self.classes.get(index).cloned();
+        let known = || {
             let more = if self.classes.len() > NAMED { ", …" } else { "" };
-            let names = self.classes.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ") + more;
-            InvalidRequest::option("class", format!("there is no class `{asked}`; the run knows {names}"))
-        })?)
+            self.classes.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ") + more
+        };
+        match (&asked.class, asked.class_index) {
+            (Some(_), Some(_)) => Err(InvalidRequest::option("class_index", "excludes a class by name").into()),
+            (None, None) => Ok(None),
+            (None, Some(index)) => Ok(Some(at(index).ok_or_else(|| {
+                let reason = format!("there are {} classes, and no number {index}: {}", self.classes.len(), known());
+                InvalidRequest::option("class_index", reason)
+            })?)),
+            (Some(name), None) if self.classes.contains(name) => Ok(Some(name.clone())),
+            (Some(name), None) => {
+                // Where names are numbers, a number is a name.
+                let are_numbers = self.classes.iter().any(|class| class.parse::<i64>().is_ok());
+                let by_number = name.parse().ok().filter(|_| !are_numbers).and_then(at);
+                let hint = if are_numbers { "; classes are given by name, by position as class_index" } else { "" };
+                Ok(Some(by_number.ok_or_else(|| {
+                    let reason = format!("there is no class `{name}`; the run knows {}{hint}", known());
+                    InvalidRequest::option("class", reason)
+                })?))
+            }
+        }
     }
 
     /// The prompts of validation samples in turn, captions that never occurred in training first; `asked`, where it is

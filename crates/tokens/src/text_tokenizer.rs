@@ -22,6 +22,10 @@ const UNKNOWN: &str = "<unk>";
 /// Largest size of a `tokenizer.json`, in bytes.
 const LONGEST: u64 = 1 << 28;
 
+/// Characters of a caption that are read for every token of `condition.text.length`. Time grows with the square of the longest word, and
+/// no vocabulary has words as long as this on average.
+const CHARACTERS_PER_TOKEN: usize = 64;
+
 /// Turns text into `<start> ids <end>` of at most a given number of tokens, left-padded.
 ///
 /// `<start>` and `<end>` are the two ids after those of the tokenizer, so that any `tokenizer.json` can be used; its
@@ -57,6 +61,7 @@ impl TextTokenizer {
             .with_normalizer(Some(Sequence::new(vec![NFKC.into(), Lowercase.into()]).into()))
             .with_pre_tokenizer(Some(Whitespace {}.into()))
             .build()?;
+            let captions = captions.map(|caption| bounded(&caption, config.length).to_owned());
             tokenizer.train(&mut trainer.special_tokens(vec![unknown]).build(), captions)?;
             tokenizer.to_string(false)?.parse()
         };
@@ -96,9 +101,10 @@ impl TextTokenizer {
     /// # Errors
     /// When the tokenizer refuses the text.
     pub fn encode_caption(&self, caption: &str) -> Result<(Ids, bool)> {
-        let mut ids = self.ids(caption)?;
+        let read = bounded(caption, self.length);
+        let mut ids = self.ids(read)?;
         let room = self.length - 2;
-        let is_cut = ids.len() > room;
+        let is_cut = ids.len() > room || read.len() < caption.len();
         ids.truncate(room);
         Ok((self.enclosed(&ids), is_cut))
     }
@@ -108,9 +114,14 @@ impl TextTokenizer {
     /// # Errors
     /// [`InvalidRequest`] for one that is too long, or of which every token is out of vocabulary.
     pub fn encode_prompt(&self, prompt: &str) -> Result<Ids> {
+        let refuse = |reason: String| Err(InvalidRequest::option("text", reason).into());
+        let read = bounded(prompt, self.length);
+        if read.len() < prompt.len() {
+            let (found, most) = (prompt.chars().count(), read.chars().count());
+            return refuse(format!("has {found} characters, of which this run reads at most {most}; make it shorter"));
+        }
         let ids = self.ids(prompt)?;
         let room = self.length - 2;
-        let refuse = |reason: String| Err(InvalidRequest::option("text", reason).into());
         if ids.len() > room {
             return refuse(format!("`{prompt}` has {} tokens, but this run reads {room}; make it shorter", ids.len()));
         }
@@ -169,6 +180,14 @@ pub fn mask(lengths: &Tensor, length: i64, device: Device) -> Tensor {
     places.unsqueeze(0).ge_tensor(&first.unsqueeze(1))
 }
 
+/// The beginning of a text that `length` tokens can hold.
+fn bounded(text: &str, length: usize) -> &str {
+    match text.char_indices().nth(length * CHARACTERS_PER_TOKEN) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
+}
+
 fn usage(reason: &str) -> TokensError {
     InvalidRequest::key("condition.text", reason).into()
 }
@@ -191,6 +210,17 @@ mod tests {
         assert_eq!(tokenizer.encode_prompt("a RED circle").unwrap(), tokenizer.encode_prompt("a red  circle").unwrap());
         let Ids(ids) = tokenizer.encode_prompt("a red circle").unwrap();
         assert_eq!((ids.len(), ids[0], ids[4]), (5, tokenizer.vocabulary() - 2, tokenizer.vocabulary() - 1));
+    }
+
+    #[test]
+    fn a_word_without_end_is_cut_before_it_is_read() {
+        let tokenizer = trained(12);
+        let endless = "red".repeat(1 << 20);
+        let (ids, is_cut) = tokenizer.encode_caption(&endless).unwrap();
+        assert!(is_cut && ids.0.len() == 12);
+        assert!(tokenizer.encode_prompt(&endless).unwrap_err().to_string().contains("3145728 characters"));
+        let config = TextCondition { length: 12, ..TextCondition::default() };
+        TextTokenizer::train([endless, "a red circle".into()].into_iter(), &config).unwrap();
     }
 
     #[test]

@@ -90,6 +90,10 @@ pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Ins
         let subject = CodebookInspector::of_checkpoint(path, context)?;
         return inspect_weights(&model, look(subject, out, || Err(no_codebook(path)))?);
     }
+    if path.extension().is_some_and(|extension| extension == "tar") && out.is_none() {
+        // Braces may stand for several archives.
+        return DataPlan::read(path, &context.interrupt).map(Inspection::Data);
+    }
     if !path.exists() {
         return Err(InvalidRequest::option("path", format!("there is nothing at {}", path.display())).into());
     }
@@ -106,15 +110,12 @@ pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Ins
             }
         });
     }
-    if path.extension().is_some_and(|extension| extension == "tar") {
-        return DataPlan::read(path, &context.interrupt).map(Inspection::Data);
-    }
     if path.extension().is_some_and(|extension| extension == "toml") {
         return RecipePlan::read(path, context).map(Inspection::Recipe);
     }
-    match weights::metadata(path)?.contains_key("vqkit") {
-        true => inspect_tokens(path),
-        false => inspect_weights(path, None),
+    match weights::metadata(path) {
+        Ok(metadata) if metadata.contains_key("vqkit") => inspect_tokens(path),
+        _ => inspect_weights(path, None),
     }
 }
 
@@ -166,7 +167,7 @@ fn trained_priors(run: &Run, context: &Context) -> Result<Vec<PriorPlan>> {
 }
 
 fn inspect_weights(path: &Path, codebooks: Option<CodebookReport>) -> Result<Inspection> {
-    let tensors = weights::read(path)?;
+    let tensors = weights::read_any(path)?;
     let numbers = tensors.values().map(tch::Tensor::numel).sum();
     let describe = |(name, value): (String, tch::Tensor)| (name, format!("{:?}", value.kind()), value.size());
     Ok(Inspection::Weights { tensors: tensors.into_iter().map(describe).collect(), numbers, codebooks })

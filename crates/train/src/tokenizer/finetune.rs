@@ -10,7 +10,10 @@ use vqkit_torch::{
     weights::{self, Mismatch},
 };
 
-use crate::error::Result;
+use crate::{
+    error::Result,
+    tokenizer::foreign::{self, Unprefixed},
+};
 
 /// Prefix of the discriminator's names in checkpoints of taming-transformers.
 const THEIR_DISCRIMINATOR: &str = "loss.discriminator.";
@@ -21,6 +24,8 @@ const OURS_ALONE: [&str; 4] = ["age", "initted", "ema_real", "ema_fake"];
 /// Loads another tokenizer's weights into `tokenizer` and, if the recipe has `discriminator = "restored"`, those of its
 /// discriminator into `discriminator`.
 ///
+/// Gives the prefix that stood in front of all names of the file, with its last dot; mostly none.
+///
 /// # Errors
 /// When there is no such file, or its weights do not fit.
 pub fn begin(
@@ -28,8 +33,8 @@ pub fn begin(
     modality: Modality,
     tokenizer: &mut VarStore,
     discriminator: Option<&mut VarStore>,
-) -> Result<()> {
-    let source = Source::open(&config.from, modality)?;
+) -> Result<String> {
+    let source = Source::open(&config.from, modality, tokenizer)?;
     assign(&config.from, source.tokenizer, tokenizer)?;
     if let (InitFrom::Restored, Some(discriminator)) = (config.discriminator, discriminator) {
         if source.discriminator.is_empty() {
@@ -37,12 +42,13 @@ pub fn begin(
         }
         assign(&config.from, source.discriminator, discriminator)?;
     }
-    Ok(())
+    Ok(source.prefix)
 }
 
 fn assign(from: &Path, state: Tensors, vs: &mut VarStore) -> Result<()> {
-    let state = completed(state, vs);
-    Mismatch::check(&from.display().to_string(), &weights::tensors(vs), &state).map_err(TorchError::from)?;
+    let variables = weights::tensors(vs);
+    let state = foreign::converted(completed(state, vs), &variables);
+    Mismatch::check(&from.display().to_string(), &variables, &state).map_err(TorchError::from)?;
     Ok(weights::assign(&state, vs)?)
 }
 
@@ -59,27 +65,33 @@ pub fn freeze(config: &Finetune, tokenizer: &VarStore, decoder: &[&str]) {
 struct Source {
     tokenizer: Tensors,
     discriminator: Tensors,
+    /// What stood in front of all names of the file.
+    prefix: String,
 }
 
 impl Source {
-    fn open(path: &Path, modality: Modality) -> Result<Self> {
+    /// `tokenizer`: the variables whose names tell which part of a file is meant.
+    fn open(path: &Path, modality: Modality, tokenizer: &VarStore) -> Result<Self> {
         if path.is_file() {
-            return Ok(Self::of_file(weights::read_any(path)?));
+            let variables = weights::tensors(tokenizer);
+            let wanted = variables.keys().map(String::as_str).collect();
+            return Ok(Self::of_file(foreign::unprefixed(weights::read_any(path)?, &wanted)));
         }
         let checkpoint = checkpoint_of(path, modality)?;
         let discriminator = checkpoint.join(DISCRIMINATOR);
         Ok(Self {
             tokenizer: weights::read(&checkpoint_weights::weights_for_use(&checkpoint))?,
             discriminator: if discriminator.is_file() { weights::read(&discriminator)? } else { Tensors::new() },
+            prefix: String::new(),
         })
     }
 
     /// Splits a checkpoint of taming-transformers: names with `loss.` do not belong to the tokenizer.
-    fn of_file(state: Tensors) -> Self {
+    fn of_file(Unprefixed { state, prefix }: Unprefixed) -> Self {
         let (losses, tokenizer): (Tensors, Tensors) =
             state.into_iter().partition(|(name, _)| name.starts_with("loss."));
         let strip = |(name, value): (String, Tensor)| Some((name.strip_prefix(THEIR_DISCRIMINATOR)?.to_owned(), value));
-        Self { tokenizer, discriminator: losses.into_iter().filter_map(strip).collect() }
+        Self { tokenizer, discriminator: losses.into_iter().filter_map(strip).collect(), prefix }
     }
 }
 

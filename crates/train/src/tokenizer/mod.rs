@@ -4,6 +4,7 @@
 pub mod codebook_monitor;
 pub mod discriminator_monitor;
 mod finetune;
+mod foreign;
 pub mod step;
 
 use std::sync::Arc;
@@ -111,7 +112,11 @@ fn begin(
         build::build_discriminator(recipe, modality, context)?.unzip();
     if let Some(finetune) = &config.finetune {
         if trainer::is_new(run, modality.stage(), &config.train)? {
-            finetune::begin(finetune, modality, &mut vs, discriminator_vs.as_mut())?;
+            let prefix = finetune::begin(finetune, modality, &mut vs, discriminator_vs.as_mut())?;
+            if !prefix.is_empty() {
+                let from = finetune.from.display();
+                context.note(modality.stage(), format_args!("the weights of {from} are those below `{prefix}`"));
+            }
         }
         finetune::freeze(finetune, &vs, tokenizer.decoder_parts());
     }

@@ -88,7 +88,7 @@ fn headers_that_lie_are_refused() {
     let error = refusal([MAGIC, &[2, 0], &u32::MAX.to_le_bytes()].concat(), sigma);
     assert!(error.contains("4294967295 bytes"), "{error}");
     let error = refusal(mu, npy(&words("<f8", "(1, 4)"), &f64s(&[1.0; 4])));
-    assert!(error.contains("`mu` of shape [2] does not go with `sigma` of shape [1, 4]"), "{error}");
+    assert!(error.contains("`mu` of shape [2] does not fit `sigma` of shape [1, 4]"), "{error}");
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl Archive {
             return Ok(());
         }
         let length = b"little".len() as u64;
-        let order = self.entry(NAME, length).map_err(|reason| format!("it is not in little-endian order: {reason}"))?;
+        let order = self.entry(NAME, length)?;
         if order == b"little" { Ok(()) } else { Err("it is not in little-endian order, the only one read".into()) }
     }
 
@@ -70,10 +70,13 @@ impl Archive {
 
     /// An entry as PyTorch writes all of them: not compressed, so that it is no longer than the file.
     fn stored(&mut self, name: &str) -> Result<ZipFile<'_, BufReader<File>>, String> {
-        let entry = self.zip.by_name(name).map_err(|error| missing(name, error))?;
-        match entry.compression() {
-            CompressionMethod::Stored => Ok(entry),
-            other => Err(format!("its entry `{name}` is compressed ({other}), which PyTorch's are not")),
+        let index = self.zip.index_for_name(name).ok_or_else(|| missing(name, ZipError::FileNotFound))?;
+        match self.zip.by_index_raw(index).map_err(|error| missing(name, error))?.compression() {
+            CompressionMethod::Stored => self.zip.by_index(index).map_err(|error| missing(name, error)),
+            other => Err(format!(
+                "its entry `{name}` is compressed ({other}), which those of torch.save never are; unpack the archive and zip it \
+                 again with `zip -0`, or save it again with torch.save"
+            )),
         }
     }
 

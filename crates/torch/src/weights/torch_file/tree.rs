@@ -22,6 +22,7 @@ pub fn views(pickle: &Pickle, file_length: u64) -> Result<BTreeMap<String, Rc<Vi
     let root = inner.map_or(Ok(root), |(_, value)| entries(nodes, *value, "`state_dict`"))?;
     let mut views = BTreeMap::new();
     let mut left = file_length.max(MIN_NAMES);
+    let mut array = None;
     let mut open: Vec<(String, &[(Id, Id)])> = vec![(String::new(), root)];
     while let Some((prefix, dict)) = open.pop() {
         for (key, value) in dict {
@@ -40,11 +41,18 @@ pub fn views(pickle: &Pickle, file_length: u64) -> Result<BTreeMap<String, Rc<Vi
                 Node::Opaque(path) if is_tensor(path) => {
                     return Err(format!("`{name}` is made with `{path}`, a kind of tensor that is not read"));
                 }
+                Node::Opaque(path) if path.starts_with("numpy") => array = Some(name),
                 _ => {}
             }
         }
     }
-    if views.is_empty() { Err("there is no tensor in it".into()) } else { Ok(views) }
+    match (views.is_empty(), array) {
+        (false, _) => Ok(views),
+        (true, None) => Err("there is no tensor in it".into()),
+        (true, Some(name)) => Err(format!(
+            "there is no tensor in it, but numpy's arrays, such as `{name}`: save tensors, which torch.from_numpy makes of them"
+        )),
+    }
 }
 
 fn entries<'a>(nodes: &'a Nodes, id: Id, place: &str) -> Result<&'a [(Id, Id)], String> {
