@@ -85,7 +85,8 @@ fn what_changes_nothing_that_was_computed_may_change_on_resume() {
     for line in ["workers = 2", "count = 4", "keep = 3", "steps = 44"] {
         assert!(kept.lines().any(|found| found == line), "{line}: {kept}");
     }
-    let longer = call_with(&["--resume", "--set", "tokenizer.train.steps=1000"]);
+    let as_before = ["--resume", "--set", "prior.0.train.steps=44"];
+    let longer = call_with(&[&as_before[..], &["--set", "tokenizer.train.steps=1000"]].concat());
     assert_eq!(longer.status.code(), Some(2));
     assert!(stderr(&longer).contains("tokenizer.train.steps: changes from"), "{}", stderr(&longer));
 }

@@ -23,6 +23,9 @@ mod template_kind;
 mod template_reader;
 mod transform;
 
+/// The folder inside a folder of samples with images for people to look at: no image of the set.
+pub const OVERVIEW: &str = "overview";
+
 pub use ahead::read_ahead;
 pub use config::DataConfig;
 pub use dataset::{Dataset, View};

@@ -4,7 +4,10 @@ use std::{fs, path::PathBuf};
 use vqkit_models::download;
 use vqkit_run::{Context, RunError, files};
 
-use crate::{error::Result, extractor::Extractor, image_set::Origin, image_set::PictureSet, protocol::Protocol, statistics::Statistics};
+use crate::{
+    error::Result, extractor::Extractor, image_set::Origin, image_set::PictureSet, protocol::Protocol,
+    statistics::Statistics,
+};
 
 /// The statistics of a set: those in the user's cache folder if they belong to the same network, protocol and bytes;
 /// else they are `gather`ed and stored there. Also whether they were there.

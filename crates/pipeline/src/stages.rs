@@ -1,9 +1,10 @@
 //! The stages of an experiment, in order; each is skipped if it is done, and continues where it was interrupted.
 
+use tch::nn::VarStore;
 use vqkit_data::Dataset;
 use vqkit_models::{ConditionVocabulary, Tokenizers, build, perceptual};
 use vqkit_priors::{PriorError, check_predicts};
-use vqkit_recipe::{InvalidRequest, Modality, Recipe, Sample, stage_names};
+use vqkit_recipe::{InvalidRequest, Modality, Recipe, Sample, Tokenizer, stage_names};
 use vqkit_run::{Context, Output, Run};
 use vqkit_sample::{folder, networks};
 use vqkit_tokens::{TokensError, encode};
@@ -173,6 +174,20 @@ fn check_tokenizer(recipe: &Recipe, modality: Modality, context: &Context) -> Re
     check_batch_norm(config, &vs, &tokenizer.grid_shapes(shape.size.into())?, modality)?;
     build::build_discriminator(recipe, modality, context)?;
     config.loss.perceptual.as_ref().map_or(Ok(()), |config| Ok(perceptual::check(config, shape)?))
+}
+
+/// Batch normalisation has no variance of a single value; training would end in NaN.
+fn check_batch_norm(config: &Tokenizer, vs: &VarStore, grids: &[[i64; 2]], modality: Modality) -> Result<()> {
+    let normalises = vs.variables().keys().any(|name| name.ends_with("running_var"));
+    let part = config.train.batch_size / config.train.grad_accumulation;
+    match grids.iter().map(|[height, width]| height * width).min() {
+        Some(1) if normalises && part == 1 => {
+            let reason = "batch normalisation needs more than one value per channel, and a step has one image on a grid of \
+                          1 x 1: raise batch_size, lower grad_accumulation, or choose norm = \"group\"";
+            Err(InvalidRequest::key(format!("{}.train.batch_size", modality.stage()), reason).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Turns a prior's error about a key into one about the recipe.

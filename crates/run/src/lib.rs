@@ -28,5 +28,5 @@ pub use interrupt::{Interrupt, Shelter};
 pub use log::{LogOffsets, StageLog};
 pub use observer::{Event, Observer, Progress, Silent};
 pub use rgb_image::RgbImage;
-pub use vqkit_data::OVERVIEW;
 pub use run::{DataRecord, Invocation, Output, Part, Record, Run, StageRecord};
+pub use vqkit_data::OVERVIEW;

@@ -98,8 +98,8 @@ pub fn write(
     let folder = target.fill(run, |folder| {
         let mut drawing = Drawing { checker: ShapeChecker::of(&task.prompter.recipe), ..Drawing::default() };
         task.draw(|image| drawing.keep(&task, folder, image))?;
-        shape_accuracy = drawing.checker.and_then(ShapeChecker::finish);
         drawing.write_overview(&task, &folder.join(OVERVIEW))?;
+        shape_accuracy = drawing.checker.and_then(ShapeChecker::finish);
         let record = task.record(drawing.records, shape_accuracy)?;
         Ok(files::write_json(&folder.join("samples.json"), &record)?)
     })?;

@@ -9,7 +9,7 @@ use std::{
 use super::catalogue::{Catalogue, Entry, Item, ScanResult};
 use super::{labels::Label, open::Opening};
 use crate::{
-    BadFile, DataError, Held, Picture, PictureReader, Sample, Source, SourceInfo, TemplateKind,
+    BadFile, DataError, Held, OVERVIEW, Picture, PictureReader, Sample, Source, SourceInfo, TemplateKind,
     decode::{Encoded, How},
     plain,
 };
@@ -155,6 +155,9 @@ pub(super) fn gather(
     found
 }
 
+/// The record of a folder of samples.
+const RECORD: &str = "samples.json";
+
 /// The images under a folder.
 #[derive(Default)]
 pub(super) struct Listing {
@@ -193,6 +196,8 @@ fn walk(root: &Path, inside: &str, depth: usize, listing: &mut Listing) -> Resul
         }
         let relative = if inside.is_empty() { shown } else { format!("{inside}/{shown}") };
         match fs::metadata(&path) {
+            // What `vqkit sample` writes for people to look at.
+            Ok(about) if about.is_dir() && entry.file_name() == OVERVIEW && folder.join(RECORD).is_file() => {}
             Ok(about) if about.is_dir() => walk(root, &relative, depth + 1, listing)?,
             // What is wrong with an image is said of it, as of others.
             _ if is_image(&relative) => listing.paths.push(relative),

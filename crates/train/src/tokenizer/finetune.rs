@@ -18,6 +18,9 @@ use crate::{
 /// Prefix of the discriminator's names in checkpoints of taming-transformers.
 const THEIR_DISCRIMINATOR: &str = "loss.discriminator.";
 
+/// The counter of PyTorch's batch normalisation, which only a cumulative average reads.
+const COUNTER: &str = "num_batches_tracked";
+
 /// State of our quantizers and of LeCam that other implementations do not keep.
 const OURS_ALONE: [&str; 4] = ["age", "initted", "ema_real", "ema_fake"];
 
@@ -114,7 +117,7 @@ fn checkpoint_of(path: &Path, modality: Modality) -> Result<PathBuf> {
 fn completed(mut state: Tensors, vs: &VarStore) -> Tensors {
     let variables = weights::tensors(vs);
     let is_ours = |name: &str| name.rsplit('.').next().is_some_and(|last| OURS_ALONE.contains(&last));
-    state.retain(|name, _| !is_ours(name) || variables.contains_key(name));
+    state.retain(|name, _| !(is_ours(name) || name.ends_with(COUNTER)) || variables.contains_key(name));
     for (name, variable) in variables.into_iter().filter(|(name, _)| is_ours(name)) {
         let begun = name.ends_with("initted");
         state.entry(name).or_insert_with(|| if begun { variable.ones_like() } else { variable });

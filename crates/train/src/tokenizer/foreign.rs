@@ -1,12 +1,9 @@
-//! What files of weights have around and beside the names that a tokenizer expects: prefixes, other kinds of floats, counters.
+//! What files of weights have around and beside the names that a tokenizer expects: prefixes, and other kinds of floats.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tch::Tensor;
 use vqkit_run::Tensors;
-
-/// Counters of batch normalisation, which only training with a cumulative average reads.
-const COUNTER: &str = "num_batches_tracked";
 
 /// A state whose names fit, and the prefix that stood in front of them.
 pub struct Unprefixed {
@@ -27,11 +24,12 @@ pub fn unprefixed(state: Tensors, wanted: &BTreeSet<&str>) -> Unprefixed {
             *found.entry(&name[..end]).or_default() += 1;
         }
     }
-    let order = |(prefix, count): &(&&str, &usize)| (**count, prefix.is_empty(), prefix.contains("ema"), usize::MAX - prefix.len());
+    let order = |(prefix, count): &(&&str, &usize)| {
+        (**count, prefix.is_empty(), prefix.contains("ema"), usize::MAX - prefix.len())
+    };
     let prefix = found.iter().max_by_key(order).map_or(String::new(), |(prefix, _)| (*prefix).to_owned());
     let strip = |(name, value): (String, Tensor)| Some((name.strip_prefix(&prefix)?.to_owned(), value));
-    let state = state.into_iter().filter_map(strip).filter(|(name, _)| !name.ends_with(COUNTER)).collect();
-    Unprefixed { state, prefix }
+    Unprefixed { state: state.into_iter().filter_map(strip).collect(), prefix }
 }
 
 /// Floats of any kind as the kind that `wanted` has: half of a file's precision is lost already, and the other half is zeros.
@@ -62,10 +60,9 @@ mod tests {
     #[test]
     fn every_prefix_in_front_of_all_names_is_found() {
         for prefix in ["", "module.", "_orig_mod.", "first_stage_model.", "model_state_dict.", "model.module."] {
-            let found = of(&[prefix], &["optimizer.step", "encoder.num_batches_tracked"]);
+            let found = of(&[prefix], &["optimizer.step"]);
             assert_eq!(found.prefix, prefix);
             assert!(WANTED.iter().all(|name| found.state.contains_key(*name)), "{prefix}");
-            assert!(!found.state.contains_key("encoder.num_batches_tracked"));
         }
     }
 

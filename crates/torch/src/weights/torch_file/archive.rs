@@ -71,7 +71,8 @@ impl Archive {
     /// An entry as PyTorch writes all of them: not compressed, so that it is no longer than the file.
     fn stored(&mut self, name: &str) -> Result<ZipFile<'_, BufReader<File>>, String> {
         let index = self.zip.index_for_name(name).ok_or_else(|| missing(name, ZipError::FileNotFound))?;
-        match self.zip.by_index_raw(index).map_err(|error| missing(name, error))?.compression() {
+        let compression = self.zip.by_index_raw(index).map_err(|error| missing(name, error))?.compression();
+        match compression {
             CompressionMethod::Stored => self.zip.by_index(index).map_err(|error| missing(name, error)),
             other => Err(format!(
                 "its entry `{name}` is compressed ({other}), which those of torch.save never are; unpack the archive and zip it \
