@@ -67,6 +67,13 @@ pub struct DataConfig {
     /// Whether a sample without a class is bad; recipes that condition by class turn it on. Default false.
     #[serde(default)]
     pub require_class: bool,
+    /// Whether a sample without a caption is bad; recipes that condition on text turn it on. Default false.
+    #[serde(default)]
+    pub require_caption: bool,
+    /// Whether a sample without a template of its own is bad; recipes that condition on the templates of the source turn it on.
+    /// Default false.
+    #[serde(default)]
+    pub require_template: bool,
     /// Decoding threads, 1 to 64. Default: [`default_workers`](crate::default_workers).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workers: Option<usize>,
@@ -123,6 +130,8 @@ impl DataConfig {
             max_error_rate: default_max_error_rate(),
             class_names: None,
             require_class: false,
+            require_caption: false,
+            require_template: false,
             workers: None,
             prefetch: default_prefetch(),
             max_file_mb: DEFAULT_MAX_FILE_MB,

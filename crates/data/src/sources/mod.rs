@@ -1,15 +1,20 @@
 //! Where samples come from: one file and one line here for each kind of source.
 
+mod annotation;
 mod at_path;
 mod catalogue;
+mod endings;
 mod files;
 mod folder;
 mod labels;
+mod listing;
 mod manifest;
 mod open;
 mod pairs;
 mod shapes;
+mod table;
 mod tar;
+mod text;
 
 pub use folder::FolderConfig;
 pub use manifest::ManifestConfig;
