@@ -87,12 +87,12 @@ fn the_other_verbs_work_on_a_run() {
     let at = |name: &str| folder.path().join(name);
     let said = succeed(&["reconstruct", run, &format!("{run}/samples"), "-o", text(&at("pairs"))]);
     assert!(said.contains("dB"), "{said}");
-    assert_eq!(fs::read_dir(at("pairs")).unwrap().count(), 11, "nine samples, their grid and their sheet");
+    assert_eq!(fs::read_dir(at("pairs")).unwrap().count(), 9, "the samples, without their overviews");
     succeed(&["tokenize", run, &format!("{run}/samples"), "-o", text(&at("tokens"))]);
     let tokens = text(&at("tokens/train-00000.safetensors")).to_owned();
     let found: Value = serde_json::from_str(&succeed(&["inspect", &tokens, "--json"])).unwrap();
     assert_eq!(found["grids"], serde_json::json!([[1, 6, 6]]));
-    assert_eq!(found["images"], 11);
+    assert_eq!(found["images"], 9);
     assert!(succeed(&["inspect", run]).contains("prior/0"));
     assert!(succeed(&["inspect", &format!("{run}/tokenizer/last")]).contains("numbers"));
     assert!(fail(&["tokenize", run, run, "-o", text(&at("tokens"))], &[2]).contains("exists already"));

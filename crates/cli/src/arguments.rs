@@ -229,8 +229,9 @@ pub struct How {
 pub struct Images {
     /// A run folder with a trained tokenizer.
     pub model: PathBuf,
-    /// A folder of images, or tar shards such as `name-{000..004}.tar`.
-    pub images: PathBuf,
+    /// A folder of images, tar shards such as name-{000..004}.tar, or images and patterns such as photographs/*.jpg.
+    #[arg(required = true)]
+    pub images: Vec<PathBuf>,
     /// The folder to write, which must not exist.
     #[arg(short, long, value_name = "DIR")]
     pub out: PathBuf,

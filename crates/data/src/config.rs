@@ -68,6 +68,13 @@ pub struct DataConfig {
     /// false.
     #[serde(default)]
     pub require_class: bool,
+    /// Whether a sample without a caption counts as bad. Recipes that condition on text turn this on. Default false.
+    #[serde(default)]
+    pub require_caption: bool,
+    /// Whether a sample without a template of its own counts as bad. Recipes that condition on the templates of the source
+    /// turn this on. Default false.
+    #[serde(default)]
+    pub require_template: bool,
     /// Number of decoding threads, 1 to 64. Default: a quarter of the cores, 1 to 8
     /// ([`default_workers`](crate::default_workers)).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -125,6 +132,8 @@ impl DataConfig {
             max_error_rate: default_max_error_rate(),
             class_names: None,
             require_class: false,
+            require_caption: false,
+            require_template: false,
             workers: None,
             prefetch: default_prefetch(),
             max_file_mb: DEFAULT_MAX_FILE_MB,

@@ -1,9 +1,14 @@
 //! Opening `[data]`: the samples to train on and those for validation.
 
-use std::{collections::HashMap, fmt, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    ops::Range,
+    sync::Arc,
+};
 
 use crate::{
-    BadFile, DataConfig, DataError, Held, OnError, Permutation, PictureReader, Sample, Source, SourceInfo,
+    BadFile, DataConfig, DataError, Held, OnError, PassedOver, Permutation, PictureReader, Sample, Source, SourceInfo,
     TemplateConfig, TemplateKind, TemplateReader, Transform,
     sources::{Opening, by_name},
 };
@@ -66,6 +71,8 @@ impl DataConfig {
             reader: self.reader(),
             image_size: self.image_size,
             require_class: self.require_class,
+            require_caption: self.require_caption,
+            require_template: self.require_template,
             on_error: self.on_error,
             max_error_rate: self.max_error_rate,
         };
@@ -240,6 +247,15 @@ impl View {
         self.reading.num_classes
     }
 
+    /// How many of these samples each class has; classes without a sample are left out. No file is read.
+    pub fn class_counts(&self) -> BTreeMap<u32, usize> {
+        let mut counts = BTreeMap::new();
+        for class in (0..self.len()).filter_map(|index| self.source.class(self.place(index))) {
+            *counts.entry(class).or_default() += 1;
+        }
+        counts
+    }
+
     /// Whether any sample of the source has a caption.
     pub fn has_captions(&self) -> bool {
         self.info().has_captions
@@ -274,6 +290,11 @@ impl View {
     /// Items of the source that were left out when it was opened, under `on_error = "skip"`.
     pub fn rejected(&self) -> &[BadFile] {
         &self.info().rejected
+    }
+
+    /// What of the source is no sample and was passed over when it was opened.
+    pub fn passed_over(&self) -> &PassedOver {
+        &self.info().passed_over
     }
 
     /// How samples become what a model sees.

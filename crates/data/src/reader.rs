@@ -116,9 +116,10 @@ impl PictureReader {
         let peak = measures[0].peak.saturating_add(measures[1].peak);
         if peak > most {
             let reason = format!(
-                "takes {} MiB to decode with its template, more than the {} given; raise data.max_decoded_mb to read them",
-                peak.div_ceil(1 << 20),
-                most >> 20
+                "takes {needed} MiB to decode with its template, more than the {} given; raise data.max_decoded_mb to {needed} to read \
+                 them",
+                most >> 20,
+                needed = peak.div_ceil(1 << 20)
             );
             return Err(DataError::bad(image.name, reason));
         }
@@ -147,7 +148,10 @@ impl PictureReader {
     pub(crate) fn check_file(&self, len: u64) -> Result<(), String> {
         let most = self.files.capacity();
         match len > most {
-            true => Err(format!("has {len} bytes, more than the {most} given; raise data.max_file_mb to read it")),
+            true => Err(format!(
+                "has {len} bytes, more than the {most} given; raise data.max_file_mb to {} to read it",
+                len.div_ceil(1 << 20)
+            )),
             false => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! The interface that every source of images implements.
 
-use crate::{BadFile, DataError, Held, Picture, TemplateKind};
+use crate::{BadFile, DataError, Held, PassedOver, Picture, TemplateKind};
 
 /// A finite list of samples with random access, so that order, sharding over ranks and resume are arithmetic.
 pub trait Source: Send + Sync {
@@ -30,6 +30,9 @@ pub trait Source: Send + Sync {
     fn key(&self, _index: usize) -> Option<&str> {
         None
     }
+
+    /// The class of the sample at `index`, which is known without reading it.
+    fn class(&self, index: usize) -> Option<u32>;
 
     /// The caption of the sample at `index`, without its image where that can be avoided.
     ///
@@ -71,6 +74,8 @@ pub struct SourceInfo {
     pub template: Option<TemplateKind>,
     /// Items left out when the source was opened, under `on_error = "skip"`.
     pub rejected: Vec<BadFile>,
+    /// What is no sample.
+    pub passed_over: PassedOver,
     /// BLAKE3 over names, sizes and labels (not over pixels), in hexadecimal.
     pub fingerprint: String,
 }

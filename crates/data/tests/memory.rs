@@ -67,6 +67,10 @@ fn pictures(side: u32) -> Vec<(String, Vec<u8>)> {
         ("WebP with alpha", &DynamicImage::from(wide.to_rgba8()), ImageFormat::WebP),
         ("GIF", &DynamicImage::from(wide.to_rgba8()), ImageFormat::Gif),
         ("BMP", &rgb, ImageFormat::Bmp),
+        ("TIFF", &rgb, ImageFormat::Tiff),
+        ("16-bit RGBA TIFF", &wide, ImageFormat::Tiff),
+        ("float RGBA TIFF", &DynamicImage::from(wide.to_rgba32f()), ImageFormat::Tiff),
+        ("PNM", &rgb, ImageFormat::Pnm),
     ]
     .map(|(name, image, format)| {
         let mut bytes = Vec::new();

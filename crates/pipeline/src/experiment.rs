@@ -28,6 +28,9 @@ impl Experiment {
         let recipe = inherit::resolve(recipe, resumed)?;
         stages::check(&recipe, context)?;
         let data = stages::open_data(&recipe)?;
+        if !data.train.passed_over().is_empty() {
+            context.note("data", format_args!("passed over: {}", data.train.passed_over()));
+        }
         Ok(Self { recipe, data, context: context.clone() })
     }
 

@@ -1,6 +1,9 @@
 //! `vqkit reconstruct`: images beside their reconstructions.
 
-use std::{collections::HashSet, path::Path};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 use tch::no_grad;
 use vqkit_metrics::PixelError;
@@ -27,7 +30,7 @@ pub struct Reconstructed {
 /// # Errors
 /// When the model is not a run with a trained tokenizer, an image cannot be read, a file cannot be written, or the user
 /// interrupts.
-pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Result<Reconstructed> {
+pub fn write(model: &Path, images: &[PathBuf], out: &Path, context: &Context) -> Result<Reconstructed> {
     let run = Run::open(model)?;
     let recipe = run.recipe();
     let view = encode_folder::open_images(recipe, images)?;

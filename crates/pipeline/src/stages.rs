@@ -1,7 +1,7 @@
 //! The stages of an experiment, in order; each is skipped if it is done, and continues where it was interrupted.
 
 use tch::nn::VarStore;
-use vqkit_data::Dataset;
+use vqkit_data::{Dataset, TemplateConfig};
 use vqkit_models::{ConditionVocabulary, Tokenizers, build, perceptual};
 use vqkit_priors::{PriorError, check_predicts};
 use vqkit_recipe::{InvalidRequest, Modality, Recipe, Sample, Tokenizer, stage_names};
@@ -217,6 +217,9 @@ pub fn check_files(recipe: &Recipe) -> Result<()> {
 pub fn open_data(recipe: &Recipe) -> Result<Dataset> {
     let config = vqkit_data::DataConfig {
         require_class: recipe.data.require_class || recipe.condition.class || recipe.features.is_some(),
+        require_caption: recipe.data.require_caption || recipe.condition.text.is_some(),
+        require_template: recipe.data.require_template
+            || matches!(recipe.condition.template, Some(TemplateConfig::Given(_))),
         ..recipe.data.clone()
     };
     let data = config.open()?;

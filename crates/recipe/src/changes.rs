@@ -7,7 +7,7 @@ use toml::Value;
 use crate::{error::InvalidRequest, error::Result, recipe::Recipe, stage_names};
 
 /// Keys that change nothing that is computed; in front of `.`, everything below a section.
-const FREE: [&str; 8] = [
+const FREE: [&str; 9] = [
     "data.root",
     "data.workers",
     "data.prefetch",
@@ -15,6 +15,7 @@ const FREE: [&str; 8] = [
     "data.max_decoded_mb",
     "data.source.train",
     "data.source.validation",
+    "sample.",
     "evaluate.",
 ];
 
@@ -34,7 +35,7 @@ impl Recipe {
     /// Whether a run that was begun with this recipe can go on with `now`; `is_done`: whether a stage of the run is done.
     ///
     /// May change: where the data lies (that it is the same data, its fingerprint says), threads and bounds of memory, how often a
-    /// stage logs and writes checkpoints, `[sample]` before its stage is done, `[evaluate]`; and of a stage that is not done, `steps`
+    /// stage logs and writes checkpoints, `[sample]` and `[evaluate]`, which hold for what is done from then on; and of a stage that is not done, `steps`
     /// upwards and `learning_rate` downwards.
     ///
     /// # Errors
@@ -76,9 +77,6 @@ impl Recipe {
     /// The stage that a change concerns and whether its direction is allowed, for keys that may change before their stage is done.
     fn allowed(&self, change: &Change) -> Option<(String, Result<(), &'static str>)> {
         let (was, is) = (change.was.as_ref().and_then(number), change.is.as_ref().and_then(number));
-        if change.key.starts_with("sample.") {
-            return Some((stage_names::SAMPLES.into(), Ok(())));
-        }
         let (section, direction) = match change.key.rsplit_once(".train.")? {
             (section, "steps") => (section, (is >= was, "grow")),
             (section, "learning_rate") => (section, (is <= was, "become smaller")),
@@ -168,7 +166,7 @@ learning_rate = 1e-3
         for key in ["data.root=elsewhere", "data.workers=2", "tokenizer.train.keep=5", "prior.0.train.log_every=1"] {
             resumed(&[key], &["tokenizer", "prior/0", "samples"]).unwrap();
         }
-        resumed(&["sample.count=8", "evaluate.batch_size=3"], &[]).unwrap();
+        resumed(&["sample.count=8", "evaluate.batch_size=3"], &["samples", "report"]).unwrap();
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `vqkit tokenize`: images to token files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use vqkit_data::{DataConfig, SourceConfig, View};
 use vqkit_recipe::Recipe;
@@ -14,7 +14,7 @@ use crate::{encode::Encoder, error::Result, error::TokensError, split::Split};
 /// # Errors
 /// When the model is not a run with a trained tokenizer, an image cannot be read, a file cannot be written, or the user
 /// interrupts.
-pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Result<usize> {
+pub fn write(model: &Path, images: &[PathBuf], out: &Path, context: &Context) -> Result<usize> {
     let run = Run::open(model)?;
     let recipe = run.recipe();
     let view = open_images(recipe, images)?;
@@ -31,11 +31,13 @@ pub fn write(model: &Path, images: &Path, out: &Path, context: &Context) -> Resu
 ///
 /// # Errors
 /// When there is nothing to read at `images`.
-pub fn open_images(recipe: &Recipe, images: &Path) -> Result<View> {
+pub fn open_images(recipe: &Recipe, images: &[PathBuf]) -> Result<View> {
     let config = DataConfig {
-        source: SourceConfig::at_path(images)?,
+        source: SourceConfig::at_paths(images)?,
         validation: None,
         require_class: false,
+        require_caption: false,
+        require_template: false,
         class_names: None,
         template: None,
         ..recipe.data.clone()

@@ -29,10 +29,10 @@ impl Measure {
         match peak {
             _ if width * height == 0 => Err(format!("declares {width}x{height} pixels, which is nothing")),
             peak if *peak > most => Err(format!(
-                "declares {width}x{height} pixels, which take {} MiB to decode, more than the {} given; raise data.max_decoded_mb to \
-                 read it",
-                peak.div_ceil(1 << 20),
-                most >> 20
+                "declares {width}x{height} pixels, which take {needed} MiB to decode, more than the {} given; raise data.max_decoded_mb \
+                 to {needed} to read it",
+                most >> 20,
+                needed = peak.div_ceil(1 << 20)
             )),
             _ => Ok(()),
         }

@@ -2,6 +2,7 @@
 
 mod alpha;
 mod encoding;
+mod format;
 mod jpeg;
 mod libjpeg;
 mod measure;
@@ -18,10 +19,10 @@ pub use encoding::Encoding;
 use crate::{DataError, Picture, bounds::DEFAULT_MAX_DECODED_MB};
 use measure::Measure;
 
-/// Decodes a JPEG, PNG, WebP, GIF or BMP; the content decides which, not the name.
+/// Decodes a JPEG, PNG, WebP, GIF, BMP, TIFF or PNM; the content decides which, not the name.
 ///
 /// What comes out is upright (the orientation in EXIF is applied) and opaque (transparency is laid over white). Palettes
-/// are looked up, CMYK becomes RGB, the first frame stands for an animation. Grey stays grey, and 16-bit grey keeps its
+/// are looked up, CMYK becomes RGB, the first frame or page stands for all. Grey stays grey, and 16-bit grey keeps its
 /// 16 bits, which depth maps need; other 16-bit images are scaled to 8. Colour profiles are not applied.
 ///
 /// A picture may take as much memory as `max_decoded_mb` of [`DataConfig`](crate::DataConfig) says by default;
@@ -48,7 +49,9 @@ pub fn decode_as_libjpeg(bytes: &[u8], name: &str) -> Result<Picture, DataError>
     Encoded { bytes, name, how: How::AsLibjpeg }.decode_alone()
 }
 
-/// Decodes a label map: as [`decode`], but an 8-bit palette PNG gives its indices instead of its colours.
+/// Decodes a label map: as [`decode`], but a palette PNG gives its indices instead of its colours, and grey of 1, 2 or 4 bits its
+/// values as they lie there, not stretched to 8 bits. What would stretch them is an error: a TIFF of 1 bit, and a PNM whose greatest
+/// value is not 255.
 ///
 /// # Errors
 /// As [`decode`].
@@ -86,7 +89,7 @@ impl Encoded<'_> {
         let measured = guarded(self.bytes, |format| match format {
             ImageFormat::Jpeg => jpeg::measure(self.bytes),
             ImageFormat::Png => png::measure(self.bytes, labels),
-            _ => raster::measure(self.bytes, format),
+            _ => raster::measure(self.bytes, format, labels),
         });
         let checked = measured.and_then(|measure| measure.check(most).map(|()| measure));
         checked.map_err(|reason| DataError::bad(self.name, reason))
@@ -114,11 +117,7 @@ impl Encoded<'_> {
 
 /// Runs a decoder on content of a known format; a decoder that panics on hostile bytes is an error like another.
 fn guarded<T>(bytes: &[u8], decoder: impl FnOnce(ImageFormat) -> Result<T, String>) -> Result<T, String> {
-    if bytes.is_empty() {
-        return Err("the file is empty".into());
-    }
-    let format = image::guess_format(bytes)
-        .map_err(|_| "the content is not an image (JPEG, PNG, WebP, GIF and BMP are read)".to_owned())?;
+    let format = format::of(bytes)?;
     catch_unwind(AssertUnwindSafe(|| decoder(format)))
         .unwrap_or_else(|_| Err("the decoder gave up on this content, which is damaged".into()))
 }

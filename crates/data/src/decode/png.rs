@@ -16,7 +16,7 @@ const ROW: u64 = 32;
 
 type Png<'a> = Reader<Cursor<&'a [u8]>>;
 
-/// What decoding takes, from the headers alone; `labels` asks for the indices of a palette of 8 bits.
+/// What decoding takes, from the headers alone; `labels` asks for the indices of a palette, and for grey of few bits as it lies.
 pub(super) fn measure(bytes: &[u8], labels: bool) -> Result<Measure, String> {
     let reader = open(bytes, labels)?;
     let (width, height) = reader.info().size();
@@ -38,7 +38,10 @@ pub(super) fn decode(bytes: &[u8], labels: bool) -> Result<Picture, String> {
             let bytes = rows(&mut reader, 2, copied)?;
             Pixels::Gray16(bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect())
         }
-        (ColorType::Grayscale | ColorType::Indexed, _) => Pixels::Gray8(rows(&mut reader, 1, copied)?),
+        (ColorType::Grayscale | ColorType::Indexed, BitDepth::Eight) => Pixels::Gray8(rows(&mut reader, 1, copied)?),
+        (ColorType::Grayscale | ColorType::Indexed, few) => {
+            Pixels::Gray8(rows(&mut reader, 1, |row, out| unpack(few, row, out))?)
+        }
         _ => Pixels::Rgb8(rows(&mut reader, 3, |row, out| to_rgb(color, depth, row, out))?),
     };
     let picture = Picture::new(width, height, pixels).map_err(|error| error.to_string())?;
@@ -53,8 +56,12 @@ fn open(bytes: &[u8], labels: bool) -> Result<Png<'_>, String> {
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
     let info = decoder.read_header_info().map_err(damaged)?;
-    let is_palette = (info.color_type, info.bit_depth) == (ColorType::Indexed, BitDepth::Eight);
-    decoder.set_transformations(match labels && is_palette {
+    let has_labels = match info.color_type {
+        ColorType::Indexed => true,
+        ColorType::Grayscale => info.bit_depth != BitDepth::Sixteen,
+        _ => false,
+    };
+    decoder.set_transformations(match labels && has_labels {
         true => Transformations::IDENTITY,
         false => Transformations::EXPAND,
     });
@@ -67,11 +74,17 @@ fn rows(reader: &mut Png, pixel: usize, convert: impl Fn(&[u8], &mut Vec<u8>)) -
     let stride = width as usize * pixel;
     let len = stride.checked_mul(height as usize).ok_or("damaged PNG: its size is none")?;
     let mut out = Vec::new();
-    out.try_reserve_exact(len).map_err(|_| format!("there is no memory for its {width}x{height} pixels"))?;
+    // Rows of few bits end in a byte that may hold more pixels than they have.
+    out.try_reserve_exact(len.saturating_add(8))
+        .map_err(|_| format!("there is no memory for its {width}x{height} pixels"))?;
     let mut passes = Vec::new();
     while let Some(row) = reader.next_interlaced_row().map_err(damaged)? {
         match row.interlace() {
-            InterlaceInfo::Null(_) => convert(row.data(), &mut out),
+            InterlaceInfo::Null(_) => {
+                let end = out.len() + stride;
+                convert(row.data(), &mut out);
+                out.truncate(end);
+            }
             InterlaceInfo::Adam7(place) => {
                 out.resize(len, 0);
                 passes.clear();
@@ -81,6 +94,13 @@ fn rows(reader: &mut Png, pixel: usize, convert: impl Fn(&[u8], &mut Vec<u8>)) -
         }
     }
     Ok(out)
+}
+
+/// Appends the values of a row of less than 8 bits each, and those that fill up its last byte.
+fn unpack(depth: BitDepth, row: &[u8], out: &mut Vec<u8>) {
+    let bits = depth as usize;
+    let mask = (1u8 << bits) - 1;
+    out.extend(row.iter().flat_map(|byte| (0..8 / bits).rev().map(move |place| byte >> (place * bits) & mask)));
 }
 
 /// Appends a row as 8-bit RGB over white.

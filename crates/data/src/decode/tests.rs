@@ -16,6 +16,12 @@ fn busy(width: u32, height: u32) -> DynamicImage {
     .into()
 }
 
+/// All formats that are read.
+const FORMATS: [ImageFormat; 7] = {
+    use ImageFormat::{Bmp, Gif, Jpeg, Png, Pnm, Tiff, WebP};
+    [Jpeg, Png, WebP, Gif, Bmp, Tiff, Pnm]
+};
+
 fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut bytes = Vec::new();
     image.write_to(&mut Cursor::new(&mut bytes), format).unwrap();
@@ -35,7 +41,7 @@ fn a_jpeg_cut_anywhere_is_refused() {
 
 #[test]
 fn bytes_after_the_end_of_an_image_do_no_harm() {
-    for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp] {
+    for format in FORMATS {
         let mut bytes = encoded(&busy(20, 20), format);
         let picture = decode(&bytes, "plain").unwrap();
         bytes.extend([0; 64]);
@@ -46,7 +52,7 @@ fn bytes_after_the_end_of_an_image_do_no_harm() {
 #[test]
 fn lossless_formats_keep_every_value() {
     let image = busy(19, 7);
-    for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp] {
+    for format in [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::Pnm] {
         let picture = decode(&encoded(&image, format), "lossless").unwrap();
         assert_eq!(picture.pixels(), &Pixels::Rgb8(image.to_rgb8().into_raw()), "{format:?}");
     }
@@ -57,8 +63,10 @@ fn grey_of_16_bits_keeps_its_bits() {
     let image = DynamicImage::from(image::ImageBuffer::<image::Luma<u16>, _>::from_fn(3, 1, |x, _| {
         image::Luma([x as u16 * 30_001])
     }));
-    let picture = decode(&encoded(&image, ImageFormat::Png), "depth").unwrap();
-    assert_eq!(picture.pixels(), &Pixels::Gray16(vec![0, 30_001, 60_002]));
+    for format in [ImageFormat::Png, ImageFormat::Tiff, ImageFormat::Pnm] {
+        let picture = decode(&encoded(&image, format), "depth").unwrap();
+        assert_eq!(picture.pixels(), &Pixels::Gray16(vec![0, 30_001, 60_002]), "{format:?}");
+    }
 }
 
 #[test]
@@ -74,12 +82,108 @@ fn palette_label_maps_give_indices_and_images_colours() {
     assert!(error.contains("labels: truncated or damaged PNG"), "{error}");
 }
 
+/// A palette or grey PNG of these values, `bits` each.
+fn labels_png(values: &[u8], width: u32, bits: u8, palette: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, values.len() as u32 / width);
+    encoder.set_color(if palette { png::ColorType::Indexed } else { png::ColorType::Grayscale });
+    encoder.set_depth(png::BitDepth::from_u8(bits).unwrap());
+    if palette {
+        encoder.set_palette((0..3 << bits).map(|value| value as u8).collect::<Vec<u8>>());
+    }
+    let packed = values.chunks(width as usize).flat_map(|row| {
+        row.chunks(8 / bits as usize)
+            .map(|pixels| pixels.iter().zip(1..).fold(0, |byte, (value, place)| byte | value << (8 - place * bits)))
+            .collect::<Vec<u8>>()
+    });
+    encoder.write_header().unwrap().write_image_data(&packed.collect::<Vec<u8>>()).unwrap();
+    bytes
+}
+
+proptest! {
+    #[test]
+    fn label_maps_of_few_bits_keep_their_values(
+        (exponent, palette) in (0u32..4, any::<bool>()),
+        size in [1u32..40, 1u32..9],
+        seed in any::<u64>(),
+    ) {
+        let bits = 1u8 << exponent;
+        let mut random = crate::random::Random::keyed(&[seed]);
+        let values: Vec<u8> = (0..size[0] * size[1]).map(|_| random.below(1 << bits) as u8).collect();
+        let bytes = labels_png(&values, size[0], bits, palette);
+        let file = Encoded { bytes: &bytes, name: "labels", how: How::Labels };
+        let picture = file.decode(file.measure(1 << 20).unwrap()).unwrap();
+        prop_assert_eq!(picture.pixels(), &Pixels::Gray8(values));
+    }
+
+    /// All kinds of PNG, interlaced ones too: what has labels has the values that lie there.
+    #[test]
+    fn label_maps_are_indices_or_grey_as_it_lies(
+        (color, depth) in (0usize..5, 0usize..5),
+        size in [1u32..40, 1u32..40],
+        (transparent, seed) in any::<(bool, u64)>(),
+    ) {
+        let [flat, interlaced] = [false, true].map(|interlaced| {
+            let bytes = any_png(color, depth, size, interlaced, transparent, seed);
+            decode_labels(&bytes, "labels").unwrap()
+        });
+        prop_assert_eq!((flat.width(), flat.height()), (interlaced.width(), interlaced.height()));
+        if let (Pixels::Gray8(values), [few, 1, ..]) = (flat.pixels(), [depth % COLORS[color].1.len(), size[1] as usize]) {
+            let bits = COLORS[color].1[few] as usize;
+            prop_assert!(values.iter().all(|value| usize::from(*value) < 1 << bits));
+            // A single row has no passes but for the first, second, fourth and sixth; both hold `size[0]` values.
+            prop_assert_eq!(values.len(), size[0] as usize);
+        }
+    }
+}
+
+#[test]
+fn label_maps_that_would_be_stretched_are_refused() {
+    let pnm = |greatest: u8| [format!("P5 2 1 {greatest}\n").as_bytes(), &[0, greatest]].concat();
+    assert_eq!(decode_labels(&pnm(255), "labels").unwrap().pixels(), &Pixels::Gray8(vec![0, 255]));
+    assert_eq!(decode(&pnm(20), "image").unwrap().pixels(), &Pixels::Gray8(vec![0, 255]));
+    for (bytes, part) in
+        [(pnm(20), "greatest value is 20, not 255"), (b"P1 2 1 0 1".to_vec(), "greatest value is 1, not 255")]
+    {
+        let error = decode_labels(&bytes, "labels").unwrap_err().to_string();
+        assert!(error.contains(part) && error.contains("save the label map as an 8-bit PNG"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_not_read_is_called_by_its_name() {
+    for (bytes, part) in [
+        (b"\0\0\0\x1cftypavif".as_slice(), "is an AVIF picture"),
+        (b"\0\0\0\x1cftypheic", "is a HEIC picture"),
+        (b"\0\0\0\x1cftypmif1", "is a HEIF picture"),
+        (b"\0\0\0\x1cftypmp42", "is a film"),
+        (b"\xff\x0a\0\0", "is a JPEG XL picture"),
+        (b"  <!DOCTYPE html><html>", "is a web page"),
+        (b"8BPS\0\x01", "is a Photoshop file"),
+        (b"some words", "not an image"),
+    ] {
+        let error = decode(bytes, "it").unwrap_err().to_string();
+        assert!(error.contains(part) && error.contains("TIFF and PNM are read"), "{error}");
+    }
+}
+
+#[test]
+fn a_tiff_or_pnm_that_is_cut_is_refused() {
+    for format in [ImageFormat::Tiff, ImageFormat::Pnm] {
+        let bytes = encoded(&busy(20, 9), format);
+        assert!(decode(&bytes, "whole").is_ok());
+        for len in 1..bytes.len() {
+            assert!(decode(&bytes[..len], "cut").is_err(), "{format:?} cut to {len} of {} bytes", bytes.len());
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn damage_is_an_error_or_a_picture_but_no_panic(
-        format in prop::sample::select(vec![ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Gif, ImageFormat::WebP]),
+        format in prop::sample::select(FORMATS.to_vec()),
         hits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
         let mut bytes = encoded(&busy(24, 16), format);
@@ -190,7 +294,7 @@ proptest! {
 
     #[test]
     fn what_takes_more_than_it_may_is_refused_before_it_is_taken(
-        format in prop::sample::select(vec![ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Gif, ImageFormat::WebP, ImageFormat::Bmp]),
+        format in prop::sample::select(FORMATS.to_vec()),
         size in [1u32..400, 1u32..400],
     ) {
         let bytes = encoded(&busy(size[0], size[1]), format);
@@ -201,7 +305,8 @@ proptest! {
             prop_assert!(file.measure(measure.peak).is_ok());
             let error = file.measure(measure.peak - 1).unwrap_err().to_string();
             let shown = format!("declares {}x{} pixels", size[0], size[1]);
-            prop_assert!(error.contains("raise data.max_decoded_mb") && error.contains(&shown), "{}", error);
+            let advice = format!("raise data.max_decoded_mb to {} to read it", measure.peak.div_ceil(1 << 20));
+            prop_assert!(error.contains(&advice) && error.contains(&shown), "{}", error);
         }
     }
 }

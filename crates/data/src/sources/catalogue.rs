@@ -4,7 +4,7 @@ use super::{
     labels::{Classes, Label},
     open::Opening,
 };
-use crate::{BadFile, DataError, OnError, SourceInfo, TemplateKind};
+use crate::{BadFile, DataError, OnError, PassedOver, SourceInfo, TemplateKind};
 
 /// A sample as a scan found it; `place` says where its bytes are.
 pub(crate) struct Item<T> {
@@ -18,6 +18,8 @@ pub(crate) struct Item<T> {
     pub label: Option<Label>,
     /// Whether it has a caption.
     pub captioned: bool,
+    /// Whether it has a template.
+    pub templated: bool,
     /// Where its bytes are.
     pub place: T,
 }
@@ -40,6 +42,8 @@ pub(crate) struct ScanResult<T> {
     pub items: Vec<Item<T>>,
     /// What cannot be used.
     pub rejected: Vec<BadFile>,
+    /// What is no sample.
+    pub passed: PassedOver,
 }
 
 /// The samples of a source and what is known about them.
@@ -51,8 +55,8 @@ pub(crate) struct Catalogue<T> {
 }
 
 impl<T> Catalogue<T> {
-    /// Sorts out what cannot be used: empty and enormous files, labels that are missing where they are needed or name no
-    /// class.
+    /// Sorts out what cannot be used: empty and enormous files, labels that name no class, and samples without a label, a caption or a
+    /// template where these are needed.
     ///
     /// # Errors
     /// [`DataError::Bad`] at the first of these under `on_error = "fail"`, [`DataError::TooManyErrors`] above `max_error_rate`.
@@ -61,11 +65,11 @@ impl<T> Catalogue<T> {
         template: Option<TemplateKind>,
         opening: &Opening,
     ) -> Result<Self, DataError> {
-        let ScanResult { items, mut rejected } = found;
+        let ScanResult { items, mut rejected, passed } = found;
         let total = items.len() + rejected.len();
         let classes = Classes::new(opening.class_names.as_deref(), items.iter().filter_map(|item| item.label.as_ref()));
         let mut hasher = blake3::Hasher::new();
-        let mut info = SourceInfo { template, ..SourceInfo::default() };
+        let mut info = SourceInfo { template, passed_over: passed, ..SourceInfo::default() };
         let mut entries = Vec::with_capacity(items.len());
         for item in items {
             match class_of(&item, &classes, opening) {
@@ -90,6 +94,12 @@ fn class_of<T>(item: &Item<T>, classes: &Classes, opening: &Opening) -> Result<O
     opening.reader.check_file(item.size)?;
     match (item.size, &item.label) {
         (0, _) => Err("is empty".into()),
+        _ if opening.require_caption && !item.captioned => {
+            Err("has no caption, and this recipe conditions on text".into())
+        }
+        _ if opening.require_template && !item.templated => {
+            Err("has no template, and this recipe conditions on templates".into())
+        }
         (_, None) if opening.require_class => Err("has no class label, and this recipe conditions by class".into()),
         (_, None) => Ok(None),
         (_, Some(label)) => classes.resolve(label).map(Some),

@@ -2,23 +2,16 @@
 
 use std::{
     fs::{self, File},
-    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
 use super::catalogue::{Catalogue, Entry, Item, ScanResult};
 use super::{labels::Label, open::Opening};
 use crate::{
-    BadFile, DataError, Held, OVERVIEW, Picture, PictureReader, Sample, Source, SourceInfo, TemplateKind,
+    BadFile, DataError, Held, PassedOver, Picture, PictureReader, Sample, Source, SourceInfo, TemplateKind,
     decode::{Encoded, How},
     plain,
 };
-
-/// Files taken for images; the case does not matter.
-const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "gif", "bmp"];
-
-/// Folders inside folders that are followed; more is taken for a loop of links.
-const MAX_DEPTH: usize = 32;
 
 /// Where a sample's parts are.
 pub(super) struct FilePlace {
@@ -42,8 +35,12 @@ impl Files {
         opening: &Opening,
     ) -> Result<Self, DataError> {
         let catalogue = Catalogue::new(found, template, opening)?;
+        let instead = catalogue.info.passed_over.instead();
         match catalogue.entries.is_empty() {
-            true => Err(DataError::Source { path: origin.into(), reason: "holds no image that can be used".into() }),
+            true => {
+                let reason = format!("holds no image that can be used{instead}");
+                Err(DataError::Source { path: origin.into(), reason })
+            }
             false => Ok(Self { catalogue, reader: opening.reader.clone() }),
         }
     }
@@ -109,6 +106,10 @@ impl Source for Files {
         Some(&self.catalogue.entries[index].key)
     }
 
+    fn class(&self, index: usize) -> Option<u32> {
+        self.catalogue.entries[index].class
+    }
+
     fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, DataError> {
         let entry = &self.catalogue.entries[index];
         let refused = |reason: String| DataError::bad(entry.name.as_str(), reason);
@@ -137,15 +138,17 @@ pub(super) fn item(key: String, place: FilePlace, label: Option<Label>) -> Resul
     if let Some(template) = place.template.as_ref().filter(|path| !path.is_file()) {
         return Err(refused(format!("has no template {}", template.display())));
     }
-    Ok(Item { key, size: about.len(), label, captioned: place.caption.is_some(), name, place })
+    let (captioned, templated) = (place.caption.is_some(), place.template.is_some());
+    Ok(Item { key, size: about.len(), label, captioned, templated, name, place })
 }
 
-/// Sorts items from what is wrong, of which there is some already.
+/// Sorts items from what is wrong, of which there is some already, beside what was passed over.
 pub(super) fn gather(
     items: impl Iterator<Item = Result<Item<FilePlace>, BadFile>>,
     rejected: Vec<BadFile>,
+    passed: PassedOver,
 ) -> ScanResult<FilePlace> {
-    let mut found = ScanResult { items: Vec::new(), rejected };
+    let mut found = ScanResult { items: Vec::new(), rejected, passed };
     for item in items {
         match item {
             Ok(item) => found.items.push(item),
@@ -153,63 +156,4 @@ pub(super) fn gather(
         }
     }
     found
-}
-
-/// The record of a folder of samples.
-const RECORD: &str = "samples.json";
-
-/// The images under a folder.
-#[derive(Default)]
-pub(super) struct Listing {
-    /// Paths relative to it with `/` between names, in byte order.
-    pub paths: Vec<String>,
-    /// Images that cannot be listed.
-    pub rejected: Vec<BadFile>,
-}
-
-/// The images under `folder`. Hidden files are passed over.
-pub(super) fn images_under(folder: &Path) -> Result<Listing, DataError> {
-    let mut listing = Listing::default();
-    walk(folder, "", 0, &mut listing)?;
-    listing.paths.sort_unstable();
-    Ok(listing)
-}
-
-fn walk(root: &Path, inside: &str, depth: usize, listing: &mut Listing) -> Result<(), DataError> {
-    let folder = root.join(inside);
-    if depth > MAX_DEPTH {
-        let reason = format!("is more than {MAX_DEPTH} folders deep; do links lead in a circle?");
-        return Err(DataError::Source { path: folder, reason });
-    }
-    for entry in fs::read_dir(&folder).map_err(DataError::io(&folder))? {
-        let entry = entry.map_err(DataError::io(&folder))?;
-        let (path, shown) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-        if shown.starts_with('.') {
-            continue;
-        }
-        if entry.file_name().to_str().is_none() {
-            if is_image(&shown) || path.is_dir() {
-                let reason = "has a name that is not UTF-8; rename it".to_owned();
-                listing.rejected.push(BadFile { key: path.display().to_string(), reason });
-            }
-            continue;
-        }
-        let relative = if inside.is_empty() { shown } else { format!("{inside}/{shown}") };
-        match fs::metadata(&path) {
-            // What `vqkit sample` writes for people to look at.
-            Ok(about) if about.is_dir() && entry.file_name() == OVERVIEW && folder.join(RECORD).is_file() => {}
-            Ok(about) if about.is_dir() => walk(root, &relative, depth + 1, listing)?,
-            // What is wrong with an image is said of it, as of others.
-            _ if is_image(&relative) => listing.paths.push(relative),
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(DataError::io(&path)(error)),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Whether the name ends like an image's.
-pub(super) fn is_image(name: &str) -> bool {
-    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
-    extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
 }

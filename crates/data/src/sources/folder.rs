@@ -8,8 +8,9 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::files::{FilePlace, Files, Listing, gather, images_under, item};
+use super::files::{FilePlace, Files, gather, item};
 use super::labels::Label;
+use super::listing::Listing;
 use super::open::{DataKeys, OpenSource, Opening};
 use crate::{DataError, Source};
 
@@ -40,7 +41,7 @@ impl OpenSource for FolderConfig {
 }
 
 fn open(folder: &Path, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
-    let Listing { paths, rejected } = images_under(folder)?;
+    let Listing { paths, rejected, passed } = Listing::of(folder)?;
     let flat = paths.iter().filter(|path| !path.contains('/')).count();
     if flat != 0 && flat != paths.len() {
         let reason = format!(
@@ -53,6 +54,6 @@ fn open(folder: &Path, opening: &Opening) -> Result<Arc<dyn Source>, DataError> 
         let label = path.split_once('/').map(|(class, _)| Label::Name(class.to_owned()));
         item(path.clone(), FilePlace { image: folder.join(&path), template: None, caption: None }, label)
     });
-    let found = gather(items, rejected);
+    let found = gather(items, rejected, passed);
     Ok(Arc::new(Files::new(folder, found, None, opening)?))
 }

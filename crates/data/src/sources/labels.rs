@@ -15,16 +15,39 @@ pub(crate) enum Label {
 }
 
 impl Label {
-    /// The label that `text` holds: a number if it reads as one, else a name; `None` where it is blank.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        match text.trim() {
-            "" => None,
-            text => Some(text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Number)),
+    /// The label that `text` holds: a number if it is a whole one, also with a fraction of zeros, as tables have it where a cell of the
+    /// column is empty; else a name; `None` where it is blank.
+    ///
+    /// # Errors
+    /// In words, for a negative whole number.
+    pub(crate) fn parse(text: &str) -> Result<Option<Self>, String> {
+        let text = text.trim();
+        let whole = match text.split_once('.') {
+            Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|digit| digit == b'0') => whole,
+            _ => text,
+        };
+        let is_whole = |text: &str| !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+        match whole.strip_prefix('-') {
+            _ if text.is_empty() => Ok(None),
+            Some(digits) if is_whole(digits) => Err(format!("its class is {text}; {ALLOWED}")),
+            _ if is_whole(whole) => Ok(Some(whole.parse().map_or_else(|_| Self::Name(whole.to_owned()), Self::number))),
+            _ => Ok(Some(Self::Name(text.to_owned()))),
+        }
+    }
+
+    /// The class of this number; one that is too large for a class is a name, such as a date.
+    pub(crate) fn number(number: u64) -> Self {
+        match u32::try_from(number) {
+            Ok(class) if class < MAX_CLASSES => Self::Number(class),
+            _ => Self::Name(number.to_string()),
         }
     }
 }
 
-/// Classes above this are taken for a mistake: a label file that holds something else.
+/// What a class may be, at the end of a message.
+pub(crate) const ALLOWED: &str = "a class is a whole number from 0 on, or a name; leave it out where there is none";
+
+/// Numbers from this on are names: there are not as many classes.
 const MAX_CLASSES: u32 = 1 << 20;
 
 /// Names that a message lists.
@@ -48,12 +71,11 @@ impl Classes {
         let (mut numbers, mut names) = (0, BTreeSet::new());
         for label in labels {
             match label {
-                Label::Number(class) if *class < MAX_CLASSES => numbers = numbers.max(class + 1),
-                Label::Number(_) => {}
+                Label::Number(class) => numbers = numbers.max(class.saturating_add(1)),
                 Label::Name(name) => drop(names.insert(name.as_str())),
             }
         }
-        let names = if numbers == 0 { names.into_iter().map(str::to_owned).collect() } else { Vec::new() };
+        let names = if numbers == 0 { in_order(names) } else { Vec::new() };
         Self::of_names(names, numbers, false)
     }
 
@@ -68,10 +90,7 @@ impl Classes {
     pub(crate) fn resolve(&self, label: &Label) -> Result<u32, String> {
         match label {
             Label::Number(class) if *class < self.count => Ok(*class),
-            Label::Number(class) if self.closed => {
-                Err(format!("class {class}, but there are only {} class names", self.count))
-            }
-            Label::Number(class) => Err(format!("class {class} is beyond the largest that is read, {MAX_CLASSES}")),
+            Label::Number(class) => Err(format!("class {class}, but there are only {} class names", self.count)),
             Label::Name(name) => match self.by_name.get(name) {
                 Some(class) => Ok(*class),
                 None if self.closed => Err(format!("class `{name}` is not one of {}", self.listed())),
@@ -97,6 +116,18 @@ impl Classes {
     pub(crate) fn count(&self) -> u32 {
         self.count
     }
+}
+
+/// The names in byte order; where all of them are whole numbers, in the order of these.
+fn in_order(names: BTreeSet<&str>) -> Vec<String> {
+    let mut names: Vec<&str> = names.into_iter().collect();
+    if names.iter().all(|name| name.bytes().all(|digit| digit.is_ascii_digit())) {
+        names.sort_by_key(|name| {
+            let digits = name.trim_start_matches('0');
+            (digits.len(), digits)
+        });
+    }
+    names.into_iter().map(str::to_owned).collect()
 }
 
 /// The class of each name.
@@ -125,8 +156,35 @@ mod tests {
         let labels = [Label::Number(4), Label::Number(1)];
         let classes = Classes::new(None, labels.iter());
         assert_eq!((classes.count(), classes.names().len()), (5, 0));
-        assert_eq!(Label::parse(" 4\n"), Some(Label::Number(4)));
         assert!(classes.resolve(&name("cat")).unwrap_err().contains("give `class_names`"));
+    }
+
+    #[test]
+    fn every_text_is_a_number_a_name_or_none() {
+        for (text, number) in [(" 4\n", 4), ("3.0", 3), ("3.000", 3), ("007", 7), ("1048575", 1_048_575)] {
+            assert_eq!(Label::parse(text), Ok(Some(Label::Number(number))), "{text}");
+        }
+        for text in
+            ["true", "nan", "1e5", "3000000000000", "20230101", "3.5", "3.", ".0", "1048576", "-", "a-1", "\u{0663}"]
+        {
+            assert_eq!(Label::parse(text), Ok(Some(name(text))), "{text}");
+        }
+        assert_eq!(Label::parse("20230101.0"), Ok(Some(name("20230101"))));
+        assert_eq!((Label::parse(""), Label::parse(" \t")), (Ok(None), Ok(None)));
+        for text in ["-1", " -20 ", "-1.0"] {
+            let error = Label::parse(text).unwrap_err();
+            assert!(error.starts_with(&format!("its class is {}; a class is", text.trim())), "{error}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_numbers_are_in_their_order() {
+        let order = |names: &[&str]| {
+            let labels: Vec<Label> = names.iter().map(|text| name(text)).collect();
+            Classes::new(None, labels.iter()).names().to_vec()
+        };
+        assert_eq!(order(&["10", "2", "003", "0", "1"]), ["0", "1", "2", "003", "10"]);
+        assert_eq!(order(&["10", "2", "a"]), ["10", "2", "a"]);
     }
 
     #[test]

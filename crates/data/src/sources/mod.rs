@@ -1,17 +1,24 @@
 //! Where samples come from: one file and one line here for each kind of source.
 
+mod annotation;
 mod at_path;
 mod catalogue;
+mod endings;
 mod files;
 mod folder;
 mod labels;
+mod listed;
+mod listing;
 mod manifest;
 mod open;
 mod pairs;
 mod shapes;
+mod table;
 mod tar;
+mod text;
 
 pub use folder::FolderConfig;
+pub use listed::FilesConfig;
 pub use manifest::ManifestConfig;
 pub use pairs::PairsConfig;
 pub use shapes::ShapesConfig;
@@ -27,6 +34,8 @@ vqkit_config::tagged! {
         "shapes" => Shapes(ShapesConfig),
         /// A folder of images, flat or with one sub-folder per class.
         "folder" => Folder(FolderConfig),
+        /// Single images, by their paths or by patterns.
+        "files" => Files(FilesConfig),
         /// Tar archives in WebDataset layout.
         "tar" => Tar(TarConfig),
         /// A folder of images and a folder of templates with the same names.

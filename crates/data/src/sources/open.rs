@@ -33,6 +33,10 @@ pub(crate) struct Opening {
     pub image_size: u32,
     /// Whether a sample without a class is bad.
     pub require_class: bool,
+    /// Whether a sample without a caption is bad.
+    pub require_caption: bool,
+    /// Whether a sample without a template of its own is bad.
+    pub require_template: bool,
     /// What to do with an item that cannot be used.
     pub on_error: OnError,
     /// The share of such items above which opening fails all the same.

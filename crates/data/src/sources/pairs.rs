@@ -1,7 +1,7 @@
 //! A folder of images and a second folder with their templates.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -9,9 +9,10 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::files::{FilePlace, Files, Listing, gather, images_under, item};
+use super::files::{FilePlace, Files, gather, item};
+use super::listing::Listing;
 use super::open::{DataKeys, OpenSource, Opening};
-use crate::{BadFile, DataError, Source, TemplateKind};
+use crate::{BadFile, DataError, PassedOver, Source, TemplateKind};
 
 /// `type = "pairs"`: two folders whose files are matched by name without extension. A template has the size of its
 /// image.
@@ -56,20 +57,76 @@ impl OpenSource for PairsConfig {
 
 impl PairsConfig {
     fn open(&self, folder: &Path, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
-        let (images, templates) = (folder.join(&self.images), folder.join(&self.templates));
-        let by_stem: BTreeMap<String, String> =
-            images_under(&templates)?.paths.into_iter().map(|path| (stem(&path).to_owned(), path)).collect();
-        let Listing { paths, rejected } = images_under(&images)?;
-        let items = paths.into_iter().map(|path| {
-            let image = images.join(&path);
-            let Some(template) = by_stem.get(stem(&path)).map(|path| templates.join(path)) else {
-                let reason = format!("has no template of the same name in {}", templates.display());
-                return Err(BadFile { key: image.display().to_string(), reason });
-            };
-            item(stem(&path).to_owned(), FilePlace { image, template: Some(template), caption: None }, None)
-        });
-        let found = gather(items, rejected);
+        let (images, folder_of_templates) = (folder.join(&self.images), folder.join(&self.templates));
+        let mut templates = Templates::of(&folder_of_templates)?;
+        let Listing { paths, rejected, mut passed } = Listing::of(&images)?;
+        let items: Vec<_> = paths
+            .into_iter()
+            .map(|path| {
+                let image = images.join(&path);
+                match templates.take(stem(&path)) {
+                    Ok(template) => {
+                        let place = FilePlace { image, template: Some(template), caption: None };
+                        item(stem(&path).to_owned(), place, None)
+                    }
+                    Err(reason) => Err(BadFile { key: image.display().to_string(), reason }),
+                }
+            })
+            .collect();
+        passed.extend(&templates.passed_over());
+        let found = gather(items.into_iter(), rejected, passed);
         Ok(Arc::new(Files::new(folder, found, Some(self.template.clone()), opening)?))
+    }
+}
+
+/// The templates of a folder, by their names without extension.
+struct Templates<'a> {
+    folder: &'a Path,
+    by_stem: BTreeMap<String, Vec<String>>,
+    /// Those that an image asked for.
+    taken: BTreeSet<String>,
+    listing: Listing,
+}
+
+impl<'a> Templates<'a> {
+    fn of(folder: &'a Path) -> Result<Self, DataError> {
+        let listing = Listing::of(folder)?;
+        let mut by_stem: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for path in &listing.paths {
+            by_stem.entry(stem(path).to_owned()).or_default().push(path.clone());
+        }
+        Ok(Self { folder, by_stem, taken: BTreeSet::new(), listing })
+    }
+
+    /// The template of this name.
+    ///
+    /// # Errors
+    /// In words, where there is none, or more than one.
+    fn take(&mut self, name: &str) -> Result<PathBuf, String> {
+        let shown = self.folder.display();
+        self.taken.insert(name.to_owned());
+        match self.by_stem.get(name).map(Vec::as_slice) {
+            Some([path]) => Ok(self.folder.join(path)),
+            Some(several) => Err(format!("has several templates in {shown}: {}; leave one", several.join(", "))),
+            None => {
+                let at = self.folder.join(name).display().to_string();
+                let refused = self.listing.rejected.iter().find(|bad| stem(&bad.key) == at);
+                Err(refused.map_or_else(
+                    || format!("has no template of the same name in {shown}"),
+                    |bad| format!("has a template that cannot be used: {bad}"),
+                ))
+            }
+        }
+    }
+
+    /// What is no template, and templates that no image asked for.
+    fn passed_over(&self) -> PassedOver {
+        let mut passed = self.listing.passed.clone();
+        match self.by_stem.keys().filter(|name| !self.taken.contains(*name)).count() {
+            0 => {}
+            alone => passed.add("templates without an image", alone),
+        }
+        passed
     }
 }
 

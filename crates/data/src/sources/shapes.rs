@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::open::{DataKeys, OpenSource, Opening};
 use crate::{
-    DataError, Held, PictureReader, Sample, Source, SourceInfo, TemplateKind,
+    DataError, Held, PassedOver, PictureReader, Sample, Source, SourceInfo, TemplateKind,
     shapes::{Scene, Shape, Size},
 };
 
@@ -99,6 +99,7 @@ impl Shapes {
             has_captions: true,
             template: Some(Scene::template_kind()),
             rejected: Vec::new(),
+            passed_over: PassedOver::default(),
             fingerprint: blake3::hash(meaning.as_bytes()).to_hex().to_string(),
         };
         Self { config: config.clone(), indices, size, reader: opening.reader.clone(), info }
@@ -113,6 +114,10 @@ impl Shapes {
 impl Source for Shapes {
     fn len(&self) -> usize {
         (self.indices.end - self.indices.start) as usize
+    }
+
+    fn class(&self, index: usize) -> Option<u32> {
+        Some(self.scene(index).class())
     }
 
     fn caption(&self, index: usize) -> Result<Option<String>, DataError> {

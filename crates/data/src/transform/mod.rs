@@ -129,7 +129,7 @@ impl Transform {
         let mut values = vec![0.0; kind.channels() * picture.width() as usize * picture.height() as usize];
         match (kind, picture.pixels()) {
             (TemplateKind::Labels(map), Pixels::Gray8(labels)) => write_labels(name, labels, map, &mut values)?,
-            (TemplateKind::Labels(_), _) => return Err(no_labels(name)),
+            (TemplateKind::Labels(_), _) => return Err(no_labels(name, picture)),
             (TemplateKind::Depth(_), _) => stretch(&depths(picture), &depths(picture), &mut values),
             (TemplateKind::Picture(_), _) => planes::<3>(&picture.rgb8(), &mut values),
             (TemplateKind::Gray(_), _) => planes::<1>(&picture.gray8(), &mut values),
@@ -203,7 +203,7 @@ impl Transform {
         match kind {
             TemplateKind::Labels(map) => {
                 let Pixels::Gray8(values) = picture.pixels() else {
-                    return Err(no_labels(name));
+                    return Err(no_labels(name, picture));
                 };
                 let square = self.square(picture, values, PixelType::U8, ResizeAlg::Nearest, cut, size, workspace)?;
                 write_labels(name, &square, map, out)
@@ -273,8 +273,13 @@ impl Transform {
     }
 }
 
-fn no_labels(name: &str) -> DataError {
-    DataError::bad(name, "its label map is not 8-bit grey or palette indices")
+fn no_labels(name: &str, picture: &Picture) -> DataError {
+    let found = match picture.pixels() {
+        Pixels::Gray16(_) => "16-bit grey",
+        _ => "in colour",
+    };
+    let reason = format!("its label map is {found}; label maps are grey of at most 8 bits, or PNG with a palette");
+    DataError::bad(name, reason)
 }
 
 fn depths(picture: &Picture) -> Cow<'_, [u16]> {

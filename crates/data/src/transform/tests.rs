@@ -96,6 +96,13 @@ fn labels_are_never_mixed_and_unknown_ones_are_named() {
     let plain = TemplateKind::Labels(LabelMap { count: 5, offset: 0 });
     let error = transform.template(&picture, &plain).unwrap_err().to_string();
     assert!(error.contains("holds 255, which is label 255, but `template` declares 5 labels"), "{error}");
+    for (pixels, found) in [(Pixels::Gray16(vec![1; 4]), "16-bit grey"), (Pixels::Rgb8(vec![1; 12]), "in colour")] {
+        let picture = Picture::new(2, 2, pixels).unwrap();
+        for outcome in [transform.template(&picture, &plain), transform.whole_template("it", &picture, &plain)] {
+            let error = outcome.unwrap_err().to_string();
+            assert!(error.contains(&format!("its label map is {found}; label maps are grey of at most 8")), "{error}");
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, path::Path};
 
 use serde::Serialize;
 use vqkit_data::{
-    BadFile, DataConfig, Encoding, OnError, Pixels, Sample, SourceConfig, View, default_workers, read_ahead,
+    BadFile, DataConfig, Encoding, OnError, PassedOver, Pixels, Sample, SourceConfig, View, default_workers, read_ahead,
 };
 use vqkit_run::Interrupt;
 
@@ -38,6 +38,8 @@ pub struct DataPlan {
     pub sizes: Vec<[u32; 2]>,
     /// Mean of their values, 0 to 255.
     pub mean: f64,
+    /// Files and entries that are no samples, by kind.
+    pub passed_over: PassedOver,
     /// Images that cannot be read, and items that were left out when the source was opened.
     pub bad: Vec<Bad>,
 }
@@ -81,6 +83,7 @@ impl DataPlan {
             gray: 0,
             sizes: Vec::new(),
             mean: 0.0,
+            passed_over: view.passed_over().clone(),
             bad: view.rejected().iter().map(Bad::from).collect(),
         };
         plan.look(&view, interrupt)?;
@@ -175,6 +178,9 @@ impl fmt::Display for DataPlan {
         )?;
         if !self.of_class.is_empty() {
             writeln!(out, "    of each class: {}", counts(&self.of_class))?;
+        }
+        if !self.passed_over.is_empty() {
+            writeln!(out, "passed over: {}", self.passed_over)?;
         }
         writeln!(out, "{} items cannot be used", self.bad.len())?;
         let named =

@@ -32,8 +32,8 @@ pub(super) fn check(file: &File, mark: u64, end: u64) -> Result<(), String> {
             Err(format!("is truncated: it stops at byte {end} without the mark of its end; fetch it again"))
         }
         Some(at) => Err(format!(
-            "goes on at byte {at}, behind the mark of its end at byte {mark}: a part of it was overwritten with zeros, or archives \
-             were joined; fetch it again, or give the archives one by one"
+            "goes on at byte {at}, behind the mark of its end at byte {mark}: archives were joined with `cat` (join them with `tar \
+             --concatenate`, or give them one by one, as in `{{a,b}}.tar`), or a part of it was overwritten with zeros (fetch it again)"
         )),
         None if zeros > allowed(end) => Err(format!(
             "ends in {zeros} zeros from byte {mark} on, which no tar writes: its rest was overwritten, or never written; fetch it again"

@@ -10,11 +10,14 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tar::{Archive, Entry, EntryType};
 
-use super::end::{self, BLOCK};
-use crate::{BadFile, DataError, plain, sources::labels::Label};
-
-/// Extensions of images inside archives.
-const IMAGES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+use super::{
+    end::{self, BLOCK},
+    group::{Group, Orphan, Part},
+};
+use crate::{
+    BadFile, DataError, PassedOver, plain,
+    sources::{annotation::Annotation, endings::Ending, labels::Label, text::utf8},
+};
 
 /// The largest label, caption or JSON member, in bytes.
 const MAX_TEXT: u64 = 1 << 20;
@@ -46,25 +49,10 @@ pub(super) struct Member {
 pub(super) struct Index {
     pub members: Vec<Member>,
     pub rejected: Vec<BadFile>,
+    /// Members that belong to no sample, and those that a sample has no use for.
+    pub passed: PassedOver,
     /// Where the mark of the end begins.
     pub end: u64,
-}
-
-/// What is used of a `.json` member.
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Annotation {
-    pub class: Option<Label>,
-    pub caption: Option<String>,
-}
-
-/// Files that share a key and follow each other.
-#[derive(Default)]
-struct Group {
-    key: String,
-    image: Option<(String, Span)>,
-    class: Option<Span>,
-    caption: Option<Span>,
-    json: Option<Span>,
 }
 
 impl Index {
@@ -79,7 +67,8 @@ impl Index {
         refuse_compressed(file).map_err(wrong)?;
         let read = Cell::new(0);
         let mut archive = Archive::new(Headers { file, read: &read });
-        let mut scan = Scan { file, end, next: 0, group: Group::default(), index: Self::default() };
+        let mut scan =
+            Scan { file, end, next: 0, group: Group::default(), orphans: Vec::new(), index: Self::default() };
         for entry in archive.entries_with_seek().map_err(|error| wrong(error.to_string()))? {
             read.set(0);
             let entry = entry
@@ -118,12 +107,14 @@ struct Scan<'a> {
     end: u64,
     next: u64,
     group: Group,
+    orphans: Vec<Orphan>,
     index: Index,
 }
 
 impl Scan<'_> {
     fn take(&mut self, entry: &Entry<'_, Headers>) -> Result<(), String> {
-        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let path = entry.path_bytes();
+        let name = String::from_utf8_lossy(&path).into_owned();
         let span = Span { offset: entry.raw_file_position(), len: entry.size() };
         let stop = span.offset.saturating_add(span.len);
         if stop > self.end {
@@ -133,109 +124,96 @@ impl Scan<'_> {
             ));
         }
         self.next = stop.next_multiple_of(BLOCK);
-        let kind = entry.header().entry_type();
-        match (refusal(&name, kind), kind) {
-            (Some(reason), _) => self.index.rejected.push(BadFile { key: name, reason }),
-            (None, EntryType::Directory) => {}
-            (None, _) => self.place(name, span),
+        let is_text = std::str::from_utf8(&path).is_ok();
+        match fate(&name, is_text, entry.header().entry_type()) {
+            Fate::Rejected(reason) => self.index.rejected.push(BadFile { key: name, reason: reason.into() }),
+            Fate::Passed(kind) => self.index.passed.add(kind, 1),
+            Fate::PassedFile => self.index.passed.add_file(&name),
+            Fate::Ignored => {}
+            Fate::Used => self.place(name, span),
         }
         Ok(())
     }
 
     fn place(&mut self, name: String, span: Span) {
-        let (folder, file) = name.rsplit_once('/').map_or(("", name.as_str()), |(folder, file)| (folder, file));
-        let Some((stem, extension)) = file.split_once('.').filter(|(stem, _)| !stem.is_empty()) else {
-            return;
-        };
-        let key = if folder.is_empty() { stem.to_owned() } else { format!("{folder}/{stem}") };
+        let Some((key, part)) = Part::of(name, span) else { return };
         if key != self.group.key {
             self.close();
             self.group.key = key;
         }
-        let extension = extension.to_ascii_lowercase();
-        match extension.as_str() {
-            "cls" => self.group.class = Some(span),
-            "txt" => self.group.caption = Some(span),
-            "json" => self.group.json = Some(span),
-            image if IMAGES.contains(&image) && self.group.image.is_some() => {
-                self.index.rejected.push(BadFile { key: name, reason: "is a second image of the same sample".into() });
-            }
-            image if IMAGES.contains(&image) => self.group.image = Some((name, span)),
-            _ => {}
-        }
+        self.group.parts.push(part);
     }
 
     /// Makes a sample of the files gathered so far.
     fn close(&mut self) {
         let group = std::mem::take(&mut self.group);
-        let Some((image_name, image)) = group.image else {
-            if group.class.or(group.caption).or(group.json).is_some() {
-                let reason = "has a label or caption but no image beside it; the files of a sample must follow each other \
-                              (tar --sort=name)";
-                self.index.rejected.push(BadFile { key: group.key, reason: reason.into() });
-            }
-            return;
-        };
-        let described = describe(self.file, group.class, group.caption, group.json);
-        match described {
-            Ok((label, json_caption)) => self.index.members.push(Member {
-                key: group.key,
-                image_name,
-                image,
-                label,
-                caption: group.caption,
-                json: group.json,
-                json_caption,
-            }),
-            Err(error) => self.index.rejected.push(BadFile { key: image_name, reason: error.to_string() }),
-        }
+        self.orphans.extend(group.close(self.file, &mut self.index));
     }
 
     fn finish(mut self) -> Result<Index, String> {
         self.close();
+        Orphan::judge(self.orphans, &mut self.index);
         end::check(self.file, self.next, self.end)?;
         self.index.end = self.next;
         Ok(self.index)
     }
 }
 
-/// Why a member must not be used, whatever its content.
-fn refusal(name: &str, kind: EntryType) -> Option<String> {
+/// What becomes of a member by its name and kind.
+enum Fate {
+    Used,
+    Rejected(&'static str),
+    /// Counted as this kind.
+    Passed(&'static str),
+    /// Counted by its ending.
+    PassedFile,
+    /// Of the archive itself: folders, and what concerns all members.
+    Ignored,
+}
+
+fn fate(name: &str, is_text: bool, kind: EntryType) -> Fate {
     let outside = |part| matches!(part, Component::ParentDir | Component::RootDir);
+    let is_hidden = name.rsplit('/').next().is_some_and(|file| file.starts_with('.'));
+    let is_picture = Ending::of(name) != Ending::Other;
     match kind {
-        _ if Path::new(name).components().any(outside) => Some("climbs out of the archive; it is not read".into()),
-        EntryType::Regular | EntryType::Continuous | EntryType::Directory => None,
-        _ => Some("is a link or a special file, not a plain one".into()),
+        // Where such a header has a name at all, it is not that of a file; a volume has the name of the archive.
+        EntryType::XGlobalHeader => Fate::Ignored,
+        _ if kind.as_byte() == b'V' => Fate::Ignored,
+        _ if Path::new(name).components().any(outside) => Fate::Rejected("climbs out of the archive; it is not read"),
+        EntryType::Directory => Fate::Ignored,
+        _ if is_hidden => Fate::Passed("hidden"),
+        EntryType::Regular | EntryType::Continuous => match (is_text, is_picture) {
+            (true, _) if name.rsplit('/').next().is_some_and(|file| file.contains('.')) => Fate::Used,
+            (false, true) => Fate::Rejected("has a name that is not UTF-8; rename it"),
+            _ => Fate::PassedFile,
+        },
+        _ if !is_picture => Fate::Passed("links or special files"),
+        EntryType::Link | EntryType::Symlink => {
+            Fate::Rejected("is a link, not a plain file; write the archive with --dereference --hard-dereference")
+        }
+        EntryType::GNUSparse => Fate::Rejected("is a sparse file, not a plain one; write the archive without --sparse"),
+        _ => Fate::Rejected("is a special file, not a plain one"),
     }
 }
 
-/// The label of a sample, and whether its JSON holds a caption that is needed.
-fn describe(
-    file: &File,
-    class: Option<Span>,
-    caption: Option<Span>,
-    json: Option<Span>,
-) -> io::Result<(Option<Label>, bool)> {
-    let label = class.map(|span| read_text(file, span)).transpose()?.as_deref().and_then(Label::parse);
-    if label.is_some() && caption.is_some() {
-        return Ok((label, false));
-    }
-    let annotation = json.map(|span| read_json(file, span)).transpose()?.unwrap_or_default();
-    Ok((label.or(annotation.class), caption.is_none() && annotation.caption.is_some()))
-}
-
-/// The text of a small member.
+/// The text of a small member, without a mark of byte order.
 pub(super) fn read_text(file: &File, span: Span) -> io::Result<String> {
     if span.len > MAX_TEXT {
         return Err(invalid(format!("its label or caption has {} bytes, more than {MAX_TEXT}", span.len)));
     }
-    String::from_utf8(plain::read_at(file, span.offset, span.len)?)
-        .map_err(|_| invalid("its label or caption is not UTF-8 text".into()))
+    let bytes = plain::read_at(file, span.offset, span.len)?;
+    utf8(bytes).map_err(|reason| invalid(format!("its label or caption {reason}")))
 }
 
-/// The fields that are used of a `.json` member.
+/// The fields that are used of a `.json` member; none of one that holds a list.
 pub(super) fn read_json(file: &File, span: Span) -> io::Result<Annotation> {
-    serde_json::from_str(&read_text(file, span)?).map_err(|error| invalid(format!("its .json: {error}")))
+    let text = read_text(file, span)?;
+    match text.trim_start().starts_with('[') {
+        true => Ok(Annotation::default()),
+        false => {
+            Annotation::read(&text, &["class", "caption"]).map_err(|reason| invalid(format!("its .json {reason}")))
+        }
+    }
 }
 
 fn invalid(reason: String) -> io::Error {

@@ -3,6 +3,7 @@
 mod braces;
 mod cache;
 mod end;
+mod group;
 mod index;
 
 use std::{
@@ -18,11 +19,12 @@ use serde::{Deserialize, Serialize};
 use self::index::{Index, Span};
 use super::catalogue::{Catalogue, Entry, Item, ScanResult};
 use super::open::{DataKeys, OpenSource, Opening};
-use crate::{DataError, Held, PictureReader, Sample, Source, SourceInfo, budget::Reservation, plain};
+use super::text::present;
+use crate::{DataError, Held, PassedOver, PictureReader, Sample, Source, SourceInfo, budget::Reservation, plain};
 
 /// `type = "tar"`: uncompressed tar archives in WebDataset layout. The files of one sample follow each other and share
-/// their name up to the first dot: an image (`.jpg`, `.jpeg`, `.png` or `.webp`), its class (`.cls`: a number or a
-/// name), its caption (`.txt`), and `.json`, whose `class` and `caption` are used where those files are missing.
+/// their name up to the first dot that no digit follows: an image (with an ending as in folders), its class (`.cls`: a
+/// number or a name), its caption (`.txt`), and `.json`, whose `class` and `caption` are used where those files are missing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TarConfig {
@@ -77,7 +79,7 @@ struct TarShards {
 
 impl TarShards {
     fn open(paths: &[PathBuf], opening: &Opening) -> Result<Self, DataError> {
-        let mut found = ScanResult { items: Vec::new(), rejected: Vec::new() };
+        let mut found = ScanResult { items: Vec::new(), rejected: Vec::new(), passed: PassedOver::default() };
         let mut shards = Vec::with_capacity(paths.len());
         for (shard, path) in paths.iter().enumerate() {
             let (file, _) = plain::open(path)?;
@@ -88,7 +90,8 @@ impl TarShards {
         let catalogue = Catalogue::new(found, None, opening)?;
         match (catalogue.entries.is_empty(), paths.first()) {
             (true, Some(path)) => {
-                Err(DataError::Source { path: path.clone(), reason: "holds no sample that can be used".into() })
+                let reason = format!("holds no sample that can be used{}", catalogue.info.passed_over.instead());
+                Err(DataError::Source { path: path.clone(), reason })
             }
             _ => Ok(Self { shards, catalogue, reader: opening.reader.clone() }),
         }
@@ -105,7 +108,7 @@ impl TarShards {
     fn caption(&self, place: &TarPlace) -> io::Result<Option<String>> {
         let shard = &self.shards[place.shard];
         match (place.caption, place.json) {
-            (Some(span), _) => index::read_text(shard, span).map(|text| Some(text.trim().to_owned())),
+            (Some(span), _) => index::read_text(shard, span).map(|text| present(&text)),
             (None, Some(span)) => Ok(index::read_json(shard, span)?.caption),
             (None, None) => Ok(None),
         }
@@ -132,6 +135,10 @@ impl Source for TarShards {
         Some(&self.catalogue.entries[index].key)
     }
 
+    fn class(&self, index: usize) -> Option<u32> {
+        self.catalogue.entries[index].class
+    }
+
     fn encoded(&self, index: usize) -> Result<Option<Vec<u8>>, DataError> {
         let (bytes, _room) = self.image(&self.catalogue.entries[index])?;
         Ok(Some(bytes))
@@ -154,11 +161,13 @@ fn add(found: &mut ScanResult<TarPlace>, index: Index, path: &Path, shard: usize
         bad.key = format!("{archive}: {}", bad.key);
         bad
     }));
+    found.passed.extend(&index.passed);
     found.items.extend(index.members.into_iter().map(|member| Item {
         name: format!("{archive}: {}", member.image_name),
         size: member.image.len,
         label: member.label,
         captioned: member.caption.is_some() || member.json_caption,
+        templated: false,
         place: TarPlace { shard, image: member.image, caption: member.caption, json: member.json },
         key: member.key,
     }));
