@@ -14,6 +14,7 @@ use tar::Header;
 use super::{
     end::{self, BLOCK},
     index::{Index, Member, Span},
+    scan::scan,
 };
 use crate::{DataError, plain};
 
@@ -33,7 +34,7 @@ pub(super) fn index(path: &Path, file: &File) -> Result<Index, DataError> {
     if let Some(index) = place.as_deref().and_then(load).filter(|index| is_of(index, file)) {
         return Ok(index);
     }
-    let index = Index::scan(path, file)?;
+    let index = scan(path, file)?;
     if let Some(place) = place {
         // Without the cache the next opening scans again; nothing is lost but time.
         let _ = store(&place, &index);
@@ -134,7 +135,7 @@ mod tests {
         }
         let whole = tar.into_inner().unwrap();
         fs::write(&path, &whole).unwrap();
-        let index = Index::scan(&path, &File::open(&path).unwrap()).unwrap();
+        let index = scan(&path, &File::open(&path).unwrap()).unwrap();
         assert_eq!((index.members.len(), index.end), (2, 2048));
         let fits = |bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();

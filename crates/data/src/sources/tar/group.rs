@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, fs::File, io};
 
-use super::index::{Index, Member, Span, read_json, read_text};
+use super::{
+    index::{Index, Member, Span},
+    member_text::{read_json, read_text},
+};
 use crate::{
     BadFile,
     sources::{endings::Ending, labels::Label, text::present},

@@ -5,6 +5,8 @@ mod cache;
 mod end;
 mod group;
 mod index;
+mod member_text;
+mod scan;
 
 use std::{
     fs::File,
@@ -108,8 +110,8 @@ impl TarShards {
     fn caption(&self, place: &TarPlace) -> io::Result<Option<String>> {
         let shard = &self.shards[place.shard];
         match (place.caption, place.json) {
-            (Some(span), _) => index::read_text(shard, span).map(|text| present(&text)),
-            (None, Some(span)) => Ok(index::read_json(shard, span)?.caption),
+            (Some(span), _) => member_text::read_text(shard, span).map(|text| present(&text)),
+            (None, Some(span)) => Ok(member_text::read_json(shard, span)?.caption),
             (None, None) => Ok(None),
         }
     }
