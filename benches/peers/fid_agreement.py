@@ -1,4 +1,6 @@
-"""Whether `vqkit evaluate --real --fake` says what pytorch-fid and torchmetrics say, on the same pictures and weights.
+"""Whether `vqkit evaluate --real --fake` says what pytorch-fid says, and what torchmetrics' and torch-fidelity's formulas say of
+pytorch-fid's features, on the same images and weights. Extractors of torchmetrics and torch-fidelity are not compared: they resize in
+another way.
 
     python fid_agreement.py VQKIT REAL FAKE [--weights FILE]
 
@@ -39,14 +41,16 @@ def theirs(options, state):
     real, fake = features(options.real), features(options.fake)
     moments = [torch.from_numpy(part) for part in (*real, *fake)]
     rows = torch.from_numpy(activations[options.fake]).double()
-    # As torch-fidelity: without the bias of the last layer; ten contiguous splits.
+    # As torch-fidelity computes it of its own features: without the bias of the last layer, ten splits after a permutation.
     probabilities = torch.softmax(rows.float() @ state["fc.weight"].T, 1).double()
+    probabilities = probabilities[np.random.RandomState(2020).permutation(len(probabilities))]
+    bounds = [split * len(probabilities) // 10 for split in range(11)]
     scores = []
-    for split in probabilities.chunk(10):
+    for split in (probabilities[begin:end] for begin, end in zip(bounds, bounds[1:])):
         scores.append((split * (split.log() - split.mean(0, keepdim=True).log())).sum(1).mean().exp())
     return {
         "fid (pytorch-fid)": float(fid_score.calculate_frechet_distance(*real, *fake)),
-        "fid (torchmetrics)": float(_compute_fid(*moments)),
+        "fid (torchmetrics' formula)": float(_compute_fid(*moments)),
         "inception_score": float(torch.stack(scores).mean()),
     }
 

@@ -121,6 +121,7 @@ fn a_text_steers_the_pictures_and_leaving_it_out_is_unconditional() {
     differ(&["--unconditional"]);
     let free = drawn(&["--unconditional"]);
     same(&free, &["--text", "a small red circle", "--cfg", "0"], "a scale of 0 is the null condition");
+    same(&free, &["--unconditional", "--cfg", "3"], "guidance of nothing is the unconditional draw");
 }
 
 #[test]
@@ -209,7 +210,7 @@ fn a_template_that_is_none_is_refused() {
     for (file, words) in [
         (png(&folder, "size.png", &gray(24, 25, |_, _| 0)), &["24 x 25", "24 x 24"][..]),
         (png(&folder, "label.png", &gray(24, 24, |x, _| x as u8)), &["6 labels", "label 6"]),
-        (png(&folder, "colour.png", &colour), &["8-bit grey"]),
+        (png(&folder, "colour.png", &colour), &["label map is in colour"]),
         (text(&broken).to_owned(), &["broken.png", "not an image"]),
     ] {
         let message = fail(&["sample", text(template_run()), "--template", &file, "-o", text(&out)], &[2]);
@@ -300,7 +301,13 @@ fn kinds_combine_and_larger_pictures_follow_a_larger_template() {
     let first = &record(&out)["samples"][0];
     assert!(first["class"].is_string() && first["text"].is_string() && first["template"].is_array(), "{first}");
     let image = png(&folder, "image.png", &Scene::new(9, 3, 2).render(24).unwrap().image);
-    sample(&folder, &run, &["-n", "2", "--template-of", &image, "--class", "circle", "--text", "a small red circle"]);
+    let all = ["--template-of", &image, "--class", "circle", "--text", "a small red circle"];
+    sample(&folder, &run, &[&["-n", "2"], &all[..]].concat());
+    // A kind that is left out has its null value, with guidance as without.
+    for guided in [&[][..], &["--cfg", "2"]] {
+        sample(&folder, &run, &[&["-n", "1", "--template-of", &image, "--class", "circle"], guided].concat());
+        sample(&folder, &run, &[&["-n", "1", "--template-of", &image, "--text", "a circle"], guided].concat());
+    }
     let edges = png(&folder, "edges.png", &gray(48, 24, |x, y| u8::from(x % 16 == 3 || y == 12)));
     let wide =
         |seed: &str| sample(&folder, &run, &["-n", "1", "--template", &edges, "--size", "24x48", "--seed", seed]);

@@ -88,6 +88,12 @@ fn the_other_verbs_work_on_a_run() {
     let said = succeed(&["reconstruct", run, &format!("{run}/samples"), "-o", text(&at("pairs"))]);
     assert!(said.contains("dB"), "{said}");
     assert_eq!(fs::read_dir(at("pairs")).unwrap().count(), 9, "the samples, without their overviews");
+    // A single image, and several by a pattern and by path, are images too.
+    succeed(&["reconstruct", run, &format!("{run}/samples/000003.png"), "-o", text(&at("one"))]);
+    assert!(at("one/000003.png.png").is_file() || at("one/000003.png").is_file());
+    let several = [format!("{run}/samples/00000[01].png"), format!("{run}/samples/000004.png")];
+    succeed(&["reconstruct", run, &several[0], &several[1], "-o", text(&at("several"))]);
+    assert_eq!(fs::read_dir(at("several")).unwrap().count(), 3);
     succeed(&["tokenize", run, &format!("{run}/samples"), "-o", text(&at("tokens"))]);
     let tokens = text(&at("tokens/train-00000.safetensors")).to_owned();
     let found: Value = serde_json::from_str(&succeed(&["inspect", &tokens, "--json"])).unwrap();

@@ -24,6 +24,8 @@ pub fn of([real, fake]: [&Side; 2], metrics: &MetricValues, features: Features) 
     }
     if let (Some(real), Some(fake)) = (real.origin(), fake.origin()) {
         warnings.extend(of_files(real, fake));
+        // Of other networks, the size is a matter of their protocol.
+        warnings.extend(of_sizes(real, fake).filter(|_| features == Features::VggCifar10));
     }
     if let (Some(real), Some(fake)) = (&real.set, &fake.set)
         && fake.is_named_after(real)
@@ -45,21 +47,20 @@ fn of_files(real: &Origin, fake: &Origin) -> Vec<String> {
             "the real images are {real}, the generated ones {fake}: JPEG artefacts count as a difference"
         ));
     }
-    if let (Some(real), Some(fake)) = (real.sizes, fake.sizes)
-        && real != fake
-    {
-        let [real, fake] = [real, fake].map(|[smallest, largest]| match smallest == largest {
-            true => size(smallest),
-            false => format!("{} to {}", size(smallest), size(largest)),
-        });
-        warnings.push(format!(
-            "the network received real images of {real} and generated ones of {fake} pixels: resize them alike before comparing"
-        ));
-    }
     if real.fingerprint == fake.fingerprint {
         warnings.push("both sets hold the same files".into());
     }
     warnings
+}
+
+fn of_sizes(real: &Origin, fake: &Origin) -> Option<String> {
+    let shown = |[smallest, largest]: [[u32; 2]; 2]| match smallest == largest {
+        true => size(smallest),
+        false => format!("{} to {}", size(smallest), size(largest)),
+    };
+    let (real, fake) = real.sizes.zip(fake.sizes).filter(|(real, fake)| real != fake)?;
+    let (real, fake) = (shown(real), shown(fake));
+    Some(format!("the real images have {real} pixels, the generated ones {fake}: resize them alike before comparing"))
 }
 
 fn size([height, width]: [u32; 2]) -> String {

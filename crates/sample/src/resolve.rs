@@ -10,7 +10,9 @@ use vqkit_data::{DataError, Dataset, Sample, TemplateReader, View};
 use vqkit_priors::{Condition, Text};
 use vqkit_recipe::{InvalidRequest, Modality, Recipe};
 use vqkit_run::{Context, RgbImage, Run, batch_tensors};
-use vqkit_tokens::{ConditionEncoder, Split, TokenRows, level_order::places_between, run_tokens, with_grids};
+use vqkit_tokens::{
+    ConditionEncoder, Split, TokenHeader, TokenRows, level_order::places_between, run_tokens, with_grids,
+};
 use vqkit_torch::{TokenGrid, Tokens};
 use vqkit_vqvae::Tokenizer;
 
@@ -33,6 +35,8 @@ pub struct PromptResolver {
     pub encoder: ConditionEncoder,
     /// Names of the classes.
     pub classes: Vec<String>,
+    /// Those of them that have no training sample.
+    pub empty_classes: Vec<String>,
     /// The device and the observer.
     pub context: Context,
 }
@@ -46,8 +50,8 @@ impl PromptResolver {
         let run = Run::open(run.path())?;
         let recipe = Arc::clone(run.recipe());
         let encoder = ConditionEncoder::of_run(&run, Split::Validation, context)?;
-        let classes = run_tokens::header(&run)?.classes;
-        Ok(Self { run, recipe, encoder, classes, context: context.clone() })
+        let TokenHeader { classes, empty_classes, .. } = run_tokens::header(&run)?;
+        Ok(Self { run, recipe, encoder, classes, empty_classes, context: context.clone() })
     }
 
     /// `count` prompts, for images of this height and width.
@@ -64,6 +68,10 @@ impl PromptResolver {
     ) -> Result<Vec<ResolvedPrompt>> {
         let condition = &self.recipe.condition;
         let class = self.class(asked)?;
+        if let Some(class) = class.as_ref().filter(|class| self.empty_classes.contains(class)) {
+            self.context
+                .warn(format_args!("the class `{class}` has no training sample, so the priors know nothing of it"));
+        }
         if let (Some(text), Some(tokenizer)) = (&asked.text, self.encoder.text()) {
             tokenizer.encode_prompt(text)?;
         }
@@ -91,10 +99,11 @@ impl PromptResolver {
         }
         let ResolvedPrompt { prompt: of_template, template, .. } =
             self.seen(Prompt::default(), self.template_of_file(asked, size)?, None)?;
+        let learned: Vec<&String> = self.classes.iter().filter(|class| !self.empty_classes.contains(class)).collect();
         let seen = |index: usize| {
             let mut prompt = Prompt { template: of_template.template.clone(), ..own(index) };
             if condition.class && !asked.asks() {
-                prompt.class = self.classes.get(index % self.classes.len().max(1)).cloned();
+                prompt.class = learned.get(index % learned.len().max(1)).map(|class| (*class).clone());
             }
             ResolvedPrompt { prompt, template: template.as_ref().map(Tensor::shallow_clone), truth: None }
         };

@@ -140,6 +140,7 @@ impl Encoder {
             tokenizer,
             data: view.fingerprint(),
             sizes: self.tokenizer.codebook_sizes(),
+            empty_classes: empty_classes(view),
             classes: classes(view),
             template: conditioner.and(template),
             condition_sizes: conditioner.map(ConditionEncoder::grid_sizes).unwrap_or_default(),
@@ -190,6 +191,12 @@ fn classes(view: &View) -> Vec<String> {
 }
 
 /// Columns that are collected for one file.
+/// Those of the classes that have no sample, as where labels are sparse numbers.
+fn empty_classes(view: &View) -> Vec<String> {
+    let counts = view.class_counts();
+    (0..).zip(classes(view)).filter(|(class, _)| !counts.contains_key(class)).map(|(_, name)| name).collect()
+}
+
 #[derive(Default)]
 struct Part {
     /// In the order of the columns of a batch, the same in all of them.

@@ -37,6 +37,9 @@ pub struct TokenHeader {
     pub sizes: Vec<Vec<i64>>,
     /// Names of the classes; empty where there are no labels.
     pub classes: Vec<String>,
+    /// Those of the classes that have no sample in the split.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub empty_classes: Vec<String>,
     /// Fingerprint of the tokenizer of the templates, where there are templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,

@@ -18,6 +18,7 @@ fn header(size: i64, tokenizer: &str) -> TokenHeader {
         data,
         sizes: vec![vec![size], vec![size, 7]],
         classes: (0..64).map(|class| format!("class {class}")).collect(),
+        empty_classes: Vec::new(),
         template: None,
         condition_sizes: Vec::new(),
         text_vocabulary: None,
