@@ -15,9 +15,9 @@ use vqkit::{
         report_stage, stages,
     },
     priors::{AutoregressiveSampling, Sampling},
-    recipe::{self, Recipe},
+    recipe::{self, Recipe, stage_names},
     report::{Compared, Comparison},
-    run::{Context, Interrupt, Invocation, OVERVIEW, files, is_interruption},
+    run::{Context, Interrupt, Invocation, files, is_interruption},
     sample::{self, InpaintMask, KeptRegion, PromptArgs, Prompts, Target},
     tokens::encode_folder,
     torch::attempt_in_memory,
@@ -133,7 +133,7 @@ fn write_samples(session: &mut Session, request: &sample::Request, out: Option<P
     if let Some(checked) = &written.shape_accuracy {
         terminal::print(&format!("shape accuracy of these images:\n{checked}"))?;
     }
-    print_path(&written.folder.join(OVERVIEW).join("grid.png"))
+    print_path(&written.folder.join(stage_names::OVERVIEW).join("grid.png"))
 }
 
 /// The recipe's `[sample]`, overridden by the options of the call.

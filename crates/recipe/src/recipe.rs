@@ -14,8 +14,8 @@ use vqkit_priors::PriorConfig;
 
 use crate::{
     classifier::Features, condition::Condition, error::InvalidRequest, error::RecipeError, error::Result,
-    loss::PerceptualConfig, modality::Modality, pretrained, schema, sections::Evaluate, sections::Precision,
-    sections::Sample, sections::TokenSource, tokenizer::Tokenizer, train::Train,
+    loss::PerceptualConfig, modality::Modality, pretrained, sections::Evaluate, sections::Precision, sections::Sample,
+    sections::TokenSource, tokenizer, tokenizer::Tokenizer, train::Train,
 };
 
 /// Largest size of a recipe, in bytes.
@@ -48,13 +48,13 @@ pub struct Recipe {
     /// A small classifier whose features serve as a perceptual loss.
     pub features: Option<Features>,
     /// The tokenizer of the images. A recipe has this section, or `[features]`, or both.
-    #[schemars(schema_with = "schema::own_or_inherited", default)]
+    #[schemars(schema_with = "tokenizer::own_or_inherited", default)]
     pub tokenizer: Option<Tokenizer>,
     /// `tokenizer.from`: the run whose tokenizer is reused, until resolving puts it into `tokenizer`.
     #[schemars(skip)]
     pub tokenizer_from: Option<PathBuf>,
     /// The tokenizer of the templates. A recipe has this section where it has `[condition.template]`.
-    #[schemars(schema_with = "schema::own_or_inherited", default)]
+    #[schemars(schema_with = "tokenizer::own_or_inherited", default)]
     pub template: Option<Tokenizer>,
     /// `template.from`, as `tokenizer_from`.
     #[schemars(skip)]

@@ -1,14 +1,13 @@
 //! The recipe as a JSON Schema: editors complete and check keys with it, and the reference page is made from it.
 
 use schemars::{
-    Schema, SchemaGenerator,
+    Schema,
     generate::SchemaSettings,
-    json_schema,
     transform::{RecursiveTransform, RemoveRefSiblings, ReplacePrefixItems, Transform},
 };
 use serde_json::{Map, Value, json};
 
-use crate::{recipe::Recipe, tokenizer::Tokenizer};
+use crate::recipe::Recipe;
 
 /// The JSON Schema of a recipe (draft 7, which TOML editors support): every key with its type, default and meaning.
 ///
@@ -30,24 +29,6 @@ pub fn schema() -> Schema {
     ReplacePrefixItems::default().transform(&mut schema);
     RemoveRefSiblings::default().transform(&mut schema);
     schema
-}
-
-/// `[tokenizer]` and `[template]`: a tokenizer of the recipe's own, or that of another run.
-pub(crate) fn own_or_inherited(generator: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "anyOf": [
-            generator.subschema_for::<Tokenizer>(),
-            {
-                "description": "The trained tokenizer of another run.",
-                "type": "object",
-                "properties": {
-                    "from": { "description": "Folder of the run whose trained tokenizer is used.", "type": "string" },
-                },
-                "required": ["from"],
-                "additionalProperties": false,
-            },
-        ]
-    })
 }
 
 /// TOML has no null: a key that is not given is left out.

@@ -11,6 +11,9 @@ pub const TOKENS: &str = "tokens";
 /// Generates images.
 pub const SAMPLES: &str = "samples";
 
+/// The folder inside that of [`SAMPLES`] with images for people to look at.
+pub const OVERVIEW: &str = vqkit_data::OVERVIEW;
+
 /// Computes metrics and writes the report.
 pub const REPORT: &str = "report";
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Section};
 use vqkit_quantizer::{QuantizeError, QuantizerConfig};
@@ -115,4 +115,22 @@ impl Tokenizer {
         }
         Ok(table)
     }
+}
+
+/// `[tokenizer]` and `[template]`: a tokenizer of the recipe's own, or that of another run.
+pub(super) fn own_or_inherited(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "anyOf": [
+            generator.subschema_for::<Tokenizer>(),
+            {
+                "description": "The trained tokenizer of another run.",
+                "type": "object",
+                "properties": {
+                    "from": { "description": "Folder of the run whose trained tokenizer is used.", "type": "string" },
+                },
+                "required": ["from"],
+                "additionalProperties": false,
+            },
+        ]
+    })
 }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use maud::{Markup, PreEscaped, html};
 use vqkit_evaluate::{MAGNIFIED, Metrics};
 use vqkit_recipe::stage_names;
-use vqkit_run::{OVERVIEW, RgbImage, Run, RunError};
+use vqkit_run::{RgbImage, Run, RunError};
 
 use crate::{curves, error::Result, page, page::image, page::note, tables};
 
@@ -52,8 +52,8 @@ pub fn html(
 
 /// Samples and their metrics.
 fn samples(run: &Run, metrics: &Metrics) -> Result<Markup> {
-    let [samples, sheet] =
-        ["grid.png", "sheet.png"].map(|file| read_picture(&run.folder(stage_names::SAMPLES).join(OVERVIEW).join(file)));
+    let [samples, sheet] = ["grid.png", "sheet.png"]
+        .map(|file| read_picture(&run.folder(stage_names::SAMPLES).join(stage_names::OVERVIEW).join(file)));
     let (samples, sheet) = (samples?, sheet?);
     let checked =
         [("reconstructions", metrics.reconstructions_shape_accuracy), ("samples", metrics.samples_shape_accuracy)];

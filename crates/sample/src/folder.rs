@@ -7,7 +7,7 @@ use std::{
 
 use vqkit_data::{Dataset, PictureReader};
 use vqkit_recipe::stage_names;
-use vqkit_run::{Context, OVERVIEW, Output, RgbImage, Run, RunError, StageLog, files};
+use vqkit_run::{Context, Output, RgbImage, Run, RunError, StageLog, files};
 
 use crate::{
     contact_sheet,
@@ -34,7 +34,7 @@ pub fn run_stage(run: &mut Run, data: &Dataset, context: &Context) -> Result<Out
     let Written { folder, .. } = write(&mut generator, run, &request, Some(data), &Target::Stage)?;
     let mut log = StageLog::open(run.path(), stage_names::SAMPLES)?;
     for name in ["grid", "sheet"] {
-        let path = folder.join(OVERVIEW).join(format!("{name}.png"));
+        let path = folder.join(stage_names::OVERVIEW).join(format!("{name}.png"));
         if path.is_file() {
             log.picture(0, name, &RgbImage::read(&path, &PictureReader::default())?)?;
         }
@@ -98,7 +98,7 @@ pub fn write(
     let folder = target.fill(run, |folder| {
         let mut drawing = Drawing { checker: ShapeChecker::of(&task.prompter.recipe), ..Drawing::default() };
         task.draw(|image| drawing.keep(&task, folder, image))?;
-        drawing.write_overview(&task, &folder.join(OVERVIEW))?;
+        drawing.write_overview(&task, &folder.join(stage_names::OVERVIEW))?;
         shape_accuracy = drawing.checker.and_then(ShapeChecker::finish);
         let record = task.record(drawing.records, shape_accuracy)?;
         Ok(files::write_json(&folder.join("samples.json"), &record)?)
