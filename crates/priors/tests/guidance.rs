@@ -42,7 +42,7 @@ fn build(config: &PriorConfig, spec: &PriorSpec) -> (nn::VarStore, Box<dyn Prior
     tch::set_num_threads(1);
     let _generator = generator(0);
     let vs = nn::VarStore::new(CPU);
-    let prior = config.build(&vs.root(), spec).unwrap();
+    let prior = config.build(&vs.root(), spec).expect("an allowed configuration");
     tch::no_grad(|| {
         for variable in &mut vs.trainable_variables() {
             let _ = variable.g_add_(&(variable.randn_like() * 0.2));
@@ -71,7 +71,7 @@ fn condition(spec: &PriorSpec, [class, text, embedding]: [bool; 3]) -> Condition
 
 /// `given` with the null values of the kinds that are missing.
 fn completed(prior: &dyn Prior, given: &Condition) -> Condition {
-    let null = prior.null(given, BATCH).unwrap();
+    let null = prior.null(given, BATCH).expect("a prior with null values");
     let mut whole = given.clone();
     whole.class = whole.class.or(null.class);
     whole.text = whole.text.or(null.text);
@@ -81,7 +81,7 @@ fn completed(prior: &dyn Prior, given: &Condition) -> Condition {
 
 fn draw(prior: &dyn Prior, condition: &Condition, cfg_scale: f64) -> Tensor {
     let sampling = AutoregressiveSampling { cfg_scale, seed: 5, ..AutoregressiveSampling::default() };
-    sample(prior, condition, BATCH, &sampling, 0, None).unwrap().indices
+    sample(prior, condition, BATCH, &sampling, 0, None).expect("a condition that the prior takes").indices
 }
 
 #[test]

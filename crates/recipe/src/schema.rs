@@ -44,16 +44,16 @@ fn drop_null(schema: &mut Schema) {
     if let Some(Value::Object(default)) = schema.get_mut("default") {
         leave_out_null(default);
     }
-    if let Some(Value::Array(types)) = schema.get_mut("type") {
-        if let Some(only) = only(types) {
-            schema.insert("type".into(), only);
-        }
+    if let Some(Value::Array(types)) = schema.get_mut("type")
+        && let Some(only) = only(types)
+    {
+        schema.insert("type".into(), only);
     }
-    if let Some(Value::Array(all)) = schema.get_mut("anyOf") {
-        if let Some(Value::Object(only)) = only(all) {
-            schema.remove("anyOf");
-            only.into_iter().for_each(|(key, value)| _ = schema.insert(key, value));
-        }
+    if let Some(Value::Array(all)) = schema.get_mut("anyOf")
+        && let Some(Value::Object(only)) = only(all)
+    {
+        schema.remove("anyOf");
+        only.into_iter().for_each(|(key, value)| _ = schema.insert(key, value));
     }
 }
 

@@ -117,7 +117,7 @@ impl ConditionEncoder {
             condition = condition.with_text(ids, mask);
         }
         if self.recipe.condition.embedding.is_some() {
-            let vectors = batch.keys.iter().map(|key| Ok(self.embeddings()?.get(key)?)).collect::<Result<Vec<_>>>()?;
+            let vectors = batch.keys.iter().map(|key| self.embeddings()?.get(key)).collect::<Result<Vec<_>>>()?;
             condition = self.with_vectors(condition, &vectors)?;
         }
         if self.template.is_some() {

@@ -19,7 +19,7 @@ pub fn reference() -> Result<()> {
     let schema = output(&mut binary("schema"))?;
     write("recipe.schema.json", &schema)?;
     write("recipe.md", &recipe::page(&serde_json::from_str(&schema)?))?;
-    write("cli.md", &commands::page(|words| help(words))?)
+    write("cli.md", &commands::page(help)?)
 }
 
 /// What `vqkit WORDS --help` prints, as wide as without a terminal.
