@@ -61,8 +61,15 @@ impl Recipe {
             return Err(InvalidRequest::key(key, reason).into());
         };
         if is_done(&stage) {
-            let reason =
-                format!("changes from {was} to {is}, and the stage `{stage}` is done already; start a new run");
+            let further = match key.split('.').next() {
+                Some(section @ ("tokenizer" | "template")) => {
+                    format!(", with {section}.finetune.from to train this one further")
+                }
+                _ => String::new(),
+            };
+            let reason = format!(
+                "changes from {was} to {is}, and the stage `{stage}` is done already; start a new run{further}"
+            );
             return Err(InvalidRequest::key(key, reason).into());
         }
         match allowed {

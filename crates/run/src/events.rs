@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, BufWriter},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -12,14 +12,13 @@ use tensorboard_proto::{
     event::Event,
     summary::{Summary, Summary_Image, Summary_Value},
 };
-use tensorboard_rs::record_writer::RecordWriter;
 
 use crate::{error::Result, error::RunError, files};
 
 /// Appends events to one file.
 pub struct EventLog {
     path: PathBuf,
-    writer: RecordWriter<BufWriter<File>>,
+    writer: BufWriter<File>,
 }
 
 impl EventLog {
@@ -31,7 +30,7 @@ impl EventLog {
         let io = |source| RunError::io("open", path, source);
         let file = files::open_own(path, OpenOptions::new().create(true).append(true))?;
         let is_new = file.metadata().map_err(io)?.len() == 0;
-        let mut log = Self { path: path.to_owned(), writer: RecordWriter::new(BufWriter::new(file)) };
+        let mut log = Self { path: path.to_owned(), writer: BufWriter::new(file) };
         if is_new {
             let mut version = Event::new();
             version.set_file_version("brain.Event:2".into());
@@ -88,7 +87,19 @@ impl EventLog {
     fn write(&mut self, mut event: Event) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         event.set_wall_time(now.as_secs_f64());
-        let written = event.write_to_bytes().map_err(io::Error::other).and_then(|bytes| self.writer.write(&bytes));
+        let written =
+            event.write_to_bytes().map_err(io::Error::other).and_then(|bytes| self.writer.write_all(&record(&bytes)));
         written.map_err(|source| RunError::io("write", &self.path, source))
     }
+}
+
+/// A record of TensorFlow's format TFRecord: the length, its checksum, the data, its checksum; little end first.
+fn record(data: &[u8]) -> Vec<u8> {
+    let length = (data.len() as u64).to_le_bytes();
+    [&length[..], &masked_checksum(&length), data, &masked_checksum(data)].concat()
+}
+
+/// CRC-32C, rotated and moved by a constant, so that a checksum of data that holds checksums is no weaker.
+fn masked_checksum(data: &[u8]) -> [u8; 4] {
+    crc32c::crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
-use vqkit_metrics::{Gaussian, InceptionScore, check_moments};
+use vqkit_metrics::{Gaussian, InceptionScore, MetricsError, check_moments};
 use vqkit_recipe::InvalidRequest;
 use vqkit_run::{Context, RunError};
 use vqkit_torch::weights;
@@ -136,7 +136,10 @@ impl Statistics {
     /// The statistics unchanged, after checking that metrics can be computed from them: a file may hold anything.
     fn sound(self, path: &Path) -> Result<Self> {
         let refuse = |reason: String| RunError::artifact(path, reason);
-        check_moments(&self.mean, &self.covariance).map_err(|error| refuse(error.to_string()))?;
+        check_moments(&self.mean, &self.covariance).map_err(|error| match error {
+            MetricsError::NotFinite(_) => refuse(format!("{error}: are these the statistics of a single image?")),
+            error => refuse(error.to_string()),
+        })?;
         let Some(kept) = &self.kept else { return Ok(self) };
         let (shape, width) = (kept.size(), self.mean.size()[0]);
         if shape.len() != 2 || shape[0] < 1 || shape[1] != width {

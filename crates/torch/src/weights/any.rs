@@ -48,7 +48,9 @@ pub fn read_any(path: &Path) -> Result<BTreeMap<String, Tensor>, TorchError> {
 
 fn refusal(start: &[u8]) -> String {
     let text = String::from_utf8_lossy(start);
-    let found = if start.is_empty() {
+    let found = if start.starts_with(&[0x1f, 0x8b]) {
+        "it is compressed with gzip: uncompress it first".to_owned()
+    } else if start.is_empty() {
         "it is empty".to_owned()
     } else if text.starts_with("version https://git-lfs") {
         "it is a pointer of Git LFS, not the file itself: fetch that with `git lfs pull`".to_owned()
