@@ -80,7 +80,7 @@ fn conclude(folders: &[PathBuf]) -> Result<()> {
     for (folder, kind) in folders.iter().zip(kinds) {
         for (path, what) in [
             ("samples/overview/sheet.png", format!("new images {kind}, each beside its condition")),
-            ("report/report.html", "metrics, curves and pictures; `report/metrics.json` has the metrics alone".into()),
+            ("report/report.html", "metrics, curves and images; `report/metrics.json` has the metrics alone".into()),
         ] {
             let path = folder.join(path);
             if !path.is_file() {

@@ -19,7 +19,7 @@ use clap::Parser;
 
 use crate::terminal::complain;
 
-/// Workflows of vqkit. Each verb first provides what it needs: libtorch, a build, a virtual environment.
+/// Workflows of vqkit. Each command first provides what it needs: libtorch, a build, a virtual environment.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 enum Verb {
@@ -40,7 +40,7 @@ enum Verb {
                             cargo xtask condition runs/demo --image picture.png --keep top=0.5"
     )]
     Condition(forward::Arguments),
-    /// Measure a run, several side by side, or any two sets of pictures (`vqkit evaluate`).
+    /// Measure a run, several side by side, or any two sets of images (`vqkit evaluate`).
     #[command(
         after_help = "Examples:\n  cargo xtask evaluate runs/demo\n  cargo xtask evaluate --real photographs/ --fake samples/"
     )]

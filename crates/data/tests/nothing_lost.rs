@@ -123,6 +123,14 @@ fn keys_with_dots_are_used_or_named() {
         (keys(&data.train), data.train.passed_over().to_string()),
         (vec!["0".into()], "1 .boxes.json, 1 .seg.png".into())
     );
+    // So it is behind a name with dots.
+    let members = [("v1.0_5.png", image), ("v1.0_5.seg.png", image), ("v1.0_5.cls", b"2"), ("v1.0_6.1.png", image)];
+    let data = tar("", &members).unwrap();
+    assert_eq!(
+        (keys(&data.train), classes(&data.train)),
+        (vec!["v1.0_5".into(), "v1.0_6.1".into()], vec![Some(2), None])
+    );
+    assert_eq!(data.train.passed_over().to_string(), "1 .seg.png");
 }
 
 #[test]

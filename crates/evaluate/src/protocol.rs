@@ -86,7 +86,7 @@ impl Protocol {
             versions: [env!("CARGO_PKG_VERSION").into(), call.libtorch],
             tokenizer: run.require(Modality::Image.stage())?.fingerprint.clone(),
             priors: priors.collect(),
-            vgg_cifar10: perceptual::judge_fingerprint(),
+            vgg_cifar10: perceptual::evaluation_fingerprint(),
             inception,
             sampling: record::settings(run)?,
             kept_features: statistics::KEPT,

@@ -75,7 +75,7 @@ pub struct SetsProtocol {
     pub nearest: [i64; 2],
     /// Number of subsets for the kernel distance, largest number of images of each, and their seed.
     pub kid_subsets: [u64; 3],
-    /// Number of contiguous splits for the Inception Score.
+    /// Number of splits for the Inception Score, after a fixed permutation.
     pub inception_score_splits: i64,
     /// Number format of the network's computations; moments and distances always use fp64.
     pub precision: &'static str,

@@ -104,7 +104,7 @@ impl Extractor {
     /// When libtorch refuses.
     pub fn embedded(device: Device) -> Result<Self> {
         let network = Network::Classifier(perceptual::evaluation_classifier(device)?);
-        Ok(Self { network, weights: perceptual::judge_fingerprint() })
+        Ok(Self { network, weights: perceptual::evaluation_fingerprint() })
     }
 
     fn inception(path: &Path, device: Device) -> Result<Self> {

@@ -126,8 +126,13 @@ impl PictureSet {
         let mut sizes: Option<[[u32; 2]; 2]> = None;
         for read in read_ahead(self.len(), default_workers(), AHEAD, read) {
             let Read { shown, hash, encoding } = read?;
+            let area = |[height, width]: &[u32; 2]| u64::from(*height) * u64::from(*width);
             let [smallest, largest] = sizes.unwrap_or([shown.size; 2]);
-            sizes = Some([smallest.min(shown.size), largest.max(shown.size)]);
+            sizes = Some([
+                if area(&shown.size) < area(&smallest) { shown.size } else { smallest },
+                if area(&shown.size) > area(&largest) { shown.size } else { largest },
+            ]);
+
             files.push((hash, encoding));
             if batch.len() == size || batch.last().is_some_and(|last| last.size != shown.size) {
                 each(&tensor(&batch))?;

@@ -51,7 +51,7 @@ impl ReconstructionError {
             false => Difference::Pixels(PixelError::default()),
         };
         let mut error = Self { difference, sets: Vec::new() };
-        if perceptual::judge_takes(shape, device)? {
+        if perceptual::evaluation_takes(shape, device)? {
             error.compare_by(Extractor::embedded(device)?, total);
         }
         Ok(error)

@@ -10,7 +10,7 @@ use crate::{error::FidelityError, error::Result, extractor::Features, statistics
 /// Number of images from which on the Fréchet distance is usually reported; below, its bias is measured and reported.
 pub const MANY: usize = 10_000;
 
-/// MetricValues by name, in the order in which they are shown.
+/// Metrics by name, in the order in which they are shown.
 pub type MetricValues = Map<String, Value>;
 
 /// All metrics for which there are features, of generated images against real ones.

@@ -78,7 +78,7 @@ pub fn evaluation_classifier(device: Device) -> Result<FrozenVgg> {
 ///
 /// # Errors
 /// When libtorch refuses.
-pub fn judge_takes(shape: InputSpec, device: Device) -> Result<bool> {
+pub fn evaluation_takes(shape: InputSpec, device: Device) -> Result<bool> {
     let classifier = evaluation_classifier(device)?;
     let in_colour = !shape.labels && classifier.in_channels() == shape.channels as i64;
     Ok(in_colour && i64::from(shape.size) >= classifier.least_size())
@@ -104,7 +104,7 @@ pub fn lpips_at_hand(config: Option<&PerceptualConfig>, device: Device) -> Resul
 }
 
 /// BLAKE3 of the evaluation classifier's weights.
-pub fn judge_fingerprint() -> String {
+pub fn evaluation_fingerprint() -> String {
     blake3::hash(EVALUATION_CIFAR10).to_hex().to_string()
 }
 

@@ -7,16 +7,14 @@ use toml::Value;
 use crate::{error::InvalidRequest, error::Result, recipe::Recipe, stage_names};
 
 /// Keys that change nothing that is computed; in front of `.`, everything below a section.
-const FREE: [&str; 9] = [
+const FREE: [&str; 7] = [
     "data.root",
     "data.workers",
     "data.prefetch",
     "data.max_file_mb",
-    "data.max_decoded_mb",
     "data.source.train",
     "data.source.validation",
     "sample.",
-    "evaluate.",
 ];
 
 /// Keys of a section of training that change nothing that is computed.
@@ -35,7 +33,7 @@ impl Recipe {
     /// Whether a run that was begun with this recipe can go on with `now`; `is_done`: whether a stage of the run is done.
     ///
     /// May change: where the data lies (that it is the same data, its fingerprint says), threads and bounds of memory, how often a
-    /// stage logs and writes checkpoints, `[sample]` and `[evaluate]`, which hold for what is done from then on; and of a stage that is not done, `steps`
+    /// stage logs and writes checkpoints, `[sample]`, which holds for what is sampled from then on; and of a stage that is not done, `steps`
     /// upwards and `learning_rate` downwards.
     ///
     /// # Errors
@@ -173,7 +171,7 @@ learning_rate = 1e-3
         for key in ["data.root=elsewhere", "data.workers=2", "tokenizer.train.keep=5", "prior.0.train.log_every=1"] {
             resumed(&[key], &["tokenizer", "prior/0", "samples"]).unwrap();
         }
-        resumed(&["sample.count=8", "evaluate.batch_size=3"], &["samples", "report"]).unwrap();
+        resumed(&["sample.count=8", "data.max_file_mb=300"], &["samples", "report"]).unwrap();
     }
 
     #[test]

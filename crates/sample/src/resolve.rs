@@ -36,7 +36,7 @@ pub struct PromptResolver {
     /// Names of the classes.
     pub classes: Vec<String>,
     /// Those of them that have no training sample.
-    pub empty_classes: Vec<String>,
+    pub empty_classes: HashSet<String>,
     /// The device and the observer.
     pub context: Context,
 }
@@ -51,6 +51,7 @@ impl PromptResolver {
         let recipe = Arc::clone(run.recipe());
         let encoder = ConditionEncoder::of_run(&run, Split::Validation, context)?;
         let TokenHeader { classes, empty_classes, .. } = run_tokens::header(&run)?;
+        let empty_classes = empty_classes.into_iter().collect();
         Ok(Self { run, recipe, encoder, classes, empty_classes, context: context.clone() })
     }
 
@@ -68,7 +69,7 @@ impl PromptResolver {
     ) -> Result<Vec<ResolvedPrompt>> {
         let condition = &self.recipe.condition;
         let class = self.class(asked)?;
-        if let Some(class) = class.as_ref().filter(|class| self.empty_classes.contains(class)) {
+        if let Some(class) = class.as_ref().filter(|class| self.empty_classes.contains(*class)) {
             self.context
                 .warn(format_args!("the class `{class}` has no training sample, so the priors know nothing of it"));
         }
@@ -99,7 +100,7 @@ impl PromptResolver {
         }
         let ResolvedPrompt { prompt: of_template, template, .. } =
             self.seen(Prompt::default(), self.template_of_file(asked, size)?, None)?;
-        let learned: Vec<&String> = self.classes.iter().filter(|class| !self.empty_classes.contains(class)).collect();
+        let learned: Vec<&String> = self.classes.iter().filter(|class| !self.empty_classes.contains(*class)).collect();
         let seen = |index: usize| {
             let mut prompt = Prompt { template: of_template.template.clone(), ..own(index) };
             if condition.class && !asked.asks() {

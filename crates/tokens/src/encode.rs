@@ -190,13 +190,13 @@ fn classes(view: &View) -> Vec<String> {
     }
 }
 
-/// Columns that are collected for one file.
 /// Those of the classes that have no sample, as where labels are sparse numbers.
 fn empty_classes(view: &View) -> Vec<String> {
     let counts = view.class_counts();
     (0..).zip(classes(view)).filter(|(class, _)| !counts.contains_key(class)).map(|(_, name)| name).collect()
 }
 
+/// Columns that are collected for one file.
 #[derive(Default)]
 struct Part {
     /// In the order of the columns of a batch, the same in all of them.

@@ -1,4 +1,4 @@
-//! JPEG by libjpeg's own code, whose pixels published figures rest on.
+//! JPEG by libjpeg's own code, on whose pixels published results rest.
 
 use image::{ImageDecoder, ImageFormat, ImageReader, metadata::Orientation};
 use mozjpeg::Decompress;

@@ -41,7 +41,7 @@ pub fn decode(bytes: &[u8], name: &str) -> Result<Picture, DataError> {
 }
 
 /// Decodes as [`decode`] does, and a JPEG bit for bit as libjpeg and Pillow: by its own C code, without its assembly, at a third of the
-/// speed or less. Figures that were published rest on those pixels; [`decode`] rounds colours differently, by up to 4 of 255.
+/// speed or less. Published results rest on those pixels; [`decode`] rounds colours differently, by up to 4 of 255.
 ///
 /// # Errors
 /// As [`decode`].

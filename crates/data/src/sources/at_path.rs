@@ -61,7 +61,7 @@ mod tests {
     fn images_are_found_by_path_by_several_paths_by_pattern_and_in_folders() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        for name in ["a.pgm", "b.pgm", "c [1].pgm", "note.xml"] {
+        for name in ["a.pgm", "b.pgm", "c [1].pgm", "note.xml", "._a.pgm"] {
             fs::write(at(name), "P2 1 1 255 7").unwrap();
         }
         let keys = |paths: &[PathBuf]| -> Vec<String> {
@@ -71,7 +71,7 @@ mod tests {
         };
         assert_eq!(keys(&[at("b.pgm")]), ["b.pgm"]);
         assert_eq!(keys(&[at("c [1].pgm")]), ["c [1].pgm"]);
-        assert_eq!(keys(&[at("b.pgm"), at("a.*")]), ["b.pgm", "a.pgm"]);
+        assert_eq!(keys(&[at("b.pgm"), at("a.*"), at("b.*")]), ["b.pgm", "a.pgm"]);
         assert_eq!(keys(&[at("*")]), ["a.pgm", "b.pgm", "c [1].pgm"]);
         assert_eq!(keys(&[folder.path().to_owned()]), ["a.pgm", "b.pgm", "c [1].pgm"]);
         let both = SourceConfig::at_paths(&[at("a.pgm"), folder.path().to_owned()]).unwrap_err().to_string();

@@ -1,10 +1,12 @@
 //! Single images, by their paths or by patterns.
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use glob::MatchOptions;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +15,8 @@ use super::files::{FilePlace, Files, gather, item};
 use super::open::{DataKeys, OpenSource, Opening};
 use crate::{BadFile, DataError, PassedOver, Source};
 
-/// `type = "files"`: images by their paths, or by patterns such as `photographs/*.jpg` and `**/*.png`, in the order of the list and
-/// of the names that a pattern matches. The images have no class.
+/// `type = "files"`: images by their paths, or by patterns such as `photographs/*.jpg`, in the order of the list and
+/// of the names that a pattern matches; an image that is listed twice counts once. The images have no class.
 ///
 /// ```
 /// # let folder = tempfile::tempdir()?;
@@ -66,6 +68,8 @@ fn open(paths: &[PathBuf], opening: &Opening) -> Result<Arc<dyn Source>, DataErr
             false => found.push(path),
         }
     }
+    let mut known = HashSet::new();
+    found.retain(|path| known.insert(path.clone()));
     let folder = common_folder(&found);
     let items = found.into_iter().map(|image| {
         let key = image.strip_prefix(&folder).unwrap_or(&image).display().to_string();
@@ -89,7 +93,12 @@ fn common_folder(paths: &[PathBuf]) -> PathBuf {
 fn matches(pattern: &Path, passed: &mut PassedOver, rejected: &mut Vec<BadFile>) -> Result<Vec<PathBuf>, DataError> {
     let wrong = |reason: String| DataError::Source { path: pattern.to_owned(), reason };
     let text = pattern.to_str().ok_or_else(|| wrong("is not UTF-8, as patterns must be".into()))?;
-    let found = glob::glob(text).map_err(|error| wrong(format!("is not a pattern: {error}")))?;
+    if text.contains("**") {
+        return Err(wrong("goes through folders without end; name the folder itself instead".into()));
+    }
+    // As in a shell, and in folders: hidden files are no images.
+    let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::default() };
+    let found = glob::glob_with(text, options).map_err(|error| wrong(format!("is not a pattern: {error}")))?;
     let mut images = Vec::new();
     for path in found {
         let path = path.map_err(|error| wrong(error.to_string()))?;

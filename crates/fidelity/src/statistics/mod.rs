@@ -44,6 +44,7 @@ pub struct Header {
     /// The images.
     pub origin: Origin,
     /// The Inception Score, where the network has a classifier and there are enough images.
+    #[serde(default, rename = "inception_score_permuted")]
     pub score: Option<Spread>,
 }
 

@@ -90,11 +90,11 @@ impl Source {
     }
 
     /// Splits a checkpoint of taming-transformers: names with `loss.` do not belong to the tokenizer.
-    fn of_file(Unprefixed { state, prefix }: Unprefixed) -> Self {
+    fn of_file(Unprefixed { state, beside, prefix }: Unprefixed) -> Self {
         let (losses, tokenizer): (Tensors, Tensors) =
             state.into_iter().partition(|(name, _)| name.starts_with("loss."));
         let strip = |(name, value): (String, Tensor)| Some((name.strip_prefix(THEIR_DISCRIMINATOR)?.to_owned(), value));
-        Self { tokenizer, discriminator: losses.into_iter().filter_map(strip).collect(), prefix }
+        Self { tokenizer, discriminator: beside.into_iter().chain(losses).filter_map(strip).collect(), prefix }
     }
 }
 

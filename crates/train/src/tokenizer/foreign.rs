@@ -9,6 +9,8 @@ use vqkit_run::Tensors;
 pub struct Unprefixed {
     /// The tensors below the prefix, without it.
     pub state: Tensors,
+    /// The tensors beside the prefix.
+    pub beside: Tensors,
     /// The prefix, with its last dot; empty where there was none.
     pub prefix: String,
 }
@@ -24,19 +26,24 @@ pub fn unprefixed(state: Tensors, wanted: &BTreeSet<&str>) -> Unprefixed {
             *found.entry(&name[..end]).or_default() += 1;
         }
     }
-    let order = |(prefix, count): &(&&str, &usize)| {
-        (**count, prefix.is_empty(), prefix.contains("ema"), usize::MAX - prefix.len())
-    };
+    let order =
+        |(prefix, count): &(&&str, &usize)| (**count, prefix.is_empty(), is_average(prefix), usize::MAX - prefix.len());
     let prefix = found.iter().max_by_key(order).map_or(String::new(), |(prefix, _)| (*prefix).to_owned());
-    let strip = |(name, value): (String, Tensor)| Some((name.strip_prefix(&prefix)?.to_owned(), value));
-    Unprefixed { state: state.into_iter().filter_map(strip).collect(), prefix }
+    let (below, beside): (Tensors, Tensors) = state.into_iter().partition(|(name, _)| name.starts_with(&prefix));
+    let strip = |(name, value): (String, Tensor)| (name[prefix.len()..].to_owned(), value);
+    Unprefixed { state: below.into_iter().map(strip).collect(), beside, prefix }
+}
+
+/// Whether a prefix names averaged weights.
+fn is_average(prefix: &str) -> bool {
+    prefix.split('.').any(|part| matches!(part, "ema" | "model_ema" | "ema_model"))
 }
 
 /// Floats of any kind as the kind that `wanted` has: half of a file's precision is lost already, and the other half is zeros.
 pub fn converted(state: Tensors, wanted: &BTreeMap<String, Tensor>) -> Tensors {
     let convert = |(name, value): (String, Tensor)| {
-        let kind = wanted.get(&name).map(Tensor::kind).filter(|_| value.is_floating_point());
-        let value = kind.map_or_else(|| value.shallow_clone(), |kind| value.to_kind(kind));
+        let wanted = wanted.get(&name).filter(|wanted| wanted.is_floating_point() && value.is_floating_point());
+        let value = wanted.map_or_else(|| value.shallow_clone(), |wanted| value.to_kind(wanted.kind()));
         (name, value)
     };
     state.into_iter().map(convert).collect()

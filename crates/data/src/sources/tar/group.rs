@@ -108,7 +108,10 @@ impl Group {
         }
         let mut groups: Vec<Self> = Vec::new();
         for mut part in self.parts {
-            let key = format!("{}.{}", self.key, part.field.take().unwrap_or_default());
+            let field = part.field.take().unwrap_or_default();
+            let end = end_of_name(&field);
+            part.field = field.get(end + 1..).map(str::to_owned);
+            let key = format!("{}.{}", self.key, &field[..end]);
             match groups.last_mut().filter(|group| group.key == key) {
                 Some(group) => group.parts.push(part),
                 None => groups.push(Self { key, parts: vec![part] }),
@@ -195,9 +198,15 @@ impl Group {
     }
 }
 
+/// Where the part of a field ends that belongs to the name: at the first dot that no digit follows.
+fn end_of_name(field: &str) -> usize {
+    let ends = |dot: &usize| !field[dot + 1..].starts_with(|c: char| c.is_ascii_digit());
+    field.match_indices('.').map(|(dot, _)| dot).find(ends).unwrap_or(field.len())
+}
+
 impl Orphan {
     /// Says of those that look like samples why they are none, and counts the others.
-    pub(super) fn judge(orphans: Vec<Self>, index: &mut Index) {
+    pub(super) fn settle(orphans: Vec<Self>, index: &mut Index) {
         if orphans.is_empty() {
             return;
         }

@@ -113,7 +113,7 @@ impl Scan<'_> {
 
     fn finish(mut self) -> Result<Index, String> {
         self.close();
-        Orphan::judge(self.orphans, &mut self.index);
+        Orphan::settle(self.orphans, &mut self.index);
         end::check(self.file, self.next, self.end)?;
         self.index.end = self.next;
         Ok(self.index)
