@@ -12,7 +12,7 @@ use vqkit_data::{Picture, Pixels, shapes::Scene};
 use vqkit_testing::Draws;
 
 use crate::vqkit::{
-    SMALL, assert_same, fail, log_likelihoods, recipe, shared_run, stderr, succeed, text, train, vqkit,
+    SMALL, assert_same, fail, log_likelihoods, recipe, run as call, shared_run, stderr, succeed, text, train, vqkit,
 };
 
 /// A small transformer with a null condition.
@@ -351,7 +351,38 @@ fn a_template_run_that_was_killed_goes_on_bit_for_bit() {
     assert_eq!(tokens(&taker), tokens(&whole));
 }
 
-/// EmbeddingRef made elsewhere, one sequence for each image of a folder.
+/// Labels 0, 7 and 9: the classes between have no sample.
+#[test]
+fn classes_without_samples_are_not_drawn_and_numbers_are_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = folder.path().join("images");
+    succeed(&["sample", text(shared_run()), "-n", "30", "-o", text(&images)]);
+    let row = |index: usize| format!("images/{index:06}.png,{}\n", [0, 7, 9][index % 3]);
+    let manifest = format!("image,class\n{}", (0..30).map(row).collect::<String>());
+    fs::write(folder.path().join("labels.csv"), manifest).unwrap();
+    let source = format!("type = \"manifest\"\ntrain = \"{}/labels.csv\"", text(folder.path()));
+    let of = SMALL
+        .replace("type = \"shapes\"\ncount = 96\nvalidation_count = 32\nmax_objects = 1", &source)
+        .replace("image_size = 24", "image_size = 24\nvalidation = 0.2");
+    assert!(of.contains("manifest"));
+    let run = train(folder.path(), &of, &[]);
+    let classes = |out: &Path| -> Vec<String> {
+        let samples = record(out)["samples"].as_array().unwrap().clone();
+        samples.iter().map(|sample| sample["class"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(classes(&sample(&folder, &run, &["-n", "4"])), ["0", "7", "9", "0"]);
+    assert_eq!(classes(&sample(&folder, &run, &["-n", "1", "--class-index", "7"])), ["7"]);
+    let asked = call(&["sample", text(&run), "-n", "1", "--class", "5"]);
+    assert!(
+        asked.status.success() && stderr(&asked).contains("class `5` has no training sample"),
+        "{}",
+        stderr(&asked)
+    );
+    let message = fail(&["sample", text(&run), "--class", "12"], &[2]);
+    assert!(message.contains("no class `12`") && message.contains("class_index"), "{message}");
+}
+
+/// Embeddings made elsewhere, one sequence for each image of a folder.
 #[test]
 fn vectors_beside_the_images_are_a_condition() {
     let folder = tempfile::tempdir().unwrap();

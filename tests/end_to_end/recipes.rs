@@ -138,3 +138,23 @@ fn assert_kept(written: &toml::Table, kept: &toml::Table, path: &str) {
         }
     }
 }
+
+#[test]
+fn batch_normalisation_of_single_values_is_refused() {
+    let of = |norm: &str, batch_size: usize| {
+        let text = format!(
+            "name = \"single\"\n[data]\nimage_size = 32\n[data.source]\ntype = \"shapes\"\ncount = 8\nvalidation_count = 2\n\
+             [tokenizer]\ntype = \"vqvae\"\nchannels = 32\ndownsampling = 32\nnorm = \"{norm}\"\n\
+             [tokenizer.quantizer]\ntype = \"vq\"\ncodebook_size = 16\n\
+             [tokenizer.train]\nsteps = 1\nbatch_size = {batch_size}\nlearning_rate = 1e-3\n"
+        );
+        stages::check(&Recipe::parse("single", &text, &[]).unwrap(), &Context::silent("cpu").unwrap())
+    };
+    let message = of("batch", 1).unwrap_err().to_string();
+    assert!(
+        message.starts_with("tokenizer.train.batch_size: batch normalisation needs more than one value"),
+        "{message}"
+    );
+    of("batch", 2).unwrap();
+    of("group", 1).unwrap();
+}
