@@ -94,7 +94,13 @@ impl Classes {
             Label::Name(name) => match self.by_name.get(name) {
                 Some(class) => Ok(*class),
                 None if self.closed => Err(format!("class `{name}` is not one of {}", self.listed())),
-                None => Err(format!("class `{name}` is a name, but other samples have numbers; give `class_names`")),
+                None => {
+                    // Whole numbers above that are identifiers, and so names.
+                    let most = MAX_CLASSES - 1;
+                    Err(format!(
+                        "class `{name}` is a name, but other samples have class numbers, which go up to {most}; give `class_names`"
+                    ))
+                }
             },
         }
     }

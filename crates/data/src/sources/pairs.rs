@@ -1,7 +1,7 @@
 //! A folder of images and a second folder with their templates.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -83,19 +83,22 @@ impl PairsConfig {
 struct Templates<'a> {
     folder: &'a Path,
     by_stem: BTreeMap<String, Vec<String>>,
+    /// Those that cannot be used, by their whole paths without extension.
+    refused: HashMap<String, BadFile>,
     /// Those that an image asked for.
-    taken: BTreeSet<String>,
-    listing: Listing,
+    asked: BTreeSet<String>,
+    passed: PassedOver,
 }
 
 impl<'a> Templates<'a> {
     fn of(folder: &'a Path) -> Result<Self, DataError> {
-        let listing = Listing::of(folder)?;
+        let Listing { paths, rejected, passed } = Listing::of(folder)?;
         let mut by_stem: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for path in &listing.paths {
-            by_stem.entry(stem(path).to_owned()).or_default().push(path.clone());
+        for path in paths {
+            by_stem.entry(stem(&path).to_owned()).or_default().push(path);
         }
-        Ok(Self { folder, by_stem, taken: BTreeSet::new(), listing })
+        let refused = rejected.into_iter().map(|bad| (stem(&bad.key).to_owned(), bad)).collect();
+        Ok(Self { folder, by_stem, refused, asked: BTreeSet::new(), passed })
     }
 
     /// The template of this name.
@@ -104,14 +107,13 @@ impl<'a> Templates<'a> {
     /// In words, where there is none, or more than one.
     fn take(&mut self, name: &str) -> Result<PathBuf, String> {
         let shown = self.folder.display();
-        self.taken.insert(name.to_owned());
+        self.asked.insert(name.to_owned());
         match self.by_stem.get(name).map(Vec::as_slice) {
             Some([path]) => Ok(self.folder.join(path)),
             Some(several) => Err(format!("has several templates in {shown}: {}; leave one", several.join(", "))),
             None => {
                 let at = self.folder.join(name).display().to_string();
-                let refused = self.listing.rejected.iter().find(|bad| stem(&bad.key) == at);
-                Err(refused.map_or_else(
+                Err(self.refused.get(&at).map_or_else(
                     || format!("has no template of the same name in {shown}"),
                     |bad| format!("has a template that cannot be used: {bad}"),
                 ))
@@ -121,8 +123,10 @@ impl<'a> Templates<'a> {
 
     /// What is no template, and templates that no image asked for.
     fn passed_over(&self) -> PassedOver {
-        let mut passed = self.listing.passed.clone();
-        match self.by_stem.keys().filter(|name| !self.taken.contains(*name)).count() {
+        let mut passed = self.passed.clone();
+        let refused = self.refused.keys().filter_map(|path| Path::new(path).strip_prefix(self.folder).ok()?.to_str());
+        let names = self.by_stem.keys().map(String::as_str).chain(refused);
+        match names.filter(|name| !self.asked.contains(*name)).count() {
             0 => {}
             alone => passed.add("templates without an image", alone),
         }
