@@ -20,6 +20,9 @@ pub enum TrainError {
     /// The training images of a prior were requested before they were opened.
     #[error("the training images of the prior were not started")]
     NotStarted,
+    /// A batch that was handed to batches of another kind than those it came from.
+    #[error("the batch was made by another source than the one that was asked to read it")]
+    OtherSource,
     /// The request cannot be fulfilled.
     #[error("{0}")]
     Invalid(#[from] vqkit_recipe::InvalidRequest),

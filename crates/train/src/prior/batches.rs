@@ -97,7 +97,7 @@ impl PriorBatches {
     /// The grids to predict, and the condition that they are predicted from.
     ///
     /// # Errors
-    /// When libtorch refuses.
+    /// When libtorch refuses; [`TrainError::OtherSource`] for a batch of another source.
     pub fn read(&self, drawn: &PriorBatch) -> Result<(TokenGrid, Condition)> {
         match (drawn, &self.source) {
             (PriorBatch::Samples(batch), Source::Images { tokenizer, conditioner, .. }) => {
@@ -110,7 +110,7 @@ impl PriorBatches {
             (PriorBatch::Places(places), Source::Files(tokens)) => {
                 Ok(level_order::batch(tokens, &self.recipe, self.level, places, self.context.device)?)
             }
-            _ => unreachable!("a batch is read by the source that made it"),
+            _ => Err(TrainError::OtherSource),
         }
     }
 
