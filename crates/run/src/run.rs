@@ -197,9 +197,8 @@ impl Run {
     /// Opens a run folder to continue the run: takes its lock, and records the details of this call.
     ///
     /// # Errors
-    /// As [`Run::open`]; when another process works on it; when `data` is not the run's own, or a key of `recipe` differs that
-    /// may not; when a link in it leads out
-    /// of it.
+    /// As [`Run::open`]; when another process works on it; when `data` is not the run's own, or a key of `recipe`
+    /// differs that may not; when a link in it leads out of it.
     pub fn resume(path: &Path, recipe: &Recipe, data: &Dataset, call: Invocation) -> Result<Self> {
         Self::open(path)?;
         let work = Work::begin(path)?;

@@ -43,8 +43,8 @@ pub fn encode(run: &mut Run, data: &Dataset, context: &Context) -> Result<Output
             text.write(&paths[0])?;
         }
         for (split, view) in [(Split::Train, &data.train), (Split::Validation, &data.validation)] {
-            let conditioner = ConditionEncoder::new(run, text.clone(), split, context)?;
-            paths.extend(encoder.write_view(folder, split, view, Some(&conditioner))?.paths);
+            let condition_encoder = ConditionEncoder::new(run, text.clone(), split, context)?;
+            paths.extend(encoder.write_view(folder, split, view, Some(&condition_encoder))?.paths);
         }
         for path in paths {
             let bytes = std::fs::read(&path).map_err(|source| RunError::io("read", &path, source))?;
@@ -98,7 +98,7 @@ impl Encoder {
         })
     }
 
-    /// Encodes a view, with the conditions that `conditioner` encodes, into token files inside `folder`.
+    /// Encodes a view, with the conditions that `condition_encoder` encodes, into token files inside `folder`.
     ///
     /// # Errors
     /// When data or files cannot be read or written, or the user interrupts.
@@ -107,16 +107,16 @@ impl Encoder {
         folder: &Path,
         split: Split,
         view: &View,
-        conditioner: Option<&ConditionEncoder>,
+        condition_encoder: Option<&ConditionEncoder>,
     ) -> Result<Encoded> {
-        let header = self.header(view, conditioner);
+        let header = self.header(view, condition_encoder);
         let progress = self.context.progress(stage_names::TOKENS, "images", view.len() as u64);
         let (mut paths, mut part, mut images, mut num_cut) = (Vec::new(), Part::default(), 0, 0);
         let home = Home::open(folder)?;
         for batch in loaders::once(&self.recipe, view, view.len(), &self.context)? {
             let batch = batch?;
             home.check()?;
-            num_cut += part.add(self.columns(&batch, conditioner)?, batch.keys.len());
+            num_cut += part.add(self.columns(&batch, condition_encoder)?, batch.keys.len());
             images += batch.keys.len();
             if part.images >= PER_FILE {
                 paths.push(part.write(folder, split, paths.len(), &header)?);
@@ -134,7 +134,7 @@ impl Encoder {
         Ok(Encoded { paths, images })
     }
 
-    fn header(&self, view: &View, conditioner: Option<&ConditionEncoder>) -> TokenHeader {
+    fn header(&self, view: &View, condition_encoder: Option<&ConditionEncoder>) -> TokenHeader {
         let (tokenizer, template) = self.fingerprints.clone();
         TokenHeader {
             tokenizer,
@@ -142,22 +142,22 @@ impl Encoder {
             sizes: self.tokenizer.codebook_sizes(),
             empty_classes: empty_classes(view),
             classes: classes(view),
-            template: conditioner.and(template),
-            condition_sizes: conditioner.map(ConditionEncoder::grid_sizes).unwrap_or_default(),
-            text_vocabulary: conditioner.and_then(ConditionEncoder::text).map(TextTokenizer::vocabulary),
+            template: condition_encoder.and(template),
+            condition_sizes: condition_encoder.map(ConditionEncoder::grid_sizes).unwrap_or_default(),
+            text_vocabulary: condition_encoder.and_then(ConditionEncoder::text).map(TextTokenizer::vocabulary),
         }
     }
 
     /// The columns of a batch, and how many of its captions were cut.
-    fn columns(&self, batch: &Batch, conditioner: Option<&ConditionEncoder>) -> Result<(Columns, usize)> {
+    fn columns(&self, batch: &Batch, condition_encoder: Option<&ConditionEncoder>) -> Result<(Columns, usize)> {
         let images = self.context.images(batch)?;
         let grids =
             grids::grids(&self.tokenizer, &images, self.context.kind(self.recipe.head.precision), &self.context)?;
         let of_level = |(level, grid): (usize, TokenGrid)| (level_name(level), kept(&grid.indices));
         let mut columns: Columns = grids.into_iter().enumerate().map(of_level).collect();
         columns.push((CLASS.into(), Tensor::from_slice(&batch.classes)));
-        let Some(conditioner) = conditioner else { return Ok((columns, 0)) };
-        let (Condition { text, embedding, grids, .. }, num_cut) = conditioner.of_batch(batch)?;
+        let Some(condition_encoder) = condition_encoder else { return Ok((columns, 0)) };
+        let (Condition { text, embedding, grids, .. }, num_cut) = condition_encoder.of_batch(batch)?;
         let of_grid = |(index, grid): (usize, TokenGrid)| (condition_name(index), kept(&grid.indices));
         columns.extend(grids.into_iter().enumerate().map(of_grid));
         if let Some(Text { ids, mask }) = text {

@@ -26,7 +26,7 @@ enum Source {
     /// Token files, in an order that depends only on the position in the data.
     Files(TokenSet),
     /// Images, and the encoders of images and conditions.
-    Images { tokenizer: Box<Tokenizer>, conditioner: Box<ConditionEncoder>, loader: Option<Loader> },
+    Images { tokenizer: Box<Tokenizer>, condition_encoder: Box<ConditionEncoder>, loader: Option<Loader> },
 }
 
 /// A batch whose tokens are not read yet, so that its parts can be read one by one.
@@ -49,8 +49,8 @@ impl PriorBatches {
             TokenSource::Files => Source::Files(run_tokens::read_tokens(run, Split::Train)?),
             TokenSource::Encode => {
                 let tokenizer = Box::new(load::tokenizer(run, Modality::Image, context)?);
-                let conditioner = Box::new(ConditionEncoder::of_run(run, Split::Train, context)?);
-                Source::Images { tokenizer, conditioner, loader: None }
+                let condition_encoder = Box::new(ConditionEncoder::of_run(run, Split::Train, context)?);
+                Source::Images { tokenizer, condition_encoder, loader: None }
             }
         };
         Ok(Self { recipe: Arc::clone(recipe), level, context: context.clone(), source })
@@ -100,11 +100,11 @@ impl PriorBatches {
     /// When libtorch refuses; [`TrainError::OtherSource`] for a batch of another source.
     pub fn read(&self, drawn: &PriorBatch) -> Result<(TokenGrid, Condition)> {
         match (drawn, &self.source) {
-            (PriorBatch::Samples(batch), Source::Images { tokenizer, conditioner, .. }) => {
+            (PriorBatch::Samples(batch), Source::Images { tokenizer, condition_encoder, .. }) => {
                 let kind = self.context.kind(self.recipe.head.precision);
                 let mut levels = grids::grids(tokenizer, &self.context.images(batch)?, kind, &self.context)?;
                 levels.truncate(self.level + 1);
-                let (condition, _) = conditioner.of_batch(batch)?;
+                let (condition, _) = condition_encoder.of_batch(batch)?;
                 Ok(level_order::conditioned_on_coarser(condition, levels))
             }
             (PriorBatch::Places(places), Source::Files(tokens)) => {
