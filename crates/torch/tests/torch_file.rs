@@ -22,8 +22,10 @@ use vqkit_torch::{TorchError, weights};
 ///           "sizes": [b.shape, torch.float32, None, b""]}
 /// torch.save({"kinds": kinds, "views": views, "p": torch.nn.Parameter(torch.ones(2)), **others}, path)
 /// ```
-const FILES: [(&str, &[u8]); 2] =
-    [("zip.pt", include_bytes!("torch_files/zip.pt")), ("legacy.pt", include_bytes!("torch_files/legacy.pt"))];
+const FILES: [(&str, &[u8]); 2] = [
+    ("zip.pt", include_bytes!("../../torch-file/tests/files/zip.pt")),
+    ("legacy.pt", include_bytes!("../../torch-file/tests/files/legacy.pt")),
+];
 
 fn read_bytes(bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, TorchError> {
     let folder = tempfile::tempdir().unwrap();

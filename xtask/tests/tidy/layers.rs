@@ -6,7 +6,7 @@ use crate::expect_none;
 use crate::manifests::{dependencies, folder_name, is_tool, manifest, members};
 
 /// The libraries that know neither recipes nor runs.
-const LOWER: &[&str] = &["config", "data", "losses", "metrics", "priors", "quantizer", "torch", "vqvae"];
+const LOWER: &[&str] = &["config", "data", "losses", "metrics", "priors", "quantizer", "torch", "torch-file", "vqvae"];
 
 /// The way from a recipe to trained networks.
 const NETWORKS: &[&str] = &["recipe", "run", "models"];
@@ -17,8 +17,8 @@ type Row = (&'static str, &'static [&'static [&'static str]]);
 /// The layers, lowest first; a crate uses only what stands in its own row here, and that stands in a lower layer.
 /// A crate need not exist to have a row.
 const LAYERS: &[&[Row]] = &[
-    &[("config", &[])],
-    &[("torch", &[&["config"]]), ("data", &[&["config"]])],
+    &[("config", &[]), ("torch-file", &[])],
+    &[("torch", &[&["config", "torch-file"]]), ("data", &[&["config"]])],
     &[("quantizer", &[&["config", "torch"]]), ("losses", &[&["config", "torch"]])],
     &[("metrics", &[&["config", "torch", "losses"]])],
     &[("vqvae", &[&["config", "torch", "quantizer"]]), ("priors", &[&["config", "torch"]])],

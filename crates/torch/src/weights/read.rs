@@ -78,13 +78,7 @@ impl OpenFile {
 
     fn failed(&self, error: io::Error) -> TorchError {
         match (error.kind(), self.file.metadata()) {
-            (ErrorKind::UnexpectedEof, Ok(now)) => {
-                let (now, before) = (now.len(), self.length);
-                TorchError::file(
-                    &self.path,
-                    format!("was cut to {now} of its {before} bytes while it was read; write it anew"),
-                )
-            }
+            (ErrorKind::UnexpectedEof, Ok(now)) => TorchError::file(&self.path, cut(self.length, now.len())),
             _ => TorchError::io("read", &self.path)(error),
         }
     }
@@ -131,6 +125,11 @@ pub fn metadata(path: &Path) -> Result<BTreeMap<String, String>, TorchError> {
         None => Ok(BTreeMap::new()),
         Some(metadata) => serde_json::from_value(metadata).map_err(failed),
     }
+}
+
+/// That a file was cut shorter after it was opened; in bytes.
+pub(super) fn cut(before: u64, now: u64) -> String {
+    format!("was cut to {now} of its {before} bytes while it was read; write it anew")
 }
 
 /// Checks a header that is about to be written for `data` bytes.

@@ -1,7 +1,6 @@
-//! A reader of pickles that executes nothing: what a pickle asks to call is noted, and a few known calls are understood.
+//! The machine: what a pickle asks to call is noted, and a few known calls are understood.
 
 use std::collections::HashMap;
-use std::io::BufRead;
 
 use super::input::Input;
 use super::node::{Id, Node, Nodes};
@@ -9,6 +8,8 @@ use super::opcode::*;
 
 /// Enough for 100 000 tensors; bounds the memory that a file can ask for.
 const MAX_STEPS: u64 = 8_000_000;
+/// The newest protocol of pickles.
+const MAX_PROTOCOL: u8 = 5;
 
 /// A pickle that was read.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ impl Pickle {
 }
 
 /// Reads one pickle and stops behind it. The error is a reason without the file's name.
-pub fn read(input: &mut impl BufRead) -> Result<Pickle, String> {
+pub fn read(input: &mut Input) -> Result<Pickle, String> {
     let mut machine = Machine::new(input);
     loop {
         machine.charge(1)?;
@@ -38,8 +39,8 @@ pub fn read(input: &mut impl BufRead) -> Result<Pickle, String> {
 }
 
 /// The stack machine that a pickle is written for.
-pub struct Machine<'a, R> {
-    pub input: Input<'a, R>,
+pub struct Machine<'i, 'f> {
+    pub input: &'i mut Input<'f>,
     pub nodes: Nodes,
     stack: Vec<Id>,
     marks: Vec<usize>,
@@ -47,10 +48,10 @@ pub struct Machine<'a, R> {
     steps: u64,
 }
 
-impl<'a, R: BufRead> Machine<'a, R> {
-    fn new(input: &'a mut R) -> Self {
+impl<'i, 'f> Machine<'i, 'f> {
+    fn new(input: &'i mut Input<'f>) -> Self {
         let (nodes, stack, marks, memo) = Default::default();
-        Self { input: Input(input), nodes, stack, marks, memo, steps: 0 }
+        Self { input, nodes, stack, marks, memo, steps: 0 }
     }
 
     /// Counts work, of which there has to be an end.
@@ -64,7 +65,7 @@ impl<'a, R: BufRead> Machine<'a, R> {
 
     fn step(&mut self, code: u8) -> Result<(), String> {
         match code {
-            PROTO => self.input.skip(1),
+            PROTO => self.protocol(),
             FRAME => self.input.skip(8),
             NONE | NEWTRUE | NEWFALSE | INT | BININT | BININT1 | BININT2 | LONG | LONG1 | LONG4 | FLOAT | BINFLOAT => {
                 let node = self.scalar(code)?;
@@ -92,6 +93,13 @@ impl<'a, R: BufRead> Machine<'a, R> {
         }
     }
 
+    fn protocol(&mut self) -> Result<(), String> {
+        match self.input.byte()? {
+            0..=MAX_PROTOCOL => Ok(()),
+            other => Err(format!("its pickle has protocol {other}, and {MAX_PROTOCOL} is the last that is read")),
+        }
+    }
+
     fn container(&mut self, code: u8) -> Result<Node, String> {
         Ok(match code {
             EMPTY_DICT => Node::Dict(Vec::new()),
@@ -110,7 +118,8 @@ impl<'a, R: BufRead> Machine<'a, R> {
         let target = self.top()?;
         match self.nodes.get_mut(target) {
             Node::Sequence(list) => list.extend(items),
-            Node::Opaque(_) => {}
+            // Of a class that is not known.
+            Node::Object(_) => {}
             _ => return Err("its pickle is broken: it appends to what is no list".into()),
         }
         Ok(())
@@ -121,7 +130,7 @@ impl<'a, R: BufRead> Machine<'a, R> {
         let target = self.top()?;
         match self.nodes.get_mut(target) {
             Node::Dict(dict) => dict.extend(pairs(&items)?),
-            Node::Opaque(_) => {}
+            Node::Object(call) => call.items.extend(pairs(&items)?),
             _ => return Err("its pickle is broken: it sets items of what is no dict".into()),
         }
         Ok(())
@@ -169,7 +178,7 @@ impl<'a, R: BufRead> Machine<'a, R> {
     }
 }
 
-impl<R: BufRead> Machine<'_, R> {
+impl Machine<'_, '_> {
     pub fn push(&mut self, node: Node) -> Result<(), String> {
         self.charge(1)?;
         let id = self.nodes.push(node);

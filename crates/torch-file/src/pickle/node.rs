@@ -2,9 +2,10 @@
 //!
 //! A table, so that shared and cyclic values need no counting of references, and deep ones no deep stack to drop.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
-use tch::Kind;
+use crate::storage::Storage;
+use crate::tensor::TensorInfo;
 
 /// A place in [`Nodes`].
 pub type Id = usize;
@@ -15,39 +16,39 @@ pub enum Node {
     None,
     Bool(bool),
     Int(i128),
-    Text(Rc<str>),
+    Float(f64),
+    Text(Arc<str>),
     /// A tuple, list or set.
     Sequence(Vec<Id>),
     /// Keys and values in the file's order.
     Dict(Vec<(Id, Id)>),
     /// A class or function, by its dotted path.
-    Global(Rc<str>),
-    /// A value that weights do not need: what it is, or the path of what the pickle asks to call for it.
-    Opaque(Rc<str>),
-    Storage(Rc<Storage>),
-    View(Rc<View>),
+    Global(Arc<str>),
+    /// A value that is not kept, by what it is.
+    Other(&'static str),
+    /// What the pickle asks to call, and what it would get.
+    Object(Box<Call>),
+    Storage(Arc<Storage>),
+    Tensor(TensorInfo),
 }
 
-/// A part of the memory that the file holds under a key.
+/// A call that is not made.
 #[derive(Debug)]
-pub struct Storage {
-    pub key: Rc<str>,
-    pub kind: Kind,
-    /// The elements under the key.
-    pub total: u64,
-    /// The first element of this part.
-    pub start: u64,
-    /// The elements of this part.
-    pub length: u64,
+pub struct Call {
+    /// The dotted path of the class or function.
+    pub class: Arc<str>,
+    pub arguments: Vec<Id>,
+    /// What is set in the result as in a dict.
+    pub items: Vec<(Id, Id)>,
+    /// What the result's attributes are set from, mostly a dict.
+    pub state: Option<Id>,
 }
 
-/// A tensor, which is a storage seen with a shape; strides and offset in elements.
-#[derive(Debug)]
-pub struct View {
-    pub storage: Rc<Storage>,
-    pub offset: u64,
-    pub size: Vec<i64>,
-    pub stride: Vec<i64>,
+impl Node {
+    /// A call that is not made, before anything is set in its result.
+    pub fn object(class: Arc<str>, arguments: Vec<Id>) -> Self {
+        Self::Object(Box::new(Call { class, arguments, items: Vec::new(), state: None }))
+    }
 }
 
 /// The table.
@@ -79,7 +80,7 @@ impl Nodes {
         }
     }
 
-    pub fn text(&self, id: Id) -> Result<&Rc<str>, String> {
+    pub fn text(&self, id: Id) -> Result<&Arc<str>, String> {
         match self.get(id) {
             Node::Text(text) => Ok(text),
             other => Err(wrong("a string", other)),
@@ -100,12 +101,15 @@ fn wrong(wanted: &str, found: &Node) -> String {
         Node::None => "None".into(),
         Node::Bool(value) => format!("the truth value {value}"),
         Node::Int(value) => format!("the number {value}"),
+        Node::Float(value) => format!("the number {value:?}"),
         Node::Text(_) => "a string".into(),
         Node::Sequence(_) => "a tuple or list".into(),
         Node::Dict(_) => "a dict".into(),
-        Node::Global(path) | Node::Opaque(path) => format!("`{path}`"),
+        Node::Global(path) => format!("`{path}`"),
+        Node::Object(call) => format!("`{}`", call.class),
+        Node::Other(what) => format!("`{what}`"),
         Node::Storage(_) => "a storage".into(),
-        Node::View(_) => "a tensor".into(),
+        Node::Tensor(_) => "a tensor".into(),
     };
     format!("its pickle is broken: {wanted} was expected, {found} is there")
 }

@@ -1,33 +1,20 @@
 //! The objects of a pickle: the few classes and functions that a state dict is made of, and none other.
 
-use std::io::BufRead;
-use std::rc::Rc;
+use std::sync::Arc;
 
-use tch::Kind;
-
-use super::node::{Id, Node, Storage, View};
+use super::machine::Machine;
+use super::node::{Id, Node};
 use super::opcode::*;
-use super::pickle::Machine;
+use crate::dtype::Dtype;
+use crate::storage::Storage;
+use crate::tensor::TensorInfo;
 
 /// libtorch's own limit.
 const MAX_DIMENSIONS: usize = 64;
 /// The longest path of a class or function.
 const MAX_PATH: usize = 1000;
 
-const STORAGES: [(&str, Kind); 10] = [
-    ("BoolStorage", Kind::Bool),
-    ("ByteStorage", Kind::Uint8),
-    ("CharStorage", Kind::Int8),
-    ("ShortStorage", Kind::Int16),
-    ("IntStorage", Kind::Int),
-    ("LongStorage", Kind::Int64),
-    ("HalfStorage", Kind::Half),
-    ("BFloat16Storage", Kind::BFloat16),
-    ("FloatStorage", Kind::Float),
-    ("DoubleStorage", Kind::Double),
-];
-
-impl<R: BufRead> Machine<'_, R> {
+impl Machine<'_, '_> {
     pub fn object(&mut self, code: u8) -> Result<(), String> {
         match code {
             GLOBAL => {
@@ -35,10 +22,10 @@ impl<R: BufRead> Machine<'_, R> {
                 self.push(Node::Global(format!("{module}.{name}").into()))
             }
             STACK_GLOBAL => self.stack_global(),
-            BUILD => self.pop().map(drop),
+            BUILD => self.build(),
             PERSID => {
                 self.input.line()?;
-                self.push(Node::Opaque("persistent id".into()))
+                self.push(Node::Other("persistent id"))
             }
             BINPERSID => self.persistent(),
             _ => self.call(code),
@@ -74,7 +61,7 @@ impl<R: BufRead> Machine<'_, R> {
                 }
                 let [callee, arguments] = self.popped(2)?[..] else { return Ok(()) };
                 let arguments = match self.nodes.get(arguments) {
-                    Node::Opaque(_) => Vec::new(),
+                    Node::Object(_) | Node::Other(_) => Vec::new(),
                     _ => self.nodes.sequence(arguments)?.to_vec(),
                 };
                 (callee, arguments)
@@ -84,19 +71,20 @@ impl<R: BufRead> Machine<'_, R> {
         match self.nodes.get(callee) {
             Node::Global(path) => {
                 let path = path.clone();
-                self.known(path, &arguments)
+                self.known(path, arguments)
             }
-            Node::Opaque(path) => {
-                let path = path.clone();
-                self.push(Node::Opaque(path))
+            // What an unknown call would give, called.
+            Node::Object(call) => {
+                let class = call.class.clone();
+                self.push(Node::object(class, arguments))
             }
             _ => Err("its pickle is broken: it calls what is no function".into()),
         }
     }
 
-    /// The calls that are understood; any other leaves only its name.
-    fn known(&mut self, path: Rc<str>, arguments: &[Id]) -> Result<(), String> {
-        match (&*path, arguments) {
+    /// The calls that are understood; any other is noted.
+    fn known(&mut self, path: Arc<str>, arguments: Vec<Id>) -> Result<(), String> {
+        match (&*path, &arguments[..]) {
             ("collections.OrderedDict", []) | ("collections.defaultdict", _) => self.push(Node::Dict(Vec::new())),
             ("collections.OrderedDict", [items]) => self.dict_of(*items),
             (
@@ -108,7 +96,15 @@ impl<R: BufRead> Machine<'_, R> {
                 self.push_known(*data);
                 Ok(())
             }
-            _ => self.push(Node::Opaque(path)),
+            // How protocols 0 and 1 make an object of a class.
+            ("copyreg._reconstructor" | "copy_reg._reconstructor" | "copyreg.__newobj__", [class, ..]) => {
+                let class = match self.nodes.get(*class) {
+                    Node::Global(class) => class.clone(),
+                    _ => path,
+                };
+                self.push(Node::object(class, Vec::new()))
+            }
+            _ => self.push(Node::object(path, arguments)),
         }
     }
 
@@ -124,6 +120,16 @@ impl<R: BufRead> Machine<'_, R> {
         self.push(Node::Dict(pairs))
     }
 
+    /// Attributes; those of dicts and tensors are not kept.
+    fn build(&mut self) -> Result<(), String> {
+        let state = self.pop()?;
+        let target = self.top()?;
+        if let Node::Object(call) = self.nodes.get_mut(target) {
+            call.state = Some(state);
+        }
+        Ok(())
+    }
+
     fn view(&mut self, storage: Id, offset: Id, size: Id, stride: Id) -> Result<(), String> {
         let node = match self.nodes.get(storage) {
             Node::Storage(storage) => {
@@ -131,22 +137,24 @@ impl<R: BufRead> Machine<'_, R> {
                 let (size, stride) = (self.lengths(size)?, self.lengths(stride)?);
                 // These are copies, and one tuple may serve any number of tensors.
                 self.charge(size.len() + stride.len())?;
-                Node::View(Rc::new(View { storage, offset, size, stride }))
+                Node::Tensor(TensorInfo::new(storage, offset, size, stride))
             }
-            Node::Opaque(kind) => Node::Opaque(kind.clone()),
+            Node::Object(call) => Node::object(call.class.clone(), Vec::new()),
             _ => return Err("its pickle is broken: a tensor has no storage".into()),
         };
         self.push(node)
     }
 
-    fn lengths(&self, id: Id) -> Result<Vec<i64>, String> {
+    fn lengths(&self, id: Id) -> Result<Vec<u64>, String> {
         let items = self.nodes.sequence(id)?;
         if items.len() > MAX_DIMENSIONS {
             return Err(format!("a tensor has {} dimensions, at most {MAX_DIMENSIONS} are possible", items.len()));
         }
         let length = |id: &Id| {
             let length = self.nodes.count(*id)?;
-            i64::try_from(length).map_err(|_| format!("a tensor has the impossible length {length}"))
+            // PyTorch counts with signed numbers.
+            let is_possible = i64::try_from(length).is_ok();
+            is_possible.then_some(length).ok_or_else(|| format!("a tensor has the impossible length {length}"))
         };
         items.iter().map(length).collect()
     }
@@ -167,14 +175,13 @@ impl<R: BufRead> Machine<'_, R> {
         let Node::Global(class) = self.nodes.get(class) else {
             return Err("its pickle is broken: a storage has no class".into());
         };
-        let name = class.strip_prefix("torch.").map_or("", |name| name.trim_start_matches("cuda."));
-        let Some((_, kind)) = STORAGES.iter().find(|(known, _)| *known == name) else {
+        let Some(dtype) = Dtype::of_storage(class) else {
             let class = class.clone();
-            return self.push(Node::Opaque(class));
+            return self.push(Node::object(class, Vec::new()));
         };
         let (key, total) = (self.nodes.text(key)?.clone(), self.nodes.count(total)?);
         let (start, length) = self.part(view, total)?;
-        self.push(Node::Storage(Rc::new(Storage { key, kind: *kind, total, start, length })))
+        self.push(Node::Storage(Arc::new(Storage { key, dtype, total, start, length })))
     }
 
     fn part(&self, view: Option<Id>, total: u64) -> Result<(u64, u64), String> {

@@ -1,12 +1,10 @@
-//! Numbers and strings of a pickle. Of floats and bytes, which weights do not need, only the kind is kept.
+//! Numbers and strings of a pickle. Of bytes, which weights do not need, only the kind is kept.
 
-use std::io::BufRead;
-
+use super::machine::Machine;
 use super::node::Node;
 use super::opcode::*;
-use super::pickle::Machine;
 
-impl<R: BufRead> Machine<'_, R> {
+impl Machine<'_, '_> {
     pub fn scalar(&mut self, code: u8) -> Result<Node, String> {
         Ok(match code {
             NONE => Node::None,
@@ -19,19 +17,12 @@ impl<R: BufRead> Machine<'_, R> {
                 let length = self.input.length(if code == LONG1 { 1 } else { 4 })?;
                 long(&self.input.take(length)?)
             }
-            INT | LONG => match self.input.line()?.trim_end_matches('L') {
-                "00" => Node::Bool(false),
-                "01" => Node::Bool(true),
-                digits => digits.parse().map_or_else(|_| Node::Opaque("int".into()), Node::Int),
-            },
+            INT | LONG => whole(&self.input.line()?)?,
             FLOAT => {
-                self.input.line()?;
-                Node::Opaque("float".into())
+                let line = self.input.line()?;
+                line.trim().parse().map(Node::Float).map_err(|_| no_number(&line))?
             }
-            _ => {
-                self.input.skip(8)?;
-                Node::Opaque("float".into())
-            }
+            _ => Node::Float(f64::from_be_bytes(self.input.array()?)),
         })
     }
 
@@ -49,7 +40,7 @@ impl<R: BufRead> Machine<'_, R> {
                 self.input.take(length)?
             }
         };
-        Ok(std::str::from_utf8(&bytes).map_or_else(|_| Node::Opaque("str".into()), |text| Node::Text(text.into())))
+        Ok(std::str::from_utf8(&bytes).map_or_else(|_| Node::Other("str"), |text| Node::Text(text.into())))
     }
 
     pub fn blob(&mut self, code: u8) -> Result<(), String> {
@@ -60,8 +51,26 @@ impl<R: BufRead> Machine<'_, R> {
         };
         let length = self.input.length(width)?;
         self.input.skip(length)?;
-        self.push(Node::Opaque("bytes".into()))
+        self.push(Node::Other("bytes"))
     }
+}
+
+/// A number as Python writes it, or a truth value as protocol 0 does.
+fn whole(line: &str) -> Result<Node, String> {
+    let digits = line.trim().trim_end_matches('L');
+    let is_number = digits.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
+    match (digits, digits.parse()) {
+        ("00", _) => Ok(Node::Bool(false)),
+        ("01", _) => Ok(Node::Bool(true)),
+        (_, Ok(number)) => Ok(Node::Int(number)),
+        // More digits than 128 bits have.
+        (digits, Err(_)) if is_number && !digits.is_empty() => Ok(Node::Other("int")),
+        _ => Err(no_number(line)),
+    }
+}
+
+fn no_number(line: &str) -> String {
+    format!("its pickle is broken: {line:?} is no number")
 }
 
 /// A little-endian two's complement; numbers beyond 128 bits are none that weights need.
@@ -70,7 +79,7 @@ fn long(bytes: &[u8]) -> Node {
     let mut wide = [if negative { 0xff } else { 0 }; 16];
     match wide.get_mut(..bytes.len()) {
         Some(low) => low.copy_from_slice(bytes),
-        None => return Node::Opaque("int".into()),
+        None => return Node::Other("int"),
     }
     Node::Int(i128::from_le_bytes(wide))
 }

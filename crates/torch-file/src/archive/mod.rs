@@ -1,0 +1,134 @@
+//! PyTorch's format since 1.6: a zip archive of `NAME/data.pkl`, `NAME/byteorder` and one `NAME/data/KEY` per storage.
+
+mod bytes;
+mod directory;
+mod local;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::sync::Arc;
+
+use crate::pickle::{self, Input, Pickle};
+use crate::storage::{Memory, Place, Places, memories};
+use directory::{Directory, Member};
+
+/// The first bytes of a zip archive.
+pub const MAGIC: &[u8] = b"PK\x03\x04";
+const PICKLE: &str = "/data.pkl";
+const ORDER: &str = "byteorder";
+
+/// Reads the pickle, and finds the storages that it describes.
+pub fn open(file: &File, length: u64) -> Result<(Pickle, Places), String> {
+    let archive = Archive::open(file, length)?;
+    archive.check_order()?;
+    let pickle = archive.pickle()?;
+    let places = archive.places(memories(&pickle)?, length)?;
+    Ok((pickle, places))
+}
+
+struct Archive<'f> {
+    file: &'f File,
+    directory: Directory,
+    /// What stands before `/data.pkl`.
+    folder: String,
+}
+
+impl<'f> Archive<'f> {
+    fn open(file: &'f File, length: u64) -> Result<Self, String> {
+        let directory = Directory::read(file, length)?;
+        let folder = folder(&directory)?;
+        Ok(Self { file, directory, folder })
+    }
+
+    fn check_order(&self) -> Result<(), String> {
+        const LITTLE: &[u8] = b"little";
+        let name = self.name(ORDER);
+        if self.directory.get(&name).is_none() {
+            return Ok(());
+        }
+        let order = self.place(&name, Some(LITTLE.len() as u64))?;
+        let mut input = Input::new(self.file, order.begin, order.begin + order.bytes);
+        let found = input.take(order.bytes)?;
+        if found == LITTLE { Ok(()) } else { Err("it is not in little-endian order, the only one read".into()) }
+    }
+
+    fn pickle(&self) -> Result<Pickle, String> {
+        let name = format!("{}{PICKLE}", self.folder);
+        let place = self.place(&name, None)?;
+        let mut input = Input::new(self.file, place.begin, place.begin + place.bytes);
+        let pickle = pickle::read(&mut input)?;
+        match input.left() {
+            0 if input.checksum() == place.checksum => Ok(pickle),
+            0 => Err(damaged(&name)),
+            left => Err(format!("its entry `{name}` is broken: {left} bytes follow the pickle")),
+        }
+    }
+
+    /// Where the storages lie, which has to be apart.
+    fn places(&self, memories: BTreeMap<Arc<str>, Memory>, length: u64) -> Result<Places, String> {
+        let mut taken = vec![self.place(&format!("{}{PICKLE}", self.folder), None)?.range()];
+        let mut places = Places::new();
+        for (key, memory) in memories {
+            let bytes = memory.bytes(&key, length)?;
+            let member = self.place(&self.name(&format!("data/{key}")), Some(bytes))?;
+            taken.push(member.range());
+            let place = Place { memory, begin: member.begin, bytes, checksum: Some(member.checksum) };
+            places.insert(key, place);
+        }
+        taken.sort_by_key(|range| (range.start, range.end));
+        match taken.windows(2).find(|pair| pair[1].start < pair[0].end) {
+            Some(pair) => {
+                Err(format!("two of its entries lie upon each other, at {} and {}", pair[0].start, pair[1].start))
+            }
+            None => Ok(places),
+        }
+    }
+
+    fn name(&self, name: &str) -> String {
+        format!("{}/{name}", self.folder)
+    }
+
+    /// The entry of this name; it has to be one as PyTorch writes all of them, and of this length.
+    fn place(&self, name: &str, length: Option<u64>) -> Result<local::Found, String> {
+        let member = self.directory.get(name).ok_or_else(|| format!("its entry `{name}` is missing"))?;
+        check_stored(name, member)?;
+        match length.filter(|length| *length != member.size) {
+            Some(length) => Err(format!("its entry `{name}` has {} bytes, {length} belong there", member.size)),
+            None => local::find(self.file, name, member, self.directory.begin()),
+        }
+    }
+}
+
+/// The folder of PyTorch's entries, which has the archive's name at the time that it was written.
+fn folder(directory: &Directory) -> Result<String, String> {
+    let all: Vec<&str> = directory.names().filter_map(|name| name.strip_suffix(PICKLE)).collect();
+    let depth = |name: &&&str| name.matches('/').count();
+    let first = all.iter().min_by_key(depth);
+    let first = first.ok_or("it is a zip archive, but not of PyTorch's: there is no data.pkl in it")?;
+    match all.iter().find(|other| *other != first && depth(other) == depth(&first)) {
+        Some(other) => Err(format!("it is two archives in one: there are `{first}{PICKLE}` and `{other}{PICKLE}`")),
+        None => Ok((*first).to_owned()),
+    }
+}
+
+fn check_stored(name: &str, member: &Member) -> Result<(), String> {
+    let again = "unpack the archive and zip it again with `zip -0`, or save it again with torch.save";
+    if member.is_encrypted {
+        return Err(format!("its entry `{name}` is encrypted; {again}"));
+    }
+    if member.method != directory::STORED || member.compressed != member.size {
+        let method = member.method;
+        return Err(format!(
+            "its entry `{name}` is compressed (method {method}), which those of torch.save never are; {again}"
+        ));
+    }
+    Ok(())
+}
+
+/// What a checksum that differs means.
+pub fn damaged(name: &str) -> String {
+    format!(
+        "its entry `{name}` is broken: its checksum is another than was written. Fetch the file again, or, if it was saved with \
+         torch.serialization.set_crc32_options(False), save it again without"
+    )
+}

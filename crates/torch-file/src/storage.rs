@@ -1,0 +1,65 @@
+//! Storages: the memory of tensors, of which a pickle names the key and the type, and which lie elsewhere in the file.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::dtype::Dtype;
+use crate::pickle::{Node, Pickle};
+
+/// A part of the memory that the file holds under a key, as the pickle describes it.
+#[derive(Debug)]
+pub struct Storage {
+    pub key: Arc<str>,
+    pub dtype: Dtype,
+    /// The elements under the key.
+    pub total: u64,
+    /// The first element of this part.
+    pub start: u64,
+    /// The elements of this part.
+    pub length: u64,
+}
+
+/// The memory under one key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Memory {
+    pub dtype: Dtype,
+    pub elements: u64,
+}
+
+impl Memory {
+    /// Its bytes, if there can be as many in a file of `file_length`.
+    pub fn bytes(&self, key: &str, file_length: u64) -> Result<u64, String> {
+        let bytes = self.elements.checked_mul(self.dtype.size() as u64);
+        bytes.filter(|bytes| *bytes <= file_length).ok_or_else(|| {
+            format!("storage `{key}` would have {} elements, and the file has {file_length} bytes", self.elements)
+        })
+    }
+}
+
+/// Where the memory under one key lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub memory: Memory,
+    /// Its first byte in the file.
+    pub begin: u64,
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// Its CRC-32, of which only archives have one.
+    pub checksum: Option<u32>,
+}
+
+/// The places by key.
+pub type Places = BTreeMap<Arc<str>, Place>;
+
+/// All storages that a pickle speaks of, by key.
+pub fn memories(pickle: &Pickle) -> Result<BTreeMap<Arc<str>, Memory>, String> {
+    let mut memories = BTreeMap::new();
+    for node in pickle.nodes.iter() {
+        let Node::Storage(storage) = node else { continue };
+        let memory = Memory { dtype: storage.dtype, elements: storage.total };
+        if *memories.entry(storage.key.clone()).or_insert(memory) != memory {
+            return Err(format!("storage `{}` is described twice, each time differently", storage.key));
+        }
+    }
+    Ok(memories)
+}
