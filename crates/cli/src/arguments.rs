@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use vqkit::{
     fidelity::{Features, Protocol},
+    interop::Weights,
     priors::{CfgSchedule, WeightDtype},
     sample::KeptRegion,
 };
@@ -57,10 +58,17 @@ pub enum Command {
                             vqkit evaluate --real statistics.npz --fake samples/ --weights pt_inception-2015-12-05-6726825d.pth"
     )]
     Evaluate(Evaluate),
-    /// Describe a run, a checkpoint, a token file, a recipe or a folder of images; of a tokenizer, also how well its codebooks are used.
+    /// Describe a run, a checkpoint of any project, a token file, a recipe or a folder of images; of a tokenizer, also how well its
+    /// codebooks are used.
     #[command(after_help = "Examples:\n  vqkit inspect runs/demo/tokens/train-00000.safetensors\n  \
-                            vqkit inspect runs/demo -o codebooks\n  vqkit inspect configs/demo.toml")]
+                            vqkit inspect runs/demo -o codebooks\n  vqkit inspect configs/demo.toml\n  vqkit inspect last.ckpt")]
     Inspect(Inspect),
+    /// Turn checkpoints of other projects into a run: a tokenizer, a prior with its tokenizer, or several priors.
+    #[command(after_help = "Examples:\n  vqkit import vq_ds16_c2i.pt -o runs/llamagen-vq\n  \
+                            vqkit import vq_ds16_c2i.pt c2i_B_256.pt -o runs/llamagen\n  \
+                            vqkit import runs/llamagen-vq c2i_L_256.pt -o runs/llamagen-l\n  \
+                            vqkit import last.ckpt --config project.yaml -o runs/taming")]
+    Import(Import),
     /// Print the JSON Schema of recipes, with which editors complete and check keys.
     #[command(
         after_help = "Example: vqkit schema > recipe.schema.json, and as first line of a recipe: #:schema ./recipe.schema.json"
@@ -279,7 +287,7 @@ pub struct Evaluate {
 /// `vqkit inspect`
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// A run folder, a checkpoint folder, a weights file, a token file, a recipe, or images: a folder, or tar shards.
+    /// A run folder, a checkpoint, a folder of checkpoints, a token file, a recipe, or images: a folder, or tar shards.
     pub path: PathBuf,
     /// Print JSON instead of text.
     #[arg(long)]
@@ -288,6 +296,36 @@ pub struct Inspect {
     /// and what each decodes to.
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// `vqkit import`
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Checkpoints that belong together (.ckpt, .pt, .pth, .bin, .safetensors), or folders of them; also a run, whose tokenizer a
+    /// prior is for.
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// The run folder to write, which must not exist.
+    #[arg(short, long, value_name = "RUN")]
+    pub out: PathBuf,
+    /// The family, where names do not tell it, such as taming-vqgan [default: recognised by names and shapes].
+    #[arg(long = "as", value_name = "FAMILY")]
+    pub family: Option<String>,
+    /// The YAML or JSON file that belongs to the checkpoint [default: the one beside it, if any].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Which weights to take: ema, the averaged ones, or model, those of the optimizer [default: ema where there are any].
+    #[arg(long, value_name = "WEIGHTS")]
+    pub weights: Option<Weights>,
+    /// Width and height of the run's images in pixels [default: those of the configuration, else the usual ones].
+    #[arg(long, value_name = "PIXELS")]
+    pub image_size: Option<u32>,
+    /// Import although tensors are missing or left over, and list what stays untrained.
+    #[arg(long)]
+    pub partial: bool,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
 }
 
 fn size(text: &str) -> Result<[u32; 2], String> {

@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Result, anyhow};
 use vqkit::{
     fidelity::{self, Request},
+    interop::{self, Hints, Imported},
     pipeline::{
         Experiment, Session, inspect,
         reconstruct::{self, Reconstructed},
@@ -24,7 +25,7 @@ use vqkit::{
 };
 
 use crate::{
-    arguments::{Arguments, Command, Evaluate, How, Images, Inspect, Sample, Train},
+    arguments::{Arguments, Command, Evaluate, How, Images, Import, Inspect, Sample, Train},
     bars::Bars,
     terminal,
     usage::Usage,
@@ -46,6 +47,7 @@ fn command(command: Command, context: &Context) -> Result<()> {
         Command::Reconstruct(options) => reconstruct(&options, context),
         Command::Evaluate(options) => evaluate(options, context),
         Command::Inspect(options) => inspect(options, context),
+        Command::Import(options) => import(options, context),
         Command::Schema => Ok(terminal::print(&format!("{}\n", serde_json::to_string_pretty(&recipe::schema())?))?),
     }
 }
@@ -205,6 +207,15 @@ fn inspect(options: Inspect, context: &Context) -> Result<()> {
     let out = options.out.as_deref().map(free).transpose()?;
     let found = inspect::inspect(&options.path, out.as_deref(), context)?;
     print(&found, options.json)
+}
+
+fn import(options: Import, context: &Context) -> Result<()> {
+    let out = free(&options.out)?;
+    let hints = Hints { family: options.family, config: options.config, weights: options.weights };
+    let request =
+        interop::Request { paths: options.paths, hints, image_size: options.image_size, is_partial: options.partial };
+    let imported: Imported = interop::import::import(&request, &out, context)?;
+    print(&imported, options.json)
 }
 
 /// The path of a new folder, if it is free.

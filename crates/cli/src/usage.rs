@@ -66,6 +66,7 @@ fn flag(option: &str) -> Option<String> {
         "XDG_CACHE_HOME" => Some(option.to_owned()),
         "image" => Some("IMAGE".into()),
         "cfg_scale" => Some("--cfg".into()),
+        "family" => Some("--as".into()),
         "out" | "run" | "stage" | "keep" | "mask" => Some(format!("--{option}")),
         option => Some(format!("--{}", option.replace('_', "-"))),
     }

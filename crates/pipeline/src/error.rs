@@ -25,6 +25,9 @@ pub enum PipelineError {
     /// A comparison of sets of images.
     #[error("{0}")]
     Fidelity(#[from] vqkit_fidelity::FidelityError),
+    /// A checkpoint of another project.
+    #[error("{0}")]
+    Interop(#[from] vqkit_interop::InteropError),
     /// Training.
     #[error("{0}")]
     Train(#[from] vqkit_train::TrainError),

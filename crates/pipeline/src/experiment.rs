@@ -45,7 +45,7 @@ impl Experiment {
     /// When `path` exists, weights that training starts from are missing, or the folder cannot be written.
     pub fn begin(self, path: &Path) -> Result<Session> {
         stages::check_files(&self.recipe)?;
-        let run = Run::create(path, &self.recipe, &self.data, self.call())?;
+        let run = Run::create(path, &self.recipe, Some(&self.data), self.call())?;
         Ok(self.session(run))
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs::File,
     path::{Path, PathBuf},
 };
 
@@ -103,8 +104,10 @@ pub fn load_for_use(checkpoint: &Path, vs: &mut VarStore) -> Result<()> {
 /// When they cannot be read.
 pub fn fingerprint(checkpoint: &Path) -> Result<String> {
     let path = weights_for_use(checkpoint);
-    let bytes = std::fs::read(&path).map_err(|source| RunError::io("read", &path, source))?;
-    Ok(blake3::hash(&bytes).to_hex().to_string())
+    let failed = |source| RunError::io("read", &path, source);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(&path).map_err(failed)?).map_err(failed)?;
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// The counters of a training loop in a checkpoint; empty where the checkpoint has only weights.

@@ -145,15 +145,15 @@ pub struct Output {
 }
 
 impl Run {
-    /// Creates a new run folder and takes its lock.
+    /// Creates a new run folder and takes its lock. `data`: what it is trained on; imported runs have none.
     ///
     /// # Errors
     /// When `path` exists already, or cannot be written.
-    pub fn create(path: &Path, recipe: &Recipe, data: &Dataset, call: Invocation) -> Result<Self> {
+    pub fn create(path: &Path, recipe: &Recipe, data: Option<&Dataset>, call: Invocation) -> Result<Self> {
         if fs::symlink_metadata(path).is_ok() {
             return Err(RunError::RunExists { path: path.to_owned() });
         }
-        let data = Some(DataRecord::of(data));
+        let data = data.map(DataRecord::of);
         let record = Record { version: env!("CARGO_PKG_VERSION").into(), call, data, stages: Vec::new() };
         let text = recipe.to_toml()?;
         files::create_here(path, |folder| {

@@ -39,7 +39,7 @@ impl Generator {
     /// When the run is not trained, or its files do not fit.
     pub fn open(run: &Run, context: &Context) -> Result<Self> {
         let prompter = PromptResolver::of_run(run, context)?;
-        let facts = run_tokens::header(run)?.facts();
+        let facts = run_tokens::vocabulary(run)?.facts;
         let networks = Networks::load(run, facts, context)?;
         Ok(Self { prompter, networks })
     }

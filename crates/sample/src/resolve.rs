@@ -11,7 +11,7 @@ use vqkit_priors::{Condition, Text};
 use vqkit_recipe::{InvalidRequest, Modality, Recipe};
 use vqkit_run::{Context, RgbImage, Run, batch_tensors};
 use vqkit_tokens::{
-    ConditionEncoder, Split, TokenHeader, TokenRows, level_order::places_between, run_tokens, with_grids,
+    ConditionEncoder, Split, TokenRows, level_order::places_between, run_tokens, run_tokens::Vocabulary, with_grids,
 };
 use vqkit_torch::{TokenGrid, Tokens};
 use vqkit_vqvae::Tokenizer;
@@ -50,7 +50,7 @@ impl PromptResolver {
         let run = Run::open(run.path())?;
         let recipe = Arc::clone(run.recipe());
         let encoder = ConditionEncoder::of_run(&run, Split::Validation, context)?;
-        let TokenHeader { classes, empty_classes, .. } = run_tokens::header(&run)?;
+        let Vocabulary { classes, empty_classes, .. } = run_tokens::vocabulary(&run)?;
         let empty_classes = empty_classes.into_iter().collect();
         Ok(Self { run, recipe, encoder, classes, empty_classes, context: context.clone() })
     }

@@ -1,6 +1,7 @@
 //! The token files of a run.
 
-use vqkit_recipe::{Modality, stage_names};
+use vqkit_models::ConditionVocabulary;
+use vqkit_recipe::{Modality, Recipe, stage_names};
 use vqkit_run::{Run, RunError};
 
 use crate::{error::Result, error::TokensError, split, split::Split, token_file::TokenHeader, token_set::TokenSet};
@@ -27,16 +28,37 @@ pub fn read_tokens(run: &Run, split: Split) -> Result<TokenSet> {
     Ok(tokens)
 }
 
-/// The header of the run's first token file: classes, sizes, the number of ids of captions.
+/// What the priors of a run know of classes and captions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vocabulary {
+    /// Names of the classes; empty where there are none.
+    pub classes: Vec<String>,
+    /// Those of the classes that have no training sample.
+    pub empty_classes: Vec<String>,
+    /// Numbers of classes and of ids in captions.
+    pub facts: ConditionVocabulary,
+}
+
+/// The classes and captions of a run: those of its first token file; of an imported run, which has none, those of its recipe.
 ///
 /// # Errors
-/// As [`read_tokens`].
-pub fn header(run: &Run) -> Result<TokenHeader> {
-    let folder = run.path().join(&run.require(stage_names::TOKENS)?.path);
-    match split::files_of(&folder, Split::Train).first() {
-        Some(first) => TokenHeader::read(first),
-        None => {
-            Err(RunError::artifact(&folder, "holds no token file; remove it and run the stage `tokens` again").into())
-        }
+/// When the stage `tokens` is not done in a run with data, or its files are gone.
+pub fn vocabulary(run: &Run) -> Result<Vocabulary> {
+    if run.recipe().data.source.is_none() {
+        return Ok(of_recipe(run.recipe()));
     }
+    let folder = run.path().join(&run.require(stage_names::TOKENS)?.path);
+    let files = split::files_of(&folder, Split::Train);
+    let missing = || RunError::artifact(&folder, "holds no token file; remove it and run the stage `tokens` again");
+    let header = TokenHeader::read(files.first().ok_or_else(missing)?)?;
+    let facts = header.facts();
+    Ok(Vocabulary { classes: header.classes, empty_classes: header.empty_classes, facts })
+}
+
+/// The classes of a recipe; where they have no names, their numbers.
+fn of_recipe(recipe: &Recipe) -> Vocabulary {
+    let (facts, _) = ConditionVocabulary::of_recipe(recipe);
+    let numbers = || (0..recipe.condition.num_classes.unwrap_or(0)).map(|class| class.to_string()).collect();
+    let classes = recipe.data.class_names.clone().unwrap_or_else(numbers);
+    Vocabulary { classes, empty_classes: Vec::new(), facts }
 }

@@ -10,6 +10,7 @@ mod labels;
 mod listed;
 mod listing;
 mod manifest;
+mod none;
 mod open;
 mod pairs;
 mod shapes;
@@ -20,6 +21,7 @@ mod text;
 pub use folder::FolderConfig;
 pub use listed::FilesConfig;
 pub use manifest::ManifestConfig;
+pub use none::NoneConfig;
 pub use pairs::PairsConfig;
 pub use shapes::ShapesConfig;
 pub use tar::TarConfig;
@@ -42,6 +44,15 @@ vqkit_config::tagged! {
         "pairs" => Pairs(PairsConfig),
         /// A CSV, TSV or JSON-lines file with one line per sample.
         "manifest" => Manifest(ManifestConfig),
+        /// No samples: the run was imported, and its data is not known.
+        "none" => None(NoneConfig),
     }
     pub(crate) fn member -> dyn OpenSource;
+}
+
+impl SourceConfig {
+    /// Whether there are no samples: `type = "none"`.
+    pub fn is_none(&self) -> bool {
+        matches!(self, Self::None(_))
+    }
 }

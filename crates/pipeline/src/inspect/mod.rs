@@ -4,15 +4,20 @@ mod data;
 mod prior;
 mod recipe;
 
-use std::{f64::consts::LN_2, fmt, path::Path};
+use std::{
+    f64::consts::LN_2,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 use vqkit_evaluate::{CodebookInspector, CodebookReport};
+use vqkit_interop::{Hints, Recognition};
 use vqkit_models::Tokenizers;
 use vqkit_quantizer::Usage;
 use vqkit_recipe::{InvalidRequest, Modality, stage_names};
-use vqkit_run::{Context, Run, RunError, StageRecord, is_interruption};
-use vqkit_tokens::{Split, TokenHeader, TokenSet, TokenUsage, split};
+use vqkit_run::{Context, MODEL, Run, RunError, STATE, StageRecord, is_interruption};
+use vqkit_tokens::{TokenHeader, TokenSet, TokenUsage, run_tokens};
 use vqkit_torch::weights;
 
 use crate::{error::PipelineError, error::Result};
@@ -49,7 +54,14 @@ pub enum Inspection {
     Recipe(RecipePlan),
     /// A folder or archive of images.
     Data(DataPlan),
-    /// A checkpoint folder or a weights file.
+    /// A checkpoint of any project.
+    Checkpoint(Box<Recognition>),
+    /// A folder of such checkpoints.
+    Checkpoints {
+        /// Their paths, and what they are.
+        checkpoints: Vec<(PathBuf, Recognition)>,
+    },
+    /// A checkpoint folder of a run.
     Weights {
         /// Every tensor: name, kind and shape.
         tensors: Vec<(String, String, Vec<i64>)>,
@@ -85,8 +97,8 @@ pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Ins
     if Run::find(path)? {
         return inspect_run(path, out, context);
     }
-    let model = path.join("model.safetensors");
-    if model.is_file() {
+    let model = path.join(MODEL);
+    if model.is_file() && path.join(STATE).is_file() {
         let subject = CodebookInspector::of_checkpoint(path, context)?;
         return inspect_weights(&model, look(subject, out, || Err(no_codebook(path)))?);
     }
@@ -99,6 +111,9 @@ pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Ins
     }
     if out.is_some() {
         return Err(no_codebook(path));
+    }
+    if path.is_dir() && has_checkpoints(path) {
+        return inspect_checkpoints(path);
     }
     if path.is_dir() {
         return DataPlan::read(path, &context.interrupt).map(Inspection::Data).map_err(|error| match error {
@@ -115,8 +130,22 @@ pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Ins
     }
     match weights::metadata(path) {
         Ok(metadata) if metadata.contains_key("vqkit") => inspect_tokens(path),
-        _ => inspect_weights(path, None),
+        _ => Ok(Inspection::Checkpoint(Box::new(Recognition::of(path, &Hints::default())?))),
     }
+}
+
+/// Whether a folder holds checkpoints rather than images.
+fn has_checkpoints(folder: &Path) -> bool {
+    vqkit_interop::checkpoints(folder).is_ok()
+}
+
+fn inspect_checkpoints(folder: &Path) -> Result<Inspection> {
+    let describe = |path: PathBuf| -> Result<_> {
+        let found = Recognition::of(&path, &Hints::default())?;
+        Ok((path, found))
+    };
+    let checkpoints = vqkit_interop::checkpoints(folder)?.into_iter().map(describe).collect::<Result<_>>()?;
+    Ok(Inspection::Checkpoints { checkpoints })
 }
 
 /// The codebooks of `subject`, and their charts in `out`; `missing` is the error where charts are requested and there
@@ -159,9 +188,10 @@ fn trained_priors(run: &Run, context: &Context) -> Result<Vec<PriorPlan>> {
     let recipe = run.recipe();
     let stages = stage_names::stages(recipe).into_iter().enumerate();
     let trained: Vec<usize> = stages.filter(|(_, stage)| run.output(stage).is_some()).map(|(level, _)| level).collect();
-    let files = split::files_of(&run.folder(stage_names::TOKENS), Split::Train);
-    let (Some(file), false) = (files.first(), trained.is_empty()) else { return Ok(Vec::new()) };
-    let facts = TokenHeader::read(file)?.facts();
+    if trained.is_empty() {
+        return Ok(Vec::new());
+    }
+    let facts = run_tokens::vocabulary(run)?.facts;
     let tokenizers = Tokenizers::build(recipe, context)?;
     trained.into_iter().map(|level| prior::of_level(recipe, &tokenizers, level, facts)).collect()
 }
@@ -213,6 +243,10 @@ impl fmt::Display for Inspection {
                 }
                 writeln!(out, "{} tensors, {numbers} numbers", tensors.len())?;
                 codebooks.as_ref().map_or(Ok(()), |codebooks| codebooks.fmt(out))
+            }
+            Self::Checkpoint(found) => found.fmt(out),
+            Self::Checkpoints { checkpoints } => {
+                checkpoints.iter().try_for_each(|(path, found)| write!(out, "{}: {found}", path.display()))
             }
             Self::Recipe(plan) => plan.fmt(out),
             Self::Data(plan) => plan.fmt(out),

@@ -20,6 +20,7 @@ pub fn dtype_of(kind: Kind) -> Option<Dtype> {
     KINDS.iter().find(|(known, _)| *known == kind).map(|(_, dtype)| *dtype)
 }
 
+/// The kind of a type of safetensors; `None` for what libtorch lacks.
 pub fn kind_of(dtype: Dtype) -> Option<Kind> {
     KINDS.iter().find(|(_, known)| *known == dtype).map(|(kind, _)| *kind)
 }

@@ -5,6 +5,7 @@
 //! nothing.
 
 mod any;
+mod bytes;
 mod finite;
 mod kinds;
 mod mismatch;
@@ -19,10 +20,12 @@ use tch::nn::VarStore;
 use tch::{Tensor, no_grad};
 
 pub use any::read_any;
+pub use bytes::of_bytes;
 pub use finite::check_finite;
+pub use kinds::{kind_of, name_of};
 pub use mismatch::{Difference, Mismatch};
 pub use read::{OpenFile, metadata, open, parse, read};
-pub use torch_file::read_torch;
+pub use torch_file::{read_torch, torch_kind};
 pub use write::save;
 
 use crate::TorchError;

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Metadata, TensorInfo, TensorView};
 use serde_json::Value;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
+use super::bytes::of_bytes;
 use super::kinds::kind_of;
 use crate::{TorchError, memory};
 
@@ -190,10 +191,7 @@ fn tensor(path: &Path, name: &str, view: &TensorView) -> Result<Tensor, TorchErr
     let refuse = |reason: String| TorchError::file(path, format!("`{name}` {reason}"));
     let kind = kind_of(view.dtype()).ok_or_else(|| refuse(format!("is {}, which libtorch lacks", view.dtype())))?;
     let shape = possible(view.shape()).ok_or_else(|| refuse(format!("has the impossible shape {:?}", view.shape())))?;
-    // A truth value other than 0 and 1 is undefined in C++.
-    let (stored, is_truth) = if kind == Kind::Bool { (Kind::Uint8, true) } else { (kind, false) };
-    let tensor = Tensor::f_from_data_size(view.data(), &shape, stored)?;
-    Ok(if is_truth { tensor.f_ne(0)? } else { tensor })
+    of_bytes(view.data(), &shape, kind)
 }
 
 /// A shape that a tensor can have. Lengths of 0 aside, the numbers of elements have to be ones that libtorch can count: it works

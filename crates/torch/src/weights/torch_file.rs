@@ -6,6 +6,7 @@ use std::path::Path;
 use tch::{Kind, Tensor};
 use vqkit_torch_file::{Dtype, Entry, TensorInfo, TorchFile, TorchFileError, Unreadable, Value};
 
+use super::bytes::of_bytes;
 use super::read::cut;
 use crate::{TorchError, memory};
 
@@ -108,12 +109,8 @@ fn check_dict(value: Value, place: &str) -> Result<(), String> {
 
 /// The whole storage of a tensor, in one dimension.
 fn storage(file: &TorchFile, info: &TensorInfo) -> Result<Tensor, TorchError> {
-    let kind = kind(info.dtype());
-    // A truth value is a number while it is copied: C++ has no other than 0 and 1.
-    let is_truth = kind == Kind::Bool;
-    let stored = if is_truth { Kind::Uint8 } else { kind };
-    let tensor = Tensor::f_from_data_size(&file.read_storage(info)?, &[info.storage_numel() as i64], stored)?;
-    Ok(if is_truth { tensor.f_ne(0)? } else { tensor })
+    let kind = torch_kind(info.dtype());
+    of_bytes(&file.read_storage(info)?, &[info.storage_numel() as i64], kind)
 }
 
 /// The tensor, which shares the memory of its storage.
@@ -126,7 +123,8 @@ fn view(info: &TensorInfo, storage: &Tensor) -> Result<Tensor, TorchError> {
     Ok(storage.f_as_strided(shape, numbers(info.strides()), info.storage_offset() as i64)?)
 }
 
-fn kind(dtype: Dtype) -> Kind {
+/// The kind of a type of PyTorch's files.
+pub fn torch_kind(dtype: Dtype) -> Kind {
     match dtype {
         Dtype::F64 => Kind::Double,
         Dtype::F32 => Kind::Float,

@@ -38,7 +38,7 @@ fn curve(precision: &str, folder: &Path) -> Vec<f64> {
     let call = Invocation::of_process(&context, recipe.head.precision, recipe.head.seed);
     assert_eq!(call.precision, precision);
     let data = recipe.data.open().unwrap();
-    let mut run = Run::create(folder, &recipe, &data, call).unwrap();
+    let mut run = Run::create(folder, &recipe, Some(&data), call).unwrap();
     seeded(0, || tokenizer::train(&mut run, Modality::Image, &data, &context)).unwrap();
     let log = std::fs::read_to_string(folder.join("log.jsonl")).unwrap();
     let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());

@@ -1,0 +1,62 @@
+//! Errors of reading, importing and exporting checkpoints.
+
+use std::{io, path::PathBuf};
+
+use crate::problems::Problems;
+
+/// The result of everything in this crate.
+pub type Result<T, E = InteropError> = std::result::Result<T, E>;
+
+/// Errors of this crate; each message names the file or value, and says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InteropError {
+    /// A file that is not what it has to be.
+    #[error("{path}: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A file that the system does not give.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// Tensors that do not fit the networks.
+    #[error("{0}")]
+    Tensors(Box<Problems>),
+    /// A request that cannot be fulfilled.
+    #[error("{0}")]
+    Invalid(#[from] vqkit_recipe::InvalidRequest),
+    /// The recipe that an import writes.
+    #[error("{0}")]
+    Recipe(#[from] vqkit_recipe::RecipeError),
+    /// The run folder.
+    #[error("{0}")]
+    Run(#[from] vqkit_run::RunError),
+    /// Building the networks.
+    #[error("{0}")]
+    Models(#[from] vqkit_models::ModelError),
+    /// The priors.
+    #[error("{0}")]
+    Prior(#[from] vqkit_priors::PriorError),
+    /// A file of PyTorch's.
+    #[error("{0}")]
+    TorchFile(#[from] vqkit_torch_file::TorchFileError),
+    /// From vqkit's crate of libtorch.
+    #[error("{0}")]
+    Torch(#[from] vqkit_torch::TorchError),
+}
+
+impl InteropError {
+    pub(crate) fn file(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Self::File { path: path.into(), reason: reason.into() }
+    }
+}

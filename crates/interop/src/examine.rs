@@ -1,0 +1,91 @@
+//! A checkpoint examined: which family it is of, what is in it, and what an import would make of it.
+
+use std::{collections::BTreeMap, path::Path};
+
+use crate::{
+    config_file::ForeignConfig,
+    error::{InteropError, Result},
+    families::{self, Family},
+    foreign_file::ForeignFile,
+    reading::{Reading, Source},
+    weight_set::{WeightSet, WeightSets, Weights},
+};
+
+/// How a checkpoint is to be understood, where its names do not say it.
+#[derive(Debug, Clone, Default)]
+pub struct Hints {
+    /// The family, by its short name.
+    pub family: Option<String>,
+    /// The configuration that belongs to it.
+    pub config: Option<std::path::PathBuf>,
+    /// Which of its weights to take, where it has both.
+    pub weights: Option<Weights>,
+}
+
+/// What was found in a checkpoint.
+pub struct Examined<'f> {
+    /// The set of weights that was taken.
+    pub set: WeightSet<'f>,
+    /// Every set of weights that there is: its place, and whether they are averages.
+    pub sets: Vec<(String, Weights)>,
+    /// Number of tensors under other keys.
+    pub others: BTreeMap<String, usize>,
+    /// The family, if its names are known.
+    pub family: Option<&'static dyn Family>,
+    /// The networks; `None` where the family is known and not imported. An error says what does not fit.
+    pub reading: Result<Option<Reading<'f>>, String>,
+    /// The configuration.
+    pub config: ForeignConfig,
+    /// Steps of training, where the file says them.
+    pub steps: Option<u64>,
+}
+
+/// Examines an opened file.
+///
+/// # Errors
+/// When it holds no weights, there is no such family, or a configuration cannot be read.
+pub fn examine<'f>(file: &'f ForeignFile, hints: &Hints) -> Result<Examined<'f>> {
+    let config = match &hints.config {
+        Some(path) => ForeignConfig::read(path)?,
+        None => ForeignConfig::beside(file.path())?,
+    };
+    let sets = WeightSets::of(file);
+    let set = sets.preferred(hints.weights).ok_or_else(|| no_set(file.path()))?.clone();
+    let values = ForeignConfig::of(file.values().clone());
+    let steps = ["global_step", "steps", "step", "iter"].iter().find_map(|key| values.integer(key));
+    let source = Source { set: &set, discriminator: sets.beside("discriminator"), config: &config, values: &values };
+    let family = match &hints.family {
+        Some(name) => Some(family_named(name)?),
+        None => families::recognise(&source),
+    };
+    let reading = family.map_or(Ok(None), |family| family.read(&source));
+    let places = sets.sets.iter().map(|set| (set.place.clone(), set.weights)).collect();
+    let steps = steps.and_then(|steps| u64::try_from(steps).ok());
+    drop(source);
+    Ok(Examined { sets: places, others: sets.others, family, reading, config, steps, set })
+}
+
+fn family_named(name: &str) -> Result<&'static dyn Family> {
+    families::named(name).ok_or_else(|| {
+        let names: Vec<_> = families::all().iter().map(|family| family.name()).collect();
+        let reason = format!("there is no family `{name}`; there are {}", names.join(", "));
+        vqkit_recipe::InvalidRequest::option("family", reason).into()
+    })
+}
+
+fn no_set(path: &Path) -> InteropError {
+    InteropError::file(path, "holds no state dict: no tensor stands where one of a model does")
+}
+
+impl Examined<'_> {
+    /// The tensors that neither a network nor a known reason accounts for.
+    pub fn unexplained(&self) -> Vec<&str> {
+        match &self.reading {
+            Ok(Some(reading)) => {
+                let accounted = reading.accounted();
+                self.set.tensors.keys().map(String::as_str).filter(|name| !accounted.contains(name)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Checkpoints of other projects, in and out.
+#![doc = include_str!("../README.md")]
+
+mod config_file;
+mod error;
+mod examine;
+mod families;
+mod fill;
+mod foreign_file;
+pub mod import;
+mod locate;
+mod problems;
+mod reading;
+mod recipe;
+mod recognition;
+mod weight_set;
+
+pub use config_file::{ForeignConfig, parse};
+pub use error::{InteropError, Result};
+pub use examine::Hints;
+pub use foreign_file::{ForeignFile, ForeignTensor};
+pub use import::{Imported, Request};
+pub use locate::checkpoints;
+pub use problems::Problems;
+pub use reading::Part;
+pub use recognition::{NetworkSummary, Recognition};
+pub use weight_set::Weights;

@@ -1,0 +1,86 @@
+//! The checkpoints that a path stands for.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::error::{InteropError, Result};
+
+/// Endings of checkpoints.
+const ENDINGS: [&str; 6] = ["safetensors", "ckpt", "pt", "pth", "bin", "pkl"];
+
+/// Ending of a list of shards, which stands for all of them.
+const INDEX: &str = ".index.json";
+
+/// The checkpoints of a path: the file itself; of a folder the checkpoints in it, or else in its folder `checkpoints`. Shards are
+/// one checkpoint, and `last.ckpt` stands for the others of its training.
+///
+/// # Errors
+/// When a folder cannot be read or holds none.
+pub fn checkpoints(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    for folder in [path.to_owned(), path.join("checkpoints")] {
+        let found = if folder.is_dir() { in_folder(&folder)? } else { Vec::new() };
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    let endings = ENDINGS.join(", .");
+    Err(InteropError::file(path, format!("holds no checkpoint: no file that ends in .{endings}")))
+}
+
+fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |source| InteropError::Io { action: "read", path: folder.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if let Some(last) = files.iter().find(|path| name(path) == "last.ckpt") {
+        return Ok(vec![last.clone()]);
+    }
+    let is_index = |path: &PathBuf| name(path).ends_with(INDEX);
+    let indices: Vec<PathBuf> = files.iter().filter(|path| is_index(path)).cloned().collect();
+    if !indices.is_empty() {
+        return Ok(indices);
+    }
+    let ends = |path: &PathBuf| path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
+    Ok(files.into_iter().filter(ends).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+    use super::*;
+
+    fn found(files: &[&str]) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let found = checkpoints(folder.path()).unwrap_or_default();
+        found.iter().map(|path| path.strip_prefix(folder.path()).unwrap().to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn checkpoints_of_a_folder_are_found() {
+        assert_eq!(found(&["a.pt", "b.safetensors", "config.json", "README.md"]), ["a.pt", "b.safetensors"]);
+        assert_eq!(
+            found(&["checkpoints/epoch=3.ckpt", "checkpoints/last.ckpt", "configs/x.yaml"]),
+            ["checkpoints/last.ckpt"]
+        );
+        let shards = ["m-1-of-2.safetensors", "m-2-of-2.safetensors", "m.safetensors.index.json"];
+        assert_eq!(found(&shards), ["m.safetensors.index.json"]);
+        assert!(found(&["README.md"]).is_empty());
+    }
+}
