@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use vqkit::{
     fidelity::{Features, Protocol},
-    interop::Weights,
+    interop::{Format, Weights},
     priors::{CfgSchedule, WeightDtype},
     sample::KeptRegion,
 };
@@ -69,6 +69,11 @@ pub enum Command {
                             vqkit import runs/llamagen-vq c2i_L_256.pt -o runs/llamagen-l\n  \
                             vqkit import last.ckpt --config project.yaml -o runs/taming")]
     Import(Import),
+    /// Write a run in the files of other projects: weights under their names, graphs that run without vqkit, or tokens.
+    #[command(after_help = "Examples:\n  vqkit export runs/taming --to diffusers -o for-diffusers\n  \
+                            vqkit export runs/demo --to onnx -o onnx\n  \
+                            vqkit export runs/demo --to npy -o tokens")]
+    Export(Export),
     /// Print the JSON Schema of recipes, with which editors complete and check keys.
     #[command(
         after_help = "Example: vqkit schema > recipe.schema.json, and as first line of a recipe: #:schema ./recipe.schema.json"
@@ -323,6 +328,22 @@ pub struct Import {
     /// Import although tensors are missing or left over, and list what stays untrained.
     #[arg(long)]
     pub partial: bool,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `vqkit export`
+#[derive(Debug, Args)]
+pub struct Export {
+    /// A run folder with a trained tokenizer.
+    pub run: PathBuf,
+    /// The format: diffusers, taming, llamagen, safetensors, torchscript, onnx, npy or webdataset.
+    #[arg(long, value_name = "FORMAT")]
+    pub to: Format,
+    /// The folder to write, which must not exist.
+    #[arg(short, long, value_name = "DIR")]
+    pub out: PathBuf,
     /// Print JSON instead of text.
     #[arg(long)]
     pub json: bool,

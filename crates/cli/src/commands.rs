@@ -18,14 +18,14 @@ use vqkit::{
     priors::{AutoregressiveSampling, Sampling},
     recipe::{self, Recipe, stage_names},
     report::{Compared, Comparison},
-    run::{Context, Interrupt, Invocation, files, is_interruption},
+    run::{Context, Interrupt, Invocation, Run, files, is_interruption},
     sample::{self, InpaintMask, KeptRegion, PromptArgs, Prompts, Target},
     tokens::encode_folder,
     torch::attempt_in_memory,
 };
 
 use crate::{
-    arguments::{Arguments, Command, Evaluate, How, Images, Import, Inspect, Sample, Train},
+    arguments::{Arguments, Command, Evaluate, Export, How, Images, Import, Inspect, Sample, Train},
     bars::Bars,
     terminal,
     usage::Usage,
@@ -48,6 +48,7 @@ fn command(command: Command, context: &Context) -> Result<()> {
         Command::Evaluate(options) => evaluate(options, context),
         Command::Inspect(options) => inspect(options, context),
         Command::Import(options) => import(options, context),
+        Command::Export(options) => export(&options, context),
         Command::Schema => Ok(terminal::print(&format!("{}\n", serde_json::to_string_pretty(&recipe::schema())?))?),
     }
 }
@@ -216,6 +217,12 @@ fn import(options: Import, context: &Context) -> Result<()> {
         interop::Request { paths: options.paths, hints, image_size: options.image_size, is_partial: options.partial };
     let imported: Imported = interop::import::import(&request, &out, context)?;
     print(&imported, options.json)
+}
+
+fn export(options: &Export, context: &Context) -> Result<()> {
+    let out = free(&options.out)?;
+    let run = Run::open(&options.run)?;
+    print(&interop::export::export(&run, options.to, &out, context)?, options.json)
 }
 
 /// The path of a new folder, if it is free.

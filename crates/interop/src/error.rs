@@ -44,6 +44,9 @@ pub enum InteropError {
     /// Building the networks.
     #[error("{0}")]
     Models(#[from] vqkit_models::ModelError),
+    /// Token files.
+    #[error("{0}")]
+    Tokens(#[from] vqkit_tokens::TokensError),
     /// The priors.
     #[error("{0}")]
     Prior(#[from] vqkit_priors::PriorError),

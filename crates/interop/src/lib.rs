@@ -4,6 +4,7 @@
 mod config_file;
 mod error;
 mod examine;
+pub mod export;
 mod families;
 mod fill;
 mod foreign_file;
@@ -18,6 +19,7 @@ mod weight_set;
 pub use config_file::{ForeignConfig, parse};
 pub use error::{InteropError, Result};
 pub use examine::Hints;
+pub use export::{Exported, Format};
 pub use foreign_file::{ForeignFile, ForeignTensor};
 pub use import::{Imported, Request};
 pub use locate::checkpoints;

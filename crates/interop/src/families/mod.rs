@@ -14,6 +14,7 @@ mod rosinality;
 mod taming;
 mod vqgan;
 
+pub(crate) use diffusers::diffusers_name;
 pub(crate) use vqgan::table;
 
 use crate::reading::{Reading, Source};

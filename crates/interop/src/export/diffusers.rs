@@ -1,0 +1,101 @@
+//! A folder that diffusers' `VQModel.from_pretrained` loads.
+
+use std::path::Path;
+
+use serde_json::json;
+use tch::Tensor;
+use vqkit_recipe::Modality;
+use vqkit_run::{Context, Run};
+
+use super::{
+    names::{renamed, save, write_json},
+    networks::{self, Trained},
+};
+use crate::{
+    error::{InteropError, Result},
+    families::diffusers_name,
+};
+
+/// The version whose `config.json` this is.
+const VERSION: &str = "0.42.1";
+
+/// Projections of attention, which are matrices there.
+const MATRICES: [&str; 4] = ["q.weight", "k.weight", "v.weight", "proj_out.weight"];
+
+/// Writes `config.json` and `diffusion_pytorch_model.safetensors`; gives the lines of Python that load them.
+pub fn write(run: &Run, folder: &Path, _context: &Context) -> Result<String> {
+    let tokenizer = networks::tokenizer(run, Modality::Image)?;
+    tokenizer.must_be("diffusers' VQModel", &["vqgan"], &["vq", "ema"])?;
+    check(&tokenizer)?;
+    let levels = tokenizer.integers("ch_mult").len();
+    let is_spatial = tokenizer.section.get("decoder_norm").and_then(toml::Value::as_str) == Some("spatial");
+    let theirs = |name: &str, value: &Tensor| {
+        if matches!(name, "quantize.cluster_size" | "quantize.embed_avg") {
+            return None;
+        }
+        let is_matrix = name.contains(".attn") && MATRICES.iter().any(|matrix| name.ends_with(matrix));
+        let value = if is_matrix { value.flatten(1, -1) } else { value.shallow_clone() };
+        Some((diffusers_name(name, levels, is_spatial)?, value))
+    };
+    let mut own = tokenizer
+        .weights
+        .iter()
+        .map(|(name, value)| (name.clone(), value.shallow_clone()))
+        .collect::<std::collections::BTreeMap<_, _>>();
+    // Statistics of averaged codebooks, which are of use in training alone.
+    own.retain(|name, _| !matches!(name.as_str(), "quantize.cluster_size" | "quantize.embed_avg"));
+    save(&folder.join("diffusion_pytorch_model.safetensors"), &renamed(&own, theirs)?)?;
+    write_json(&folder.join("config.json"), &config(&tokenizer, run, is_spatial))?;
+    Ok("```python\nimport torch\nfrom diffusers import VQModel\n\nmodel = VQModel.from_pretrained(\".\")\nimages = torch.rand(1, 3, 256, 256) * 2 - 1\nlatents = model.encode(images).latents\nreconstruction = model.decode(latents).sample\n```\n".replace("256", &run.recipe().data.image_size.to_string()))
+}
+
+/// What diffusers' network cannot do.
+fn check(tokenizer: &Trained) -> Result<()> {
+    let refused = |reason: &str| Err(InteropError::file("recipe.toml", format!("diffusers' VQModel {reason}")));
+    let decoder = tokenizer.integers("decoder_ch_mult");
+    if tokenizer.text("quantizer", "metric").unwrap_or("euclidean") != "euclidean" {
+        return refused("compares latents and codes by their distance alone, not on the unit sphere");
+    }
+    if !decoder.is_empty() && decoder != tokenizer.integers("ch_mult") {
+        return refused("has a decoder as wide as its encoder");
+    }
+    match tokenizer.is_on("resamp_with_conv") {
+        true => Ok(()),
+        false => refused("halves and doubles with convolutions"),
+    }
+}
+
+fn config(tokenizer: &Trained, run: &Run, is_spatial: bool) -> serde_json::Value {
+    let ch = tokenizer.integer("ch").unwrap_or_default();
+    let widths: Vec<i64> = tokenizer.integers("ch_mult").iter().map(|factor| ch * factor).collect();
+    let resolution = tokenizer.integer("resolution").unwrap_or_default();
+    let attention = tokenizer.integers("attn_resolutions");
+    let attends = |level: usize| attention.contains(&(resolution >> level));
+    let kind = |level: usize, plain: &str, attending: &str| if attends(level) { attending } else { plain }.to_owned();
+    let down: Vec<_> =
+        (0..widths.len()).map(|level| kind(level, "DownEncoderBlock2D", "AttnDownEncoderBlock2D")).collect();
+    let up: Vec<_> =
+        (0..widths.len()).rev().map(|level| kind(level, "UpDecoderBlock2D", "AttnUpDecoderBlock2D")).collect();
+    let codes = tokenizer.shape("quantize.embedding.weight");
+    json!({
+        "_class_name": "VQModel",
+        "_diffusers_version": VERSION,
+        "act_fn": "silu",
+        "block_out_channels": widths,
+        "down_block_types": down,
+        "force_upcast": false,
+        "in_channels": tokenizer.shape("encoder.conv_in.weight").get(1),
+        "latent_channels": tokenizer.integer("z_channels"),
+        "layers_per_block": tokenizer.integer("num_res_blocks"),
+        "lookup_from_codebook": false,
+        "mid_block_add_attention": tokenizer.is_on("mid_attention"),
+        "norm_num_groups": tokenizer.integer("norm_groups").unwrap_or(32),
+        "norm_type": if is_spatial { "spatial" } else { "group" },
+        "num_vq_embeddings": codes.first(),
+        "out_channels": tokenizer.shape("decoder.conv_out.weight").first(),
+        "sample_size": run.recipe().data.image_size,
+        "scaling_factor": 0.18215,
+        "up_block_types": up,
+        "vq_embed_dim": codes.get(1),
+    })
+}

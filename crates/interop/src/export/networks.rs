@@ -1,0 +1,111 @@
+//! The trained networks of a run, as their sections of the recipe and their weights.
+
+use std::collections::BTreeMap;
+
+use tch::Tensor;
+use toml::Table;
+use vqkit_recipe::{Modality, stage_names};
+use vqkit_run::{Run, checkpoint_weights};
+use vqkit_torch::weights;
+
+use crate::error::{InteropError, Result};
+
+/// State of quantizers that no other implementation keeps.
+const OURS_ALONE: [&str; 2] = ["age", "initted"];
+
+/// A trained network.
+#[derive(Debug)]
+pub struct Trained {
+    /// Its section, of a tokenizer with that of the quantizer inside.
+    pub section: Table,
+    /// Its weights for use by our names, without state that is ours alone.
+    pub weights: BTreeMap<String, Tensor>,
+}
+
+/// The tokenizer of a modality.
+///
+/// # Errors
+/// When it is not trained, or cannot be read.
+pub fn tokenizer(run: &Run, modality: Modality) -> Result<Trained> {
+    let config = run.recipe().tokenizer(modality)?;
+    let mut section = to_table(&config.network)?;
+    section.insert("quantizer".into(), to_table(&config.quantizer)?.into());
+    Ok(Trained { section, weights: weights_of(run, modality.stage())? })
+}
+
+/// The prior of a level.
+///
+/// # Errors
+/// When it is not trained, or cannot be read.
+pub fn prior(run: &Run, level: usize) -> Result<Trained> {
+    let stage = &stage_names::stages(run.recipe())[level];
+    Ok(Trained { section: to_table(&run.recipe().priors[level].network)?, weights: weights_of(run, stage)? })
+}
+
+/// The weights that a stage of a run holds for use.
+fn weights_of(run: &Run, stage: &str) -> Result<BTreeMap<String, Tensor>> {
+    let checkpoint = run.path().join(&run.require(stage)?.path);
+    let mut tensors = weights::read(&checkpoint_weights::weights_for_use(&checkpoint))?;
+    tensors.retain(|name, _| name.rsplit('.').next().is_some_and(|last| !OURS_ALONE.contains(&last)));
+    Ok(tensors)
+}
+
+fn to_table(value: &impl serde::Serialize) -> Result<Table> {
+    Table::try_from(value).map_err(|error| InteropError::file("recipe.toml", error.to_string()))
+}
+
+impl Trained {
+    /// The type of the network.
+    pub fn kind(&self) -> &str {
+        self.section.get("type").and_then(toml::Value::as_str).unwrap_or_default()
+    }
+
+    /// The type of a tokenizer's quantizer.
+    pub fn quantizer(&self) -> &str {
+        self.text("quantizer", "type").unwrap_or_default()
+    }
+
+    /// A text in a section below.
+    pub fn text(&self, section: &str, key: &str) -> Option<&str> {
+        self.section.get(section)?.get(key)?.as_str()
+    }
+
+    /// A whole number.
+    pub fn integer(&self, key: &str) -> Option<i64> {
+        self.section.get(key)?.as_integer()
+    }
+
+    /// A list of whole numbers; empty where there is none.
+    pub fn integers(&self, key: &str) -> Vec<i64> {
+        let list = self.section.get(key).and_then(toml::Value::as_array);
+        list.into_iter().flatten().filter_map(toml::Value::as_integer).collect()
+    }
+
+    /// A truth value that is true where it is left out.
+    pub fn is_on(&self, key: &str) -> bool {
+        self.section.get(key).and_then(toml::Value::as_bool).unwrap_or(true)
+    }
+
+    /// The shape of a variable.
+    pub fn shape(&self, name: &str) -> Vec<i64> {
+        self.weights.get(name).map(Tensor::size).unwrap_or_default()
+    }
+
+    /// An error unless this is one of the networks, with one of the quantizers, that `format` has.
+    pub fn must_be(&self, format: &str, networks: &[&str], quantizers: &[&str]) -> Result<()> {
+        let refused = |what: &str, found: &str, allowed: &[&str]| {
+            let allowed = allowed.join(", ");
+            Err(InteropError::file(
+                "recipe.toml",
+                format!("{format} has no {what} of type `{found}`; it has {allowed}"),
+            ))
+        };
+        if !networks.contains(&self.kind()) {
+            return refused("network", self.kind(), networks);
+        }
+        match quantizers.is_empty() || quantizers.contains(&self.quantizer()) {
+            true => Ok(()),
+            false => refused("quantizer", self.quantizer(), quantizers),
+        }
+    }
+}

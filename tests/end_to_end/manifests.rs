@@ -1,0 +1,116 @@
+//! The names and shapes of published checkpoints: each is recognised, and its sizes are read.
+
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Map, Value, json};
+
+use crate::vqkit::{succeed, text};
+
+/// The folder of lists of names and shapes; `VQKIT_GOLDEN` names another.
+fn manifests() -> PathBuf {
+    let root = std::env::var_os("VQKIT_GOLDEN").unwrap_or_else(|| "tests/golden".into());
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(root).join("manifests")
+}
+
+fn manifest(name: &str) -> Value {
+    let path = manifests().join(format!("{name}.json"));
+    serde_json::from_slice(&std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))).unwrap()
+}
+
+/// A safetensors file with the names and shapes of a manifest; its values are holes in the file, which read as zeros.
+fn hollow(folder: &Path, name: &str) -> PathBuf {
+    let manifest = manifest(name);
+    let (mut header, mut offset) = (Map::new(), 0u64);
+    for (key, described) in manifest["keys"].as_object().unwrap() {
+        let shape: Vec<u64> = serde_json::from_value(described[0].clone()).unwrap();
+        let (dtype, size) = match described[1].as_str().unwrap() {
+            "float32" => ("F32", 4),
+            "int64" => ("I64", 8),
+            "int32" => ("I32", 4),
+            other => panic!("{other}"),
+        };
+        let end = offset + size * shape.iter().product::<u64>();
+        header.insert(key.clone(), json!({ "dtype": dtype, "shape": shape, "data_offsets": [offset, end] }));
+        offset = end;
+    }
+    let mut text = Value::Object(header).to_string().into_bytes();
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let path = folder.join(format!("{name}.safetensors"));
+    let mut file = File::create(&path).unwrap();
+    file.write_all(&(text.len() as u64).to_le_bytes()).unwrap();
+    file.write_all(&text).unwrap();
+    file.set_len(8 + text.len() as u64 + offset).unwrap();
+    std::fs::write(folder.join(format!("{name}.json")), manifest["config"].to_string()).unwrap();
+    path
+}
+
+/// What `inspect` says of a manifest.
+fn inspect(name: &str) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let path = hollow(folder.path(), name);
+    serde_json::from_str(&succeed(&["inspect", text(&path), "--json"])).unwrap()
+}
+
+#[test]
+fn golden_manifests() {
+    for (name, family) in [
+        ("vqgan_imagenet_f16_1024", "taming-vqgan"),
+        ("vqgan_gumbel_f8", "taming-gumbel"),
+        ("cin_transformer", "taming-net2net"),
+        ("vq_ds16_c2i", "llamagen-vq"),
+        ("c2i_B_256", "llamagen-gpt"),
+        ("imagenet_ibqgan_16384", "seed-ibq"),
+        ("imagenet_lfqgan_256_L", "open-magvit2"),
+        ("maskgit-vqgan-imagenet-f16-256", "maskgit-vqgan"),
+        ("vqvae_560", "rosinality-vqvae2"),
+        ("pixelsnail_top", "rosinality-pixelsnail"),
+        ("vae_ch160v4096z32", "var-vae"),
+        ("var_d16", "var"),
+        ("rar_b", "rar"),
+        ("generator_titok_l32", "maskgit"),
+        ("tokenizer_titok_l32", "titok"),
+        ("tokenizer_titok_bl64_vq8k", "titok"),
+    ] {
+        let found = inspect(name);
+        assert_eq!(found["family"], family, "{name}");
+        assert_eq!(found["unexplained"], json!([]), "{name}");
+        let is_imported = !["var-vae", "var", "rar", "maskgit", "titok"].contains(&family);
+        assert_eq!(found["networks"].as_array().unwrap().is_empty(), !is_imported, "{name}");
+    }
+}
+
+#[test]
+fn the_sizes_of_published_checkpoints_are_read() {
+    let section = |name: &str, network: usize| inspect(name)["networks"][network]["section"].clone();
+    let vqgan = section("vqgan_imagenet_f16_1024", 0);
+    let config = &manifest("vqgan_imagenet_f16_1024")["config"]["params"];
+    for key in ["ch", "ch_mult", "num_res_blocks", "attn_resolutions", "z_channels"] {
+        assert_eq!(vqgan[key], config["ddconfig"][key], "{key}");
+    }
+    assert_eq!(vqgan["quantizer"]["codebook_size"], config["n_embed"]);
+    let cin = section("cin_transformer", 1);
+    let config = &manifest("cin_transformer")["config"]["params"]["transformer_config"]["params"];
+    for key in ["n_layer", "n_head", "n_embd", "block_size"] {
+        assert_eq!(cin[key], config[key], "{key}");
+    }
+    let gpt = section("c2i_B_256", 0);
+    assert_eq!((&gpt["n_layer"], &gpt["n_head"], &gpt["dim"]), (&json!(12), &json!(12), &json!(768)));
+    let pixelsnail = section("pixelsnail_top", 0);
+    let config = &manifest("pixelsnail_top")["config"];
+    for key in ["channel", "kernel_size", "n_block", "n_res_block", "n_out_res_block"] {
+        assert_eq!(pixelsnail[key], config[key], "{key}");
+    }
+}
+
+#[test]
+fn a_checkpoint_of_published_size_becomes_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, run) = (hollow(folder.path(), "vqvae_560"), folder.path().join("run"));
+    succeed(&["import", text(&path), "-o", text(&run)]);
+    let found: Value = serde_json::from_str(&succeed(&["inspect", text(&run), "--json"])).unwrap();
+    assert_eq!(found["tokenizers"][0]["sizes"], json!([[512], [512]]), "{found}");
+}
