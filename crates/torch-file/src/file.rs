@@ -77,6 +77,27 @@ impl TorchFile {
         &self.unreadable
     }
 
+    /// The tensor that keys lead to from the root, as in [`get`](Self::get).
+    ///
+    /// # Errors
+    /// [`TorchFileError::File`] when there is none, or one that is not read; the message names the keys, and what would have to
+    /// be called for it.
+    pub fn tensor(&self, keys: &[&str]) -> Result<&TensorInfo, TorchFileError> {
+        let name = keys.join(".");
+        let reason = match self.get(keys) {
+            Some(Value::Tensor(tensor)) => return Ok(tensor),
+            Some(Value::Object(object)) => {
+                format!(
+                    "`{name}` is made with `{}`, which is not read here, since it would have to be called",
+                    object.class()
+                )
+            }
+            Some(_) => format!("`{name}` is no tensor"),
+            None => format!("there is no `{name}` in it"),
+        };
+        Err(TorchFileError::file(&self.path, reason))
+    }
+
     /// Reads the elements of one tensor of this file: in row-major order without gaps, each little-endian, truth values as 0 and 1.
     ///
     /// This takes the memory of the tensor alone; if its elements lie apart, also that of the part of its storage between the

@@ -6,6 +6,7 @@
 
 mod any;
 mod finite;
+mod header;
 mod kinds;
 mod mismatch;
 mod read;
