@@ -44,7 +44,7 @@ pub struct Place {
     pub begin: u64,
     /// How many bytes it has.
     pub bytes: u64,
-    /// Its CRC-32, of which only archives have one.
+    /// Its CRC-32, which only archives have, and not all of them.
     pub checksum: Option<u32>,
 }
 

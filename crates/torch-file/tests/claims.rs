@@ -166,7 +166,16 @@ fn the_checksum_of_a_storage_is_compared_when_it_is_read() {
     members[2].bytes[0] ^= 1;
     let file = open(&archive(&members)).unwrap();
     let error = file.read(file.tensor(&["w"]).unwrap()).unwrap_err().to_string();
-    assert!(error.contains("its checksum is another"), "{error}");
+    assert!(error.contains("`data/0` is broken: its bytes have another checksum"), "{error}");
+}
+
+/// `torch.serialization.set_crc32_options(False)` writes 0.
+#[test]
+fn a_file_without_checksums_is_read() {
+    let mut members = sound(&one_tensor(FLOAT, 2, 0, 2, 1));
+    members.iter_mut().for_each(|member| member.checksum = 0);
+    let file = open(&archive(&members)).unwrap();
+    assert_eq!(file.read(file.tensor(&["w"]).unwrap()).unwrap(), b"\0\0\x80\x3f\0\0\0\x40");
 }
 
 /// Two storages whose records say the same place, and one that lies within another.
