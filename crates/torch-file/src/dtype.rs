@@ -41,6 +41,25 @@ const STORAGES: [(&str, Dtype); 10] = [
     ("DoubleStorage", Dtype::F64),
 ];
 
+/// The bytes of an element, or of a group of elements, of storages that are not read.
+const UNREAD: [(&str, u64); 9] = [
+    ("ComplexHalfStorage", 4),
+    ("ComplexFloatStorage", 8),
+    ("ComplexDoubleStorage", 16),
+    ("QInt8Storage", 1),
+    ("QUInt8Storage", 1),
+    ("QInt32Storage", 4),
+    ("QUInt4x2Storage", 1),
+    ("QUInt2x4Storage", 1),
+    ("UntypedStorage", 1),
+];
+
+/// The bytes of an element of a storage that is not read, but may lie before others.
+pub fn unread_size(class: &str) -> Option<u64> {
+    let name = class.rsplit('.').next()?;
+    UNREAD.iter().find(|(known, _)| *known == name).map(|(_, size)| *size)
+}
+
 impl Dtype {
     /// The bytes of one element.
     pub fn size(self) -> usize {

@@ -77,10 +77,32 @@ impl TorchFile {
         &self.unreadable
     }
 
+    /// The tensor that keys lead to from the root, as in [`get`](Self::get).
+    ///
+    /// # Errors
+    /// [`TorchFileError::File`] when there is none, or one that is not read; the message names the keys, and what would have to
+    /// be called for it.
+    pub fn tensor(&self, keys: &[&str]) -> Result<&TensorInfo, TorchFileError> {
+        let name = keys.join(".");
+        let reason = match self.get(keys) {
+            Some(Value::Tensor(tensor)) => return Ok(tensor),
+            Some(Value::Object(object)) => {
+                format!(
+                    "`{name}` is made with `{}`, which is not read here, since it would have to be called",
+                    object.class()
+                )
+            }
+            Some(_) => format!("`{name}` is no tensor"),
+            None => format!("there is no `{name}` in it"),
+        };
+        Err(TorchFileError::file(&self.path, reason))
+    }
+
     /// Reads the elements of one tensor of this file: in row-major order without gaps, each little-endian, truth values as 0 and 1.
     ///
     /// This takes the memory of the tensor alone; if its elements lie apart, also that of the part of its storage between the
-    /// first and the last. The checksum is compared when the tensor is the whole of a storage, and the file an archive.
+    /// first and the last. The checksum is compared when the tensor spans
+    /// the whole of a storage, and the file has one.
     ///
     /// # Errors
     /// [`TorchFileError::File`] when the checksum differs, or the tensor is none of this file's; [`TorchFileError::Cut`] when the
@@ -92,7 +114,7 @@ impl TorchFile {
         }
         let size = tensor.dtype().size();
         let begin = place.begin + tensor.storage_offset() * size as u64;
-        let mut bytes = self.read_bytes(place, begin, tensor.span() * size as u64)?;
+        let mut bytes = self.read_bytes(tensor.storage_key(), place, begin, tensor.span() * size as u64)?;
         if !tensor.is_contiguous() {
             let gathered = gather(&bytes, size, tensor.shape(), tensor.strides());
             bytes = gathered.ok_or_else(|| TorchFileError::file(&self.path, "a tensor in it leaves its storage"))?;
@@ -108,7 +130,7 @@ impl TorchFile {
     /// As [`read`](Self::read).
     pub fn read_storage(&self, tensor: &TensorInfo) -> Result<Vec<u8>, TorchFileError> {
         let place = self.place(tensor)?;
-        Ok(truth(tensor.dtype(), self.read_bytes(place, place.begin, place.bytes)?))
+        Ok(truth(tensor.dtype(), self.read_bytes(tensor.storage_key(), place, place.begin, place.bytes)?))
     }
 
     fn place(&self, tensor: &TensorInfo) -> Result<&Place, TorchFileError> {
@@ -121,7 +143,7 @@ impl TorchFile {
     }
 
     /// The bytes of a storage from `begin` on, compared with the checksum if they are all.
-    fn read_bytes(&self, place: &Place, begin: u64, length: u64) -> Result<Vec<u8>, TorchFileError> {
+    fn read_bytes(&self, key: &str, place: &Place, begin: u64, length: u64) -> Result<Vec<u8>, TorchFileError> {
         let too_long =
             |_| TorchFileError::file(&self.path, format!("a tensor of {length} bytes has no place in memory"));
         let mut bytes = vec![0; usize::try_from(length).map_err(too_long)?];
@@ -133,7 +155,7 @@ impl TorchFile {
         })?;
         let whole = place.checksum.filter(|_| length == place.bytes);
         if whole.is_some_and(|checksum| crc32fast::hash(&bytes) != checksum) {
-            return Err(TorchFileError::file(&self.path, archive::damaged(&format!("a storage at {begin}"))));
+            return Err(TorchFileError::file(&self.path, archive::damaged(&format!("data/{key}"))));
         }
         Ok(bytes)
     }

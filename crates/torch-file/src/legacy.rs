@@ -1,12 +1,14 @@
 //! PyTorch's format before 1.6: pickles of a magic number, the protocol's version, the system, the object and the keys of
 //! its storages; then, key by key, the number of elements and the elements.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use crate::dtype::unread_size;
 use crate::pickle::{self, Input, Node, Pickle};
-use crate::storage::{Place, Places, memories};
+use crate::storage::{Place, Places, memories, unread};
 use crate::walk;
 
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
@@ -28,30 +30,41 @@ pub fn open(file: &File, length: u64) -> Result<(Pickle, Places), String> {
 
 /// Skips from storage to storage, the first of which begins at `next`.
 fn places(file: &File, pickle: &Pickle, keys: &[Arc<str>], mut next: u64, length: u64) -> Result<Places, String> {
-    let mut memories = memories(pickle)?;
+    let memories = memories(pickle)?;
+    let unread = unread(pickle);
     let mut places = Places::new();
+    let mut seen = BTreeSet::new();
     for key in keys {
-        if places.contains_key(key) {
+        if !seen.insert(key) {
             return Err(format!("its storage `{key}` is there twice"));
         }
-        let memory = memories.remove(key).ok_or_else(|| format!("nothing tells the kind of its storage `{key}`"))?;
-        let (begin, bytes) = (next + COUNT, memory.bytes(key, length)?);
+        let (elements, bytes) = match (memories.get(key), unread.get(&**key)) {
+            (Some(memory), _) => (memory.elements, memory.bytes(key, length)?),
+            (None, Some((class, elements))) => (*elements, unread_bytes(key, class, *elements)?),
+            (None, None) => return Err(format!("nothing tells the kind of its storage `{key}`")),
+        };
         let mut count = [0; COUNT as usize];
         file.read_exact_at(&mut count, next).map_err(|_| truncated(key))?;
         match u64::from_le_bytes(count) {
-            count if count == memory.elements => {}
-            count => return Err(format!("its storage `{key}` has {count} elements, {} belong there", memory.elements)),
+            count if count == elements => {}
+            count => return Err(format!("its storage `{key}` has {count} elements, {elements} belong there")),
         }
-        next = begin + bytes;
-        if next > length {
-            return Err(truncated(key));
+        let begin = next + COUNT;
+        next = begin.checked_add(bytes).filter(|next| *next <= length).ok_or_else(|| truncated(key))?;
+        if let Some(memory) = memories.get(key) {
+            places.insert(key.clone(), Place { memory: *memory, begin, bytes, checksum: None });
         }
-        places.insert(key.clone(), Place { memory, begin, bytes, checksum: None });
     }
-    match memories.keys().next() {
+    match memories.keys().find(|key| !seen.contains(key)) {
         Some(key) => Err(format!("its storage `{key}` is missing")),
         None => Ok(places),
     }
+}
+
+fn unread_bytes(key: &str, class: &str, elements: u64) -> Result<u64, String> {
+    unread_size(class).and_then(|size| elements.checked_mul(size)).ok_or_else(|| {
+        format!("its storage `{key}` is a `{class}`, a kind that is not known, and so nothing behind it can be found")
+    })
 }
 
 fn expect(input: &mut Input, number: i128, what: &str) -> Result<(), String> {

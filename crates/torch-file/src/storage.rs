@@ -44,14 +44,25 @@ pub struct Place {
     pub begin: u64,
     /// How many bytes it has.
     pub bytes: u64,
-    /// Its CRC-32, of which only archives have one.
+    /// Its CRC-32, which only archives have, and not all of them.
     pub checksum: Option<u32>,
 }
 
 /// The places by key.
 pub type Places = BTreeMap<Arc<str>, Place>;
 
-/// All storages that a pickle speaks of, by key.
+/// The storages of types that are not read, by key: their classes and numbers of elements.
+pub fn unread<'p>(pickle: &'p Pickle) -> BTreeMap<&'p str, (&'p str, u64)> {
+    let storage = |node: &'p Node| {
+        let Node::Object(call) = node else { return None };
+        let [key, total] = call.arguments[..] else { return None };
+        let (key, total) = (pickle.nodes.text(key).ok()?, pickle.nodes.count(total).ok()?);
+        call.class.ends_with("Storage").then_some((&**key, (&*call.class, total)))
+    };
+    pickle.nodes.iter().filter_map(storage).collect()
+}
+
+/// All storages that a pickle speaks of, by key, but those of types that are not read.
 pub fn memories(pickle: &Pickle) -> Result<BTreeMap<Arc<str>, Memory>, String> {
     let mut memories = BTreeMap::new();
     for node in pickle.nodes.iter() {

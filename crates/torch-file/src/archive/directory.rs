@@ -31,6 +31,7 @@ const MAX_TABLE: u64 = 1 << 28;
 pub struct Member {
     pub is_encrypted: bool,
     pub method: u16,
+    /// The CRC-32 of its bytes. `torch.save` writes 0 where it was told to compute none.
     pub checksum: u32,
     pub compressed: u64,
     pub size: u64,
@@ -98,9 +99,21 @@ fn extent(file: &File, length: u64) -> Result<Extent, String> {
         return Err("its archive has several parts: join them, or save the file again".into());
     }
     record.skip(2)?;
-    let small = Extent { count: record.u16()?.into(), bytes: record.u32()?.into(), begin: record.u32()?.into() };
+    let (count, bytes, begin) = (record.u16()?, record.u32()?, record.u32()?);
+    let small = Extent { begin: begin.into(), bytes: bytes.into(), count: count.into() };
     let (found, behind) = match large_end(file, end)? {
-        Some((large, place)) => (large, place),
+        Some((large, place)) => {
+            // What has no place in the small record is all ones there.
+            let agree = (count == u16::MAX || small.count == large.count)
+                && (bytes == u32::MAX || small.bytes == large.bytes)
+                && (begin == u32::MAX || small.begin == large.begin);
+            if !agree {
+                return Err(
+                    "its archive is broken: it says twice where its table of contents is, each time differently".into(),
+                );
+            }
+            (large, place)
+        }
         None => (small, end),
     };
     match found.begin.checked_add(found.bytes) {

@@ -18,7 +18,8 @@ pub struct Found {
     /// Its first byte in the file.
     pub begin: u64,
     pub bytes: u64,
-    pub checksum: u32,
+    /// The CRC-32 of its bytes, if one was computed.
+    pub checksum: Option<u32>,
 }
 
 impl Found {
@@ -56,5 +57,6 @@ pub fn find(file: &File, name: &str, member: &Member, limit: u64) -> Result<Foun
     if !is_same || (flags & DESCRIPTOR == 0 && !same_sizes) {
         return Err(broken("its record and the table of contents do not agree"));
     }
-    Ok(Found { record: member.record, begin, bytes: member.size, checksum: member.checksum })
+    let checksum = Some(member.checksum).filter(|checksum| *checksum != 0);
+    Ok(Found { record: member.record, begin, bytes: member.size, checksum })
 }

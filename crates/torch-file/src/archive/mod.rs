@@ -58,8 +58,8 @@ impl<'f> Archive<'f> {
         let mut input = Input::new(self.file, place.begin, place.begin + place.bytes);
         let pickle = pickle::read(&mut input)?;
         match input.left() {
-            0 if input.checksum() == place.checksum => Ok(pickle),
-            0 => Err(damaged(&name)),
+            0 if place.checksum.is_some_and(|checksum| checksum != input.checksum()) => Err(damaged(&name)),
+            0 => Ok(pickle),
             left => Err(format!("its entry `{name}` is broken: {left} bytes follow the pickle")),
         }
     }
@@ -72,7 +72,7 @@ impl<'f> Archive<'f> {
             let bytes = memory.bytes(&key, length)?;
             let member = self.place(&self.name(&format!("data/{key}")), Some(bytes))?;
             taken.push(member.range());
-            let place = Place { memory, begin: member.begin, bytes, checksum: Some(member.checksum) };
+            let place = Place { memory, begin: member.begin, bytes, checksum: member.checksum };
             places.insert(key, place);
         }
         taken.sort_by_key(|range| (range.start, range.end));
@@ -101,13 +101,14 @@ impl<'f> Archive<'f> {
 
 /// The folder of PyTorch's entries, which has the archive's name at the time that it was written.
 fn folder(directory: &Directory) -> Result<String, String> {
+    let depth = |name: &str| name.matches('/').count();
     let all: Vec<&str> = directory.names().filter_map(|name| name.strip_suffix(PICKLE)).collect();
-    let depth = |name: &&&str| name.matches('/').count();
-    let first = all.iter().min_by_key(depth);
-    let first = first.ok_or("it is a zip archive, but not of PyTorch's: there is no data.pkl in it")?;
-    match all.iter().find(|other| *other != first && depth(other) == depth(&first)) {
-        Some(other) => Err(format!("it is two archives in one: there are `{first}{PICKLE}` and `{other}{PICKLE}`")),
-        None => Ok((*first).to_owned()),
+    let lowest = all.iter().map(|name| depth(name)).min();
+    let found: Vec<&str> = all.into_iter().filter(|name| Some(depth(name)) == lowest).collect();
+    match found[..] {
+        [folder] => Ok(folder.to_owned()),
+        [] => Err("it is a zip archive, but not of PyTorch's: there is no data.pkl in it".into()),
+        [one, other, ..] => Err(format!("it is two archives in one: there are `{one}{PICKLE}` and `{other}{PICKLE}`")),
     }
 }
 
@@ -128,7 +129,6 @@ fn check_stored(name: &str, member: &Member) -> Result<(), String> {
 /// What a checksum that differs means.
 pub fn damaged(name: &str) -> String {
     format!(
-        "its entry `{name}` is broken: its checksum is another than was written. Fetch the file again, or, if it was saved with \
-         torch.serialization.set_crc32_options(False), save it again without"
+        "its entry `{name}` is broken: its bytes have another checksum than those that were written; fetch the file again"
     )
 }

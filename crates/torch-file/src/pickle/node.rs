@@ -2,6 +2,7 @@
 //!
 //! A table, so that shared and cyclic values need no counting of references, and deep ones no deep stack to drop.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::storage::Storage;
@@ -52,8 +53,14 @@ impl Node {
 }
 
 /// The table.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Nodes(Vec<Node>);
+
+impl fmt::Debug for Nodes {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        write!(to, "Nodes({})", self.0.len())
+    }
+}
 
 impl Nodes {
     pub fn push(&mut self, node: Node) -> Id {

@@ -177,7 +177,7 @@ impl Machine<'_, '_> {
         };
         let Some(dtype) = Dtype::of_storage(class) else {
             let class = class.clone();
-            return self.push(Node::object(class, Vec::new()));
+            return self.push(Node::object(class, vec![key, total]));
         };
         let (key, total) = (self.nodes.text(key)?.clone(), self.nodes.count(total)?);
         let (start, length) = self.part(view, total)?;

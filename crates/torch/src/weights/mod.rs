@@ -7,6 +7,7 @@
 mod any;
 mod bytes;
 mod finite;
+mod header;
 mod kinds;
 mod mismatch;
 mod read;

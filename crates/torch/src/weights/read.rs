@@ -13,13 +13,10 @@ use serde_json::Value;
 use tch::Tensor;
 
 use super::bytes::of_bytes;
+use super::header::{self, HeaderError, Start, unreadable};
 use super::kinds::kind_of;
 use crate::{TorchError, memory};
 
-/// The bytes that hold the header's length.
-const PREFIX: usize = 8;
-/// The longest header, in bytes; safetensors' own limit.
-const MAX_HEADER: u64 = 100_000_000;
 /// libtorch's own limit.
 const MAX_DIMENSIONS: usize = 64;
 /// Suffixes under which pickles go about.
@@ -32,9 +29,9 @@ const PICKLES: [&str; 6] = ["bin", "ckpt", "pickle", "pkl", "pt", "pth"];
 /// [`TorchError::Io`] when it cannot be read. Pickles are refused; [`read_torch`](super::read_torch) reads
 /// PyTorch's.
 pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, TorchError> {
-    let (mut bytes, mut file, size) = start(path)?;
+    let (Start { mut bytes, length }, mut file) = start(path)?;
     // The bytes of the file, and the tensors made of them.
-    memory::check(&format!("reading {}", path.display()), size.saturating_mul(2))?;
+    memory::check(&format!("reading {}", path.display()), length.saturating_mul(2))?;
     file.read_to_end(&mut bytes).map_err(TorchError::io("read", path))?;
     parse(path, &bytes)
 }
@@ -91,18 +88,9 @@ impl OpenFile {
 /// [`TorchError::File`] when it is not a sound safetensors file, or not as long as its header says; [`TorchError::Io`] when it
 /// cannot be read.
 pub fn open(path: &Path) -> Result<OpenFile, TorchError> {
-    let (bytes, file, length) = start(path)?;
-    let failed = |error: serde_json::Error| TorchError::file(path, format!("the header cannot be read: {error}"));
-    let header: Metadata = serde_json::from_slice(&bytes[PREFIX..]).map_err(failed)?;
-    let begin = bytes.len() as u64;
-    match begin.checked_add(header.data_len() as u64) {
-        Some(end) if end == length => Ok(OpenFile { path: path.to_owned(), file, header, begin, length }),
-        _ => {
-            let reason =
-                format!("its header tells of {} bytes of tensors, and {} follow", header.data_len(), length - begin);
-            Err(TorchError::file(path, reason))
-        }
-    }
+    let (start, file) = start(path)?;
+    let header = start.parse().map_err(|error| refused(path, error))?;
+    Ok(OpenFile { path: path.to_owned(), file, header, begin: start.bytes.len() as u64, length: start.length })
 }
 
 /// As [`read`], from the bytes of a file, which errors call `path`.
@@ -119,9 +107,9 @@ pub fn parse(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, Torc
 /// # Errors
 /// [`TorchError::File`] when it is not a safetensors file; [`TorchError::Io`] when it cannot be read.
 pub fn metadata(path: &Path) -> Result<BTreeMap<String, String>, TorchError> {
-    let (bytes, ..) = start(path)?;
-    let failed = |error: serde_json::Error| TorchError::file(path, format!("the header cannot be read: {error}"));
-    let mut header: Value = serde_json::from_slice(&bytes[PREFIX..]).map_err(failed)?;
+    let (start, _) = start(path)?;
+    let failed = |error| refused(path, unreadable(error));
+    let mut header: Value = serde_json::from_slice(start.json()).map_err(failed)?;
     match header.get_mut("__metadata__").map(Value::take) {
         None => Ok(BTreeMap::new()),
         Some(metadata) => serde_json::from_value(metadata).map_err(failed),
@@ -151,30 +139,20 @@ pub(super) fn check_plain(path: &Path) -> Result<(), TorchError> {
     }
 }
 
-/// Opens a file and reads as far as the header goes, after comparing the length that it claims with that of the file, which is
-/// given too.
-fn start(path: &Path) -> Result<(Vec<u8>, File, u64), TorchError> {
-    let failed = || TorchError::io("read", path);
+/// Opens a file and reads it as far as its header goes.
+fn start(path: &Path) -> Result<(Start, File), TorchError> {
     check_plain(path)?;
-    let mut file = File::open(path).map_err(failed())?;
-    let size = file.metadata().map_err(failed())?.len();
-    let mut bytes = vec![0; PREFIX];
-    if size < PREFIX as u64 {
-        return Err(refuse(path, format!("it has only {size} bytes")));
+    let mut file = File::open(path).map_err(TorchError::io("read", path))?;
+    let start = header::start(&mut file).map_err(|error| refused(path, error))?;
+    Ok((start, file))
+}
+
+fn refused(path: &Path, error: HeaderError) -> TorchError {
+    match error {
+        HeaderError::Io(error) => TorchError::io("read", path)(error),
+        HeaderError::Foreign(reason) => refuse(path, reason),
+        HeaderError::Broken(reason) => TorchError::file(path, reason),
     }
-    file.read_exact(&mut bytes).map_err(failed())?;
-    let header = bytes.iter().rev().fold(0, |length, byte| length << 8 | u64::from(*byte));
-    if header > size - PREFIX as u64 {
-        return Err(refuse(path, format!("its header would have {header} bytes, the file has {size}")));
-    }
-    if header > MAX_HEADER {
-        return Err(refuse(path, format!("its header would have {header} bytes, and {MAX_HEADER} are the most")));
-    }
-    file.by_ref().take(header).read_to_end(&mut bytes).map_err(failed())?;
-    if bytes.len() as u64 != PREFIX as u64 + header {
-        return Err(refuse(path, "it was cut shorter while it was read".into()));
-    }
-    Ok((bytes, file, size))
 }
 
 fn refuse(path: &Path, reason: String) -> TorchError {
