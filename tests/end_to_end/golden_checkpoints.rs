@@ -328,6 +328,75 @@ fn golden_rosinality_ckpt() {
     golden.close("sample", &images.clamp(-1.0, 1.0));
 }
 
+/// A folder of diffusers: `config.json` and the weights.
+fn check_diffusers(component: &str) {
+    let golden = Golden::open(component);
+    let imported = Imported::of(&golden, &["diffusion_pytorch_model.safetensors"], &[]);
+    imported.check(&golden, "x", "indices", "sample");
+}
+
+#[test]
+fn golden_diffusers_vqmodel() {
+    check_diffusers("diffusers-vqmodel");
+}
+
+#[test]
+fn golden_diffusers_movq() {
+    check_diffusers("diffusers-movq");
+}
+
+#[test]
+fn golden_diffusers_vqmodel_lookup() {
+    check_diffusers("diffusers-vqmodel-lookup");
+}
+
+/// A tokenizer of SEED-Voken, with its averaged weights where it has them, and with those of the optimizer.
+fn check_seed(component: &str) {
+    let golden = Golden::open(component);
+    let file = golden.config()["file"].as_str().unwrap().to_owned();
+    let has_average = golden.has("ema/indices");
+    for (weights, key) in
+        [("ema", "ema"), ("model", "raw")].into_iter().filter(|(weights, _)| has_average || *weights == "model")
+    {
+        let imported = Imported::of(&golden, &[&file], &["--weights", weights]);
+        imported.check(&golden, "x", &format!("{key}/indices"), &format!("{key}/reconstruction"));
+    }
+    if has_average {
+        let preferred = Imported::of(&golden, &[&file], &[]);
+        golden.equal("ema/indices", &preferred.indices(&golden.input("x")));
+    }
+}
+
+#[test]
+fn golden_seed_voken_ibq_ckpt() {
+    check_seed("seed-voken-ibq-ckpt");
+}
+
+#[test]
+fn golden_seed_voken_ibq_ckpt_noema() {
+    check_seed("seed-voken-ibq-ckpt-noema");
+}
+
+#[test]
+fn golden_seed_voken_lfq_ckpt() {
+    check_seed("seed-voken-lfq-ckpt");
+}
+
+/// Pixels are 0 to 1 in the recording; its weights follow from a formula.
+#[test]
+fn golden_maskgit_vqgan() {
+    let golden = Golden::open("maskgit-vqgan");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("maskgit-vqgan-imagenet-f16-256.safetensors");
+    weights::save(&path, &golden.weights(), &BTreeMap::new()).unwrap();
+    let imported = Imported::of_paths(&[&path], &["--image-size", &side(&golden, "x")]);
+    let images = golden.input("x") * 2.0 - 1.0;
+    let indices = imported.indices(&images);
+    golden.equal("indices", &indices.flatten(1, 2));
+    golden.close("decoded", &((imported.decode(&indices) + 1.0) / 2.0));
+    imported.check_commands(&images);
+}
+
 #[test]
 fn a_training_file_says_what_it_holds() {
     let golden = Golden::open("llamagen-vq-ckpt-train");

@@ -21,7 +21,8 @@ pub struct Sizes {
 /// Tokens on a side of the pictures that published models are trained on, where nothing tells the size.
 const USUAL_GRID: i64 = 16;
 
-/// The keys of `[tokenizer]` with `type = "vqgan"`; `config`: the `ddconfig` beside it, which has to agree.
+/// The keys of `[tokenizer]` with `type = "vqgan"`; `config`: the `ddconfig` of taming-transformers or the `config.json` of diffusers
+/// beside it, which has to agree.
 ///
 /// # Errors
 /// When a size is missing, or is another than the configuration says.
@@ -41,7 +42,8 @@ pub fn sizes(shapes: &Shapes, config: &ForeignConfig) -> Result<Sizes, String> {
         return Err(format!("the weights have ch_mult = {ch_mult:?}, the configuration says {said:?}"));
     }
     let mut inferred = Vec::new();
-    let resolution = config.integer("resolution").unwrap_or_else(|| {
+    let said = config.integer("resolution").or(config.integer("sample_size"));
+    let resolution = said.filter(|side| side % downsampling == 0).unwrap_or_else(|| {
         let assumed = USUAL_GRID * downsampling;
         inferred.push(format!(
             "images of {assumed} x {assumed} pixels, so that there are {USUAL_GRID} x {USUAL_GRID} tokens; the weights fit any size"
