@@ -28,6 +28,7 @@ mod sampling;
 mod sets;
 mod signals;
 mod streams;
+mod strict_imports;
 mod tensorboard;
 mod vqkit;
 mod whole_path;

@@ -182,7 +182,7 @@ impl fmt::Display for Recognition {
         writeln!(out, "  wrapped as    {}", self.wrapping)?;
         writeln!(out, "  weights       {}", self.preferred)?;
         let kinds: Vec<_> = self.kinds.iter().map(|(kind, count)| format!("{count} of {kind}")).collect();
-        writeln!(out, "  tensors       {} with {} values ({})", self.tensors.0, self.tensors.1, kinds.join(", "))?;
+        writeln!(out, "  holds         {} tensors, {} values ({})", self.tensors.0, self.tensors.1, kinds.join(", "))?;
         self.steps.map_or(Ok(()), |steps| writeln!(out, "  trained for   {steps} steps"))?;
         self.config.as_ref().map_or(Ok(()), |path| writeln!(out, "  configuration {path}"))?;
         for network in &self.networks {

@@ -23,6 +23,10 @@ const DISCRIMINATOR: &str = "loss.discriminator.";
 /// Why tensors of the losses are not needed.
 const PERCEPTUAL: &str = "the network of the perceptual loss, which vqkit has of its own";
 const LOSS: &str = "a part of the training loss";
+const DIFFUSION: &str = "the diffusion model around the autoencoder, which vqkit does not have";
+
+/// Prefix of the autoencoder inside a latent-diffusion model.
+const FIRST_STAGE: &str = "first_stage_model.";
 
 /// `VQModel`.
 pub struct Vqgan;
@@ -30,7 +34,7 @@ pub struct Vqgan;
 /// `GumbelVQ`.
 pub struct Gumbel;
 
-/// `VQModel` of latent-diffusion, where it differs from taming's: no attention, or averaged weights.
+/// `VQModel` of latent-diffusion, where it differs from taming's: no attention, averaged weights, or a diffusion model around it.
 pub struct Ldm;
 
 impl Family for Vqgan {
@@ -64,11 +68,27 @@ impl Family for Ldm {
     fn matches(&self, source: &Source) -> bool {
         let set = source.set;
         let differs = set.averaged > 0 || !set.has_below("encoder.mid.attn_1.");
-        Vqgan.matches(source) && differs
+        let inside = set.below(FIRST_STAGE);
+        let is_inside = has_network(&inside) && inside.has("quantize.embedding.weight");
+        is_inside || (Vqgan.matches(source) && differs)
     }
 
+    /// The autoencoder alone, or that of a whole latent-diffusion model.
     fn read<'f>(&self, source: &Source<'_, 'f>) -> Result<Option<Reading<'f>>, String> {
-        read_tokenizer(source).map(Some)
+        let inside = source.set.below(FIRST_STAGE);
+        if inside.tensors.is_empty() {
+            return read_tokenizer(source).map(Some);
+        }
+        let config = source.config.section("first_stage_config");
+        let within = Source { set: &inside, discriminator: BTreeMap::new(), config: &config, values: source.values };
+        let mut reading = Reading::default();
+        let network = network(&within, Part::Tokenizer, &mut reading)?;
+        let left_over = std::mem::take(&mut reading.left_over).into_iter();
+        reading.left_over = left_over.map(|(name, reason)| (format!("{FIRST_STAGE}{name}"), reason)).collect();
+        let others = source.set.tensors.keys().filter(|name| !name.starts_with(FIRST_STAGE));
+        reading.left_over.extend(others.map(|name| (name.clone(), DIFFUSION)));
+        reading.networks.push(network.under(FIRST_STAGE));
+        Ok(Some(reading))
     }
 }
 
