@@ -11,6 +11,9 @@ use crate::{
     weight_set::{WeightSet, WeightSets, Weights},
 };
 
+/// The dict in which LlamaGen's training files keep the discriminator.
+const DISCRIMINATOR: &str = "discriminator";
+
 /// How a checkpoint is to be understood, where its names do not say it.
 #[derive(Debug, Clone, Default)]
 pub struct Hints {
@@ -53,7 +56,7 @@ pub fn examine<'f>(file: &'f ForeignFile, hints: &Hints) -> Result<Examined<'f>>
     let set = sets.preferred(hints.weights).ok_or_else(|| no_set(file.path()))?.clone();
     let values = ForeignConfig::of(file.values().clone());
     let steps = ["global_step", "steps", "step", "iter"].iter().find_map(|key| values.integer(key));
-    let source = Source { set: &set, discriminator: sets.beside("discriminator"), config: &config, values: &values };
+    let source = Source { set: &set, discriminator: sets.beside(DISCRIMINATOR), config: &config, values: &values };
     let family = match &hints.family {
         Some(name) => Some(family_named(name)?),
         None => families::recognise(&source),
@@ -62,7 +65,12 @@ pub fn examine<'f>(file: &'f ForeignFile, hints: &Hints) -> Result<Examined<'f>>
     let places = sets.sets.iter().map(|set| (set.place.clone(), set.weights)).collect();
     let steps = steps.and_then(|steps| u64::try_from(steps).ok());
     drop(source);
-    Ok(Examined { sets: places, others: sets.others, family, reading, config, steps, set })
+    let mut others = sets.others;
+    let has_discriminator = |reading: &Reading| reading.networks.iter().any(|network| network.discriminator.is_some());
+    if matches!(&reading, Ok(Some(reading)) if has_discriminator(reading)) {
+        others.remove(DISCRIMINATOR);
+    }
+    Ok(Examined { sets: places, others, family, reading, config, steps, set })
 }
 
 fn family_named(name: &str) -> Result<&'static dyn Family> {

@@ -74,7 +74,8 @@ fn is_ours_alone(name: &str) -> bool {
     name.rsplit('.').next().is_some_and(|last| OURS_ALONE.contains(&last)) || name.starts_with("lecam.")
 }
 
-fn changed(value: &Tensor, change: Change) -> Tensor {
+/// A tensor as its variable wants it.
+pub fn changed(value: &Tensor, change: Change) -> Tensor {
     match change {
         Change::None => value.shallow_clone(),
         Change::Transposed => value.transpose(0, 1),

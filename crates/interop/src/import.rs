@@ -10,7 +10,7 @@ use std::{
 use serde::Serialize;
 use tch::{Tensor, nn::VarStore};
 use vqkit_models::{ConditionVocabulary, Tokenizers, build, inherit, load};
-use vqkit_recipe::{Modality, Recipe, stage_names};
+use vqkit_recipe::{InvalidRequest, Modality, Recipe, stage_names};
 use vqkit_run::{
     Checkpoints, Context, DISCRIMINATOR, Invocation, MODEL, Output, Run, STATE, State, checkpoint_weights,
     checkpoint_weights::ORIGIN, files,
@@ -228,6 +228,14 @@ fn build_networks<'a, 'f>(
         return Ok(built);
     }
     let tokenizers = Tokenizers::build(recipe, context)?;
+    let levels = tokenizers.images.codebook_sizes().len();
+    if parts.priors.len() != levels {
+        let reason = format!(
+            "the tokenizer has {levels} levels of tokens, and there are {} priors; give one for each",
+            parts.priors.len()
+        );
+        return Err(InvalidRequest::key("prior", reason).into());
+    }
     let (facts, _) = ConditionVocabulary::of_recipe(recipe);
     for (level, (network, stage)) in parts.priors.iter().zip(stage_names::stages(recipe)).enumerate() {
         let spec = tokenizers.prior_spec(recipe, level, facts)?;

@@ -28,7 +28,7 @@ const LAYERS: &[&[Row]] = &[
     &[("tokens", &[LOWER, NETWORKS])],
     &[("interop", &[LOWER, NETWORKS, &["tokens"]])],
     &[("fidelity", &[LOWER, NETWORKS, &["tokens"]])],
-    &[("train", &[LOWER, NETWORKS, &["tokens", "fidelity"]]), ("sample", &[LOWER, NETWORKS, &["tokens"]])],
+    &[("train", &[LOWER, NETWORKS, &["tokens", "interop", "fidelity"]]), ("sample", &[LOWER, NETWORKS, &["tokens"]])],
     &[("evaluate", &[LOWER, NETWORKS, &["tokens", "fidelity", "sample"]])],
     &[("report", &[&["recipe", "run", "fidelity", "evaluate"]])],
     &[("pipeline", &[LOWER, NETWORKS, &["tokens", "interop", "fidelity", "train", "sample", "evaluate", "report"]])],
