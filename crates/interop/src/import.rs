@@ -10,6 +10,7 @@ use std::{
 use serde::Serialize;
 use tch::{Tensor, nn::VarStore};
 use vqkit_models::{ConditionVocabulary, Tokenizers, build, inherit, load};
+use vqkit_priors::PriorSpec;
 use vqkit_recipe::{InvalidRequest, Modality, Recipe, stage_names};
 use vqkit_run::{
     Checkpoints, Context, DISCRIMINATOR, Invocation, MODEL, Output, Run, STATE, State, checkpoint_weights,
@@ -227,23 +228,31 @@ fn build_networks<'a, 'f>(
     if parts.priors.is_empty() {
         return Ok(built);
     }
-    let tokenizers = Tokenizers::build(recipe, context)?;
-    let levels = tokenizers.images.codebook_sizes().len();
-    if parts.priors.len() != levels {
-        let reason = format!(
-            "the tokenizer has {levels} levels of tokens, and there are {} priors; give one for each",
-            parts.priors.len()
-        );
-        return Err(InvalidRequest::key("prior", reason).into());
-    }
-    let (facts, _) = ConditionVocabulary::of_recipe(recipe);
-    for (level, (network, stage)) in parts.priors.iter().zip(stage_names::stages(recipe)).enumerate() {
-        let spec = tokenizers.prior_spec(recipe, level, facts)?;
+    for (level, ((network, stage), spec)) in parts
+        .priors
+        .iter()
+        .zip(stage_names::stages(recipe))
+        .zip(specs(recipe, parts.priors.len(), context)?)
+        .enumerate()
+    {
         let vs = VarStore::new(context.device);
         recipe.priors[level].network.build(&vs.root(), &spec)?;
         built.push(Built { stage, vs, uses: &network.uses, file: file_of(network), discriminator: None });
     }
     Ok(built)
+}
+
+/// What each of `priors` priors is built for. The tokenizers that tell it are gone before the first prior takes its memory.
+fn specs(recipe: &Recipe, priors: usize, context: &Context) -> Result<Vec<PriorSpec>> {
+    let tokenizers = Tokenizers::build(recipe, context)?;
+    let levels = tokenizers.images.codebook_sizes().len();
+    if priors != levels {
+        let reason =
+            format!("the tokenizer has {levels} levels of tokens, and there are {priors} priors; give one for each");
+        return Err(InvalidRequest::key("prior", reason).into());
+    }
+    let (facts, _) = ConditionVocabulary::of_recipe(recipe);
+    (0..priors).map(|level| Ok(tokenizers.prior_spec(recipe, level, facts)?)).collect()
 }
 
 /// Compares all networks with their tensors before anything is written; of a partial import gives what stays untrained.
