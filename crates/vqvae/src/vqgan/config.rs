@@ -35,6 +35,9 @@ pub struct VqganConfig {
     /// Levels with attention, given by their resolution for images of `resolution` pixels; may be empty. The middle
     /// block has attention by `mid_attention`.
     pub attn_resolutions: Vec<i64>,
+    /// Levels of the decoder with attention, given as in `attn_resolutions`. Default: `attn_resolutions`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder_attn_resolutions: Option<Vec<i64>>,
     /// Side of the images, in pixels, to which `attn_resolutions` refers. Images of other sizes have attention on the
     /// same levels.
     pub resolution: i64,
@@ -84,6 +87,7 @@ impl VqganConfig {
             decoder_ch_mult: None,
             num_res_blocks: 2,
             attn_resolutions: vec![16],
+            decoder_attn_resolutions: None,
             resolution: 256,
             z_channels: 256,
             embed_dim: 256,
@@ -124,9 +128,15 @@ impl VqganConfig {
         BlockForm { norm: NormForm { groups: self.norm_groups, codes }, dropout: self.dropout }
     }
 
-    /// Whether there is attention on a level.
+    /// Whether the encoder has attention on a level.
     pub(super) fn has_attention(&self, level: usize) -> bool {
         self.attn_resolutions.contains(&(self.resolution >> level))
+    }
+
+    /// Whether the decoder has attention on a level.
+    pub(super) fn decoder_has_attention(&self, level: usize) -> bool {
+        let resolutions = self.decoder_attn_resolutions.as_ref().unwrap_or(&self.attn_resolutions);
+        resolutions.contains(&(self.resolution >> level))
     }
 
     /// How many times smaller the token grid is than the image, on each side.
@@ -161,16 +171,16 @@ impl VqganConfig {
         Err(refuse("decoder_norm", reason))
     }
 
-    /// Every resolution of `attn_resolutions` has to be that of a level: any other would be ignored silently.
+    /// A resolution with attention has to be that of a level: any other would be ignored silently.
     fn check_resolutions(&self) -> Result<(), TokenizerError> {
         check_range("resolution", self.resolution, self.stride())?;
         let levels: Vec<_> = (0..self.ch_mult.len()).map(|level| self.resolution >> level).collect();
-        match self.attn_resolutions.iter().find(|wanted| !levels.contains(wanted)) {
+        let check = |field, resolutions: &[i64]| match resolutions.iter().find(|wanted| !levels.contains(wanted)) {
             None => Ok(()),
-            Some(wanted) => {
-                Err(refuse("attn_resolutions", format!("no level works at {wanted}; they work at {levels:?}")))
-            }
-        }
+            Some(wanted) => Err(refuse(field, format!("no level works at {wanted}; they work at {levels:?}"))),
+        };
+        check("attn_resolutions", &self.attn_resolutions)?;
+        check("decoder_attn_resolutions", self.decoder_attn_resolutions.as_deref().unwrap_or_default())
     }
 
     fn default_resamp_with_conv() -> bool {

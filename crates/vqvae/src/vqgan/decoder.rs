@@ -31,7 +31,7 @@ impl Decoder {
                 channels_in: widths[(level + 1).min(last)],
                 channels_out: widths[level],
                 blocks: config.num_res_blocks + 1,
-                has_attention: config.has_attention(level),
+                has_attention: config.decoder_has_attention(level),
                 form,
             };
             let double = || Upsample::new(&(&vs / "upsample"), widths[level], config.resamp_with_conv);

@@ -38,23 +38,26 @@ impl Upstream {
         self.block_out_channels.len()
     }
 
-    fn has_attention(&self) -> Vec<bool> {
-        let of_side = |types: &[String]| types.iter().map(|kind| kind.starts_with("Attn")).collect::<Vec<_>>();
-        let (down, mut up) = (of_side(&self.down_block_types), of_side(&self.up_block_types));
-        up.reverse();
-        assert_eq!(down, up, "ours has attention on the same levels of both sides");
-        down
+    /// The sides of the levels whose blocks have attention; `types` are fine first.
+    fn attends<'a>(&self, types: impl Iterator<Item = &'a String>) -> Vec<i64> {
+        let attends = types.enumerate().filter(|(_, kind)| kind.starts_with("Attn"));
+        attends.map(|(level, _)| self.resolution() >> level).collect()
+    }
+
+    /// A side that every level can halve.
+    fn resolution(&self) -> i64 {
+        1 << self.levels()
     }
 
     fn network(&self) -> VqganConfig {
-        let (ch, resolution) = (self.block_out_channels[0], 1i64 << self.levels());
-        let attends = self.has_attention().into_iter().enumerate().filter(|(_, has)| *has);
+        let ch = self.block_out_channels[0];
         VqganConfig {
             ch,
             ch_mult: self.block_out_channels.iter().map(|width| width / ch).collect(),
             num_res_blocks: self.layers_per_block,
-            attn_resolutions: attends.map(|(level, _)| resolution >> level).collect(),
-            resolution,
+            attn_resolutions: self.attends(self.down_block_types.iter()),
+            decoder_attn_resolutions: Some(self.attends(self.up_block_types.iter().rev())),
+            resolution: self.resolution(),
             z_channels: self.latent_channels,
             embed_dim: self.vq_embed_dim.unwrap_or(self.latent_channels),
             norm_groups: self.norm_num_groups,
@@ -160,6 +163,9 @@ fn training_step(golden: &Golden, upstream: &Upstream, built: &Built) -> Tensors
     loss.backward();
     let of_weight = |(name, variable): (&String, &Tensor)| {
         let gradient = variable.grad();
+        // Upstream's projections of attention are linear maps.
+        let is_linear = name.contains(".attn") && variable.dim() == 4 && !name.contains(".conv_");
+        let gradient = if is_linear && gradient.defined() { gradient.flatten(1, -1) } else { gradient };
         gradient.defined().then(|| (format!("grad/{}", upstream.theirs(name)), gradient))
     };
     let mut outputs: Tensors = built.variables.iter().filter_map(of_weight).collect();

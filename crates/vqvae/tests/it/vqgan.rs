@@ -56,10 +56,20 @@ fn attention_stands_on_the_levels_that_the_recipe_names_whatever_the_image() {
 }
 
 #[test]
+fn the_decoder_may_have_attention_on_levels_of_its_own() {
+    let (vs, _tokenizer) = build(&VqganConfig { decoder_attn_resolutions: Some(vec![8, 32]), ..small() }, 3);
+    let wanted = ["decoder.up.0", "decoder.up.2", "encoder.down.1"].map(String::from);
+    assert_eq!(levels_with("attn", &vs), BTreeSet::from(wanted));
+}
+
+#[test]
 fn a_resolution_of_no_level_is_refused_with_those_there_are() {
     let refused =
         TokenizerConfig::Vqgan(VqganConfig { attn_resolutions: vec![8, 12], ..small() }).validate().unwrap_err();
     assert_eq!(refused.to_string(), "`attn_resolutions`: no level works at 12; they work at [32, 16, 8]");
+    let of_decoder = VqganConfig { decoder_attn_resolutions: Some(vec![4]), ..small() };
+    let refused = TokenizerConfig::Vqgan(of_decoder).validate().unwrap_err();
+    assert_eq!(refused.to_string(), "`decoder_attn_resolutions`: no level works at 4; they work at [32, 16, 8]");
     let refused = TokenizerConfig::Vqgan(VqganConfig { ch: 40, ..small() }).validate().unwrap_err();
     assert_eq!(refused.to_string(), "`ch`: 40 must be a multiple of 32, the number of groups of a normalisation");
 }
