@@ -9,7 +9,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use crate::pickle::{self, Input, Pickle};
-use crate::storage::{Memory, Place, Places, memories};
+use crate::places::{Memory, Place, Places, memories};
 use directory::{Directory, Member};
 
 /// The first bytes of a zip archive.
