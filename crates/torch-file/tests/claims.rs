@@ -46,6 +46,8 @@ fn claims_of_tensors_are_compared_with_the_file() {
         (b"\x80\x06N".to_vec(), "protocol 6"),
         (b"\xff".to_vec(), "no operation 0xff"),
         (b"NNa".to_vec(), "appends to what is no list"),
+        (b"(U\x06storehctorch\nFloatStorage\nU\x010U\x03cpuK\x02tQ".to_vec(), "described in another way"),
+        ([b"}U\x01\xff", &one_tensor(FLOAT, 2, 0, 2, 1)[..], b"s"].concat(), "not in UTF-8"),
     ];
     let twice = [&one_tensor(FLOAT, 2, 0, 2, 1)[..], &one_tensor(FLOAT, 2, 0, 2, 1)[1..]].concat();
     for (object, reason) in cases.into_iter().chain([(twice, "two of its tensors or dicts are called `w`")]) {
@@ -214,11 +216,14 @@ fn the_two_ends_of_an_archive_agree() {
     };
     let cases = [
         (large, "the end of its table of contents is missing"),
-        (large + 32, "each time differently"),
+        (large + 16, "several parts"),
+        (large + 32, "several parts"),
+        (large + 40, "each time differently"),
         (large + 48, "each time differently"),
         (locator + 8, "should lie before"),
         (small + 4, "several parts"),
-        (small + 10, "each time differently"),
+        (small + 10, "several parts"),
+        (small + 12, "each time differently"),
         (small + 16, "each time differently"),
     ];
     for (place, reason) in cases {
