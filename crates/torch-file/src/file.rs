@@ -10,7 +10,7 @@ use crate::dtype::Dtype;
 use crate::error::TorchFileError;
 use crate::legacy;
 use crate::pickle::{Node, Pickle};
-use crate::storage::{Place, Places};
+use crate::places::{Place, Places};
 use crate::strided::gather;
 use crate::tensor::TensorInfo;
 use crate::value::Value;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::dtype::unread_size;
 use crate::pickle::{self, Input, Node, Pickle};
-use crate::storage::{Place, Places, memories, unread};
+use crate::places::{Place, Places, memories, unread};
 use crate::walk;
 
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;

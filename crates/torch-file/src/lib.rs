@@ -6,6 +6,7 @@ mod error;
 mod file;
 mod legacy;
 mod pickle;
+mod places;
 mod section;
 mod storage;
 mod strided;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::pickle::{Id, Node, Nodes, Pickle};
+use crate::pickle::{Call, Id, Node, Nodes, Pickle};
 use crate::tensor::TensorInfo;
 
 /// A file may have as many values and bytes of keys as its own length, and this many at least.
@@ -31,14 +31,14 @@ pub struct Unreadable {
     pub class: String,
 }
 
-/// Everything that is reachable from the root through dicts, lists, tuples and sets, in the file's order.
+/// Everything that is reachable from the root through dicts (and objects of classes that derive from dict), lists, tuples and sets, in the file's order.
 #[derive(Default)]
 pub struct Found {
     pub entries: Vec<Entry>,
     pub unreadable: Vec<Unreadable>,
 }
 
-/// A dict or sequence that is being gone through.
+/// A dict, an object that is one, or a sequence, which is being gone through.
 struct Open {
     id: Id,
     next: usize,
@@ -80,50 +80,47 @@ pub fn walk(pickle: &Pickle, file_length: u64) -> Result<Found, String> {
     Ok(walk.found)
 }
 
-/// The key and value number `at` of a dict or sequence; the inner option is empty where the key is no name.
-fn child(nodes: &Nodes, id: Id, at: usize) -> Option<(Option<Key<'_>>, Id)> {
+/// The key and value number `at` of what holds others.
+fn child(nodes: &Nodes, id: Id, at: usize) -> Option<(Key<'_>, Id)> {
     match nodes.get(id) {
-        Node::Dict(items) => items.get(at).map(|(key, value)| (Key::of(nodes.get(*key)), *value)),
-        Node::Sequence(items) => items.get(at).map(|value| (Some(Key::Place(at)), *value)),
+        Node::Dict(items) => items.get(at).map(|(key, value)| (Key::Of(nodes.get(*key)), *value)),
+        Node::Object(call) => call.items.get(at).map(|(key, value)| (Key::Of(nodes.get(*key)), *value)),
+        Node::Sequence(items) => items.get(at).map(|value| (Key::Place(at), *value)),
         _ => None,
     }
 }
 
-/// What leads from a dict or sequence to a value in it.
+/// What leads to a value: the key of a dict, or the place in a sequence.
 enum Key<'p> {
-    Text(&'p str),
-    Int(i128),
+    Of(&'p Node),
     Place(usize),
 }
 
-impl<'p> Key<'p> {
-    fn of(node: &'p Node) -> Option<Self> {
-        match node {
-            Node::Text(text) => Some(Self::Text(text)),
-            Node::Int(number) => Some(Self::Int(*number)),
-            _ => None,
-        }
-    }
-
-    fn name(self) -> String {
+impl Key<'_> {
+    /// None if no name can be made of it.
+    fn name(self) -> Result<Option<String>, String> {
         match self {
-            Self::Text(text) => text.to_owned(),
-            Self::Int(number) => number.to_string(),
-            Self::Place(place) => place.to_string(),
+            Self::Place(place) => Ok(Some(place.to_string())),
+            Self::Of(Node::Text(text)) => Ok(Some(text.to_string())),
+            Self::Of(Node::Int(number)) => Ok(Some(number.to_string())),
+            Self::Of(Node::Other("str")) => Err("a tensor or dict in it has a name that is not in UTF-8".into()),
+            Self::Of(_) => Ok(None),
         }
     }
 }
 
 impl Walk<'_> {
-    fn step(&mut self, key: Option<Key>, value: Id) -> Result<(), String> {
+    fn step(&mut self, key: Key, value: Id) -> Result<(), String> {
         self.charge(1)?;
         let is_of_interest = match self.nodes.get(value) {
             Node::Dict(_) | Node::Sequence(_) | Node::Tensor(_) => true,
-            Node::Object(call) => is_tensor(&call.class),
+            Node::Object(call) => is_unreadable(self.nodes, call) || !call.items.is_empty(),
             _ => false,
         };
-        let Some(key) = key.filter(|_| is_of_interest) else { return Ok(()) };
-        let name = key.name();
+        if !is_of_interest {
+            return Ok(());
+        }
+        let Some(name) = key.name()? else { return Ok(()) };
         self.charge(name.len())?;
         if let Some(open) = self.open.last_mut()
             && !open.names.insert(name.clone())
@@ -139,28 +136,36 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Notes a tensor, opens a dict or sequence.
+    /// Notes a tensor, opens what holds others.
     fn visit(&mut self, id: Id) -> Result<(), String> {
         let in_sequence = self.sequences > 0;
         match self.nodes.get(id) {
-            node @ (Node::Dict(_) | Node::Sequence(_)) => {
-                if !self.on_path.insert(id) {
-                    return Err(endless());
-                }
-                self.sequences += usize::from(matches!(node, Node::Sequence(_)));
-                self.open.push(Open { id, next: 0, names: HashSet::new() });
+            Node::Dict(_) => self.open(id)?,
+            Node::Sequence(_) => {
+                self.open(id)?;
+                self.sequences += 1;
             }
             Node::Tensor(tensor) => {
                 let entry = Entry { path: self.copied_path()?, in_sequence, tensor: tensor.clone() };
                 self.found.entries.push(entry);
             }
-            Node::Object(call) => {
+            Node::Object(call) if is_unreadable(self.nodes, call) => {
                 let unreadable = Unreadable { path: self.copied_path()?, in_sequence, class: call.class.to_string() };
                 self.charge(unreadable.class.len())?;
                 self.found.unreadable.push(unreadable);
             }
+            // Of a class that derives from dict.
+            Node::Object(call) if !call.items.is_empty() => self.open(id)?,
             _ => {}
         }
+        Ok(())
+    }
+
+    fn open(&mut self, id: Id) -> Result<(), String> {
+        if !self.on_path.insert(id) {
+            return Err(endless());
+        }
+        self.open.push(Open { id, next: 0, names: HashSet::new() });
         Ok(())
     }
 
@@ -191,10 +196,14 @@ fn dotted(path: &[String], name: &str) -> String {
     path.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".")
 }
 
-/// Whether a call would have made a tensor or an array, had it been understood.
-fn is_tensor(class: &str) -> bool {
-    let is_array = class.starts_with("numpy") && class.ends_with("._reconstruct");
-    is_array || class.starts_with("torch.") && (class.contains("._rebuild_") || class.ends_with("Storage"))
+/// Whether a call would have made a tensor or an array, had it been understood: by its name, or since it is given one.
+fn is_unreadable(nodes: &Nodes, call: &Call) -> bool {
+    let is_array = call.class.starts_with("numpy") && call.class.ends_with("._reconstruct");
+    let is_tensor =
+        call.class.starts_with("torch.") && (call.class.contains("._rebuild_") || call.class.ends_with("Storage"));
+    is_array
+        || is_tensor
+        || call.arguments.iter().any(|id| matches!(nodes.get(*id), Node::Storage(_) | Node::Tensor(_)))
 }
 
 /// Why a call cannot stand where something else belongs.

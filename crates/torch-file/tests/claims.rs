@@ -5,7 +5,7 @@
 mod support;
 
 use support::archive::{Member, archive, sound};
-use support::{FLOAT, legacy, one_tensor, open, refusal};
+use support::{FILES, FLOAT, legacy, one_tensor, open, refusal};
 
 /// A pickle of `{"w": tensor, "a": …}`.
 fn beside(pickle: &[u8]) -> Vec<u8> {
@@ -46,6 +46,8 @@ fn claims_of_tensors_are_compared_with_the_file() {
         (b"\x80\x06N".to_vec(), "protocol 6"),
         (b"\xff".to_vec(), "no operation 0xff"),
         (b"NNa".to_vec(), "appends to what is no list"),
+        (b"(U\x06storehctorch\nFloatStorage\nU\x010U\x03cpuK\x02tQ".to_vec(), "described in another way"),
+        ([b"}U\x01\xff", &one_tensor(FLOAT, 2, 0, 2, 1)[..], b"s"].concat(), "not in UTF-8"),
     ];
     let twice = [&one_tensor(FLOAT, 2, 0, 2, 1)[..], &one_tensor(FLOAT, 2, 0, 2, 1)[1..]].concat();
     for (object, reason) in cases.into_iter().chain([(twice, "two of its tensors or dicts are called `w`")]) {
@@ -199,6 +201,35 @@ fn storages_upon_each_other_are_refused() {
     members.push(hidden);
     let message = refusal(&archive(&members));
     assert!(message.contains("lie upon each other"), "{message}");
+}
+
+/// PyTorch writes the end of each archive twice, once with numbers of 64 bits.
+#[test]
+fn the_two_ends_of_an_archive_agree() {
+    let sound = FILES[0].1;
+    let begins = |magic: &[u8]| sound.windows(4).rposition(|four| four == magic).unwrap();
+    let (large, locator, small) = (begins(b"PK\x06\x06"), begins(b"PK\x06\x07"), begins(b"PK\x05\x06"));
+    let changed = |place: usize| {
+        let mut bytes = sound.to_vec();
+        bytes[place] ^= 1;
+        refusal(&bytes)
+    };
+    let cases = [
+        (large, "the end of its table of contents is missing"),
+        (large + 16, "several parts"),
+        (large + 32, "several parts"),
+        (large + 40, "each time differently"),
+        (large + 48, "each time differently"),
+        (locator + 8, "should lie before"),
+        (small + 4, "several parts"),
+        (small + 10, "several parts"),
+        (small + 12, "each time differently"),
+        (small + 16, "each time differently"),
+    ];
+    for (place, reason) in cases {
+        let message = changed(place);
+        assert!(message.contains(reason), "{reason}: {message}");
+    }
 }
 
 #[test]

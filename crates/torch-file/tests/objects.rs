@@ -142,6 +142,14 @@ fn tensors_that_would_have_to_be_called_for_are_named() {
     let [unreadable] = file.unreadable() else { panic!("{:?}", file.unreadable()) };
     assert_eq!(unreadable.path, ["beside", "0"]);
     assert_eq!((unreadable.in_sequence, &*unreadable.class), (true, "torch._utils._rebuild_sparse_tensor"));
+    // A function that nobody knows, and that is given a tensor.
+    let tensor = one_tensor(FLOAT, 2, 0, 2, 1);
+    let wrapped = [b"cmodule\nwrap\n", &tensor[4..tensor.len() - 1], b"\x85R"].concat();
+    let unknown = beside(&wrapped);
+    assert_eq!(
+        (&*unknown.unreadable()[0].class, &unknown.unreadable()[0].path[..]),
+        ("module.wrap", &["beside".to_owned()][..])
+    );
     let array = beside(b"cnumpy.core.multiarray\n_reconstruct\n)R");
     assert_eq!(array.unreadable().len(), 1);
     // A number of numpy's is no array.
@@ -155,6 +163,10 @@ fn tensors_in_lists_and_in_objects() {
     let file = open(&legacy(&[b"](", tensor, b"}U\x01a", tensor, b"se"].concat())).unwrap();
     let paths: Vec<_> = file.tensors().iter().map(|entry| (entry.path.join("."), entry.in_sequence)).collect();
     assert_eq!(paths, [("0".to_owned(), true), ("1.a".to_owned(), true)]);
+    // A class that derives from dict.
+    let items = [b"cmodule\nDict\n)RU\x01a", tensor, b"s"].concat();
+    let derived = open(&legacy(&items)).unwrap();
+    assert_eq!(derived.tensors()[0].path, ["a"]);
     let alone = open(&legacy(tensor)).unwrap();
     assert!(alone.tensors()[0].path.is_empty() && alone.root().as_tensor().is_some());
     let object = open(&legacy(&[b"cmodule\nNet\n)\x81}U\x01a", tensor, b"sb"].concat())).unwrap();

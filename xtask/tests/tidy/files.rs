@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::expect_none;
 
-/// Folders that are built, downloaded or written by runs.
-const NOT_SOURCES: &[&str] = &[".git", ".libtorch", "data", "runs"];
+/// Folders that are built, downloaded or written by runs, as seen from the root.
+const NOT_SOURCES: &[&str] =
+    &[".git", ".libtorch", "data", "runs", "fuzz/artifacts", "fuzz/corpus", "fuzz/coverage", "fuzz/target"];
 
 /// Beginnings of absolute paths that exist on one machine only.
 const PLACES: &[&str] = &["home/", "root/", "Users/", "work/"];
@@ -39,8 +40,8 @@ pub fn read(path: &Path) -> String {
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let built = folder == root() && (NOT_SOURCES.contains(&name.as_str()) || name.starts_with("target"));
+        let name = short(&path);
+        let built = NOT_SOURCES.contains(&name.as_str()) || (folder == root() && name.starts_with("target"));
         match path.is_dir() {
             true if !built => collect(&path, found),
             true => {}

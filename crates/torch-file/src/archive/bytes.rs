@@ -35,6 +35,6 @@ impl<'b> Record<'b> {
 }
 
 /// Fills `to` from `begin` on.
-pub fn read(file: &File, to: &mut [u8], begin: u64) -> Result<(), String> {
+pub fn read_at(file: &File, to: &mut [u8], begin: u64) -> Result<(), String> {
     file.read_exact_at(to, begin).map_err(|error| format!("its archive cannot be read at {begin}: {error}"))
 }

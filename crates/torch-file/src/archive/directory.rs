@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 
-use super::bytes::{Record, read};
+use super::bytes::{Record, read_at};
 
 /// The method of entries that are not compressed.
 pub const STORED: u16 = 0;
@@ -41,8 +41,9 @@ pub struct Member {
 
 /// The table.
 pub struct Directory {
-    members: BTreeMap<String, Member>,
-    begin: u64,
+    pub members: BTreeMap<String, Member>,
+    /// Where it begins, which is behind all entries.
+    pub begin: u64,
 }
 
 /// Where the table lies, and how many entries it has.
@@ -52,54 +53,40 @@ struct Extent {
     count: u64,
 }
 
-impl Directory {
-    pub fn read(file: &File, length: u64) -> Result<Self, String> {
-        let Extent { begin, bytes, count } = extent(file, length)?;
-        if bytes > MAX_TABLE || count > bytes / ENTRY_LENGTH {
-            return Err(format!("its archive is broken: its table of contents has {count} entries in {bytes} bytes"));
-        }
-        let mut table = vec![0; bytes as usize];
-        read(file, &mut table, begin)?;
-        let mut record = Record(&table);
-        let mut members = BTreeMap::new();
-        for _ in 0..count {
-            let (name, member) = member(&mut record)?;
-            if members.contains_key(&name) {
-                return Err(format!("two of its entries are called `{name}`"));
-            }
-            members.insert(name, member);
-        }
-        match record.0.len() {
-            0 => Ok(Self { members, begin }),
-            left => Err(format!("its archive is broken: {left} bytes follow its table of contents")),
-        }
+/// Reads the table of a file of `length` bytes.
+pub fn read(file: &File, length: u64) -> Result<Directory, String> {
+    let Extent { begin, bytes, count } = extent(file, length)?;
+    if bytes > MAX_TABLE || count > bytes / ENTRY_LENGTH {
+        return Err(format!("its archive is broken: its table of contents has {count} entries in {bytes} bytes"));
     }
-
-    /// Where the table begins, which is behind all entries.
-    pub fn begin(&self) -> u64 {
-        self.begin
+    let mut table = vec![0; bytes as usize];
+    read_at(file, &mut table, begin)?;
+    let mut record = Record(&table);
+    let mut members = BTreeMap::new();
+    for _ in 0..count {
+        let (name, member) = member(&mut record)?;
+        if members.contains_key(&name) {
+            return Err(format!("two of its entries are called `{name}`"));
+        }
+        members.insert(name, member);
     }
-
-    pub fn get(&self, name: &str) -> Option<&Member> {
-        self.members.get(name)
-    }
-
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.members.keys().map(String::as_str)
+    match record.0.len() {
+        0 => Ok(Directory { members, begin }),
+        left => Err(format!("its archive is broken: {left} bytes follow its table of contents")),
     }
 }
 
 fn extent(file: &File, length: u64) -> Result<Extent, String> {
     let end = end(file, length)?;
     let mut bytes = [0; END_LENGTH as usize];
-    read(file, &mut bytes, end)?;
+    read_at(file, &mut bytes, end)?;
     let mut record = Record(&bytes);
     record.skip(4)?;
-    if record.u32()? != 0 {
-        return Err("its archive has several parts: join them, or save the file again".into());
-    }
-    record.skip(2)?;
+    let (part, table_part, count_here) = (record.u16()?, record.u16()?, record.u16()?);
     let (count, bytes, begin) = (record.u16()?, record.u32()?, record.u32()?);
+    if (part, table_part, count_here) != (0, 0, count) {
+        return Err(several());
+    }
     let small = Extent { begin: begin.into(), bytes: bytes.into(), count: count.into() };
     let (found, behind) = match large_end(file, end)? {
         Some((large, place)) => {
@@ -125,11 +112,15 @@ fn extent(file: &File, length: u64) -> Result<Extent, String> {
     }
 }
 
+fn several() -> String {
+    "its archive is broken, or has several parts: join them, or save the file again".into()
+}
+
 /// The place of the last record, which reaches to the end of the file.
 fn end(file: &File, length: u64) -> Result<u64, String> {
     let begin = length.saturating_sub(END_LENGTH + MAX_COMMENT);
     let mut tail = vec![0; (length - begin) as usize];
-    read(file, &mut tail, begin)?;
+    read_at(file, &mut tail, begin)?;
     let reaches = |at: &usize| {
         let comment = tail.get(at + END_LENGTH as usize - 2..at + END_LENGTH as usize);
         let is_end = tail[*at..].starts_with(&END.to_le_bytes());
@@ -146,24 +137,30 @@ fn end(file: &File, length: u64) -> Result<u64, String> {
 fn large_end(file: &File, end: u64) -> Result<Option<(Extent, u64)>, String> {
     let Some(place) = end.checked_sub(LOCATOR_LENGTH) else { return Ok(None) };
     let mut locator = [0; LOCATOR_LENGTH as usize];
-    read(file, &mut locator, place)?;
+    read_at(file, &mut locator, place)?;
     let mut record = Record(&locator);
     if record.u32()? != LOCATOR {
         return Ok(None);
     }
-    record.skip(4)?;
-    let large = record.u64()?;
+    let (part, large, parts) = (record.u32()?, record.u64()?, record.u32()?);
+    if part != 0 || parts > 1 {
+        return Err(several());
+    }
     if large.checked_add(LARGE_END_LENGTH) != Some(place) {
         return Err(format!("its archive is broken: the end of its table of contents should lie before {place}"));
     }
     let mut bytes = [0; LARGE_END_LENGTH as usize];
-    read(file, &mut bytes, large)?;
+    read_at(file, &mut bytes, large)?;
     let mut record = Record(&bytes);
     if record.u32()? != LARGE_END {
         return Err("its archive is broken: the end of its table of contents is missing".into());
     }
-    record.skip(28)?;
+    record.skip(12)?;
+    let (part, table_part, count_here) = (record.u32()?, record.u32()?, record.u64()?);
     let (count, bytes, begin) = (record.u64()?, record.u64()?, record.u64()?);
+    if (part, table_part, count_here) != (0, 0, count) {
+        return Err(several());
+    }
     Ok(Some((Extent { begin, bytes, count }, large)))
 }
 
@@ -177,7 +174,10 @@ fn member(record: &mut Record) -> Result<(String, Member), String> {
     let checksum = record.u32()?;
     let (compressed, size) = (record.u32()?, record.u32()?);
     let (name, extra, comment) = (record.u16()?, record.u16()?, record.u16()?);
-    record.skip(8)?;
+    if record.u16()? != 0 {
+        return Err(several());
+    }
+    record.skip(6)?;
     let place = record.u32()?;
     let name = record.take(name.into())?;
     let mut large = large_numbers(record.take(extra.into())?)?;

@@ -1,9 +1,8 @@
 //! The record before the bytes of an entry, which says again what the table of contents says.
 
 use std::fs::File;
-use std::ops::Range;
 
-use super::bytes::{Record, read};
+use super::bytes::{Record, read_at};
 use super::directory::Member;
 
 const SIGNATURE: u32 = 0x0403_4b50;
@@ -14,18 +13,19 @@ const DESCRIPTOR: u16 = 8;
 /// The bytes of an entry.
 pub struct Found {
     /// Where its record begins.
-    record: u64,
+    pub record: u64,
     /// Its first byte in the file.
     pub begin: u64,
+    /// How many bytes it has in the file.
     pub bytes: u64,
     /// The CRC-32 of its bytes, if one was computed.
     pub checksum: Option<u32>,
 }
 
 impl Found {
-    /// What it takes of the file, its record included.
-    pub fn range(&self) -> Range<u64> {
-        self.record..self.begin + self.bytes
+    /// The place behind its last byte.
+    pub fn end(&self) -> u64 {
+        self.begin + self.bytes
     }
 }
 
@@ -35,7 +35,7 @@ pub fn find(file: &File, name: &str, member: &Member, limit: u64) -> Result<Foun
     let outside = || broken("it lies outside of the archive");
     let behind = member.record.checked_add(LENGTH as u64).filter(|behind| *behind <= limit).ok_or_else(outside)?;
     let mut bytes = [0; LENGTH];
-    read(file, &mut bytes, member.record)?;
+    read_at(file, &mut bytes, member.record)?;
     let mut record = Record(&bytes);
     if record.u32()? != SIGNATURE {
         return Err(broken("it has no record where the table of contents says"));
@@ -46,11 +46,11 @@ pub fn find(file: &File, name: &str, member: &Member, limit: u64) -> Result<Foun
     let (checksum, compressed, size) = (record.u32()?, record.u32()?, record.u32()?);
     let (name_length, extra) = (record.u16()?, record.u16()?);
     let begin = behind + u64::from(name_length) + u64::from(extra);
-    if begin.checked_add(member.size).is_none_or(|end| end > limit) {
+    if begin.checked_add(member.compressed).is_none_or(|end| end > limit) {
         return Err(outside());
     }
     let mut own_name = vec![0; name_length.into()];
-    read(file, &mut own_name, behind)?;
+    read_at(file, &mut own_name, behind)?;
     let same = |own: u32, listed: u64| own == u32::MAX || u64::from(own) == listed;
     let same_sizes = checksum == member.checksum && same(compressed, member.compressed) && same(size, member.size);
     let is_same = String::from_utf8_lossy(&own_name) == name && method == member.method;
@@ -58,5 +58,5 @@ pub fn find(file: &File, name: &str, member: &Member, limit: u64) -> Result<Foun
         return Err(broken("its record and the table of contents do not agree"));
     }
     let checksum = Some(member.checksum).filter(|checksum| *checksum != 0);
-    Ok(Found { record: member.record, begin, bytes: member.size, checksum })
+    Ok(Found { record: member.record, begin, bytes: member.compressed, checksum })
 }

@@ -9,8 +9,9 @@ use std::fs::File;
 use std::sync::Arc;
 
 use crate::pickle::{self, Input, Pickle};
-use crate::storage::{Memory, Place, Places, memories};
-use directory::{Directory, Member};
+use crate::places::{Memory, Place, Places, memories};
+use directory::Member;
+use local::Found;
 
 /// The first bytes of a zip archive.
 pub const MAGIC: &[u8] = b"PK\x03\x04";
@@ -28,22 +29,29 @@ pub fn open(file: &File, length: u64) -> Result<(Pickle, Places), String> {
 
 struct Archive<'f> {
     file: &'f File,
-    directory: Directory,
+    /// All entries by name, and where their bytes are.
+    members: BTreeMap<String, (Member, Found)>,
     /// What stands before `/data.pkl`.
     folder: String,
 }
 
 impl<'f> Archive<'f> {
     fn open(file: &'f File, length: u64) -> Result<Self, String> {
-        let directory = Directory::read(file, length)?;
-        let folder = folder(&directory)?;
-        Ok(Self { file, directory, folder })
+        let directory = directory::read(file, length)?;
+        let find = |(name, member): (String, Member)| {
+            let found = local::find(file, &name, &member, directory.begin)?;
+            Ok((name, (member, found)))
+        };
+        let members = directory.members.into_iter().map(find).collect::<Result<_, String>>()?;
+        check_apart(&members)?;
+        let folder = folder(&members)?;
+        Ok(Self { file, members, folder })
     }
 
     fn check_order(&self) -> Result<(), String> {
         const LITTLE: &[u8] = b"little";
         let name = self.name(ORDER);
-        if self.directory.get(&name).is_none() {
+        if !self.members.contains_key(&name) {
             return Ok(());
         }
         let order = self.place(&name, Some(LITTLE.len() as u64))?;
@@ -64,24 +72,14 @@ impl<'f> Archive<'f> {
         }
     }
 
-    /// Where the storages lie, which has to be apart.
+    /// Where the storages lie.
     fn places(&self, memories: BTreeMap<Arc<str>, Memory>, length: u64) -> Result<Places, String> {
-        let mut taken = vec![self.place(&format!("{}{PICKLE}", self.folder), None)?.range()];
-        let mut places = Places::new();
-        for (key, memory) in memories {
+        let place = |(key, memory): (Arc<str>, Memory)| {
             let bytes = memory.bytes(&key, length)?;
-            let member = self.place(&self.name(&format!("data/{key}")), Some(bytes))?;
-            taken.push(member.range());
-            let place = Place { memory, begin: member.begin, bytes, checksum: member.checksum };
-            places.insert(key, place);
-        }
-        taken.sort_by_key(|range| (range.start, range.end));
-        match taken.windows(2).find(|pair| pair[1].start < pair[0].end) {
-            Some(pair) => {
-                Err(format!("two of its entries lie upon each other, at {} and {}", pair[0].start, pair[1].start))
-            }
-            None => Ok(places),
-        }
+            let found = self.place(&self.name(&format!("data/{key}")), Some(bytes))?;
+            Ok((key, Place { memory, begin: found.begin, bytes, checksum: found.checksum }))
+        };
+        memories.into_iter().map(place).collect()
     }
 
     fn name(&self, name: &str) -> String {
@@ -89,20 +87,30 @@ impl<'f> Archive<'f> {
     }
 
     /// The entry of this name; it has to be one as PyTorch writes all of them, and of this length.
-    fn place(&self, name: &str, length: Option<u64>) -> Result<local::Found, String> {
-        let member = self.directory.get(name).ok_or_else(|| format!("its entry `{name}` is missing"))?;
+    fn place(&self, name: &str, length: Option<u64>) -> Result<&Found, String> {
+        let (member, found) = self.members.get(name).ok_or_else(|| format!("its entry `{name}` is missing"))?;
         check_stored(name, member)?;
         match length.filter(|length| *length != member.size) {
             Some(length) => Err(format!("its entry `{name}` has {} bytes, {length} belong there", member.size)),
-            None => local::find(self.file, name, member, self.directory.begin()),
+            None => Ok(found),
         }
     }
 }
 
+/// That no byte belongs to two entries.
+fn check_apart(members: &BTreeMap<String, (Member, Found)>) -> Result<(), String> {
+    let mut taken: Vec<_> = members.iter().map(|(name, (_, found))| (found.record, found.end(), name)).collect();
+    taken.sort();
+    match taken.windows(2).find(|pair| pair[1].0 < pair[0].1) {
+        Some(pair) => Err(format!("its entries `{}` and `{}` lie upon each other", pair[0].2, pair[1].2)),
+        None => Ok(()),
+    }
+}
+
 /// The folder of PyTorch's entries, which has the archive's name at the time that it was written.
-fn folder(directory: &Directory) -> Result<String, String> {
+fn folder(members: &BTreeMap<String, (Member, Found)>) -> Result<String, String> {
     let depth = |name: &str| name.matches('/').count();
-    let all: Vec<&str> = directory.names().filter_map(|name| name.strip_suffix(PICKLE)).collect();
+    let all: Vec<&str> = members.keys().filter_map(|name| name.strip_suffix(PICKLE)).collect();
     let lowest = all.iter().map(|name| depth(name)).min();
     let found: Vec<&str> = all.into_iter().filter(|name| Some(depth(name)) == lowest).collect();
     match found[..] {

@@ -163,13 +163,15 @@ impl Machine<'_, '_> {
     /// `("module", class, …)` in the legacy format.
     fn persistent(&mut self) -> Result<(), String> {
         let id = self.pop()?;
-        let (class, key, total, view) = match *self.nodes.sequence(id)? {
-            [tag, class, ..] if &**self.nodes.text(tag)? == "module" => {
-                self.push_known(class);
+        let parts = self.nodes.sequence(id)?;
+        let tag = parts.first().map(|tag| self.nodes.text(*tag)).transpose()?;
+        let (class, key, total, view) = match (tag.map_or("", |tag| tag), parts) {
+            ("module", [_, class, ..]) => {
+                self.push_known(*class);
                 return Ok(());
             }
-            [_, class, key, _, total] => (class, key, total, None),
-            [_, class, key, _, total, view] => (class, key, total, Some(view)),
+            ("storage", [_, class, key, _, total]) => (*class, *key, *total, None),
+            ("storage", [_, class, key, _, total, view]) => (*class, *key, *total, Some(*view)),
             _ => return Err("its pickle is broken: a storage is described in another way than PyTorch does".into()),
         };
         let Node::Global(class) = self.nodes.get(class) else {

@@ -69,7 +69,7 @@ fn named(file: &TorchFile) -> Result<BTreeMap<String, &TensorInfo>, String> {
     let mut array = None;
     for Unreadable { path, in_sequence, class } in file.unreadable() {
         match name(path).filter(|_| !in_sequence) {
-            Some(name) if class.starts_with("torch.") => {
+            Some(name) if !class.starts_with("numpy") => {
                 return Err(format!("`{name}` is made with `{class}`, a kind of tensor that is not read"));
             }
             Some(name) => array = Some(name),
