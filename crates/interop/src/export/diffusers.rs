@@ -69,13 +69,14 @@ fn config(tokenizer: &Trained, run: &Run, is_spatial: bool) -> serde_json::Value
     let ch = tokenizer.integer("ch").unwrap_or_default();
     let widths: Vec<i64> = tokenizer.integers("ch_mult").iter().map(|factor| ch * factor).collect();
     let resolution = tokenizer.integer("resolution").unwrap_or_default();
-    let attention = tokenizer.integers("attn_resolutions");
-    let attends = |level: usize| attention.contains(&(resolution >> level));
-    let kind = |level: usize, plain: &str, attending: &str| if attends(level) { attending } else { plain }.to_owned();
-    let down: Vec<_> =
-        (0..widths.len()).map(|level| kind(level, "DownEncoderBlock2D", "AttnDownEncoderBlock2D")).collect();
-    let up: Vec<_> =
-        (0..widths.len()).rev().map(|level| kind(level, "UpDecoderBlock2D", "AttnUpDecoderBlock2D")).collect();
+    let of_encoder = tokenizer.integers("attn_resolutions");
+    let has_own = tokenizer.has("decoder_attn_resolutions");
+    let of_decoder = if has_own { tokenizer.integers("decoder_attn_resolutions") } else { of_encoder.clone() };
+    let attends = |sides: &[i64], level: usize| sides.contains(&(resolution >> level));
+    let down = |level| if attends(&of_encoder, level) { "AttnDownEncoderBlock2D" } else { "DownEncoderBlock2D" };
+    let up = |level| if attends(&of_decoder, level) { "AttnUpDecoderBlock2D" } else { "UpDecoderBlock2D" };
+    let (down, up): (Vec<_>, Vec<_>) =
+        ((0..widths.len()).map(down).collect(), (0..widths.len()).rev().map(up).collect());
     let codes = tokenizer.shape("quantize.embedding.weight");
     json!({
         "_class_name": "VQModel",

@@ -81,6 +81,11 @@ impl Trained {
         list.into_iter().flatten().filter_map(toml::Value::as_integer).collect()
     }
 
+    /// Whether a key is given.
+    pub fn has(&self, key: &str) -> bool {
+        self.section.contains_key(key)
+    }
+
     /// A truth value that is true where it is left out.
     pub fn is_on(&self, key: &str) -> bool {
         self.section.get(key).and_then(toml::Value::as_bool).unwrap_or(true)

@@ -40,10 +40,8 @@ fn check(tokenizer: &Trained) -> Result<()> {
     if tokenizer.integer("norm_groups").unwrap_or(32) != 32 || !tokenizer.is_on("mid_attention") {
         return Err(refused("has 32 groups in every normalisation and attention in the middle".into()));
     }
-    match tokenizer.integers("decoder_ch_mult").is_empty() {
-        true => Ok(()),
-        false => Err(refused("has a decoder as wide as its encoder".into())),
-    }
+    let differs = ["decoder_ch_mult", "decoder_attn_resolutions"].into_iter().find(|key| tokenizer.has(key));
+    differs.map_or(Ok(()), |key| Err(refused(format!("has a decoder like its encoder, without {key}"))))
 }
 
 /// The tensors with a prefix in front of their names.

@@ -50,8 +50,11 @@ pub fn sizes(shapes: &Shapes, config: &ForeignConfig) -> Result<Sizes, String> {
         ));
         assumed
     });
-    let attends = |level: &usize| shapes.has(&format!("encoder.down.{level}.attn.0.q.weight"));
-    let attention: Vec<i64> = (0..levels).filter(attends).map(|level| resolution >> level).collect();
+    let attention = |side: &str| -> Vec<i64> {
+        let attends = |level: &usize| shapes.has(&format!("{side}.{level}.attn.0.q.weight"));
+        (0..levels).filter(attends).map(|level| resolution >> level).collect()
+    };
+    let (encoder, decoder_attention) = (attention("encoder.down"), attention("decoder.up"));
     let mut section = Table::new();
     let mut put = |key: &str, value: Value| {
         section.insert(key.into(), value);
@@ -63,7 +66,10 @@ pub fn sizes(shapes: &Shapes, config: &ForeignConfig) -> Result<Sizes, String> {
         put("decoder_ch_mult", decoder.into());
     }
     put("num_res_blocks", blocks.into());
-    put("attn_resolutions", attention.into());
+    if decoder_attention != encoder {
+        put("decoder_attn_resolutions", decoder_attention.into());
+    }
+    put("attn_resolutions", encoder.into());
     put("resolution", resolution.into());
     put("z_channels", z_channels.into());
     put("embed_dim", shapes.length("quant_conv.weight", 0)?.into());
