@@ -9,7 +9,7 @@ use serde_json::Value;
 use tch::Tensor;
 use tempfile::TempDir;
 use vqkit::{
-    interop::Weights,
+    foreign::Weights,
     models::{ConditionVocabulary, TrainedTokenizer, load},
     priors::{AutoregressiveSampling, Condition, Prior, SampleOptions, Sampling},
     run::{Context, Run},

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use vqkit::{
     fidelity::{Features, Protocol},
-    interop::{Format, Weights},
+    foreign::Weights,
+    interop::Format,
     priors::{CfgSchedule, WeightDtype},
     sample::KeptRegion,
 };

@@ -9,7 +9,8 @@ use std::{
 use anyhow::{Result, anyhow};
 use vqkit::{
     fidelity::{self, Request},
-    interop::{self, Hints, Imported},
+    foreign::Hints,
+    interop::{self, Imported},
     pipeline::{
         Experiment, Session, inspect,
         reconstruct::{self, Reconstructed},

@@ -41,7 +41,9 @@ pub use plain::read_file;
 pub use reader::{Held, PictureReader};
 pub use resample::resample;
 pub use source::{Sample, Source, SourceInfo};
-pub use sources::{FilesConfig, FolderConfig, ManifestConfig, NoneConfig, PairsConfig, ShapesConfig, SourceConfig, TarConfig};
+pub use sources::{
+    FilesConfig, FolderConfig, ManifestConfig, NoneConfig, PairsConfig, ShapesConfig, SourceConfig, TarConfig,
+};
 pub use template::{DownsampledTemplate, EdgesTemplate, GivenTemplate, GrayedTemplate, TemplateConfig};
 pub use template_kind::{DepthMap, GrayTemplate, LabelMap, PictureTemplate, TemplateKind};
 pub use template_reader::TemplateReader;

@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use vqkit_foreign::ForeignError;
+
 use crate::problems::Problems;
 
 /// The result of everything in this crate.
@@ -50,9 +52,9 @@ pub enum InteropError {
     /// The priors.
     #[error("{0}")]
     Prior(#[from] vqkit_priors::PriorError),
-    /// A file of PyTorch's.
+    /// A checkpoint of another project.
     #[error("{0}")]
-    TorchFile(#[from] vqkit_torch_file::TorchFileError),
+    Foreign(#[from] ForeignError),
     /// From vqkit's crate of libtorch.
     #[error("{0}")]
     Torch(#[from] vqkit_torch::TorchError),

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tch::{Tensor, no_grad};
+use vqkit_foreign::{Change, ForeignFile, Use};
 use vqkit_torch::weights;
 
 use crate::{
     error::{InteropError, Result},
-    foreign_file::ForeignFile,
     problems::Problems,
-    reading::{Change, Use},
 };
 
 /// State of ours that other implementations need not have: that of quantizers, and the counter of batch normalisation.

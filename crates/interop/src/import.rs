@@ -9,6 +9,10 @@ use std::{
 
 use serde::Serialize;
 use tch::{Tensor, nn::VarStore};
+use vqkit_foreign::{
+    Discriminator, Examined, ForeignError, ForeignFile, Hints, Network, Part, Recognition, Use, Weights, checkpoints,
+    examine,
+};
 use vqkit_models::{ConditionVocabulary, Tokenizers, build, inherit, load};
 use vqkit_priors::PriorSpec;
 use vqkit_recipe::{InvalidRequest, Modality, Recipe, stage_names};
@@ -20,15 +24,9 @@ use vqkit_torch::weights;
 
 use crate::{
     error::{InteropError, Result},
-    examine::{self, Examined, Hints},
     fill,
-    foreign_file::ForeignFile,
-    locate,
     problems::Problems,
-    reading::{Discriminator, Network, Part, Use},
     recipe::{Origin, Parts},
-    recognition::Recognition,
-    weight_set::Weights,
 };
 
 /// What to import.
@@ -83,8 +81,9 @@ struct Built<'a, 'f> {
 /// them); when the networks do not belong together; when the folder exists or cannot be written.
 pub fn import(request: &Request, out: &Path, context: &Context) -> Result<Imported> {
     let (paths, runs) = divided(&request.paths)?;
-    let files = paths.iter().map(|path| ForeignFile::open(path)).collect::<Result<Vec<_>>>()?;
-    let found = files.iter().map(|file| examine::examine(file, &request.hints)).collect::<Result<Vec<_>>>()?;
+    let files = paths.iter().map(|path| ForeignFile::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let found =
+        files.iter().map(|file| examine(file, &request.hints)).collect::<Result<Vec<_>, _>>().map_err(of_family)?;
     check_weights(request, &found)?;
     let networks = networks(&paths, &found)?;
     let of = |part: Part| networks.iter().filter(move |(_, network)| network.part == part);
@@ -112,6 +111,14 @@ pub fn import(request: &Request, out: &Path, context: &Context) -> Result<Import
     Ok(Imported { run: out.to_owned(), checkpoints: summaries.collect(), untrained, left_out })
 }
 
+/// The error of a family that there is not, as one of the request.
+fn of_family(error: ForeignError) -> InteropError {
+    match error {
+        ForeignError::UnknownFamily { .. } => InvalidRequest::option("family", error.to_string()).into(),
+        error => error.into(),
+    }
+}
+
 /// That a request for averaged weights, or for those of the optimizer, chose between the two in some file.
 fn check_weights(request: &Request, found: &[Examined]) -> Result<()> {
     match request.hints.weights.filter(|wanted| found.iter().all(|found| found.set.weights != *wanted)) {
@@ -125,14 +132,14 @@ fn check_weights(request: &Request, found: &[Examined]) -> Result<()> {
 
 /// The checkpoints and the runs among the paths.
 fn divided(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
-    let (mut checkpoints, mut runs) = (Vec::new(), Vec::new());
+    let (mut files, mut runs) = (Vec::new(), Vec::new());
     for path in paths {
         match Run::find(path)? {
             true => runs.push(path.clone()),
-            false => checkpoints.extend(locate::checkpoints(path)?),
+            false => files.extend(checkpoints(path)?),
         }
     }
-    Ok((checkpoints, runs))
+    Ok((files, runs))
 }
 
 /// Every network that the files hold, with the number of its file.
@@ -310,15 +317,16 @@ fn write(run: &mut Run, network: Built, file: &ForeignFile, found: &Examined) ->
         blake3: &blake3,
     };
     let state = State { step: found.steps.unwrap_or(0), ..State::default() };
-    let checkpoints = Checkpoints::open(&run.make_folder(&stage)?, 1)?;
+    let stage_checkpoints = Checkpoints::open(&run.make_folder(&stage)?, 1)?;
     let save = |path: PathBuf, variables: &BTreeMap<String, Tensor>| weights::save(&path, variables, &BTreeMap::new());
-    checkpoints.write::<InteropError>(state.step, false, |folder| {
+    stage_checkpoints.write::<InteropError>(state.step, false, |folder| {
         save(folder.join(MODEL), &variables)?;
         adversary.as_ref().map_or(Ok(()), |variables| save(folder.join(DISCRIMINATOR), variables))?;
         files::write_json(&folder.join(STATE), &state)?;
         Ok(files::write_json(&folder.join(ORIGIN), &origin)?)
     })?;
-    let written = checkpoints.last()?.ok_or_else(|| InteropError::file(run.path(), "no checkpoint was written"))?;
+    let written =
+        stage_checkpoints.last()?.ok_or_else(|| InteropError::file(run.path(), "no checkpoint was written"))?;
     let output = Output { path: run.relative(&written), fingerprint: checkpoint_weights::fingerprint(&written)? };
     run.finish(&stage, output)?;
     Ok(untrained.into_iter().collect())

@@ -2,16 +2,10 @@
 
 use std::path::Path;
 
+use vqkit_foreign::{ForeignFile, Hints, Part, Use, checkpoints, examine};
 use vqkit_run::Tensors;
 
-use crate::{
-    error::Result,
-    examine::{self, Hints},
-    fill,
-    foreign_file::ForeignFile,
-    locate,
-    reading::{Part, Use},
-};
+use crate::{error::Result, fill};
 
 /// Weights of a network of another project under our names.
 #[derive(Debug)]
@@ -31,10 +25,10 @@ pub struct NetworkWeights {
 /// # Errors
 /// When the file is no checkpoint, or is broken.
 pub fn network_weights(path: &Path, part: Part) -> Result<Option<NetworkWeights>> {
-    let paths = locate::checkpoints(path)?;
+    let paths = checkpoints(path)?;
     let [path] = paths.as_slice() else { return Ok(None) };
     let file = ForeignFile::open(path)?;
-    let found = examine::examine(&file, &Hints::default())?;
+    let found = examine(&file, &Hints::default())?;
     let (Ok(Some(reading)), Some(family)) = (&found.reading, found.family) else { return Ok(None) };
     let Some(network) = reading.networks.iter().find(|network| network.part == part) else { return Ok(None) };
     let discriminator = network.discriminator.as_ref().map_or(&[][..], |found| &found.uses);

@@ -1,11 +1,7 @@
 //! The recipe of an imported run, from the networks that were read.
 
 use toml::{Table, Value};
-
-use crate::{
-    families::table,
-    reading::{Conditions, Discriminator, Network},
-};
+use vqkit_foreign::{Conditions, Discriminator, Network, table};
 
 /// Where a tokenizer of an imported run comes from.
 #[derive(Debug)]

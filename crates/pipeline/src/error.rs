@@ -27,6 +27,9 @@ pub enum PipelineError {
     Fidelity(#[from] vqkit_fidelity::FidelityError),
     /// A checkpoint of another project.
     #[error("{0}")]
+    Foreign(#[from] vqkit_foreign::ForeignError),
+    /// Import and export.
+    #[error("{0}")]
     Interop(#[from] vqkit_interop::InteropError),
     /// Training.
     #[error("{0}")]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use vqkit_recipe::stage_names;
 use vqkit_run::{Run, files};
 
-use super::Format;
+use super::format::Format;
 use crate::error::{InteropError, Result};
 
 /// Pictures of a run that go along, with what they show.

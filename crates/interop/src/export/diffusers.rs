@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 use tch::Tensor;
+use vqkit_foreign::diffusers_name;
 use vqkit_recipe::Modality;
 use vqkit_run::{Context, Run};
 
@@ -11,10 +12,7 @@ use super::{
     names::{renamed, save, write_json},
     networks::{self, Trained},
 };
-use crate::{
-    error::{InteropError, Result},
-    families::diffusers_name,
-};
+use crate::error::{InteropError, Result};
 
 /// The version whose `config.json` this is.
 const VERSION: &str = "0.42.1";

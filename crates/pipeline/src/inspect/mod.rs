@@ -12,7 +12,7 @@ use std::{
 
 use serde::Serialize;
 use vqkit_evaluate::{CodebookInspector, CodebookReport};
-use vqkit_interop::{Hints, Recognition};
+use vqkit_foreign::{Hints, Recognition, checkpoints};
 use vqkit_models::Tokenizers;
 use vqkit_quantizer::Usage;
 use vqkit_recipe::{InvalidRequest, Modality, stage_names};
@@ -136,7 +136,7 @@ pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Ins
 
 /// Whether a folder holds checkpoints rather than images.
 fn has_checkpoints(folder: &Path) -> bool {
-    vqkit_interop::checkpoints(folder).is_ok()
+    checkpoints(folder).is_ok()
 }
 
 fn inspect_checkpoints(folder: &Path) -> Result<Inspection> {
@@ -144,7 +144,7 @@ fn inspect_checkpoints(folder: &Path) -> Result<Inspection> {
         let found = Recognition::of(&path, &Hints::default())?;
         Ok((path, found))
     };
-    let checkpoints = vqkit_interop::checkpoints(folder)?.into_iter().map(describe).collect::<Result<_>>()?;
+    let checkpoints = checkpoints(folder)?.into_iter().map(describe).collect::<Result<_>>()?;
     Ok(Inspection::Checkpoints { checkpoints })
 }
 

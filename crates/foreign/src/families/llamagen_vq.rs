@@ -13,11 +13,10 @@
 
 use vqkit_vqvae::{LLAMAGEN_USAGE, taming_name};
 
-use super::{
-    Family, discriminator,
-    vqgan::{self, table},
-};
+use super::{discriminator, vqgan};
+use crate::family::Family;
 use crate::reading::{Change, Divided, Network, Part, Reading, Shapes, Source};
+use crate::section::table;
 
 /// `VQModel`.
 pub struct LlamaGenVq;

@@ -7,12 +7,11 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-use super::{
-    Family, discriminator,
-    vqgan::{self, table},
-};
+use super::{discriminator, vqgan};
+use crate::family::Family;
+use crate::section::table;
 use crate::{
-    foreign_file::ForeignTensor,
+    file::ForeignTensor,
     reading::{Change, Discriminator, Divided, Network, Part, Reading, Shapes, Source},
     weight_set::WeightSet,
 };

@@ -4,11 +4,10 @@
 //! Source: TencentARC/SEED-Voken, `src/IBQ/models/ibqgan.py` (`IBQ`), `src/IBQ/modules/vqvae/quantize.py`
 //! (`IndexPropagationQuantize`).
 
-use super::{
-    Family, taming,
-    vqgan::{self, table},
-};
+use super::{taming, vqgan};
+use crate::family::Family;
 use crate::reading::{Part, Reading, Shapes, Source};
+use crate::section::table;
 
 /// Residual blocks of a level in the published models; taming's have 2.
 const BLOCKS: &str = "encoder.down.0.block.3.";

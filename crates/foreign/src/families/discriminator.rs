@@ -6,9 +6,9 @@ use toml::Table;
 
 use crate::{
     config_file::ForeignConfig,
-    families::vqgan::table,
-    foreign_file::ForeignTensor,
+    file::ForeignTensor,
     reading::{Change, Discriminator, Use},
+    section::table,
 };
 
 /// A counter of PyTorch's batch normalisation.

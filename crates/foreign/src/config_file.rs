@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::error::{InteropError, Result};
+use crate::error::{ForeignError, Result};
 
 /// Longer files are no configurations.
 const LONGEST: u64 = 1 << 22;
@@ -29,15 +29,15 @@ impl ForeignConfig {
     /// # Errors
     /// When it cannot be read, is neither, or is larger than 4 MiB.
     pub fn read(path: &Path) -> Result<Self> {
-        let failed = |source| InteropError::Io { action: "read", path: path.to_owned(), source };
+        let failed = |source| ForeignError::Io { action: "read", path: path.to_owned(), source };
         let length = fs::metadata(path).map_err(failed)?.len();
         if length > LONGEST {
             let reason = format!("has {length} bytes; a configuration has at most {LONGEST}");
-            return Err(InteropError::file(path, reason));
+            return Err(ForeignError::file(path, reason));
         }
         let text = fs::read_to_string(path).map_err(failed)?;
         let value = parse(&text, path.extension().is_some_and(|ending| ending == "json"));
-        let value = value.map_err(|reason| InteropError::file(path, reason))?;
+        let value = value.map_err(|reason| ForeignError::file(path, reason))?;
         Ok(Self { path: Some(path.to_owned()), value })
     }
 

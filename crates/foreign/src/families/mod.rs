@@ -14,28 +14,9 @@ mod rosinality;
 mod taming;
 mod vqgan;
 
-pub(crate) use diffusers::diffusers_name;
-pub(crate) use vqgan::table;
+pub use diffusers::diffusers_name;
 
-use crate::reading::{Reading, Source};
-
-/// A project's way of writing one kind of model.
-pub trait Family: Sync {
-    /// Its short name, which `import` takes: `taming-vqgan`.
-    fn name(&self) -> &'static str;
-
-    /// What it is, for messages: `VQGAN of taming-transformers`.
-    fn title(&self) -> &'static str;
-
-    /// Whether a state has this family's names, and the configuration, where there is one, names no other family.
-    fn matches(&self, source: &Source) -> bool;
-
-    /// The networks in a state; `None` where the family is recognised but not imported.
-    ///
-    /// # Errors
-    /// What does not fit: a size that is missing, a configuration that says another size.
-    fn read<'f>(&self, source: &Source<'_, 'f>) -> Result<Option<Reading<'f>>, String>;
-}
+use crate::{family::Family, reading::Source};
 
 /// Every family; the first that matches is meant, so that those with more names come before those with fewer.
 static FAMILIES: [&dyn Family; 24] = [

@@ -4,10 +4,9 @@
 //! Source: TencentARC/SEED-Voken, `src/Open_MAGVIT2/models/lfqgan.py` (`VQModel`),
 //! `src/Open_MAGVIT2/modules/diffusionmodules/improved_model.py`.
 
-use super::{
-    Family, taming,
-    vqgan::{check_codes, table},
-};
+use super::{taming, vqgan::check_codes};
+use crate::family::Family;
+use crate::section::table;
 use crate::{
     config_file::ForeignConfig,
     reading::{Change, Divided, Needs, Network, Part, Reading, Shapes, Source},

@@ -4,7 +4,8 @@
 
 use toml::{Table, Value};
 
-use super::{Family, vqgan::table};
+use crate::family::Family;
+use crate::section::table;
 use crate::{
     config_file::ForeignConfig,
     reading::{Change, Conditions, Divided, Needs, Network, Part, Reading, Shapes, Source},

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
-use crate::foreign_file::{ForeignFile, ForeignTensor};
+use crate::file::{ForeignFile, ForeignTensor};
 
 /// Keys under which files keep a state, in the order in which one is preferred, with what wrote them.
 const PLACES: [(&str, &str); 8] = [

@@ -1,6 +1,6 @@
 //! Models that are recognised and not imported: their networks come later, or they are no tokenizer.
 
-use super::Family;
+use crate::family::Family;
 use crate::reading::{Reading, Source};
 
 /// A family that is known by its names alone.

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::error::{InteropError, Result};
+use crate::error::{ForeignError, Result};
 
 /// Endings of checkpoints.
 const ENDINGS: [&str; 6] = ["safetensors", "ckpt", "pt", "pth", "bin", "pkl"];
@@ -29,11 +29,11 @@ pub fn checkpoints(path: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     let endings = ENDINGS.join(", .");
-    Err(InteropError::file(path, format!("holds no checkpoint: no file that ends in .{endings}")))
+    Err(ForeignError::file(path, format!("holds no checkpoint: no file that ends in .{endings}")))
 }
 
 fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |source| InteropError::Io { action: "read", path: folder.to_owned(), source };
+    let failed = |source| ForeignError::Io { action: "read", path: folder.to_owned(), source };
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();

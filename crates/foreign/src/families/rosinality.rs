@@ -3,11 +3,10 @@
 //! Source: `vqvae.py` (`VQVAE`), `pixelsnail.py` (`PixelSNAIL`). The layers of VQ-VAE-2 are numbered there by their place in a
 //! sequence, and have names here; codes are the columns of `embed` there and the rows of `embedding.weight` here.
 
-use super::{
-    Family,
-    vqgan::{check_codes, table},
-};
+use super::vqgan::check_codes;
+use crate::family::Family;
 use crate::reading::{Change, Conditions, Divided, Needs, Network, Part, Reading, Shapes, Source};
+use crate::section::table;
 
 /// Pixels on a side of a picture in upstream's scripts.
 const USUAL_SIZE: i64 = 256;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use toml::Table;
 
-use crate::{config_file::ForeignConfig, foreign_file::ForeignTensor, weight_set::WeightSet};
+use crate::{config_file::ForeignConfig, file::ForeignTensor, weight_set::WeightSet};
 
 /// What a family is asked to read.
 #[derive(Debug)]

@@ -129,8 +129,3 @@ fn factors(shapes: &Shapes, levels: &str, ch: i64) -> Result<Vec<i64>, String> {
     };
     (0..count).map(factor).collect()
 }
-
-/// A table of one level, from keys and values.
-pub fn table<const N: usize>(entries: [(&str, Value); N]) -> Table {
-    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
-}

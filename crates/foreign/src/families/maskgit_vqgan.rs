@@ -2,11 +2,10 @@
 //!
 //! Source: bytedance/1d-tokenizer, `modeling/modules/maskgit_vqgan.py` (`Encoder`, `Decoder`, `VectorQuantizer`).
 
-use super::{
-    Family,
-    vqgan::{check_codes, table},
-};
+use super::vqgan::check_codes;
+use crate::family::Family;
 use crate::reading::{Change, Divided, Needs, Network, Part, Reading, Shapes, Source};
+use crate::section::table;
 
 /// Tokens on a side of the published model's pictures.
 const USUAL_GRID: i64 = 16;

@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, path::Path};
 
 use crate::{
     config_file::ForeignConfig,
-    error::{InteropError, Result},
-    families::{self, Family},
-    foreign_file::ForeignFile,
+    error::{ForeignError, Result},
+    families,
+    family::Family,
+    file::ForeignFile,
     reading::{Reading, Source},
     weight_set::{WeightSet, WeightSets, Weights},
 };
@@ -75,14 +76,13 @@ pub fn examine<'f>(file: &'f ForeignFile, hints: &Hints) -> Result<Examined<'f>>
 
 fn family_named(name: &str) -> Result<&'static dyn Family> {
     families::named(name).ok_or_else(|| {
-        let names: Vec<_> = families::all().iter().map(|family| family.name()).collect();
-        let reason = format!("there is no family `{name}`; there are {}", names.join(", "));
-        vqkit_recipe::InvalidRequest::option("family", reason).into()
+        let known = families::all().iter().map(|family| family.name()).collect();
+        ForeignError::UnknownFamily { name: name.to_owned(), known }
     })
 }
 
-fn no_set(path: &Path) -> InteropError {
-    InteropError::file(path, "holds no state dict: no tensor stands where one of a model does")
+fn no_set(path: &Path) -> ForeignError {
+    ForeignError::file(path, "holds no state dict: no tensor stands where one of a model does")
 }
 
 impl Examined<'_> {

@@ -13,7 +13,7 @@ use tch::{Kind, Tensor};
 use vqkit_torch::weights;
 use vqkit_torch_file::{Dict, TensorInfo, TorchFile, Value as TorchValue};
 
-use crate::error::{InteropError, Result};
+use crate::error::{ForeignError, Result};
 
 /// Where the header of a safetensors file begins, always with `{`.
 const HEADER: usize = 8;
@@ -82,7 +82,7 @@ impl ForeignFile {
         let tensors: Vec<ForeignTensor> = file.tensors().iter().map(tensor).collect();
         if let (true, Some(unreadable)) = (tensors.is_empty(), file.unreadable().first()) {
             let (name, class) = (unreadable.path.join("."), &unreadable.class);
-            return Err(InteropError::file(
+            return Err(ForeignError::file(
                 path,
                 format!("`{name}` would have to be made by a call of `{class}`, which is not done"),
             ));
@@ -97,7 +97,7 @@ impl ForeignFile {
             let open = weights::open(shard)?;
             for (name, info) in open.header().tensors() {
                 let kind = weights::kind_of(info.dtype).ok_or_else(|| {
-                    InteropError::file(shard, format!("`{name}` is {}, which libtorch lacks", info.dtype))
+                    ForeignError::file(shard, format!("`{name}` is {}, which libtorch lacks", info.dtype))
                 })?;
                 let shape = info.shape.iter().map(|length| *length as i64).collect();
                 let place = Place::Safetensors { file: files.len(), info: info.clone() };
@@ -140,7 +140,7 @@ impl ForeignFile {
                 files[*file].read(range.start, &mut bytes)?;
                 bytes
             }
-            _ => return Err(InteropError::file(&self.path, "the tensor is of another file")),
+            _ => return Err(ForeignError::file(&self.path, "the tensor is of another file")),
         };
         Ok(weights::of_bytes(&bytes, &tensor.shape, tensor.kind)?)
     }
@@ -159,11 +159,11 @@ impl ForeignTensor {
 }
 
 fn is_safetensors(path: &Path) -> Result<bool> {
-    let failed = |source| InteropError::Io { action: "read", path: path.to_owned(), source };
+    let failed = |source| ForeignError::Io { action: "read", path: path.to_owned(), source };
     let mut start = Vec::new();
     let file = File::open(path).map_err(failed)?;
     if !file.metadata().map_err(failed)?.is_file() {
-        return Err(InteropError::file(path, "is not a plain file"));
+        return Err(ForeignError::file(path, "is not a plain file"));
     }
     file.take(HEADER as u64 + 1).read_to_end(&mut start).map_err(failed)?;
     Ok(start.get(HEADER) == Some(&b'{'))
@@ -171,18 +171,18 @@ fn is_safetensors(path: &Path) -> Result<bool> {
 
 /// The files that an index names, which lie beside it.
 fn shards(index: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |source| InteropError::Io { action: "read", path: index.to_owned(), source };
+    let failed = |source| ForeignError::Io { action: "read", path: index.to_owned(), source };
     let value: Value = serde_json::from_slice(&std::fs::read(index).map_err(failed)?)
-        .map_err(|error| InteropError::file(index, format!("is no JSON: {error}")))?;
+        .map_err(|error| ForeignError::file(index, format!("is no JSON: {error}")))?;
     let map = value.get("weight_map").and_then(Value::as_object);
     let map =
-        map.ok_or_else(|| InteropError::file(index, "has no `weight_map`, which names the file of every tensor"))?;
+        map.ok_or_else(|| ForeignError::file(index, "has no `weight_map`, which names the file of every tensor"))?;
     let folder = index.parent().unwrap_or(Path::new("."));
     let mut names: BTreeMap<&str, PathBuf> = BTreeMap::new();
     for file in map.values() {
         let plain = file.as_str().filter(|name| Path::new(name).file_name().is_some_and(|plain| plain == *name));
         let name =
-            plain.ok_or_else(|| InteropError::file(index, format!("names {file}, which is no file beside it")))?;
+            plain.ok_or_else(|| ForeignError::file(index, format!("names {file}, which is no file beside it")))?;
         names.insert(name, folder.join(name));
     }
     Ok(names.into_values().collect())

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     error::Result,
     examine::{self, Examined, Hints},
-    foreign_file::{ForeignFile, ForeignTensor},
+    file::{ForeignFile, ForeignTensor},
     reading::{Network, Part},
     weight_set::Weights,
 };
@@ -83,7 +83,8 @@ impl Recognition {
         Ok(found)
     }
 
-    pub(crate) fn of_examined(found: &Examined) -> Self {
+    /// Describes what was found in a file.
+    pub fn of_examined(found: &Examined) -> Self {
         let reading = found.reading.as_ref().ok().and_then(Option::as_ref);
         let networks: Vec<_> = reading.map_or(Vec::new(), |reading| reading.networks.iter().map(summary).collect());
         let mut left_over = BTreeMap::new();

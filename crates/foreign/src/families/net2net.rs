@@ -6,7 +6,9 @@
 
 use toml::Table;
 
-use super::{Family, taming, vqgan::table};
+use super::{taming, vqgan};
+use crate::family::Family;
+use crate::section::table;
 use crate::{
     config_file::ForeignConfig,
     reading::{Change, Conditions, Divided, Needs, Network, Part, Reading, Shapes, Source},
@@ -167,8 +169,8 @@ fn sizes(shapes: &Shapes, config: &ForeignConfig, inferred: &mut Vec<String>) ->
         heads
     });
     let n_layer = shapes.count("blocks.#.") as i64;
-    super::vqgan::check(config, "n_layer", n_layer)?;
-    super::vqgan::check(config, "n_embd", n_embd)?;
+    vqgan::check(config, "n_layer", n_layer)?;
+    vqgan::check(config, "n_embd", n_embd)?;
     let mut section = table([
         ("type", "gpt2".into()),
         ("n_layer", n_layer.into()),

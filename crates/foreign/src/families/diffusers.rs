@@ -15,11 +15,10 @@
 //!
 //! Projections of attention are matrices there, and kernels of 1×1 convolutions here.
 
-use super::{
-    Family,
-    vqgan::{self, table},
-};
+use super::vqgan;
+use crate::family::Family;
 use crate::reading::{Change, Divided, Network, Part, Reading, Shapes, Source};
+use crate::section::table;
 
 /// `VQModel` with group normalisation.
 pub struct VqModel;

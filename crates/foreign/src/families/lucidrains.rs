@@ -3,7 +3,7 @@
 //! Source: `vector_quantize_pytorch/vector_quantize_pytorch.py` (`VectorQuantize`, `EuclideanCodebook`). A quantizer alone has
 //! no encoder, so that it becomes no run.
 
-use super::Family;
+use crate::family::Family;
 use crate::reading::{Reading, Source};
 
 /// `VectorQuantize`.

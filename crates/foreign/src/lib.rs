@@ -1,0 +1,26 @@
+//! What checkpoints of other projects hold.
+#![doc = include_str!("../README.md")]
+
+mod config_file;
+mod error;
+mod examine;
+mod families;
+mod family;
+mod file;
+mod locate;
+mod reading;
+mod recognition;
+mod section;
+mod weight_set;
+
+pub use config_file::{ForeignConfig, parse};
+pub use error::{ForeignError, Result};
+pub use examine::{Examined, Hints, examine};
+pub use families::diffusers_name;
+pub use family::Family;
+pub use file::{ForeignFile, ForeignTensor};
+pub use locate::checkpoints;
+pub use reading::{Change, Conditions, Discriminator, Divided, Needs, Network, Part, Reading, Shapes, Source, Use};
+pub use recognition::{NetworkSummary, Recognition};
+pub use section::table;
+pub use weight_set::{WeightSet, WeightSets, Weights};
