@@ -114,7 +114,10 @@ impl Walk<'_> {
         self.charge(1)?;
         let is_of_interest = match self.nodes.get(value) {
             Node::Dict(_) | Node::Sequence(_) | Node::Tensor(_) => true,
-            Node::Object(call) => is_unreadable(self.nodes, call) || !call.items.is_empty(),
+            Node::Object(call) => {
+                self.charge(call.arguments.len())?;
+                is_unreadable(self.nodes, call) || !call.items.is_empty()
+            }
             _ => false,
         };
         if !is_of_interest {

@@ -113,6 +113,16 @@ fn a_shape_that_many_tensors_share_is_counted_for_each() {
     assert!(refusal(&legacy(&object)).contains("steps, too many"));
 }
 
+/// One object with many arguments, in as many places.
+#[test]
+fn arguments_are_counted_wherever_the_object_stands() {
+    const MANY: usize = 30_000;
+    let object = [b"cmodule\nfunction\n(", &b"K\x01".repeat(MANY)[..], b"tRq\0"].concat();
+    let pickle = [b"](", &object[..], &b"h\0".repeat(MANY), b"e"].concat();
+    let message = refusal(&legacy(&beside(&pickle)));
+    assert!(message.contains("hold one another without end"), "{message}");
+}
+
 /// Python 2 wrote an ordered dict as a call with a list of pairs.
 #[test]
 fn an_ordered_dict_of_python_2_is_read() {
