@@ -2,6 +2,7 @@
 
     python compare.py FOLDER ...                  encode.onnx and decode.onnx, with onnxruntime and numpy
     python compare.py --torchscript FOLDER ...    tokenizer.pt, with torch and numpy
+    python compare.py --time ... FOLDER ...       also how long images 0 take, in milliseconds: medians of seven calls
 
 A folder has the exported files, and for N = 0, 1, ... images N.images.npy, vqkit's tokens N.indices.LEVEL.npy
 [B, Q, H', W'] and its images N.decoded.npy. Prints a line for each folder; fails where indices differ, or images by more
@@ -9,7 +10,9 @@ than 1e-5 of the largest value (which counts as 1 where it is smaller).
 """
 
 import json
+import statistics
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -78,13 +81,29 @@ def compare(folder, tokenizer):
     return worst
 
 
+def milliseconds(call, *arguments):
+    """The median time of seven calls, after three that are not counted."""
+    times = []
+    for _ in range(10):
+        begin = time.perf_counter()
+        call(*arguments)
+        times.append(1000 * (time.perf_counter() - begin))
+    return statistics.median(times[3:])
+
+
 def main(arguments):
     kind = TorchScript if "--torchscript" in arguments else Onnx
     failed = False
     for folder in [Path(argument) for argument in arguments if not argument.startswith("--")]:
         try:
-            worst = compare(folder, kind(folder))
+            tokenizer = kind(folder)
+            worst = compare(folder, tokenizer)
             print(f"{folder.name} (images differ by {worst:.1e}): the same")
+            if "--time" in arguments:
+                images = np.load(folder / "0.images.npy")
+                indices = tokenizer.encode(images)
+                encode = milliseconds(tokenizer.encode, images)
+                print(f"encode {encode:.0f} ms, decode {milliseconds(tokenizer.decode, indices):.0f} ms")
         except Exception as error:
             failed = True
             print(f"{folder.name}: {type(error).__name__}: {error}")

@@ -5,6 +5,7 @@ pub use vqkit_config as config;
 pub use vqkit_data as data;
 pub use vqkit_evaluate as evaluate;
 pub use vqkit_fidelity as fidelity;
+pub use vqkit_graph as graph;
 pub use vqkit_losses as losses;
 pub use vqkit_metrics as metrics;
 pub use vqkit_models as models;

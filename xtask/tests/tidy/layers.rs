@@ -11,6 +11,9 @@ const LOWER: &[&str] = &["config", "data", "losses", "metrics", "priors", "quant
 /// The way from a recipe to trained networks.
 const NETWORKS: &[&str] = &["recipe", "run", "models"];
 
+/// Trained networks for programs without vqkit.
+const GRAPH: &[&str] = &["graph"];
+
 /// A crate, and the groups of crates that it may use.
 type Row = (&'static str, &'static [&'static [&'static str]]);
 
@@ -22,18 +25,19 @@ const LAYERS: &[&[Row]] = &[
     &[("quantizer", &[&["config", "torch"]]), ("losses", &[&["config", "torch"]])],
     &[("metrics", &[&["config", "torch", "losses"]])],
     &[("vqvae", &[&["config", "torch", "quantizer"]]), ("priors", &[&["config", "torch"]])],
+    &[("graph", &[&["config", "torch", "quantizer", "vqvae"]])],
     &[("recipe", &[&["config", "data", "losses", "priors", "quantizer", "torch", "vqvae"]])],
     &[("run", &[&["config", "data", "recipe", "torch"]])],
     &[("models", &[LOWER, &["recipe", "run"]])],
-    &[("tokens", &[LOWER, NETWORKS]), ("interop", &[LOWER, NETWORKS])],
+    &[("tokens", &[LOWER, NETWORKS]), ("interop", &[LOWER, NETWORKS, GRAPH])],
     &[("fidelity", &[LOWER, NETWORKS, &["tokens"]])],
     &[("train", &[LOWER, NETWORKS, &["tokens", "fidelity"]]), ("sample", &[LOWER, NETWORKS, &["tokens"]])],
     &[("evaluate", &[LOWER, NETWORKS, &["tokens", "fidelity", "sample"]])],
     &[("report", &[&["recipe", "run", "fidelity", "evaluate"]])],
-    &[("pipeline", &[LOWER, NETWORKS, &["tokens", "interop", "fidelity", "train", "sample", "evaluate", "report"]])],
+    &[("pipeline", &[LOWER, NETWORKS, GRAPH, &["tokens", "interop", "fidelity", "train", "sample", "evaluate", "report"]])],
     &[(
         "vqkit",
-        &[LOWER, NETWORKS, &["tokens", "interop", "fidelity", "train", "sample", "evaluate", "report", "pipeline"]],
+        &[LOWER, NETWORKS, GRAPH, &["tokens", "interop", "fidelity", "train", "sample", "evaluate", "report", "pipeline"]],
     )],
     &[("cli", &[&["pipeline", "vqkit"]])],
 ];
