@@ -1,5 +1,7 @@
 //! Codes whose channels have two values each: their indices, and the entropies of soft assignments to them.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 use vqkit_torch::{autocast, autograd};
 
@@ -10,14 +12,28 @@ const BLOCK: i64 = 1 << 22;
 /// Keeps the logarithm away from zero where no floor is configured.
 const LEAST: f64 = 1e-30;
 
-/// All vectors of `bits` channels that are `scale` or `-scale`. In an index, the first channel is the highest bit, set where
-/// the channel is positive.
+/// Which bit of an index the first channel sets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BitOrder {
+    /// The highest bit, as in vector-quantize-pytorch.
+    #[default]
+    MsbFirst,
+    /// The lowest bit, as in Open-MAGVIT2.
+    LsbFirst,
+}
+
+/// All vectors of some channels that are `scale` or `-scale`. A channel's bit of an index is set where it is positive; the
+/// channels may be divided into several indices.
 #[derive(Debug)]
 pub(crate) struct BinaryCodes {
-    bits: i64,
     scale: f64,
-    /// `[bits]`, i64: the weight of every channel in an index.
-    basis: Tensor,
+    /// Number of channels of each index.
+    factors: Vec<i64>,
+    /// The index that a channel is in, `[bits]`, i64.
+    factor_of: Tensor,
+    /// The weight of a channel in its index, `[bits]`, i64.
+    weight_of: Tensor,
 }
 
 /// Entropies of soft choices, in nats.
@@ -35,36 +51,61 @@ pub(crate) struct Softness {
     pub inv_temperature: f64,
     /// Probabilities below this count as this under the logarithm; 0 for the exact entropy.
     pub floor: f64,
+    /// Added to mean probabilities under the logarithm, after the floor.
+    pub eps: f64,
 }
 
 impl BinaryCodes {
-    pub fn new(bits: i64, scale: f64, device: Device) -> Self {
-        let weights: Vec<i64> = (0..bits).rev().map(|bit| 1 << bit).collect();
-        Self { bits, scale, basis: Tensor::from_slice(&weights).to_device(device) }
+    /// Codes of one index for each of `factors`, which has its number of channels; the first channels are in the first index.
+    pub fn new(factors: &[i64], scale: f64, order: BitOrder, device: Device) -> Self {
+        let (mut factor_of, mut weight_of) = (Vec::new(), Vec::new());
+        for (factor, &bits) in factors.iter().enumerate() {
+            factor_of.extend((0..bits).map(|_| factor as i64));
+            weight_of.extend(channel_weights(bits, order));
+        }
+        let on_device = |numbers: &[i64]| Tensor::from_slice(numbers).to_device(device);
+        Self { scale, factors: factors.to_vec(), factor_of: on_device(&factor_of), weight_of: on_device(&weight_of) }
     }
 
-    /// Number of codes K.
-    pub fn size(&self) -> i64 {
-        1 << self.bits
+    /// Number of codes K of each index.
+    pub fn sizes(&self) -> Vec<i64> {
+        self.factors.iter().map(|bits| 1 << bits).collect()
     }
 
-    /// Codes `[N, bits]` and indices `[N]` of points `[N, bits]`, by the signs; without gradient.
+    /// Number of channels.
+    fn bits(&self) -> i64 {
+        self.factors.iter().sum()
+    }
+
+    /// Number of codes of all channels together.
+    fn size(&self) -> i64 {
+        1 << self.bits()
+    }
+
+    /// Codes `[N, bits]` and indices `[N, Q]` of points `[N, bits]`, by the signs; without gradient.
     pub fn choose(&self, points: &Tensor) -> (Tensor, Tensor) {
         tch::no_grad(|| {
             let set = points.gt(0.0).to_kind(Kind::Float);
-            let indices = set.matmul(&self.basis.to_kind(Kind::Float)).to_kind(Kind::Int64);
+            let of_index = self.factor_of.one_hot(self.factors.len() as i64);
+            let weights = (of_index * self.weight_of.unsqueeze(1)).to_kind(Kind::Float);
+            let indices = set.matmul(&weights).to_kind(Kind::Int64);
             (self.codes(&set), indices)
         })
     }
 
-    /// Codes `[.., bits]` of indices `[..]`.
+    /// Codes `[.., bits]` of indices `[.., Q]`.
     pub fn codes_of(&self, indices: &Tensor) -> Tensor {
-        self.codes(&indices.unsqueeze(-1).bitwise_and_tensor(&self.basis).ne(0).to_kind(Kind::Float))
+        self.codes(&is_set(&indices.index_select(-1, &self.factor_of), &self.weight_of))
     }
 
-    /// The indices `0..K`.
-    pub fn all_indices(&self) -> Tensor {
-        Tensor::arange(self.size(), (Kind::Int64, self.basis.device()))
+    /// For each index, the channels `[K, bits]` that are its alone, of every code.
+    pub fn tables(&self) -> Vec<Tensor> {
+        let weights = self.weight_of.split_with_sizes(&self.factors, 0);
+        let table = |weights: Tensor| {
+            let indices = Tensor::arange(1i64 << weights.size()[0], (Kind::Int64, weights.device()));
+            self.codes(&is_set(&indices.unsqueeze(-1), &weights))
+        };
+        weights.into_iter().map(table).collect()
     }
 
     fn codes(&self, set: &Tensor) -> Tensor {
@@ -83,7 +124,7 @@ impl BinaryCodes {
         weights: Option<&Tensor>,
         softness: Softness,
     ) -> Result<BinaryEntropies, QuantizeError> {
-        let width = if softness.floor > 0.0 { self.size() } else { 1 << ((self.bits + 1) / 2) };
+        let width = if softness.floor > 0.0 { self.size() } else { 1 << ((self.bits() + 1) / 2) };
         self.entropies_in_blocks(points, weights, softness, BLOCK / width)
     }
 
@@ -112,7 +153,7 @@ impl BinaryCodes {
             sample += &found[0];
             shares += &found[1];
         }
-        let batch = floored_entropy(&(shares / &counted), softness.floor).sum(Kind::Float);
+        let batch = floored_entropy(&(shares / &counted), softness.floor, softness.eps).sum(Kind::Float);
         Ok(BinaryEntropies { sample: sample / counted, batch })
     }
 }
@@ -124,7 +165,7 @@ fn entropies_of(logits: &Tensor, weights: &Tensor, floor: f64) -> Vec<Tensor> {
     let [high, low] = [set.narrow(1, 0, half), set.narrow(1, half, logits.size()[1] - half)].map(|set| joint(&set));
     let entropies = if floor > 0.0 {
         let shares = high.unsqueeze(2) * low.unsqueeze(1);
-        floored_entropy(&shares, floor).sum_dim_intlist([1i64, 2].as_slice(), false, Kind::Float)
+        floored_entropy(&shares, floor, 0.0).sum_dim_intlist([1i64, 2].as_slice(), false, Kind::Float)
     } else {
         entropy_of_logits(logits).sum_dim_intlist([1i64].as_slice(), false, Kind::Float)
     };
@@ -143,9 +184,23 @@ fn joint(set: &Tensor) -> Tensor {
     shares
 }
 
-/// `-p ln(max(p, floor))`.
-fn floored_entropy(shares: &Tensor, floor: f64) -> Tensor {
-    -(shares * shares.clamp_min(floor.max(LEAST)).log())
+/// `-p ln(max(p, floor) + eps)`.
+fn floored_entropy(shares: &Tensor, floor: f64, eps: f64) -> Tensor {
+    -(shares * (shares.clamp_min(floor.max(LEAST)) + eps).log())
+}
+
+/// The weights in an index of its channels, the first channel's first.
+fn channel_weights(bits: i64, order: BitOrder) -> Vec<i64> {
+    let rising = (0..bits).map(|bit| 1 << bit);
+    match order {
+        BitOrder::LsbFirst => rising.collect(),
+        BitOrder::MsbFirst => rising.rev().collect(),
+    }
+}
+
+/// 1 where the bit of a channel's weight is set in an index, else 0.
+fn is_set(indices: &Tensor, weights: &Tensor) -> Tensor {
+    indices.bitwise_and_tensor(weights).ne(0).to_kind(Kind::Float)
 }
 
 /// The entropy of a channel that is set with the chance `sigmoid(logit)`, without the cancellation of large logits.
@@ -163,24 +218,27 @@ mod tests {
 
     /// Entropies of the probabilities written out, `[N, K]` and in f64.
     fn written_out(codes: &BinaryCodes, points: &Tensor, softness: Softness) -> (f64, f64) {
-        let all = codes.codes_of(&codes.all_indices()).to_kind(Kind::Double);
+        let all = codes.tables().remove(0).to_kind(Kind::Double);
         let logits = points.to_kind(Kind::Double).matmul(&all.transpose(0, 1)) * (2.0 * softness.inv_temperature);
         let shares = logits.softmax(-1, Kind::Double);
-        let entropy = |shares: &Tensor| {
-            floored_entropy(shares, softness.floor).sum_dim_intlist([-1i64].as_slice(), false, Kind::Double)
+        let entropy = |shares: &Tensor, eps: f64| {
+            floored_entropy(shares, softness.floor, eps).sum_dim_intlist([-1i64].as_slice(), false, Kind::Double)
         };
-        let sample = entropy(&shares).mean(Kind::Double).double_value(&[]);
-        (sample, entropy(&shares.mean_dim([0i64].as_slice(), false, Kind::Double)).double_value(&[]))
+        let sample = entropy(&shares, 0.0).mean(Kind::Double).double_value(&[]);
+        let mean = shares.mean_dim([0i64].as_slice(), false, Kind::Double);
+        (sample, entropy(&mean, softness.eps).double_value(&[]))
     }
 
     #[test]
     fn entropies_are_those_of_the_probabilities_written_out() {
         let draws = Draws::new(1);
         for (bits, scale) in [(1, 1.0), (5, 1.0), (6, 0.4)] {
-            let codes = BinaryCodes::new(bits, scale, Device::Cpu);
+            let codes = BinaryCodes::new(&[bits], scale, BitOrder::default(), Device::Cpu);
             let points = draws.randn(&[40, bits]);
-            for (inv_temperature, floor) in [(0.5, 0.0), (3.0, 0.0), (3.0, 1e-2), (100.0, 1e-5)] {
-                let softness = Softness { inv_temperature, floor };
+            for (inv_temperature, floor, eps) in
+                [(0.5, 0.0, 0.0), (3.0, 0.0, 1e-3), (3.0, 1e-2, 0.0), (100.0, 1e-5, 1e-5)]
+            {
+                let softness = Softness { inv_temperature, floor, eps };
                 let found = codes.entropies(&points, None, softness).unwrap();
                 let (sample, batch) = written_out(&codes, &points, softness);
                 assert!((found.sample.double_value(&[]) - sample).abs() < 1e-5, "{bits} bits, {softness:?}");
@@ -190,14 +248,34 @@ mod tests {
     }
 
     #[test]
+    fn the_order_of_bits_and_the_division_of_channels_are_those_asked_for() {
+        let points = Tensor::from_slice2(&[[1.0f32, -1.0, -1.0, 1.0, 1.0], [-1.0, 1.0, 1.0, -1.0, -1.0]]);
+        for (factors, order, wanted) in [
+            (&[5][..], BitOrder::MsbFirst, vec![0b10011i64, 0b01100]),
+            (&[5], BitOrder::LsbFirst, vec![0b11001, 0b00110]),
+            (&[2, 3], BitOrder::MsbFirst, vec![0b10, 0b011, 0b01, 0b100]),
+            (&[2, 3], BitOrder::LsbFirst, vec![0b01, 0b110, 0b10, 0b001]),
+        ] {
+            let codes = BinaryCodes::new(factors, 1.0, order, Device::Cpu);
+            let (chosen, indices) = codes.choose(&points);
+            assert_eq!(indices.flatten(0, -1), Tensor::from_slice(&wanted), "{factors:?}, {order:?}");
+            assert_eq!(chosen, points, "{factors:?}, {order:?}");
+            assert_eq!(codes.codes_of(&indices), points, "{factors:?}, {order:?}");
+            let parts = codes.tables().into_iter().enumerate();
+            let parts = parts.map(|(part, table)| table.index_select(0, &indices.select(1, part as i64)));
+            assert_eq!(Tensor::cat(&parts.collect::<Vec<_>>(), 1), points, "{factors:?}, {order:?}");
+        }
+    }
+
+    #[test]
     fn blocks_and_masked_points_change_neither_values_nor_gradients() {
         let draws = Draws::new(2);
-        let codes = BinaryCodes::new(5, 1.0, Device::Cpu);
+        let codes = BinaryCodes::new(&[5], 1.0, BitOrder::default(), Device::Cpu);
         let points = draws.randn(&[13, 5]);
         let junk = Tensor::cat(&[&points, &draws.randn(&[7, 5])], 0);
         let weights = Tensor::arange(20, F32).lt(13.0).to_kind(Kind::Float);
         for floor in [0.0, 1e-2] {
-            let softness = Softness { inv_temperature: 2.0, floor };
+            let softness = Softness { inv_temperature: 2.0, floor, eps: 1e-4 };
             let figures = |points: &Tensor, weights: Option<&Tensor>, rows| {
                 let points = points.detach().set_requires_grad(true);
                 let found = codes.entropies_in_blocks(&points, weights, softness, rows).unwrap();
@@ -216,9 +294,9 @@ mod tests {
 
     #[test]
     fn sure_channels_have_no_entropy_and_a_finite_gradient() {
-        let codes = BinaryCodes::new(2, 1.0, Device::Cpu);
+        let codes = BinaryCodes::new(&[2], 1.0, BitOrder::default(), Device::Cpu);
         let points = (Tensor::from_slice2(&[[50.0f32, -50.0], [1e-30, 0.0]])).set_requires_grad(true);
-        let softness = Softness { inv_temperature: 100.0, floor: 0.0 };
+        let softness = Softness { inv_temperature: 100.0, floor: 0.0, eps: 0.0 };
         let found = codes.entropies(&points, None, softness).unwrap();
         (found.sample - found.batch).backward();
         assert!(bool::try_from(points.grad().isfinite().all()).unwrap());

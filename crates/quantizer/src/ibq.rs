@@ -11,7 +11,7 @@ use crate::config::{self, check_codebook, check_dim, check_weight};
 use crate::latents::{FlatLatents, mean_squared_error};
 use crate::member::{Assignment, Member};
 use crate::projection::kept_still;
-use crate::soft::{Logits, Mixture, Noise, Question, soft};
+use crate::soft::{Logits, Mixture, Noise, Question, Soft, soft};
 use crate::temperature::check_temperature;
 use crate::{CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
@@ -19,7 +19,7 @@ use crate::{CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLo
 ///
 /// ```text
 /// ||z - z_q||² + commitment_weight * ||z - sg[z_q]||² + codebook_weight * ||sg[z] - z_q||²
-///     + entropy_weight * (H(p) - H(mean p))
+///     + entropy_weight * (sample_minimization_weight * H(p) - batch_maximization_weight * H(mean p))
 /// ```
 ///
 /// where the gradient of the first term passes through the soft assignments too.
@@ -52,6 +52,12 @@ pub struct IndexBackpropagationQuantizerConfig {
     /// Temperature of the soft assignments in the entropies, above 0. Default 0.01.
     #[serde(default = "config::entropy_temperature")]
     pub entropy_temperature: f64,
+    /// Weight of the mean entropy of each assignment inside the entropy term, 0 or more. Default 1.
+    #[serde(default = "config::one")]
+    pub sample_minimization_weight: f64,
+    /// Weight of the entropy of the mean assignment inside the entropy term, 0 or more. Default 1.
+    #[serde(default = "config::one")]
+    pub batch_maximization_weight: f64,
 }
 
 impl IndexBackpropagationQuantizerConfig {
@@ -63,6 +69,8 @@ impl IndexBackpropagationQuantizerConfig {
             codebook_weight: config::commitment_weight(),
             entropy_weight: Self::default_entropy_weight(),
             entropy_temperature: config::entropy_temperature(),
+            sample_minimization_weight: config::one(),
+            batch_maximization_weight: config::one(),
         }
     }
 
@@ -90,6 +98,8 @@ impl Member for IndexBackpropagationQuantizerConfig {
         check_weight("commitment_weight", self.commitment_weight)?;
         check_weight("codebook_weight", self.codebook_weight)?;
         check_weight("entropy_weight", self.entropy_weight)?;
+        check_weight("sample_minimization_weight", self.sample_minimization_weight)?;
+        check_weight("batch_maximization_weight", self.batch_maximization_weight)?;
         check_temperature("entropy_temperature", self.entropy_temperature)
     }
 
@@ -118,10 +128,38 @@ impl Member for IndexBackpropagationQuantizerConfig {
 /// chosen, and its gradient goes to the softmax of all products, `one_hot + softmax - sg[softmax]` times the codes. The
 /// `N × K` probabilities are computed in blocks, and again in the backward pass. A code that is never chosen learns
 /// too, so none is revived.
+///
+/// `losses.entropy` is `sample_minimization_weight * H(p) - batch_maximization_weight * H(mean p)`.
 #[derive(Debug)]
 pub struct IndexBackpropagationQuantizer {
     config: IndexBackpropagationQuantizerConfig,
     embedding: Tensor,
+}
+
+impl IndexBackpropagationQuantizer {
+    /// Mean entropy `H(p)` of the soft assignments of latents `[B, D, *S]` at `entropy_temperature`, and entropy `H(mean p)`
+    /// of their mean, in nats; scalars.
+    ///
+    /// # Errors
+    /// When the latents or the mask do not have the shape the quantizer was built for.
+    pub fn entropies(&self, latents: &Tensor, mask: Option<&Tensor>) -> Result<(Tensor, Tensor), QuantizeError> {
+        let rows = FlatLatents::of(latents, self.dim())?;
+        let weights = rows.weights(mask)?;
+        let question = Question {
+            logits: &Logits { weight: self.embedding.detach(), bias: None },
+            weights: weights.as_ref(),
+            entropy_temperature: self.config.entropy_temperature,
+            mixture: None,
+        };
+        let found = soft(&rows.points, &question)?;
+        let batch = found.batch_entropy();
+        Ok((found.sample_entropy, batch))
+    }
+
+    fn entropy_loss(&self, found: &Soft) -> Tensor {
+        &found.sample_entropy * self.config.sample_minimization_weight
+            - found.batch_entropy() * self.config.batch_maximization_weight
+    }
 }
 
 impl Quantizer for IndexBackpropagationQuantizer {
@@ -148,7 +186,7 @@ impl Quantizer for IndexBackpropagationQuantizer {
         let both = mean_squared_error(&codes, &rows.points, weights.as_ref());
         let commitment = mean_squared_error(&rows.points, &hard.detach(), weights.as_ref());
         let codebook = mean_squared_error(&hard, &rows.points.detach(), weights.as_ref());
-        let entropy = found.entropy_loss();
+        let entropy = self.entropy_loss(&found);
         let total = both
             + &commitment * self.config.commitment_weight
             + &codebook * self.config.codebook_weight

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, nn};
 use vqkit_torch::{TokenGrid, autocast};
 
-use crate::binary::{BinaryCodes, Softness};
+use crate::binary::{BinaryCodes, BitOrder, Softness};
 use crate::config::{self, MOST_CODES, check_dim, check_weight};
 use crate::gradient::straight_through;
 use crate::latents::{FlatLatents, mean_squared_error};
 use crate::member::{Assignment, Member};
 use crate::metric::normalized;
 use crate::projection::Projection;
-use crate::quantized::one_codebook;
+use crate::quantized::check_grid;
 use crate::{Anneal, AnnealCurve, CodebookView, Mode, QuantizeError, Quantized, Quantizer, QuantizerLosses};
 
 /// `type = "lfq"`: every channel becomes `1` or `-1`, its sign; the loss is
@@ -49,6 +49,9 @@ pub struct LookupFreeQuantizerConfig {
     /// probabilities of all codes at all positions; vector-quantize-pytorch uses 1e-5, which needs them.
     #[serde(default)]
     pub entropy_floor: f64,
+    /// Added to the mean probabilities inside the logarithm, 0 or more. Default 0; Open-MAGVIT2 uses 1e-5.
+    #[serde(default)]
+    pub entropy_eps: f64,
     /// Weight of the entropy of the mean assignment, relative to the mean entropy of each assignment, 0 or more.
     /// Default 1.
     #[serde(default = "config::one")]
@@ -59,6 +62,15 @@ pub struct LookupFreeQuantizerConfig {
     /// Weight of the commitment loss, which keeps latents near their codes, 0 or more. Default 0.25.
     #[serde(default = "config::commitment_weight")]
     pub commitment_weight: f64,
+    /// Bit of an index that the first channel sets: `"msb-first"`, the highest, or `"lsb-first"`, the lowest. Default
+    /// `"msb-first"`; Open-MAGVIT2 has `"lsb-first"`.
+    #[serde(default)]
+    pub bit_order: BitOrder,
+    /// Divides the channels into several indices, the first channels in the first: the number of channels of each, which
+    /// together are `log2(K)`. A position then has one token for each of them (`token_factorization` of Open-MAGVIT2).
+    /// The losses stay those of the undivided code. Default: one index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factorized_bits: Option<Vec<i64>>,
 }
 
 impl LookupFreeQuantizerConfig {
@@ -70,9 +82,12 @@ impl LookupFreeQuantizerConfig {
             entropy_anneal: None,
             entropy_fraction: config::one(),
             entropy_floor: 0.0,
+            entropy_eps: 0.0,
             diversity_gamma: config::one(),
             inv_temperature: config::inv_temperature(),
             commitment_weight: config::commitment_weight(),
+            bit_order: BitOrder::default(),
+            factorized_bits: None,
         }
     }
 
@@ -94,14 +109,30 @@ impl LookupFreeQuantizerConfig {
     ) -> Result<LookupFreeQuantizer, QuantizeError> {
         self.validate()?;
         check_dim(dim)?;
-        let bits = i64::from(self.codebook_size.ilog2());
+        let bits = self.bits();
+        let factors = self.factorized_bits.clone().unwrap_or_else(|| vec![bits]);
         let scale = if spherical { 1.0 / (bits as f64).sqrt() } else { 1.0 };
         Ok(LookupFreeQuantizer {
             config: self.clone(),
             projection: Projection::new(vs, dim, bits),
-            codes: BinaryCodes::new(bits, scale, vs.device()),
+            codes: BinaryCodes::new(&factors, scale, self.bit_order, vs.device()),
             spherical,
         })
+    }
+
+    /// Number of channels.
+    fn bits(&self) -> i64 {
+        i64::from(self.codebook_size.ilog2())
+    }
+
+    fn check_factors(&self) -> Result<(), QuantizeError> {
+        let (Some(factors), bits) = (&self.factorized_bits, self.bits()) else { return Ok(()) };
+        let sum = factors.iter().fold(0i64, |sum, factor| sum.saturating_add(*factor));
+        if factors.iter().all(|factor| *factor >= 1) && sum == bits {
+            return Ok(());
+        }
+        let reason = format!("{factors:?}; it takes numbers of channels, at least 1 each, whose sum is {bits}");
+        Err(QuantizeError::Config { field: "factorized_bits", reason })
     }
 
     /// The weight of the entropies at a training step, counted from 0.
@@ -122,6 +153,7 @@ impl Member for LookupFreeQuantizerConfig {
         }
         check_weight("entropy_weight", self.entropy_weight)?;
         check_weight("entropy_floor", self.entropy_floor)?;
+        check_weight("entropy_eps", self.entropy_eps)?;
         check_weight("diversity_gamma", self.diversity_gamma)?;
         check_weight("commitment_weight", self.commitment_weight)?;
         if !(self.entropy_fraction > 0.0 && self.entropy_fraction <= 1.0) {
@@ -130,6 +162,7 @@ impl Member for LookupFreeQuantizerConfig {
         if !(self.inv_temperature > 0.0 && self.inv_temperature.is_finite()) {
             return wrong("inv_temperature", format!("{} must be above 0 and finite", self.inv_temperature));
         }
+        self.check_factors()?;
         let Some(anneal) = &self.entropy_anneal else { return Ok(()) };
         if self.entropy_weight == 0.0 && anneal.curve == AnnealCurve::Exponential {
             return wrong("entropy_anneal", "an exponential curve cannot start from `entropy_weight = 0`".into());
@@ -159,8 +192,7 @@ impl Member for LookupFreeQuantizerConfig {
 }
 
 /// The sign of every channel, or with [`BinarySphericalQuantizerConfig`](crate::BinarySphericalQuantizerConfig) the
-/// nearest corner of a cube in the unit sphere. The gradient of the codes is passed to the latents unchanged. In an
-/// index, the first channel is the highest bit.
+/// nearest corner of a cube in the unit sphere. The gradient of the codes is passed to the latents unchanged.
 ///
 /// `losses.entropy` is `H(p) - diversity_gamma * H(mean p)`.
 #[derive(Debug)]
@@ -186,7 +218,8 @@ impl LookupFreeQuantizer {
     }
 
     fn softness(&self) -> Softness {
-        Softness { inv_temperature: self.config.inv_temperature, floor: self.config.entropy_floor }
+        let LookupFreeQuantizerConfig { inv_temperature, entropy_floor, entropy_eps, .. } = self.config;
+        Softness { inv_temperature, floor: entropy_floor, eps: entropy_eps }
     }
 
     /// Latents `[N, D]` as channels `[N, log2(K)]`.
@@ -242,7 +275,7 @@ impl Quantizer for LookupFreeQuantizer {
             let losses = self.losses(&points, &codes, weights.as_ref(), mode)?;
             let codes = straight_through(&codes, &points)?;
             let codes = rows.restore(&self.projection.leave(&codes, train));
-            let grid = TokenGrid::new(rows.restore_indices(&indices), self.codebook_sizes())?;
+            let grid = TokenGrid::new(rows.restore(&indices).contiguous(), self.codebook_sizes())?;
             Ok(Quantized::new(codes, grid, losses, mask))
         })
     }
@@ -253,13 +286,14 @@ impl Quantizer for LookupFreeQuantizer {
     }
 
     fn lookup(&self, grid: &TokenGrid) -> Result<Tensor, QuantizeError> {
-        let indices = one_codebook(grid, self.codes.size())?;
+        check_grid(grid, &self.codes.sizes())?;
+        let indices = grid.indices.movedim_int(1, -1);
         let leave = || self.projection.leave(&self.codes.codes_of(&indices), false);
         Ok(autocast::disabled(indices.device(), leave).movedim_int(-1, 1))
     }
 
     fn codebooks(&self) -> Vec<CodebookView> {
-        vec![CodebookView { codes: self.codes.codes_of(&self.codes.all_indices()), ages: None }]
+        self.codes.tables().into_iter().map(|codes| CodebookView { codes, ages: None }).collect()
     }
 
     fn has_tables(&self) -> bool {
@@ -267,7 +301,7 @@ impl Quantizer for LookupFreeQuantizer {
     }
 
     fn codebook_sizes(&self) -> Vec<i64> {
-        vec![self.codes.size()]
+        self.codes.sizes()
     }
 
     fn dim(&self) -> i64 {

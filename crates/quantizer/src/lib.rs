@@ -31,6 +31,7 @@ mod temperature;
 mod usage;
 mod vq;
 
+pub use binary::BitOrder;
 pub use bsq::BinarySphericalQuantizerConfig;
 pub use ema::{EmaVectorQuantizer, EmaVectorQuantizerConfig};
 pub use error::QuantizeError;

@@ -110,10 +110,18 @@ pub struct CodebookView {
 
 /// The indices `[B, *S]` of a grid that has one codebook of `size` codes, in range.
 pub(crate) fn one_codebook(grid: &TokenGrid, size: i64) -> Result<Tensor, QuantizeError> {
-    if grid.sizes != [size] {
-        let want = format!("indices of one codebook of {size} codes");
+    check_grid(grid, &[size])?;
+    Ok(grid.indices.select(1, 0))
+}
+
+/// Checks that a grid has codebooks of `sizes` codes, and that its indices are in range.
+pub(crate) fn check_grid(grid: &TokenGrid, sizes: &[i64]) -> Result<(), QuantizeError> {
+    if grid.sizes != sizes {
+        let want = match sizes {
+            [size] => format!("indices of one codebook of {size} codes"),
+            _ => format!("indices of codebooks of {sizes:?} codes"),
+        };
         return Err(QuantizeError::Shape { what: "grid", want, got: grid.sizes.clone() });
     }
-    grid.check_range()?;
-    Ok(grid.indices.select(1, 0))
+    Ok(grid.check_range()?)
 }

@@ -5,7 +5,9 @@ use vqkit_quantizer::QuantizerConfig;
 use vqkit_torch::{attempt, memory};
 
 use crate::member::Member;
-use crate::{NormKind, Tokenizer, TokenizerError, VqVae2Config, VqVaeConfig, VqganConfig};
+use crate::{
+    Magvit2Config, MaskgitVqganConfig, NormKind, Tokenizer, TokenizerError, VqVae2Config, VqVaeConfig, VqganConfig,
+};
 
 vqkit_config::tagged! {
     /// `[tokenizer]` of a recipe: the architecture.
@@ -16,6 +18,10 @@ vqkit_config::tagged! {
         "vqvae2" => VqVae2(VqVae2Config),
         /// VQGAN: one level of tokens; encoder and decoder have attention.
         "vqgan" => Vqgan(VqganConfig),
+        /// MaskGIT's VQGAN: one level of tokens; no attention.
+        "maskgit-vqgan" => MaskgitVqgan(MaskgitVqganConfig),
+        /// Open-MAGVIT2: one level of tokens; the codes modulate the decoder.
+        "magvit2" => Magvit2(Magvit2Config),
     }
     fn member -> dyn Member;
 }

@@ -15,6 +15,8 @@ mod golden_lucidrains_vq;
 #[cfg(test)]
 mod golden_lucidrains_vq_heads;
 #[cfg(test)]
+mod golden_seed_quant;
+#[cfg(test)]
 mod golden_taming_gumbel;
 #[cfg(test)]
 mod gumbel;

@@ -3,9 +3,9 @@
 use crate::common::{Built, TRAIN, build, every_kind};
 use tch::{Device, Kind, Tensor};
 use vqkit_quantizer::{
-    Anneal, AnnealCurve, EmaVectorQuantizerConfig, IndexBackpropagationQuantizerConfig, LookupFreeQuantizerConfig,
-    Mode, ProductQuantizerConfig, QuantizerConfig, ResidualQuantizerConfig, SimVectorQuantizerConfig,
-    VectorQuantizerConfig,
+    Anneal, AnnealCurve, BitOrder, EmaVectorQuantizerConfig, IndexBackpropagationQuantizerConfig,
+    LookupFreeQuantizerConfig, Mode, ProductQuantizerConfig, QuantizerConfig, ResidualQuantizerConfig,
+    SimVectorQuantizerConfig, VectorQuantizerConfig,
 };
 use vqkit_testing::Draws;
 
@@ -215,4 +215,26 @@ fn the_weight_of_entropies_falls_and_a_share_of_positions_estimates_them() {
     assert!((first * 0.1 - last).abs() < 1e-6 && first != 0.0, "{first} {last}");
     let part = total(&LookupFreeQuantizerConfig { entropy_fraction: 0.5, ..config }, 0);
     assert!(part != first && (part - first).abs() < 0.05, "{first} {part}");
+}
+
+#[test]
+fn a_token_in_parts_is_the_whole_token_taken_apart() {
+    let latents = Draws::new(7).randn(&[2, 7, 3, 5]);
+    let whole = LookupFreeQuantizerConfig { bit_order: BitOrder::LsbFirst, ..LookupFreeQuantizerConfig::new(1 << 7) };
+    let parts = LookupFreeQuantizerConfig { factorized_bits: Some(vec![2, 4, 1]), ..whole.clone() };
+    let [whole, parts] = [whole, parts].map(|config| build(&QuantizerConfig::LookupFree(config), 7).quantizer);
+    let [of_whole, of_parts] =
+        [&whole, &parts].map(|quantizer| quantizer.quantize(&latents, None, Mode::Eval).unwrap());
+    assert_eq!(of_parts.grid.sizes, [4, 16, 2]);
+    assert_eq!(parts.codebook_sizes(), of_parts.grid.sizes);
+    assert_eq!(of_parts.codes, of_whole.codes);
+    assert_eq!(of_parts.losses.total, of_whole.losses.total);
+    assert_eq!(parts.lookup(&of_parts.grid).unwrap(), of_parts.codes);
+    // The first part has the lowest bits.
+    let weights = Tensor::from_slice(&[1i64, 4, 64]).view([1i64, 3, 1, 1]);
+    let joined = (&of_parts.grid.indices * weights).sum_dim_intlist([1i64].as_slice(), true, Kind::Int64);
+    assert_eq!(joined, of_whole.grid.indices);
+    let shapes: Vec<_> = parts.codebooks().iter().map(|book| book.codes.size()).collect();
+    assert_eq!(shapes, [[4, 2], [16, 4], [2, 1]]);
+    assert!(parts.lookup(&of_whole.grid).is_err() && whole.lookup(&of_parts.grid).is_err());
 }

@@ -116,6 +116,7 @@ fn wrong_without_table() -> Vec<(&'static str, QuantizerConfig)> {
     let fsq = |levels: &[i64]| QuantizerConfig::FiniteScalar(FiniteScalarQuantizerConfig::new(levels));
     let lfq = LookupFreeQuantizerConfig::new(8);
     let lookup_free = |config| QuantizerConfig::LookupFree(config);
+    let factorized = |bits: &[i64]| LookupFreeQuantizerConfig { factorized_bits: Some(bits.to_vec()), ..lfq.clone() };
     let bsq = |config| QuantizerConfig::BinarySpherical(BinarySphericalQuantizerConfig(config));
     vec![
         ("levels", fsq(&[])),
@@ -128,6 +129,10 @@ fn wrong_without_table() -> Vec<(&'static str, QuantizerConfig)> {
         ("entropy_fraction", lookup_free(LookupFreeQuantizerConfig { entropy_fraction: 0.0, ..lfq.clone() })),
         ("inv_temperature", bsq(LookupFreeQuantizerConfig { inv_temperature: 0.0, ..lfq.clone() })),
         ("entropy_floor", lookup_free(LookupFreeQuantizerConfig { entropy_floor: -1.0, ..lfq.clone() })),
+        ("entropy_eps", lookup_free(LookupFreeQuantizerConfig { entropy_eps: -1.0, ..lfq.clone() })),
+        ("factorized_bits", lookup_free(factorized(&[2, 2]))),
+        ("factorized_bits", lookup_free(factorized(&[3, 0]))),
+        ("factorized_bits", bsq(factorized(&[i64::MAX, i64::MAX]))),
         (
             "entropy_anneal",
             lookup_free(LookupFreeQuantizerConfig {
@@ -165,6 +170,20 @@ fn wrong_composites() -> Vec<(&'static str, QuantizerConfig)> {
             }),
         ),
         ("frozen_codebook_dim", QuantizerConfig::Sim(simvq)),
+        (
+            "sample_minimization_weight",
+            QuantizerConfig::IndexBackpropagation(IndexBackpropagationQuantizerConfig {
+                sample_minimization_weight: -1.0,
+                ..IndexBackpropagationQuantizerConfig::new(8)
+            }),
+        ),
+        (
+            "batch_maximization_weight",
+            QuantizerConfig::IndexBackpropagation(IndexBackpropagationQuantizerConfig {
+                batch_maximization_weight: f64::NAN,
+                ..IndexBackpropagationQuantizerConfig::new(8)
+            }),
+        ),
         ("entropy_temperature", QuantizerConfig::IndexBackpropagation(ibq)),
     ]
 }

@@ -5,8 +5,12 @@ use serde::{Deserialize, Serialize};
 use tch::nn;
 use vqkit_quantizer::QuantizerConfig;
 
-use super::blocks::GROUPS;
-use crate::config::{check_channels, check_range};
+use super::blocks::BlockForm;
+use super::norm::{DecoderNorm, NormForm, SPATIAL_GROUPS};
+use crate::config::{
+    check_channels, check_dropout, check_factors, check_groups, check_images, check_one_vector, check_range, refuse,
+    scaled,
+};
 use crate::member::Member;
 use crate::{Tokenizer, TokenizerError};
 
@@ -17,8 +21,8 @@ use crate::{Tokenizer, TokenizerError};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VqganConfig {
-    /// Base number of channels, which `ch_mult` multiplies; a multiple of 32, the number of groups of every
-    /// normalisation.
+    /// Base number of channels, which `ch_mult` multiplies; a multiple of `norm_groups`, and of 32 with
+    /// `decoder_norm = "spatial"`.
     pub ch: i64,
     /// Channels of the levels in units of `ch`, fine first; 1 to 16 levels. Each level but the last halves the
     /// resolution.
@@ -29,7 +33,7 @@ pub struct VqganConfig {
     /// Number of residual blocks per level of the encoder, at least 1; the decoder has one more per level.
     pub num_res_blocks: i64,
     /// Levels with attention, given by their resolution for images of `resolution` pixels; may be empty. The middle
-    /// block always has attention.
+    /// block has attention by `mid_attention`.
     pub attn_resolutions: Vec<i64>,
     /// Side of the images, in pixels, to which `attn_resolutions` refers. Images of other sizes have attention on the
     /// same levels.
@@ -45,6 +49,19 @@ pub struct VqganConfig {
     /// upsampling a repetition. Default true.
     #[serde(default = "VqganConfig::default_resamp_with_conv")]
     pub resamp_with_conv: bool,
+    /// Number of groups of every group normalisation, a divisor of `ch` (`norm_num_groups` of diffusers' `VQModel`).
+    /// Default 32.
+    #[serde(default = "VqganConfig::default_norm_groups")]
+    pub norm_groups: i64,
+    /// Whether the middle of encoder and decoder has attention. Without it and with an empty `attn_resolutions` there is
+    /// no attention at all: latent-diffusion's `attn_type: none`, `mid_block_add_attention` of diffusers' `VQModel`.
+    /// Default true.
+    #[serde(default = "VqganConfig::default_mid_attention")]
+    pub mid_attention: bool,
+    /// Normalisation in the decoder (`norm_type` of diffusers' `VQModel`). `"spatial"` takes an `embed_dim` equal to
+    /// `z_channels`. Default `"group"`.
+    #[serde(default)]
+    pub decoder_norm: DecoderNorm,
     /// Number of channels of the images; where it is given, it must be that of the data. Default: that of the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_channels: Option<i64>,
@@ -72,6 +89,9 @@ impl VqganConfig {
             embed_dim: 256,
             dropout: 0.0,
             resamp_with_conv: Self::default_resamp_with_conv(),
+            norm_groups: Self::default_norm_groups(),
+            mid_attention: Self::default_mid_attention(),
+            decoder_norm: DecoderNorm::default(),
             in_channels: None,
             out_ch: None,
             double_z: false,
@@ -80,27 +100,28 @@ impl VqganConfig {
 
     /// Checks that `in_channels`, where it is given, equals the number of channels of the images.
     pub(super) fn check_images(&self, channels: i64) -> Result<(), TokenizerError> {
-        check_channels("in_channels", channels)?;
-        match self.in_channels {
-            Some(wanted) if wanted != channels => {
-                Err(refuse("in_channels", format!("{wanted}, but the images have {channels} channels")))
-            }
-            _ => Ok(()),
-        }
+        check_images("in_channels", self.in_channels, channels)
     }
 
     /// Channels of every level of the encoder, fine first.
     pub(super) fn widths(&self) -> Vec<i64> {
-        self.scaled(&self.ch_mult)
+        scaled(self.ch, &self.ch_mult)
     }
 
     /// Channels of every level of the decoder, fine first.
     pub(super) fn decoder_widths(&self) -> Vec<i64> {
-        self.scaled(self.decoder_ch_mult.as_ref().unwrap_or(&self.ch_mult))
+        scaled(self.ch, self.decoder_ch_mult.as_ref().unwrap_or(&self.ch_mult))
     }
 
-    fn scaled(&self, factors: &[i64]) -> Vec<i64> {
-        factors.iter().map(|factor| self.ch.saturating_mul(*factor)).collect()
+    /// What the blocks of the encoder have in common.
+    pub(super) fn encoder_form(&self) -> BlockForm {
+        BlockForm { norm: NormForm { groups: self.norm_groups, codes: None }, dropout: self.dropout }
+    }
+
+    /// What the blocks of the decoder have in common.
+    pub(super) fn decoder_form(&self) -> BlockForm {
+        let codes = (self.decoder_norm == DecoderNorm::Spatial).then_some(self.embed_dim);
+        BlockForm { norm: NormForm { groups: self.norm_groups, codes }, dropout: self.dropout }
     }
 
     /// Whether there is attention on a level.
@@ -114,26 +135,30 @@ impl VqganConfig {
     }
 
     fn check_widths(&self) -> Result<(), TokenizerError> {
-        check_channels("ch", self.ch)?;
-        if self.ch % GROUPS != 0 {
-            let reason = format!("{} must be a multiple of {GROUPS}, the number of groups of a normalisation", self.ch);
-            return Err(refuse("ch", reason));
+        check_range("norm_groups", self.norm_groups, 1)?;
+        check_groups("ch", self.ch, self.norm_groups)?;
+        if self.decoder_norm == DecoderNorm::Spatial {
+            check_groups("ch", self.ch, SPATIAL_GROUPS)?;
         }
-        if !(1..=16).contains(&self.ch_mult.len()) {
-            return Err(refuse("ch_mult", format!("{} levels; it takes 1 to 16", self.ch_mult.len())));
-        }
-        self.check_factors("ch_mult", &self.ch_mult)?;
+        check_factors("ch_mult", self.ch, &self.ch_mult)?;
         let Some(factors) = &self.decoder_ch_mult else { return Ok(()) };
         if factors.len() != self.ch_mult.len() {
             let reason = format!("{} levels; ch_mult has {}", factors.len(), self.ch_mult.len());
             return Err(refuse("decoder_ch_mult", reason));
         }
-        self.check_factors("decoder_ch_mult", factors)
+        check_factors("decoder_ch_mult", self.ch, factors)
     }
 
-    fn check_factors(&self, field: &'static str, factors: &[i64]) -> Result<(), TokenizerError> {
-        factors.iter().try_for_each(|factor| check_range(field, *factor, 1))?;
-        self.scaled(factors).into_iter().try_for_each(|width| check_channels(field, width))
+    fn check_modulation(&self) -> Result<(), TokenizerError> {
+        if self.decoder_norm == DecoderNorm::Group || self.embed_dim == self.z_channels {
+            return Ok(());
+        }
+        let reason = format!(
+            "\"spatial\" takes as many channels before `post_quant_conv` as after it, but `embed_dim` is {} and \
+             `z_channels` {}; set them equal",
+            self.embed_dim, self.z_channels
+        );
+        Err(refuse("decoder_norm", reason))
     }
 
     /// Every resolution of `attn_resolutions` has to be that of a level: any other would be ignored silently.
@@ -151,6 +176,14 @@ impl VqganConfig {
     fn default_resamp_with_conv() -> bool {
         true
     }
+
+    fn default_norm_groups() -> i64 {
+        32
+    }
+
+    fn default_mid_attention() -> bool {
+        true
+    }
 }
 
 impl Member for VqganConfig {
@@ -160,15 +193,11 @@ impl Member for VqganConfig {
         self.check_resolutions()?;
         check_channels("z_channels", self.z_channels)?;
         check_channels("embed_dim", self.embed_dim)?;
-        if !(0.0..1.0).contains(&self.dropout) {
-            return Err(refuse("dropout", format!("{} must be at least 0 and below 1", self.dropout)));
-        }
+        self.check_modulation()?;
+        check_dropout(self.dropout)?;
         self.in_channels.map_or(Ok(()), |channels| check_channels("in_channels", channels))?;
         self.out_ch.map_or(Ok(()), |channels| check_channels("out_ch", channels))?;
-        if self.double_z {
-            return Err(refuse("double_z", "must be false: a quantizer takes one vector per position".into()));
-        }
-        Ok(())
+        check_one_vector(self.double_z)
     }
 
     fn tokenizer(
@@ -188,8 +217,4 @@ impl Member for VqganConfig {
         };
         of_levels(self.widths(), self.num_res_blocks) + of_levels(self.decoder_widths(), self.num_res_blocks + 1)
     }
-}
-
-fn refuse(field: &'static str, reason: String) -> TokenizerError {
-    TokenizerError::Config { field, reason }
 }

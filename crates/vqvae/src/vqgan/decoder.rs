@@ -2,8 +2,10 @@
 
 use tch::{Tensor, nn};
 
-use super::blocks::{Level, LevelShape, Middle, Upsample, conv, norm};
+use super::blocks::{Level, LevelShape, Middle, Upsample};
 use super::config::VqganConfig;
+use super::norm::{Norm, Pass};
+use crate::layers::conv;
 
 /// A convolution, the middle, the levels coarse first with a doubling after each but the finest, normalisation, a
 /// convolution.
@@ -13,7 +15,7 @@ pub(super) struct Decoder {
     mid: Middle,
     /// Fine first, as upstream counts them: run backwards.
     up: Vec<(Level, Option<Upsample>)>,
-    norm_out: nn::GroupNorm,
+    norm_out: Norm,
     conv_out: nn::Conv2D,
 }
 
@@ -21,6 +23,7 @@ impl Decoder {
     /// `config` is valid.
     pub fn new(vs: &nn::Path, out_channels: i64, config: &VqganConfig) -> Self {
         let widths = config.decoder_widths();
+        let form = config.decoder_form();
         let last = widths.len() - 1;
         let up = |level: usize| {
             let vs = vs / "up" / level;
@@ -29,30 +32,30 @@ impl Decoder {
                 channels_out: widths[level],
                 blocks: config.num_res_blocks + 1,
                 has_attention: config.has_attention(level),
-                dropout: config.dropout,
+                form,
             };
             let double = || Upsample::new(&(&vs / "upsample"), widths[level], config.resamp_with_conv);
             (Level::new(&vs, shape), (level > 0).then(double))
         };
         Self {
             conv_in: conv(vs / "conv_in", config.z_channels, widths[last], 3),
-            mid: Middle::new(&(vs / "mid"), widths[last], config.dropout),
+            mid: Middle::new(&(vs / "mid"), widths[last], config.mid_attention, form),
             up: (0..=last).map(up).collect(),
-            norm_out: norm(vs / "norm_out", widths[0]),
+            norm_out: Norm::new(&(vs / "norm_out"), widths[0], form.norm),
             conv_out: conv(vs / "conv_out", widths[0], out_channels, 3),
         }
     }
 
-    /// `[B, z_channels, H / f, W / f]` to `[B, out_ch, H, W]`, not clamped.
-    pub fn forward(&self, z: &Tensor, train: bool) -> Tensor {
-        let mut x = self.mid.forward(&z.apply(&self.conv_in), train);
+    /// `[B, z_channels, H / f, W / f]` to `[B, out_ch, H, W]`, not clamped; `z` was made of the codes of `pass`.
+    pub fn forward(&self, z: &Tensor, pass: Pass) -> Tensor {
+        let mut x = self.mid.forward(&z.apply(&self.conv_in), pass);
         for (level, upsample) in self.up.iter().rev() {
-            x = level.forward(x, train);
+            x = level.forward(x, pass);
             if let Some(upsample) = upsample {
                 x = upsample.forward(&x);
             }
         }
-        x.apply(&self.norm_out).silu().apply(&self.conv_out)
+        self.norm_out.forward(&x, pass).silu().apply(&self.conv_out)
     }
 
     /// The weight of the last convolution.

@@ -5,18 +5,21 @@ mod blocks;
 mod config;
 mod decoder;
 mod encoder;
+mod norm;
 
 use tch::{Tensor, nn};
 use vqkit_quantizer::QuantizerConfig;
 
 pub use config::VqganConfig;
+pub use norm::DecoderNorm;
 
+use crate::layers::{conv, laid_out};
 use crate::member::Member;
 use crate::network::{Network, Quantize};
 use crate::{Tokenizer, TokenizerError};
-use blocks::conv;
 use decoder::Decoder;
 use encoder::Encoder;
+use norm::Pass;
 
 impl VqganConfig {
     /// Makes the tokenizer of images with `in_channels` channels, with its variables at `vs` under upstream's names:
@@ -65,7 +68,9 @@ impl Network for Vqgan {
     }
 
     fn decode(&self, codes: &[Tensor], train: bool) -> Tensor {
-        self.decoder.forward(&laid_out(&codes[0]).apply(&self.post_quant_conv), train)
+        let codes = laid_out(&codes[0]);
+        let pass = Pass { train, codes: Some(&codes) };
+        self.decoder.forward(&codes.apply(&self.post_quant_conv), pass)
     }
 
     fn strides(&self) -> &[i64] {
@@ -91,9 +96,4 @@ impl Network for Vqgan {
     fn last_layer(&self) -> &Tensor {
         self.decoder.last_layer()
     }
-}
-
-/// On the CPU with every channel by itself: of the other layout, libtorch's group normalisation goes back ten times slower.
-fn laid_out(x: &Tensor) -> Tensor {
-    if x.device().is_cuda() { x.shallow_clone() } else { x.contiguous() }
 }

@@ -8,6 +8,8 @@ use vqkit_testing::Golden;
 use vqkit_torch::weights;
 use vqkit_vqvae::{Tokenizer, VqganConfig};
 
+use crate::built::taming_network;
+
 const TRAIN: Mode = Mode::Train { step: 0 };
 
 /// Which term upstream's `beta` weighs.
@@ -42,17 +44,10 @@ impl Convention {
     }
 }
 
-/// Upstream's `ddconfig` is ours, but for `embed_dim`, which stands beside it, and resolutions that no level has, which
-/// upstream passes over and ours refuses.
 fn network(golden: &Golden) -> VqganConfig {
     let config = &golden.config()["config"];
     assert!(config["remap"].is_null());
-    let mut own = config["ddconfig"].clone();
-    own["embed_dim"] = config["embed_dim"].clone();
-    let mut network: VqganConfig = serde_json::from_value(own).unwrap();
-    let levels: Vec<i64> = (0..network.ch_mult.len()).map(|level| network.resolution >> level).collect();
-    network.attn_resolutions.retain(|side| levels.contains(side));
-    network
+    taming_network(config)
 }
 
 fn in_channels(golden: &Golden) -> i64 {

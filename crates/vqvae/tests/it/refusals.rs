@@ -3,7 +3,10 @@
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_quantizer::{Mode, QuantizerConfig, VectorQuantizerConfig};
 use vqkit_torch::TokenGrid;
-use vqkit_vqvae::{NormKind, Tokenizer, TokenizerConfig, TokenizerError, VqVae2Config, VqVaeConfig, VqganConfig};
+use vqkit_vqvae::{
+    DecoderNorm, Magvit2Config, MaskgitVqganConfig, NormKind, Tokenizer, TokenizerConfig, TokenizerError, VqVae2Config,
+    VqVaeConfig, VqganConfig,
+};
 
 fn quantizer() -> QuantizerConfig {
     QuantizerConfig::Vq(VectorQuantizerConfig::new(8))
@@ -49,6 +52,20 @@ fn tokens_that_do_not_belong_together_are_refused() {
     assert!(matches!(single.decode(&[line]), Err(TokenizerError::Grids { .. })));
 }
 
+/// The published tokenizer of MaskGIT with one value changed.
+fn maskgit(change: fn(&mut MaskgitVqganConfig)) -> TokenizerConfig {
+    let mut config = MaskgitVqganConfig::imagenet_f16();
+    change(&mut config);
+    TokenizerConfig::MaskgitVqgan(config)
+}
+
+/// That of Open-MAGVIT2.
+fn magvit2(change: fn(&mut Magvit2Config)) -> TokenizerConfig {
+    let mut config = Magvit2Config::imagenet_f16();
+    change(&mut config);
+    TokenizerConfig::Magvit2(config)
+}
+
 #[test]
 fn values_out_of_range_name_their_key() {
     let one = VqVaeConfig::new(8);
@@ -77,7 +94,25 @@ fn values_out_of_range_name_their_key() {
         ("dropout", TokenizerConfig::Vqgan(VqganConfig { dropout: f64::NAN, ..gan.clone() })),
         ("out_ch", TokenizerConfig::Vqgan(VqganConfig { out_ch: Some(0), ..gan.clone() })),
         ("in_channels", TokenizerConfig::Vqgan(VqganConfig { in_channels: Some(1), ..gan.clone() })),
+        ("norm_groups", TokenizerConfig::Vqgan(VqganConfig { norm_groups: 0, ..gan.clone() })),
+        ("ch", TokenizerConfig::Vqgan(VqganConfig { norm_groups: 48, ..gan.clone() })),
         ("double_z", TokenizerConfig::Vqgan(VqganConfig { double_z: true, ..gan })),
+        ("hidden_channels", maskgit(|own| own.hidden_channels = 48)),
+        ("channel_mult", maskgit(|own| own.channel_mult = vec![])),
+        ("channel_mult", maskgit(|own| own.channel_mult = vec![1, 0])),
+        ("num_res_blocks", maskgit(|own| own.num_res_blocks = 0)),
+        ("z_channels", maskgit(|own| own.z_channels = 0)),
+        ("dropout", maskgit(|own| own.dropout = -0.1)),
+        ("resolution", maskgit(|own| own.resolution = Some(40))),
+        ("num_channels", maskgit(|own| own.num_channels = Some(1))),
+        ("ch", magvit2(|own| own.ch = 0)),
+        ("ch_mult", magvit2(|own| own.ch_mult = vec![1; 17])),
+        ("num_res_blocks", magvit2(|own| own.num_res_blocks = 0)),
+        ("z_channels", magvit2(|own| own.z_channels = -1)),
+        ("resolution", magvit2(|own| own.resolution = Some(8))),
+        ("in_channels", magvit2(|own| own.in_channels = Some(4))),
+        ("out_ch", magvit2(|own| own.out_ch = Some(0))),
+        ("double_z", magvit2(|own| own.double_z = true)),
     ];
     for (key, config) in wrong {
         let refused = config.build(&nn::VarStore::new(Device::Cpu).root(), 3, &quantizer()).unwrap_err();
@@ -95,6 +130,12 @@ fn recipes_take_defaults_and_no_unknown_keys() {
     assert_eq!(serde_json::from_str::<TokenizerConfig>(&serde_json::to_string(&config).unwrap()).unwrap(), config);
     assert_eq!(read(r#"{"type": "vqvae2"}"#).unwrap(), TokenizerConfig::VqVae2(VqVae2Config::default()));
     assert!(read(r#"{"type": "vqvae", "channels": 64, "width": 3}"#).unwrap_err().to_string().contains("width"));
+    let maskgit = r#"{"type": "maskgit-vqgan", "hidden_channels": 128, "channel_mult": [1, 1, 2, 2, 4],
+        "num_res_blocks": 2, "z_channels": 256}"#;
+    assert_eq!(read(maskgit).unwrap(), TokenizerConfig::MaskgitVqgan(MaskgitVqganConfig::imagenet_f16()));
+    let magvit2 =
+        r#"{"type": "magvit2", "ch": 128, "ch_mult": [1, 1, 2, 2, 4], "num_res_blocks": 4, "z_channels": 18}"#;
+    assert_eq!(read(magvit2).unwrap(), TokenizerConfig::Magvit2(Magvit2Config::imagenet_f16()));
     assert!(read(r#"{"type": "vqvae"}"#).unwrap_err().to_string().contains("channels"));
 }
 
@@ -123,7 +164,38 @@ fn sizes() -> Vec<(TokenizerConfig, TokenizerConfig)> {
             ..VqganConfig::imagenet_f16()
         })
     };
-    vec![(one(16, 3), one(most, many)), (two(16, 3), two(most, many)), (gan(32, 2), gan(most, many))]
+    let unattended = |ch, num_res_blocks, decoder_norm| {
+        let TokenizerConfig::Vqgan(gan) = gan(ch, num_res_blocks) else { panic!("it is VQGAN's") };
+        TokenizerConfig::Vqgan(VqganConfig { mid_attention: false, decoder_norm, ..gan })
+    };
+    let maskgit = |hidden_channels, num_res_blocks| {
+        TokenizerConfig::MaskgitVqgan(MaskgitVqganConfig {
+            hidden_channels,
+            num_res_blocks,
+            channel_mult: vec![1, 1],
+            ..MaskgitVqganConfig::imagenet_f16()
+        })
+    };
+    let magvit2 = |ch, num_res_blocks| {
+        TokenizerConfig::Magvit2(Magvit2Config {
+            ch,
+            num_res_blocks,
+            ch_mult: vec![1, 1],
+            z_channels: 3,
+            ..Magvit2Config::imagenet_f16()
+        })
+    };
+    let mut sizes = vec![
+        (one(16, 3), one(most, many)),
+        (two(16, 3), two(most, many)),
+        (gan(32, 2), gan(most, many)),
+        (maskgit(32, 2), maskgit(most, many)),
+        (magvit2(32, 2), magvit2(most, many)),
+    ];
+    for norm in [DecoderNorm::Group, DecoderNorm::Spatial] {
+        sizes.push((unattended(64, 2, norm), unattended(most, many, norm)));
+    }
+    sizes
 }
 
 #[test]

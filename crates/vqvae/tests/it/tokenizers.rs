@@ -11,7 +11,8 @@ use vqkit_quantizer::{
 };
 use vqkit_testing::Draws;
 use vqkit_vqvae::{
-    NormKind, Reconstruction, Residual, Tokenizer, TokenizerConfig, VqVae2Config, VqVaeConfig, VqganConfig,
+    DecoderNorm, Magvit2Config, MaskgitVqganConfig, NormKind, Reconstruction, Residual, Tokenizer, TokenizerConfig,
+    VqVae2Config, VqVaeConfig, VqganConfig,
 };
 
 const SIZE: i64 = 32;
@@ -29,11 +30,21 @@ impl Built {
     }
 }
 
-/// Every tokenizer, with the options of the single-level one.
+/// Every tokenizer, with the options of the first and of VQGAN.
 fn every_tokenizer() -> Vec<TokenizerConfig> {
     let small = VqVaeConfig { residual_channels: Some(4), ..VqVaeConfig::new(8) };
     let two_levels =
         VqVae2Config { channels: 8, residual_blocks: 1, residual_channels: 4, embed_dim: 4, ..VqVae2Config::default() };
+    let gan = VqganConfig {
+        ch: 32,
+        ch_mult: vec![1, 1],
+        num_res_blocks: 1,
+        attn_resolutions: vec![SIZE / 2],
+        resolution: SIZE,
+        z_channels: 8,
+        embed_dim: 4,
+        ..VqganConfig::imagenet_f16()
+    };
     vec![
         TokenizerConfig::VqVae(small.clone()),
         TokenizerConfig::VqVae(VqVaeConfig {
@@ -56,15 +67,28 @@ fn every_tokenizer() -> Vec<TokenizerConfig> {
             residual: Residual::Preactivated,
             ..two_levels
         }),
+        TokenizerConfig::Vqgan(gan.clone()),
+        TokenizerConfig::Vqgan(VqganConfig { z_channels: 4, decoder_norm: DecoderNorm::Spatial, ..gan.clone() }),
         TokenizerConfig::Vqgan(VqganConfig {
-            ch: 32,
-            ch_mult: vec![1, 1],
+            ch: 16,
+            norm_groups: 8,
+            attn_resolutions: vec![],
+            mid_attention: false,
+            ..gan
+        }),
+        TokenizerConfig::MaskgitVqgan(MaskgitVqganConfig {
+            hidden_channels: 32,
+            channel_mult: vec![1, 2],
             num_res_blocks: 1,
-            attn_resolutions: vec![SIZE / 2],
-            resolution: SIZE,
-            z_channels: 8,
-            embed_dim: 4,
-            ..VqganConfig::imagenet_f16()
+            z_channels: 4,
+            ..MaskgitVqganConfig::imagenet_f16()
+        }),
+        TokenizerConfig::Magvit2(Magvit2Config {
+            ch: 32,
+            ch_mult: vec![1, 2],
+            num_res_blocks: 1,
+            z_channels: 4,
+            ..Magvit2Config::imagenet_f16()
         }),
     ]
 }
@@ -209,6 +233,35 @@ fn codebooks_start_on_the_latents_of_the_first_batch() {
         tokenizer.initialize(&images).unwrap();
         let after = commitment(&tokenizer);
         assert!(after < 0.9 * before, "{name}: {before} before, {after} after");
+    }
+}
+
+#[test]
+fn the_layout_of_images_makes_no_difference() {
+    let images = images(2);
+    let last = images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
+    for Built { name, tokenizer, .. } in every_kind() {
+        let [of_first, of_last] = [&images, &last].map(|images| tokenizer.forward(images, Mode::Eval).unwrap());
+        for (first, last) in of_first.latents.iter().zip(&of_last.latents) {
+            assert!(first.allclose(last, 1e-4, 1e-5, false), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_decoder_s_variables_and_no_others_are_needed_to_decode_one_level() {
+    for Built { name, vs, tokenizer } in
+        every_kind().into_iter().filter(|built| built.tokenizer.codebook_sizes().len() == 1)
+    {
+        let grids = tokenizer.tokens(&images(1)).unwrap();
+        tokenizer.decode(&grids).unwrap().square().mean(Kind::Float).backward();
+        let parts = tokenizer.decoder_parts();
+        for (variable, value) in vs.variables().into_iter().filter(|(_, value)| value.requires_grad()) {
+            let of_decoder = parts.iter().any(|part| variable.split('.').next() == Some(part));
+            assert_eq!(value.grad().defined(), of_decoder, "{name}: {variable}");
+        }
+        let last = tokenizer.last_layer().grad();
+        assert!(last.defined() && last.abs().max().double_value(&[]) > 0.0, "{name}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_quantizer::{GumbelQuantizerConfig, Mode, QuantizerConfig, VectorQuantizerConfig};
 use vqkit_testing::Draws;
-use vqkit_vqvae::{Tokenizer, TokenizerConfig, TokenizerError, VqganConfig};
+use vqkit_vqvae::{DecoderNorm, Tokenizer, TokenizerConfig, TokenizerError, VqganConfig};
 
 const TRAIN: Mode = Mode::Train { step: 0 };
 
@@ -113,12 +113,63 @@ fn values_are_dropped_in_training_only() {
 }
 
 #[test]
-fn the_layout_of_images_makes_no_difference() {
-    let (_vs, tokenizer) = build(&small(), 3);
-    let images = random(&[2, 3, 32, 32]);
-    let last = images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
-    let [of_first, of_last] = [&images, &last].map(|images| tokenizer.forward(images, Mode::Eval).unwrap());
-    assert!(of_last.latents[0].allclose(&of_first.latents[0], 1e-4, 1e-5, false));
+fn without_attention_there_are_no_such_weights_and_other_groups_change_no_shape() {
+    let (with, _) = build(&small(), 3);
+    let none = VqganConfig { attn_resolutions: vec![], mid_attention: false, norm_groups: 16, ..small() };
+    let (without, tokenizer) = build(&none, 3);
+    let shapes = |vs: &nn::VarStore| {
+        let shapes = vs.variables().into_iter().map(|(name, value)| (name, value.size()));
+        shapes.filter(|(name, _)| !name.contains(".attn")).collect::<BTreeSet<_>>()
+    };
+    assert!(without.variables().keys().all(|name| !name.contains("attn")));
+    assert_eq!(shapes(&with), shapes(&without));
+    let images = random(&[1, 3, 16, 16]);
+    assert_eq!(tokenizer.forward(&images, Mode::Eval).unwrap().images.size(), images.size());
+}
+
+#[test]
+fn groups_are_those_of_the_recipe() {
+    let output = |norm_groups| {
+        let (vs, tokenizer) = build(&VqganConfig { norm_groups, ..small() }, 3);
+        tch::no_grad(|| {
+            for (name, mut value) in vs.variables().into_iter().filter(|(name, _)| !name.starts_with("quantize")) {
+                let draws = Draws::new(name.len() as u64);
+                value.copy_(&((draws.rand(&value.size()) - 0.5) * 0.2));
+            }
+        });
+        tokenizer.forward(&random(&[1, 3, 16, 16]), Mode::Eval).unwrap().latents.remove(0)
+    };
+    assert_eq!(output(32), output(32));
+    assert!(!output(32).allclose(&output(8), 1e-3, 1e-4, false));
+}
+
+#[test]
+fn codes_modulate_every_normalisation_of_the_decoder_and_none_of_the_encoder() {
+    let movq = VqganConfig { z_channels: 4, norm_groups: 16, decoder_norm: DecoderNorm::Spatial, ..small() };
+    let (vs, _tokenizer) = build(&movq, 3);
+    let names: Vec<_> = vs.variables().into_keys().collect();
+    let norms = |side: &str, end: &str| {
+        let of_side = names.iter().filter(|name| name.starts_with(side) && name.ends_with(end));
+        of_side.filter(|name| name.contains("norm")).count()
+    };
+    let (plain, _) = build(&VqganConfig { z_channels: 4, ..small() }, 3);
+    let of_plain = plain.variables().into_keys().filter(|name| name.starts_with("decoder") && name.contains("norm"));
+    assert_eq!(norms("decoder", "conv_y.weight"), of_plain.count() / 2);
+    assert_eq!(norms("decoder", "conv_y.weight"), norms("decoder", "norm_layer.weight"));
+    assert_eq!(norms("encoder", "conv_y.weight"), 0);
+    assert_eq!(vs.variables()["decoder.mid.attn_1.norm.conv_b.weight"].size(), [64, 4, 1, 1]);
+}
+
+#[test]
+fn a_modulated_decoder_takes_latents_as_wide_as_its_input() {
+    let refuse = |config: VqganConfig| TokenizerConfig::Vqgan(config).validate().unwrap_err().to_string();
+    let message = "`decoder_norm`: \"spatial\" takes as many channels before `post_quant_conv` as after it, but \
+                   `embed_dim` is 4 and `z_channels` 6; set them equal";
+    assert_eq!(refuse(VqganConfig { decoder_norm: DecoderNorm::Spatial, ..small() }), message);
+    let narrow = VqganConfig { ch: 16, norm_groups: 16, z_channels: 4, ..small() };
+    TokenizerConfig::Vqgan(narrow.clone()).validate().unwrap();
+    let message = "`ch`: 16 must be a multiple of 32, the number of groups of a normalisation";
+    assert_eq!(refuse(VqganConfig { decoder_norm: DecoderNorm::Spatial, ..narrow }), message);
 }
 
 #[test]
