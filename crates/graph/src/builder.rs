@@ -98,7 +98,7 @@ impl<'w> Builder<'w> {
         Ok(self.push(Op::Linear, &inputs))
     }
 
-    /// `y` with the operation done to it.
+    /// `op` of one value.
     pub fn map(&mut self, op: Op, x: Value) -> Value {
         self.push(op, &[x])
     }

@@ -29,7 +29,7 @@ pub enum Op {
         /// What is cut off on all four sides.
         padding: i64,
     },
-    /// A map, a weight `[C]` and a bias `[C]`: group normalisation.
+    /// A map and perhaps a weight `[C]` and a bias `[C]`: group normalisation.
     GroupNorm {
         /// Number of groups.
         groups: i64,
@@ -45,8 +45,13 @@ pub enum Op {
     PadBelowRight,
     /// A map: means over 2×2.
     HalveByMean,
-    /// A map: every value repeated in 2×2.
-    DoubleByRepetition,
+    /// A map: every value repeated in a square.
+    Repeat {
+        /// The side of the square.
+        factor: i64,
+    },
+    /// A map: each four channels as squares of 2×2; the channels are ordered by row in the square, then column, then channel.
+    DepthToSpace,
     /// A map: its positions as rows.
     Rows,
     /// Rows and a map with as many positions: the rows as a map, of the same kind as the rows.
@@ -63,6 +68,12 @@ pub enum Op {
     Lookup,
     /// A weight of any shape: all but its first axis flattened.
     Flatten,
+    /// Rows: means over all positions, `[B, 1, C]`.
+    MeanOfRows,
+    /// Rows: unbiased variances over all positions, `[B, 1, C]`; of a single position, 0.
+    VarianceOfRows,
+    /// Rows: their two last axes exchanged.
+    Transpose,
 
     /// One value: `max(x, 0)`.
     Relu,
@@ -70,6 +81,8 @@ pub enum Op {
     Silu,
     /// One value: its hyperbolic tangent.
     Tanh,
+    /// One value: its square root.
+    Sqrt,
     /// One value: to the nearest integer, of two the even one.
     Round,
     /// One value: to the next integer below.

@@ -1,6 +1,9 @@
 //! Encoders and decoders as graphs: one file for each type of tokenizer.
 
+mod bias_free;
 mod blocks;
+mod magvit2;
+mod maskgit_vqgan;
 mod vqgan;
 mod vqvae;
 mod vqvae2;
@@ -32,5 +35,7 @@ pub(crate) fn network(config: &TokenizerConfig) -> &dyn Network {
         TokenizerConfig::VqVae(config) => config,
         TokenizerConfig::VqVae2(config) => config,
         TokenizerConfig::Vqgan(config) => config,
+        TokenizerConfig::MaskgitVqgan(config) => config,
+        TokenizerConfig::Magvit2(config) => config,
     }
 }

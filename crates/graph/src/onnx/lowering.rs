@@ -49,7 +49,8 @@ impl Lowering {
             Op::HalveByMean => {
                 self.call("AveragePool", x, vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])])
             }
-            Op::DoubleByRepetition => self.double(x[0]),
+            Op::Repeat { factor } => self.repeat(x[0], *factor),
+            Op::DepthToSpace => self.call("DepthToSpace", x, vec![int("blocksize", 2), text("mode", "DCR")]),
             Op::Rows => {
                 let flat = self.reshape(x[0], &[0, 0, -1]);
                 self.transpose(&flat, &[0, 2, 1])
@@ -63,6 +64,9 @@ impl Lowering {
                 self.call("Gather", &[x[0], &indices], vec![])
             }
             Op::Flatten => self.call("Flatten", x, vec![int("axis", 1)]),
+            Op::MeanOfRows => self.call("ReduceMean", x, vec![ints("axes", &[1])]),
+            Op::VarianceOfRows => self.variance(x[0]),
+            Op::Transpose => self.transpose(x[0], &[0, 2, 1]),
             Op::Silu => {
                 let gate = self.call("Sigmoid", x, vec![]);
                 self.call("Mul", &[x[0], &gate], vec![])
@@ -96,6 +100,7 @@ impl Lowering {
             }
             Op::Relu => self.call("Relu", x, vec![]),
             Op::Tanh => self.call("Tanh", x, vec![]),
+            Op::Sqrt => self.call("Sqrt", x, vec![]),
             Op::Round => self.call("Round", x, vec![]),
             Op::Floor => self.call("Floor", x, vec![]),
             Op::Add => self.call("Add", x, vec![]),
@@ -113,19 +118,34 @@ impl Lowering {
         let normed = self.call("InstanceNormalization", &[&grouped, &ones, &zeros], vec![float("epsilon", eps)]);
         let shape = self.call("Shape", &x[..1], vec![]);
         let normed = self.call("Reshape", &[&normed, &shape], vec![]);
-        let [weight, bias] = [x[1], x[2]].map(|column| self.unsqueeze(column, &[1, 2]));
+        let [_, weight, bias] = x else { return normed };
+        let [weight, bias] = [weight, bias].map(|column| self.unsqueeze(column, &[1, 2]));
         let scaled = self.call("Mul", &[&normed, &weight], vec![]);
         self.call("Add", &[&scaled, &bias], vec![])
     }
 
-    fn double(&mut self, x: &str) -> String {
-        let scales = self.floats(&[1.0, 1.0, 2.0, 2.0]);
+    fn repeat(&mut self, x: &str, factor: i64) -> String {
+        let scales = self.floats(&[1.0, 1.0, factor as f32, factor as f32]);
         let attributes = vec![
             text("mode", "nearest"),
             text("coordinate_transformation_mode", "asymmetric"),
             text("nearest_mode", "floor"),
         ];
         self.call("Resize", &[x, "", &scales], attributes)
+    }
+
+    fn variance(&mut self, rows: &str) -> String {
+        let mean = self.call("ReduceMean", &[rows], vec![ints("axes", &[1])]);
+        let difference = self.call("Sub", &[rows, &mean], vec![]);
+        let squares = self.call("Mul", &[&difference, &difference], vec![]);
+        let axes = self.integers(&[1]);
+        let sum = self.call("ReduceSum", &[&squares, &axes], vec![]);
+        let count = self.call("Shape", &[rows], vec![int("start", 1), int("end", 2)]);
+        let count = self.cast(&count, DataType::Float);
+        let one = self.floats(&[1.0]);
+        let count = self.call("Sub", &[&count, &one], vec![]);
+        let count = self.call("Max", &[&count, &one], vec![]);
+        self.call("Div", &[&sum, &count], vec![])
     }
 
     fn map(&mut self, rows: &str, like: &str) -> String {

@@ -3,6 +3,7 @@
 mod composite;
 mod logits;
 mod scalars;
+mod signs;
 mod table;
 
 use vqkit_quantizer::QuantizerConfig;
@@ -34,8 +35,8 @@ pub(crate) fn quantizer(config: &QuantizerConfig) -> Box<dyn Quantizer + '_> {
         QuantizerConfig::Gumbel(_) => Box::new(logits::Projected),
         QuantizerConfig::IndexBackpropagation(_) => Box::new(logits::LargestProduct),
         QuantizerConfig::FiniteScalar(config) => Box::new(scalars::Rounded::new(config)),
-        QuantizerConfig::LookupFree(config) => Box::new(scalars::Signs::of_ones(config.codebook_size)),
-        QuantizerConfig::BinarySpherical(config) => Box::new(scalars::Signs::on_sphere(config.0.codebook_size)),
+        QuantizerConfig::LookupFree(config) => Box::new(signs::Signs::new(config, false)),
+        QuantizerConfig::BinarySpherical(config) => Box::new(signs::Signs::new(&config.0, true)),
         QuantizerConfig::Residual(config) => Box::new(composite::Residual::new(config)),
         QuantizerConfig::Product(config) => Box::new(composite::Product::new(config)),
     }

@@ -1,4 +1,4 @@
-//! Channels that are rounded one by one: `fsq`, `lfq` and `bsq`. An index is a number whose digits are the channels' levels.
+//! Channels that are rounded to levels: `fsq`. An index is a number whose digits are the channels' levels.
 
 use vqkit_quantizer::FiniteScalarQuantizerConfig;
 
@@ -94,50 +94,8 @@ impl Quantizer for Rounded<'_> {
     }
 }
 
-/// `lfq` and `bsq`: a channel becomes `scale` where it is positive, else `-scale`. Lengths of latents do not matter to signs, so
-/// `bsq` need not normalise them.
-pub(super) struct Signs {
-    bits: i64,
-    scale: f64,
-}
-
-impl Signs {
-    /// Codes of `1` and `-1`.
-    pub fn of_ones(codebook_size: i64) -> Self {
-        Self { bits: i64::from(codebook_size.ilog2()), scale: 1.0 }
-    }
-
-    /// Codes of length 1.
-    pub fn on_sphere(codebook_size: i64) -> Self {
-        let bits = i64::from(codebook_size.ilog2());
-        Self { bits, scale: 1.0 / (bits as f64).sqrt() }
-    }
-
-    /// The weight of every channel in an index; the first is the highest bit.
-    fn basis(&self) -> Vec<i64> {
-        (0..self.bits).rev().map(|bit| 1 << bit).collect()
-    }
-}
-
-impl Quantizer for Signs {
-    fn choose(&self, graph: &mut Builder, at: &str, dim: i64, latents: Value) -> Result<Vec<Value>, GraphError> {
-        let rows = enter(graph, at, latents, dim, self.bits)?;
-        let set = graph.map(Op::IsPositive, rows);
-        Ok(vec![index_of(graph, set, &self.basis())])
-    }
-
-    fn lookup(&self, graph: &mut Builder, at: &str, dim: i64, indices: &[Value]) -> Result<Value, GraphError> {
-        let set = digits_of(graph, indices[0], self.basis(), vec![2; self.bits as usize]);
-        let width = graph.number((2.0 * self.scale) as f32);
-        let scale = graph.number(self.scale as f32);
-        let scaled = graph.push(Op::Mul, &[set, width]);
-        let codes = graph.push(Op::Sub, &[scaled, scale]);
-        leave(graph, at, codes, dim, self.bits)
-    }
-}
-
 /// Indices `[B, N, 1]` of digits `[B, N, C]`, f32; exact, since no index is beyond what f32 counts.
-fn index_of(graph: &mut Builder, digits: Value, basis: &[i64]) -> Value {
+pub(super) fn index_of(graph: &mut Builder, digits: Value, basis: &[i64]) -> Value {
     let basis = graph.floats(basis.iter().map(|weight| *weight as f32).collect());
     let weighed = graph.push(Op::Mul, &[digits, basis]);
     let sums = graph.map(Op::SumLast, weighed);
@@ -146,7 +104,7 @@ fn index_of(graph: &mut Builder, digits: Value, basis: &[i64]) -> Value {
 }
 
 /// Digits `[B, N, C]`, f32, of indices `[B, N, 1]`.
-fn digits_of(graph: &mut Builder, indices: Value, basis: Vec<i64>, levels: Vec<i64>) -> Value {
+pub(super) fn digits_of(graph: &mut Builder, indices: Value, basis: Vec<i64>, levels: Vec<i64>) -> Value {
     let (basis, levels) = (graph.integers(basis), graph.integers(levels));
     let shifted = graph.push(Op::Quotient, &[indices, basis]);
     let digits = graph.push(Op::Remainder, &[shifted, levels]);

@@ -25,12 +25,18 @@ pub(super) fn expression(op: &Op, x: &[String], device_of: &str) -> String {
             call("conv_transpose2d", &format!(", [{stride}, {stride}], [{padding}, {padding}]"))
         }
         Op::GroupNorm { groups, eps } => {
-            format!("torch.group_norm({}, {groups}, {}, {}, {eps:?})", x[0], x[1], x[2])
+            let affine = x.get(1..3).map_or("None, None".to_owned(), |affine| affine.join(", "));
+            format!("torch.group_norm({}, {groups}, {affine}, {eps:?})", x[0])
         }
         Op::BatchNorm { eps } => call("batch_norm", &format!(", False, 0.0, {eps:?}, False")),
         Op::PadBelowRight => call("constant_pad_nd", ", [0, 1, 0, 1]"),
         Op::HalveByMean => call("avg_pool2d", ", [2, 2], [2, 2]"),
-        Op::DoubleByRepetition => call("upsample_nearest2d", ", None, [2.0, 2.0]"),
+        Op::Repeat { factor } => call("upsample_nearest2d", &format!(", None, [{factor}.0, {factor}.0]")),
+        Op::DepthToSpace => {
+            // libtorch orders the channels by channel, then row, then column.
+            let by_channel = format!("torch.transpose(torch.unflatten({}, 1, [4, -1]), 1, 2)", x[0]);
+            format!("torch.pixel_shuffle(torch.flatten({by_channel}, 1, 2), 2)")
+        }
         Op::Rows => format!("torch.contiguous(torch.transpose(torch.flatten({}, 2), 1, 2))", x[0]),
         Op::Map => {
             let (rows, like) = (&x[0], &x[1]);
@@ -41,9 +47,13 @@ pub(super) fn expression(op: &Op, x: &[String], device_of: &str) -> String {
         Op::Linear => call("linear", ""),
         Op::Lookup => format!("torch.embedding({}, torch.squeeze({}, 2))", x[0], x[1]),
         Op::Flatten => call("flatten", ", 1"),
+        Op::MeanOfRows => call("mean", ", [1], True"),
+        Op::VarianceOfRows => call("var", &format!(", [1], correction=min({}.size(1) - 1, 1), keepdim=True", x[0])),
+        Op::Transpose => call("transpose", ", 1, 2"),
         Op::Relu => call("relu", ""),
         Op::Silu => call("silu", ""),
         Op::Tanh => call("tanh", ""),
+        Op::Sqrt => call("sqrt", ""),
         Op::Round => call("round", ""),
         Op::Floor => call("floor", ""),
         Op::IsPositive => format!("torch.to(torch.gt({}, 0.0), {FLOAT32})", x[0]),

@@ -6,18 +6,21 @@ use std::collections::BTreeMap;
 use tch::{Device, Tensor, nn};
 use vqkit_graph::TokenizerGraph;
 use vqkit_quantizer::{
-    BinarySphericalQuantizerConfig, EmaVectorQuantizerConfig, FiniteScalarQuantizerConfig, GumbelQuantizerConfig,
-    IndexBackpropagationQuantizerConfig, LookupFreeQuantizerConfig, Metric, ProductQuantizerConfig, QuantizerConfig,
-    ResidualQuantizerConfig, SimVectorQuantizerConfig, VectorQuantizerConfig,
+    BinarySphericalQuantizerConfig, BitOrder, EmaVectorQuantizerConfig, FiniteScalarQuantizerConfig,
+    GumbelQuantizerConfig, IndexBackpropagationQuantizerConfig, LookupFreeQuantizerConfig, Metric,
+    ProductQuantizerConfig, QuantizerConfig, ResidualQuantizerConfig, SimVectorQuantizerConfig, VectorQuantizerConfig,
 };
 use vqkit_testing::Draws;
 use vqkit_torch::weights;
-use vqkit_vqvae::{NormKind, Output, Residual, Tokenizer, TokenizerConfig, VqVae2Config, VqVaeConfig, VqganConfig};
+use vqkit_vqvae::{
+    DecoderNorm, Magvit2Config, MaskgitVqganConfig, NormKind, Output, Residual, Tokenizer, TokenizerConfig,
+    VqVae2Config, VqVaeConfig, VqganConfig,
+};
 
 /// Codes of every table.
 const CODES: i64 = 32;
-/// Batch, height and width of the images that every case computes; every downsampling divides the sides.
-pub const SIZES: [[i64; 3]; 2] = [[1, 16, 16], [3, 16, 24]];
+/// Batch, height and width of images; every downsampling divides the sides.
+const SIZES: [[i64; 3]; 2] = [[1, 16, 16], [3, 16, 24]];
 
 /// A tokenizer with random weights.
 pub struct Case {
@@ -48,7 +51,12 @@ impl Case {
         TokenizerGraph::new(&self.config, &self.quantizer, self.channels, weights).unwrap()
     }
 
-    /// Images in `[-1, 1]` of these [`SIZES`].
+    /// Images of every one of the [`SIZES`].
+    pub fn batches(&self) -> Vec<Tensor> {
+        SIZES.iter().map(|size| self.images(*size)).collect()
+    }
+
+    /// Images in `[-1, 1]`, of this batch, height and width.
     pub fn images(&self, [batch, height, width]: [i64; 3]) -> Tensor {
         Draws::new(width as u64).rand(&[batch, self.channels, height, width]) * 2.0 - 1.0
     }
@@ -73,6 +81,8 @@ pub fn every_case() -> Vec<Case> {
     let ema = || QuantizerConfig::Ema(EmaVectorQuantizerConfig::new(CODES));
     let mut cases: Vec<_> = networks().into_iter().map(|(name, config)| Case::new(name, config, ema())).collect();
     cases.push(Case { channels: 1, ..Case::new("gray", TokenizerConfig::Vqgan(vqgan()), vq(Metric::Euclidean)) });
+    let bits = LookupFreeQuantizerConfig { bit_order: BitOrder::LsbFirst, ..LookupFreeQuantizerConfig::new(1 << 10) };
+    cases.push(Case::new("magvit2", TokenizerConfig::Magvit2(magvit2(10)), QuantizerConfig::LookupFree(bits)));
     cases.push(Case::new("two-levels", TokenizerConfig::VqVae2(vqvae2()), residual(vq(Metric::Euclidean))));
     let small = TokenizerConfig::VqVae(VqVaeConfig { residual_channels: Some(4), ..VqVaeConfig::new(8) });
     cases.extend(quantizers().into_iter().map(|(name, quantizer)| Case::new(name, small.clone(), quantizer)));
@@ -127,6 +137,27 @@ fn networks() -> Vec<(&'static str, TokenizerConfig)> {
                 ..vqgan()
             }),
         ),
+        (
+            "vqgan-spatial-norm",
+            TokenizerConfig::Vqgan(VqganConfig {
+                norm_groups: 16,
+                decoder_norm: DecoderNorm::Spatial,
+                z_channels: 4,
+                ..vqgan()
+            }),
+        ),
+        (
+            "vqgan-no-attention",
+            TokenizerConfig::Vqgan(VqganConfig {
+                ch: 8,
+                norm_groups: 4,
+                mid_attention: false,
+                attn_resolutions: vec![],
+                ..vqgan()
+            }),
+        ),
+        ("maskgit", TokenizerConfig::MaskgitVqgan(maskgit())),
+        ("magvit2", TokenizerConfig::Magvit2(magvit2(4))),
     ]
 }
 
@@ -141,6 +172,20 @@ fn vqgan() -> VqganConfig {
         embed_dim: 4,
         ..VqganConfig::imagenet_f16()
     }
+}
+
+fn maskgit() -> MaskgitVqganConfig {
+    MaskgitVqganConfig {
+        hidden_channels: 32,
+        channel_mult: vec![1, 2, 1],
+        num_res_blocks: 1,
+        z_channels: 4,
+        ..MaskgitVqganConfig::imagenet_f16()
+    }
+}
+
+fn magvit2(z_channels: i64) -> Magvit2Config {
+    Magvit2Config { ch: 32, ch_mult: vec![1, 2, 1], num_res_blocks: 1, z_channels, ..Magvit2Config::imagenet_f16() }
 }
 
 fn vqvae2() -> VqVae2Config {
@@ -166,6 +211,8 @@ fn quantizers() -> Vec<(&'static str, QuantizerConfig)> {
         let plain = ProductQuantizerConfig::new(groups, quantizer);
         QuantizerConfig::Product(ProductQuantizerConfig { codebook_dim, ..plain })
     };
+    let divided =
+        LookupFreeQuantizerConfig { factorized_bits: Some(vec![3, 5]), ..LookupFreeQuantizerConfig::new(1 << 8) };
     vec![
         ("euclidean", vq(Metric::Euclidean)),
         ("cosine", vq(Metric::Cosine)),
@@ -176,6 +223,7 @@ fn quantizers() -> Vec<(&'static str, QuantizerConfig)> {
         ("symmetric-scalars", fsq(&[4, 3, 2, 5, 2, 2, 3, 2], true)),
         ("signs", QuantizerConfig::LookupFree(LookupFreeQuantizerConfig::new(1 << 8))),
         ("projected-signs", QuantizerConfig::LookupFree(LookupFreeQuantizerConfig::new(1 << 11))),
+        ("divided-signs", QuantizerConfig::LookupFree(divided)),
         ("sphere", QuantizerConfig::BinarySpherical(BinarySphericalQuantizerConfig::new(1 << 6))),
         ("levels", residual(vq(Metric::Euclidean))),
         ("transformed-levels", residual(QuantizerConfig::Sim(SimVectorQuantizerConfig::new(CODES)))),

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use vqkit_testing::needed_in_ci;
 
-use crate::cases::{Case, SIZES, every_case};
+use crate::cases::{Case, every_case};
 
 #[test]
 fn every_tokenizer_computes_the_same_at_every_size() {
@@ -34,8 +34,7 @@ fn write(case: &Case, folder: &Path) -> PathBuf {
     let properties = BTreeMap::from([("image_size".into(), "16".into())]);
     graph.save_onnx(&folder, &properties).unwrap();
     graph.save_torchscript(&folder.join("tokenizer.pt"), &properties).unwrap();
-    for (number, size) in SIZES.into_iter().enumerate() {
-        let images = case.images(size);
+    for (number, images) in case.batches().into_iter().enumerate() {
         let tokens = tokenizer.tokens(&images).unwrap();
         images.write_npy(folder.join(format!("{number}.images.npy"))).unwrap();
         tokenizer.decode(&tokens).unwrap().write_npy(folder.join(format!("{number}.decoded.npy"))).unwrap();
