@@ -31,7 +31,7 @@ pub const PEERS: Venv = Venv {
 pub const TESTS: Venv = Venv {
     folder: "tests-python",
     requirements: "tests/requirements.txt",
-    about: "what the tests read event files with (TensorBoard: some 100 MB)",
+    about: "what the tests read and run our files with (TensorBoard and onnxruntime: some 200 MB)",
 };
 
 impl Venv {

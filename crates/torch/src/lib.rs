@@ -16,10 +16,12 @@ pub mod numpy;
 pub mod optim;
 pub mod rng;
 pub mod schedule;
+pub mod script;
 mod shim;
 pub mod threads;
 mod tokens;
 pub mod weights;
+mod whole;
 
 pub use attempt::{attempt, attempt_in_memory};
 pub use error::TorchError;
@@ -29,6 +31,7 @@ pub use making::{continued, making};
 /// The crate that this one builds on, in the version that all types here are of.
 pub use tch;
 pub use tokens::{TokenError, TokenGrid, Tokens};
+pub use whole::write_whole;
 
 /// The version of libtorch that this crate was built against, such as `2.11.0`.
 pub fn libtorch_version() -> String {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -21,6 +22,8 @@
 #include <c10/util/env.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/functions/utils.h>
+#include <torch/csrc/jit/api/compilation_unit.h>
+#include <torch/csrc/jit/api/module.h>
 #include <torch/headeronly/version.h>
 
 #if defined(__linux__) || defined(__APPLE__)
@@ -342,6 +345,40 @@ Message vqkit_process_peak_bytes(int64_t* bytes) {
 #if defined(__linux__)
         *bytes *= 1024;
 #endif
+    });
+}
+
+// Writes a TorchScript module to `path`: tensors under names in which a dot leads into a submodule, of which the trainable ones
+// are parameters and the others buffers; the methods that `source` defines; and texts by name that are stored beside them.
+Message vqkit_script_save(
+    const char* path, const char* source, const char* const* names, Tensors tensors, const bool* trainable, size_t count,
+    const char* const* extra_names, const char* const* extra_texts, size_t extras) {
+    return guarded([&] {
+        const auto unit = std::make_shared<torch::jit::CompilationUnit>();
+        torch::jit::Module root(c10::QualifiedName("__torch__.vqkit.Tokenizer"), unit);
+        for (size_t i = 0; i < count; ++i) {
+            const std::string name(names[i]);
+            torch::jit::Module place = root;
+            size_t begin = 0;
+            for (size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', begin)) {
+                const std::string part = name.substr(begin, dot - begin);
+                if (!place.hasattr(part)) {
+                    place.register_module(part, torch::jit::Module(c10::QualifiedName("__torch__.vqkit.Part"), unit, true));
+                }
+                place = place.attr(part).toModule();
+                begin = dot + 1;
+            }
+            place.register_parameter(name.substr(begin), tensors[i]->detach(), !trainable[i]);
+        }
+        root.eval();
+        root.define(source);
+        torch::jit::ExtraFilesMap files;
+        for (size_t i = 0; i < extras; ++i) files[extra_names[i]] = extra_texts[i];
+        // By its name the file's would become that of the archive, and a name that begins with a dot is none.
+        std::ofstream out(path, std::ios::binary | std::ios::trunc);
+        TORCH_CHECK(out.good(), "cannot write ", path);
+        root.save(out, files);
+        TORCH_CHECK(out.flush().good(), "cannot write ", path);
     });
 }
 

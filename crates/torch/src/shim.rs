@@ -75,6 +75,18 @@ unsafe extern "C" {
     fn vqkit_cuda_reset_peak(device: i32) -> Message;
     fn vqkit_process_peak_bytes(bytes: *mut i64) -> Message;
     fn vqkit_cuda_has_bf16(device: i32, has: *mut bool) -> Message;
+    #[allow(clippy::too_many_arguments, reason = "a file, a text and two lists of several columns")]
+    fn vqkit_script_save(
+        path: *const c_char,
+        source: *const c_char,
+        names: *const *const c_char,
+        tensors: *const RawTensor,
+        trainable: *const bool,
+        count: usize,
+        extra_names: *const *const c_char,
+        extra_texts: *const *const c_char,
+        extras: usize,
+    ) -> Message;
 }
 
 /// A backward pass as the shim calls it, once or more, and then drops it.
@@ -335,6 +347,38 @@ pub fn cuda_has_bf16(device: i32) -> Result<bool, TorchError> {
     // SAFETY: `has` is a living place of its type.
     check(unsafe { vqkit_cuda_has_bf16(device, &mut has) })?;
     Ok(has)
+}
+
+/// A TorchScript module as the shim writes it.
+pub struct Script<'a> {
+    /// Name, tensor, and whether it is a parameter rather than a buffer.
+    pub tensors: &'a [(&'a CStr, &'a Tensor, bool)],
+    pub source: &'a CStr,
+    /// Name and text.
+    pub extra_files: &'a [(&'a CStr, &'a CStr)],
+}
+
+/// Writes a TorchScript module to a file.
+pub fn save_script(path: &CStr, script: &Script) -> Result<(), TorchError> {
+    let names: Vec<_> = script.tensors.iter().map(|(name, _, _)| name.as_ptr()).collect();
+    let tensors = pointers(&script.tensors.iter().map(|(_, tensor, _)| *tensor).collect::<Vec<_>>());
+    let trainable: Vec<_> = script.tensors.iter().map(|(_, _, trainable)| *trainable).collect();
+    let (extra_names, extra_texts): (Vec<_>, Vec<_>) =
+        script.extra_files.iter().map(|(name, text)| (name.as_ptr(), text.as_ptr())).unzip();
+    // SAFETY: texts ended by a zero, and lists of these lengths of texts, valid tensors and flags; all outlive the call.
+    check(unsafe {
+        vqkit_script_save(
+            path.as_ptr(),
+            script.source.as_ptr(),
+            names.as_ptr(),
+            tensors.as_ptr(),
+            trainable.as_ptr(),
+            names.len(),
+            extra_names.as_ptr(),
+            extra_texts.as_ptr(),
+            extra_names.len(),
+        )
+    })
 }
 
 /// The version of the headers that the shim was compiled against.

@@ -22,12 +22,12 @@ const LAYERS: &[&[Row]] = &[
     &[("quantizer", &[&["config", "torch"]]), ("losses", &[&["config", "torch"]])],
     &[("metrics", &[&["config", "torch", "losses"]])],
     &[("vqvae", &[&["config", "torch", "quantizer"]]), ("priors", &[&["config", "torch"]])],
-    &[("foreign", &[&["torch", "torch-file", "vqvae"]])],
+    &[("foreign", &[&["torch", "torch-file", "vqvae"]]), ("graph", &[&["config", "torch", "quantizer", "vqvae"]])],
     &[("recipe", &[&["config", "data", "losses", "priors", "quantizer", "torch", "vqvae"]])],
     &[("run", &[&["config", "data", "recipe", "torch"]])],
     &[("models", &[LOWER, &["recipe", "run"]])],
     &[("tokens", &[LOWER, NETWORKS])],
-    &[("interop", &[LOWER, NETWORKS, &["foreign", "tokens"]])],
+    &[("interop", &[LOWER, NETWORKS, &["foreign", "graph", "tokens"]])],
     &[("fidelity", &[LOWER, NETWORKS, &["tokens"]])],
     &[
         ("train", &[LOWER, NETWORKS, &["tokens", "foreign", "interop", "fidelity"]]),
@@ -37,14 +37,14 @@ const LAYERS: &[&[Row]] = &[
     &[("report", &[&["recipe", "run", "fidelity", "evaluate"]])],
     &[(
         "pipeline",
-        &[LOWER, NETWORKS, &["foreign", "tokens", "interop", "fidelity", "train", "sample", "evaluate", "report"]],
+        &[LOWER, NETWORKS, &["foreign", "graph", "tokens", "interop", "fidelity", "train", "sample", "evaluate", "report"]],
     )],
     &[(
         "vqkit",
         &[
             LOWER,
             NETWORKS,
-            &["foreign", "tokens", "interop", "fidelity", "train", "sample", "evaluate", "report", "pipeline"],
+            &["foreign", "graph", "tokens", "interop", "fidelity", "train", "sample", "evaluate", "report", "pipeline"],
         ],
     )],
     &[("cli", &[&["pipeline", "vqkit"]])],

@@ -1,9 +1,7 @@
 //! Writing safetensors files.
 
 use std::collections::BTreeMap;
-use std::fs::{File, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write;
 use std::path::Path;
 
 use safetensors::Dtype;
@@ -11,7 +9,7 @@ use serde_json::{Map, Value, json};
 use tch::{Device, Tensor};
 
 use super::kinds::{dtype_of, name_of};
-use crate::TorchError;
+use crate::{TorchError, write_whole};
 
 /// The header's length is a multiple of this, so that the data is aligned.
 const ALIGNMENT: usize = 8;
@@ -31,18 +29,12 @@ pub fn save(
 ) -> Result<(), TorchError> {
     let entries = ordered(path, tensors)?;
     let header = header(path, &entries, metadata)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = || TorchError::io("write", path);
-    let mut file = builder().tempfile_in(folder).map_err(failed())?;
-    // While it is locked, nobody sweeps it away as what a dead process left.
-    let _ = file.as_file().try_lock();
-    file.write_all(&header).map_err(failed())?;
-    for entry in &entries {
-        file.write_all(&bytes(entry.tensor)?).map_err(failed())?;
-    }
-    file.as_file().sync_all().map_err(failed())?;
-    file.persist(path).map_err(|error| failed()(error.error))?;
-    sync_folder(folder).map_err(failed())
+    write_whole(path, |mut file, _| {
+        file.write_all(&header).map_err(TorchError::io("write", path))?;
+        entries
+            .iter()
+            .try_for_each(|entry| file.write_all(&bytes(entry.tensor)?).map_err(TorchError::io("write", path)))
+    })
 }
 
 struct Entry<'a> {
@@ -95,16 +87,4 @@ fn bytes(tensor: &Tensor) -> Result<Vec<u8>, TorchError> {
     let mut bytes = vec![0; length(&here)];
     here.f_copy_data_u8(&mut bytes, here.numel())?;
     Ok(bytes)
-}
-
-/// Temporary files are private by default; a file of weights is as readable as any other.
-fn builder() -> tempfile::Builder<'static, 'static> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".writing-weights-").permissions(Permissions::from_mode(0o666));
-    builder
-}
-
-/// Makes the new name last through a loss of power.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }

@@ -1,0 +1,108 @@
+//! Quantizers that contain others, and the linear maps between latents and codes of another width.
+
+use vqkit_quantizer::{ProductQuantizerConfig, ResidualQuantizerConfig};
+
+use super::{Quantizer, quantizer};
+use crate::GraphError;
+use crate::builder::Builder;
+use crate::graph::Value;
+use crate::op::Op;
+
+/// Latents of width `dim` as rows of width `code_dim`, by `project_in` where these differ.
+pub(super) fn enter(
+    graph: &mut Builder,
+    at: &str,
+    latents: Value,
+    dim: i64,
+    code_dim: i64,
+) -> Result<Value, GraphError> {
+    if dim == code_dim { Ok(latents) } else { graph.linear(latents, &format!("{at}.project_in")) }
+}
+
+/// Codes of width `code_dim` as rows of width `dim`, by `project_out` where these differ.
+pub(super) fn leave(graph: &mut Builder, at: &str, codes: Value, dim: i64, code_dim: i64) -> Result<Value, GraphError> {
+    if dim == code_dim { Ok(codes) } else { graph.linear(codes, &format!("{at}.project_out")) }
+}
+
+/// `residual`: level `i`, at `layers.i`, quantizes what the levels before it left over.
+pub(super) struct Residual<'a> {
+    levels: usize,
+    inner: Box<dyn Quantizer + 'a>,
+}
+
+impl<'a> Residual<'a> {
+    pub fn new(config: &'a ResidualQuantizerConfig) -> Self {
+        Self { levels: config.num_quantizers as usize, inner: quantizer(&config.quantizer) }
+    }
+}
+
+impl Quantizer for Residual<'_> {
+    fn codebooks(&self) -> usize {
+        self.levels * self.inner.codebooks()
+    }
+
+    fn choose(&self, graph: &mut Builder, at: &str, dim: i64, latents: Value) -> Result<Vec<Value>, GraphError> {
+        let (mut rest, mut all) = (latents, Vec::new());
+        for level in 0..self.levels {
+            let at = format!("{at}.layers.{level}");
+            let indices = self.inner.choose(graph, &at, dim, rest)?;
+            let codes = self.inner.lookup(graph, &at, dim, &indices)?;
+            rest = graph.push(Op::Sub, &[rest, codes]);
+            all.extend(indices);
+        }
+        Ok(all)
+    }
+
+    fn lookup(&self, graph: &mut Builder, at: &str, dim: i64, indices: &[Value]) -> Result<Value, GraphError> {
+        let mut sum: Option<Value> = None;
+        for (level, indices) in indices.chunks(self.inner.codebooks()).enumerate() {
+            let codes = self.inner.lookup(graph, &format!("{at}.layers.{level}"), dim, indices)?;
+            sum = Some(sum.map_or(codes, |sum| graph.push(Op::Add, &[sum, codes])));
+        }
+        sum.ok_or_else(|| GraphError::Weight { name: format!("{at}.layers.0") })
+    }
+}
+
+/// `product`: group `i` of the channels is quantized at `groups.i`.
+pub(super) struct Product<'a> {
+    config: &'a ProductQuantizerConfig,
+    inner: Box<dyn Quantizer + 'a>,
+}
+
+impl<'a> Product<'a> {
+    pub fn new(config: &'a ProductQuantizerConfig) -> Self {
+        Self { config, inner: quantizer(&config.quantizer) }
+    }
+
+    /// Width of a group.
+    fn width(&self, dim: i64) -> i64 {
+        self.config.codebook_dim.unwrap_or(dim / self.config.groups)
+    }
+}
+
+impl Quantizer for Product<'_> {
+    fn codebooks(&self) -> usize {
+        self.config.groups as usize * self.inner.codebooks()
+    }
+
+    fn choose(&self, graph: &mut Builder, at: &str, dim: i64, latents: Value) -> Result<Vec<Value>, GraphError> {
+        let width = self.width(dim);
+        let rows = enter(graph, at, latents, dim, width * self.config.groups)?;
+        let mut all = Vec::new();
+        for group in 0..self.config.groups {
+            let part = graph.map(Op::Narrow { axis: 2, start: group * width, length: width }, rows);
+            all.extend(self.inner.choose(graph, &format!("{at}.groups.{group}"), width, part)?);
+        }
+        Ok(all)
+    }
+
+    fn lookup(&self, graph: &mut Builder, at: &str, dim: i64, indices: &[Value]) -> Result<Value, GraphError> {
+        let width = self.width(dim);
+        let mut parts = Vec::new();
+        for (group, indices) in indices.chunks(self.inner.codebooks()).enumerate() {
+            parts.push(self.inner.lookup(graph, &format!("{at}.groups.{group}"), width, indices)?);
+        }
+        let codes = graph.push(Op::Concat { axis: 2 }, &parts);
+        leave(graph, at, codes, dim, width * self.config.groups)
+    }
+}
