@@ -46,6 +46,9 @@ pub enum InteropError {
     /// Building the networks.
     #[error("{0}")]
     Models(#[from] vqkit_models::ModelError),
+    /// A graph of a tokenizer.
+    #[error("{0}")]
+    Graph(#[from] vqkit_graph::GraphError),
     /// Token files.
     #[error("{0}")]
     Tokens(#[from] vqkit_tokens::TokensError),
