@@ -4,6 +4,7 @@ pub mod autoregressive;
 mod build;
 mod classes;
 mod condition;
+mod condition_names;
 mod cost;
 mod cursor;
 mod error;
@@ -23,6 +24,7 @@ mod spec;
 
 pub use build::BuildPrior;
 pub use condition::{Condition, Embedding, Text};
+pub use condition_names::ConditionNames;
 pub use cost::Cost;
 pub use cursor::Cursor;
 pub use error::PriorError;

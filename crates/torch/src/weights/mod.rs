@@ -21,7 +21,7 @@ use tch::{Tensor, no_grad};
 pub use any::read_any;
 pub use finite::check_finite;
 pub use mismatch::{Difference, Mismatch};
-pub use read::{OpenFile, metadata, open, parse, read};
+pub use read::{OpenFile, metadata, open, parse, read, shapes};
 pub use torch_file::read_torch;
 pub use write::save;
 
