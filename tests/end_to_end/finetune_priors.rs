@@ -210,6 +210,11 @@ fn a_prior_that_does_not_fit_is_refused_before_anything_is_written() {
         &["prior.0.finetune.lora={ rank = 2 }", "prior.0.finetune.train=conditions"],
         &["prior.0.finetune.train: \"conditions\" trains none of the layers"],
     );
+    refuse(
+        old,
+        &["prior.0.finetune.train=conditions", "prior.0.vocabulary=shared"],
+        &["vocabulary is \"separate\" there and \"shared\" here"],
+    );
     refuse(shared_run(), &[], &["type is \"pixelcnn\" there and \"gpt2\" here"]);
 }
 

@@ -2,6 +2,7 @@
 
 pub mod autoregressive;
 mod build;
+mod class_rows;
 mod classes;
 mod condition;
 mod condition_names;
@@ -23,6 +24,7 @@ mod registry;
 mod spec;
 
 pub use build::BuildPrior;
+pub use class_rows::{ClassRows, OldClasses, Row};
 pub use condition::{Condition, Embedding, Text};
 pub use condition_names::ConditionNames;
 pub use cost::Cost;

@@ -169,8 +169,7 @@ impl Pair {
 
     fn merge(&self, scale: f64) -> Result<(), TorchError> {
         let update = (self.up.f_matmul(&self.down)? * scale).f_view(self.weight.size().as_slice())?;
-        let _ = self.weight.shallow_clone().f_copy_(&self.base.f_add(&update)?)?;
-        Ok(())
+        Ok(self.weight.shallow_clone().f_copy_(&self.base.f_add(&update)?)?)
     }
 }
 

@@ -9,6 +9,9 @@ use vqkit_torch::{autograd, lora::Lora, optim::clip_grad_norm, weights};
 
 use crate::{error::Result, optimizer::Optimizer};
 
+/// Variables by name.
+type Named = Vec<(String, Tensor)>;
+
 /// A network in training, and its optimizer.
 #[derive(Debug)]
 pub struct TrainState {
@@ -16,10 +19,10 @@ pub struct TrainState {
     pub vs: VarStore,
     optimizer: Optimizer,
     /// The variables that take gradients.
-    trained: Vec<(String, Tensor)>,
+    trained: Named,
     lora: Option<Lora>,
     /// What the optimizer moves: `trained`, or in the place of a weight with a low-rank update the update's factors.
-    moved: Vec<(String, Tensor)>,
+    moved: Named,
     learning_rate: f64,
     clip_norm: f64,
     /// Global norm of the latest gradients, before they were clipped.
@@ -33,9 +36,8 @@ impl TrainState {
     /// When a number of the recipe is out of its range.
     pub fn new(vs: VarStore, train: &Train) -> Result<Self> {
         let optimizer = Optimizer::new(&vs, train)?;
-        let trained = trained(&vs);
-        let moved = shared(&trained);
-        Ok(Self::assemble(vs, optimizer, (trained, moved), None, train))
+        let moved = trained(&vs);
+        Ok(Self::assemble(vs, optimizer, moved, None, train))
     }
 
     /// As [`new`](Self::new), for a network some of whose weights have low-rank updates: of these, only the factors are
@@ -44,23 +46,25 @@ impl TrainState {
     /// # Errors
     /// When a number of the recipe is out of its range.
     pub fn with_lora(vs: VarStore, lora: Lora, train: &Train) -> Result<Self> {
-        let (trained, adapted) = (trained(&vs), lora.base());
-        let whole = shared(&trained).into_iter().filter(|(name, _)| !adapted.contains_key(name));
-        let moved: Vec<_> = whole.chain(lora.parameters()).collect();
+        let adapted = lora.base();
+        let whole = trained(&vs).into_iter().filter(|(name, _)| !adapted.contains_key(name));
+        let moved: Named = whole.chain(lora.parameters()).collect();
         let optimizer = Optimizer::over(shared(&moved), train)?;
-        Ok(Self::assemble(vs, optimizer, (trained, moved), Some(lora), train))
+        Ok(Self::assemble(vs, optimizer, moved, Some(lora), train))
     }
 
-    fn assemble(
-        vs: VarStore,
-        optimizer: Optimizer,
-        (trained, moved): (Vec<(String, Tensor)>, Vec<(String, Tensor)>),
-        lora: Option<Lora>,
-        train: &Train,
-    ) -> Self {
+    fn assemble(vs: VarStore, optimizer: Optimizer, moved: Named, lora: Option<Lora>, train: &Train) -> Self {
         let clip_norm = if train.clip_norm > 0.0 { train.clip_norm } else { f64::INFINITY };
-        let learning_rate = train.learning_rate;
-        Self { vs, optimizer, trained, lora, moved, learning_rate, clip_norm, gradient_norm: None }
+        Self {
+            trained: trained(&vs),
+            vs,
+            optimizer,
+            lora,
+            moved,
+            learning_rate: train.learning_rate,
+            clip_norm,
+            gradient_norm: None,
+        }
     }
 
     /// Drops all gradients.
@@ -178,11 +182,11 @@ impl TrainState {
 }
 
 /// The variables that require a gradient.
-fn trained(vs: &VarStore) -> Vec<(String, Tensor)> {
+fn trained(vs: &VarStore) -> Named {
     weights::trainable(vs).into_iter().filter(|(_, value)| value.requires_grad()).collect()
 }
 
-fn shared(tensors: &[(String, Tensor)]) -> Vec<(String, Tensor)> {
+fn shared(tensors: &[(String, Tensor)]) -> Named {
     tensors.iter().map(|(name, value)| (name.clone(), value.shallow_clone())).collect()
 }
 

@@ -251,9 +251,15 @@ impl BuildPrior for Gpt2Config {
     }
 
     fn condition_names(&self) -> ConditionNames {
-        ConditionNames {
-            class_tables: &["class_emb"],
-            conditions: &["class_emb", "text_emb", "grid_emb", "embedding_proj", "null_embedding"],
+        match self.vocabulary {
+            Vocabulary::Separate => ConditionNames {
+                class_tables: &["class_emb"],
+                conditions: &["class_emb", "text_emb", "grid_emb", "embedding_proj", "null_embedding"],
+            },
+            Vocabulary::Shared => {
+                let conditions = &["text_emb", "embedding_proj", "null_embedding"];
+                ConditionNames { class_tables: &[], conditions }
+            }
         }
     }
 

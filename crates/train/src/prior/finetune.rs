@@ -1,8 +1,8 @@
 //! Fine-tuning: training that starts from the weights of a trained prior.
 
 use tch::nn::VarStore;
-use vqkit_priors::{ConditionNames, PriorConfig, PriorSpec};
-use vqkit_recipe::{InvalidRequest, Modality, PriorFinetune, PriorFinetunedPart, Recipe};
+use vqkit_priors::{ClassRows, ConditionNames, OldClasses, PriorConfig, PriorSpec};
+use vqkit_recipe::{InvalidRequest, Modality, PriorFinetune, PriorFinetunedPart, Recipe, stage_names};
 use vqkit_run::{Context, Run, Tensors};
 use vqkit_torch::{
     TorchError, lora,
@@ -12,7 +12,6 @@ use vqkit_torch::{
 use crate::{
     adapters::{self, Part},
     error::Result,
-    prior::class_table::{ClassRows, OldClasses},
     prior::source::{self, PriorSource, TrainedPrior},
 };
 
@@ -38,14 +37,14 @@ impl<'r> Finetuned<'r> {
     /// # Errors
     /// [`InvalidRequest`] that names the key and lists what differs.
     pub fn check(&self, context: &Context) -> Result<()> {
-        self.check_part()?;
         let source = PriorSource::open(&self.config.from, self.level, context)?;
         let Some(trained) = &source.trained else { return Ok(()) };
         self.check_fits(trained)?;
+        let shapes = weights::shapes(&source.weights)?;
+        self.check_trained(shapes.keys().map(String::as_str))?;
         match &self.config.lora {
             None => Ok(()),
             Some(lora) => {
-                let shapes = weights::shapes(&source.weights)?;
                 let variables = shapes.iter().map(|(name, shape)| (name.as_str(), shape.len()));
                 adapters::check(lora, &self.section(), variables, |name| self.part_of(name))
             }
@@ -60,26 +59,19 @@ impl<'r> Finetuned<'r> {
         let source = PriorSource::open(&self.config.from, self.level, context)?;
         let variables = weights::tensors(vs);
         let mut state = source.read()?;
-        let stage = format!("prior/{}", self.level);
-        let old = match &source.trained {
-            Some(trained) => {
-                self.check_fits(trained)?;
-                self.network().member().fit_positions(&mut state, &trained.spec, self.spec)?;
-                let same =
-                    trained.tokenizer.as_ref() == run.output(Modality::Image.stage()).map(|own| &own.fingerprint);
-                if !same {
-                    let from = self.config.from.display();
-                    context.note(
-                        &stage,
-                        format_args!("the tokenizer is not that of {from}: its tokens may have other meanings"),
-                    );
-                }
-                trained.classes.clone()
-            }
+        let old = match source.trained {
             None => OldClasses::Counted(self.counted(&state, &variables)),
+            Some(trained) => {
+                self.check_fits(&trained)?;
+                self.note_other_tokenizer(&trained, run, context);
+                self.network().member().fit_positions(&mut state, &trained.spec, self.spec)?;
+                trained.classes
+            }
         };
         if self.spec.num_classes.is_some() {
-            self.rearrange_classes(&mut state, &variables, &old, classes, &stage, context)?;
+            let rows = ClassRows::new(&old, classes);
+            self.rearrange_classes(&mut state, &variables, &rows)?;
+            self.note_classes(&old, &rows, context);
         }
         let state = of_kinds(state, &variables);
         let from = source.weights.display().to_string();
@@ -90,12 +82,14 @@ impl<'r> Finetuned<'r> {
     /// Freezes the variables that are not trained, and makes the low-rank updates of those that have one.
     ///
     /// # Errors
-    /// When the recipe's targets match no layer.
+    /// When the recipe's targets match no layer, or nothing is trained.
     pub fn freeze(&self, vs: &VarStore) -> Result<Option<lora::Lora>> {
         if let Some(lora) = &self.config.lora {
             return Ok(Some(adapters::adapt(lora, &self.section(), vs, |name| self.part_of(name))?));
         }
-        for (_, variable) in weights::trainable(vs).into_iter().filter(|(name, _)| self.part_of(name) == Part::Frozen) {
+        let variables = weights::trainable(vs);
+        self.check_trained(variables.iter().map(|(name, _)| name.as_str()))?;
+        for (_, variable) in variables.into_iter().filter(|(name, _)| self.part_of(name) == Part::Frozen) {
             let _ = variable.set_requires_grad(false);
         }
         Ok(None)
@@ -122,14 +116,15 @@ impl<'r> Finetuned<'r> {
         format!("prior.{}.finetune", self.level)
     }
 
-    fn check_part(&self) -> Result<()> {
-        let has_conditions = self.spec.has_condition() && self.names() != ConditionNames::default();
-        match self.config.train {
-            PriorFinetunedPart::Conditions if !has_conditions => {
-                let reason = "\"conditions\" trains nothing: this prior has no variables for conditions";
+    /// Checks that some of the variables with these names are trained.
+    fn check_trained<'n>(&self, mut names: impl Iterator<Item = &'n str>) -> Result<()> {
+        match names.any(|name| self.part_of(name) != Part::Frozen) {
+            true => Ok(()),
+            false => {
+                let reason =
+                    "\"conditions\" trains nothing: this prior has no variables that only conditions pass through";
                 Err(InvalidRequest::key(format!("{}.train", self.section()), reason).into())
             }
-            _ => Ok(()),
         }
     }
 
@@ -163,16 +158,8 @@ impl<'r> Finetuned<'r> {
         (rows(state) - null).max(0)
     }
 
-    fn rearrange_classes(
-        &self,
-        state: &mut Tensors,
-        variables: &Tensors,
-        old: &OldClasses,
-        classes: &[String],
-        stage: &str,
-        context: &Context,
-    ) -> Result<()> {
-        let (names, rows) = (self.names(), ClassRows::new(old, classes));
+    fn rearrange_classes(&self, state: &mut Tensors, variables: &Tensors, rows: &ClassRows) -> Result<()> {
+        let names = self.names();
         let mut tables = 0;
         for (name, table) in state.iter_mut().filter(|(name, _)| names.is_class_table(name)) {
             let Some(variable) = variables.get(name) else { continue };
@@ -184,29 +171,39 @@ impl<'r> Finetuned<'r> {
                 "the classes differ, and this prior has no table of its own for classes (vocabulary = \"shared\")";
             return Err(InvalidRequest::key(source::key(self.level), reason).into());
         }
-        let (kept, all) = (rows.kept(), classes.len());
-        match old {
-            OldClasses::Named(_) => {
-                context.note(
-                    stage,
-                    format_args!("{kept} of {all} classes keep the embeddings of the classes of the same names"),
-                );
-            }
-            OldClasses::Counted(0) => {}
-            OldClasses::Counted(count) if kept == 0 => context.note(
-                stage,
-                format_args!(
-                    "the names of the {count} classes are not known, so the embeddings of all {all} classes are new"
-                ),
-            ),
-            OldClasses::Counted(_) => context.note(
-                stage,
-                format_args!(
-                    "the names of the classes are not known, so all {all} keep the embeddings of the same numbers"
-                ),
-            ),
-        }
         Ok(())
+    }
+
+    fn note_classes(&self, old: &OldClasses, rows: &ClassRows, context: &Context) {
+        let (kept, all) = (rows.kept(), rows.rows.len());
+        let note = match old {
+            OldClasses::Named(_) => {
+                format!("{kept} of {all} classes keep the embeddings of the classes of the same names")
+            }
+            OldClasses::Counted(0) => return,
+            OldClasses::Counted(count) if kept == 0 => {
+                format!(
+                    "the names of the {count} classes are not known, so the embeddings of all {all} classes are new"
+                )
+            }
+            OldClasses::Counted(_) => {
+                format!("the names of the classes are not known, so all {all} keep the embeddings of the same numbers")
+            }
+        };
+        context.note(&self.stage(), format_args!("{note}"));
+    }
+
+    fn note_other_tokenizer(&self, trained: &TrainedPrior, run: &Run, context: &Context) {
+        let own = run.output(Modality::Image.stage()).map(|output| &output.fingerprint);
+        if trained.tokenizer.as_ref() != own {
+            let from = self.config.from.display();
+            let note = format_args!("the tokenizer is not that of {from}: its tokens may have other meanings");
+            context.note(&self.stage(), note);
+        }
+    }
+
+    fn stage(&self) -> String {
+        stage_names::stages(self.recipe)[self.level].clone()
     }
 }
 

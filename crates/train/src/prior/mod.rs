@@ -2,7 +2,6 @@
 //! images.
 
 pub mod batches;
-mod class_table;
 pub mod finetune;
 mod source;
 

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use vqkit_models::{ConditionVocabulary, Tokenizers};
-use vqkit_priors::{PriorConfig, PriorSpec};
+use vqkit_priors::{OldClasses, PriorConfig, PriorSpec};
 use vqkit_recipe::{InvalidRequest, Modality, Recipe, stage_names};
 use vqkit_run::{Context, Run, Tensors, checkpoint_weights};
 use vqkit_tokens::run_tokens;
 use vqkit_torch::weights;
 
-use crate::{error::Result, error::TrainError, prior::class_table::OldClasses};
+use crate::{error::Result, error::TrainError};
 
 /// A trained prior: a file of weights, and what its run says of it, if it belongs to one.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tch::{Tensor, nn::VarStore};
 use vqkit_recipe::{Finetune, FinetunedPart, InitFrom, InvalidRequest, Modality};
-use vqkit_run::{DISCRIMINATOR, Run, RunError, Tensors, checkpoint_weights};
+use vqkit_run::{Context, DISCRIMINATOR, Run, RunError, Tensors, checkpoint_weights};
 use vqkit_torch::{
     TorchError, lora,
     weights::{self, Mismatch},
@@ -30,7 +30,7 @@ const OURS_ALONE: [&str; 4] = ["age", "initted", "ema_real", "ema_fake"];
 /// Loads another tokenizer's weights into `tokenizer` and, if the recipe has `discriminator = "restored"`, those of its
 /// discriminator into `discriminator`.
 ///
-/// Gives the prefix that stood in front of all names of the file, with its last dot; mostly none.
+/// Notes the prefix that stood in front of all names of a file, if there was one.
 ///
 /// # Errors
 /// When there is no such file, or its weights do not fit.
@@ -39,7 +39,8 @@ pub fn begin(
     modality: Modality,
     tokenizer: &mut VarStore,
     discriminator: Option<&mut VarStore>,
-) -> Result<String> {
+    context: &Context,
+) -> Result<()> {
     let source = Source::open(&config.from, modality, tokenizer)?;
     assign(&config.from, source.tokenizer, tokenizer)?;
     if let (InitFrom::Restored, Some(discriminator)) = (config.discriminator, discriminator) {
@@ -48,7 +49,11 @@ pub fn begin(
         }
         assign(&config.from, source.discriminator, discriminator)?;
     }
-    Ok(source.prefix)
+    if !source.prefix.is_empty() {
+        let (from, prefix) = (config.from.display(), source.prefix);
+        context.note(modality.stage(), format_args!("the weights of {from} are those below `{prefix}`"));
+    }
+    Ok(())
 }
 
 /// Checks what can be checked without reading weights: that there is a run, a checkpoint or a file, that it has a

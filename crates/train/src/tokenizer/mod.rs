@@ -9,7 +9,7 @@ pub mod step;
 
 use std::sync::Arc;
 
-use tch::{Kind, Tensor, no_grad};
+use tch::{Kind, Tensor, nn::VarStore, no_grad};
 use vqkit_data::{Batch, Dataset};
 use vqkit_fidelity::ReconstructionError;
 use vqkit_losses::{DiscriminatorObjective, GeneratorLoss};
@@ -69,16 +69,7 @@ pub fn train(run: &mut Run, modality: Modality, data: &Dataset, context: &Contex
         }
         let (network, discriminator) = trainer.states();
         let discriminator = discriminator_objective.as_ref().zip(discriminator);
-        let (output, updated) = match discriminator {
-            Some(discriminator) if step.warms_up(now) => {
-                (step.warm_up(&tokenizer, discriminator, &images, now)?, Updated::Discriminator)
-            }
-            discriminator => {
-                let output = step.run((&tokenizer, network), discriminator, &images, now)?;
-                let updated = if output.logits.is_some() { Updated::Both } else { Updated::Network };
-                (output, updated)
-            }
-        };
+        let (output, updated) = step.train((&tokenizer, network), discriminator, &images, now)?;
         trainer.check_terms(&output.terms.parts())?;
         trainer.step_weights(batch.position, updated)?;
         if part != FinetunedPart::Decoder && updated != Updated::Discriminator {
@@ -127,33 +118,36 @@ fn begin(
     let (mut vs, tokenizer) = build::build(recipe, modality, context)?;
     let (mut discriminator_vs, discriminator_objective) =
         build::build_discriminator(recipe, modality, context)?.unzip();
-    if let Some(finetune) = &config.finetune {
-        if trainer::is_new(run, modality.stage(), &config.train)? {
-            let prefix = finetune::begin(finetune, modality, &mut vs, discriminator_vs.as_mut())?;
-            if !prefix.is_empty() {
-                let from = finetune.from.display();
-                context.note(modality.stage(), format_args!("the weights of {from} are those below `{prefix}`"));
-            }
-        }
+    if let Some(finetune) = &config.finetune
+        && trainer::is_new(run, modality.stage(), &config.train)?
+    {
+        finetune::begin(finetune, modality, &mut vs, discriminator_vs.as_mut(), context)?;
     }
-    let lora = match &config.finetune {
-        Some(finetune) => finetune::freeze(finetune, modality, &vs, &tokenizer)?,
-        None => None,
-    };
-    let network = match lora {
-        Some(lora) => TrainState::with_lora(vs, lora, &config.train)?,
-        None => TrainState::new(vs, &config.train)?,
-    };
-    if config.finetune.is_some() && discriminator_objective.is_some() {
-        // The adaptive weight needs the gradient at the last layer, also where that layer is not trained.
-        let _ = tokenizer.last_layer().set_requires_grad(true);
-    }
+    let network = network_state(config, modality, vs, &tokenizer)?;
     let discriminator = match (discriminator_vs, &config.loss.adversarial) {
         (Some(vs), Some(adversarial)) => Some(TrainState::new(vs, &adversarial.train.beside(&config.train))?),
         _ => None,
     };
     let trainer = Trainer::begin(run, modality.stage(), &config.train, network, discriminator, context)?;
     Ok((tokenizer, discriminator_objective, trainer))
+}
+
+/// The tokenizer in training, with what is frozen and what has low-rank updates.
+fn network_state(
+    config: &vqkit_recipe::Tokenizer,
+    modality: Modality,
+    vs: VarStore,
+    tokenizer: &Tokenizer,
+) -> Result<TrainState> {
+    let Some(finetune) = &config.finetune else { return TrainState::new(vs, &config.train) };
+    let state = match finetune::freeze(finetune, modality, &vs, tokenizer)? {
+        Some(lora) => TrainState::with_lora(vs, lora, &config.train)?,
+        None => TrainState::new(vs, &config.train)?,
+    };
+    // The adaptive weight needs the gradient at the last layer, also where that layer is not trained. What is trained was
+    // settled above.
+    let _ = tokenizer.last_layer().set_requires_grad(true);
+    Ok(state)
 }
 
 fn objective(config: &vqkit_recipe::Tokenizer, kind: Kind, run: &Run, context: &Context) -> Result<GeneratorLoss> {

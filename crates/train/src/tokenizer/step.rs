@@ -7,7 +7,7 @@ use vqkit_recipe::FinetunedPart;
 use vqkit_torch::autocast;
 use vqkit_vqvae::{Reconstruction, Tokenizer};
 
-use crate::{error::Result, loss_terms::LossTerms, train_state::TrainState};
+use crate::{error::Result, loss_terms::LossTerms, train_state::TrainState, trainer::Updated};
 
 /// The configuration of a step.
 #[derive(Debug)]
@@ -93,6 +93,29 @@ impl Step<'_> {
         }
         let logits = (!real.is_empty()).then(|| (Tensor::cat(&real, 0), Tensor::cat(&fake, 0)));
         Ok(StepOutput { terms, reconstruction: Reconstruction::join(reconstructions)?, logits })
+    }
+
+    /// [`run`](Self::run) or, in the first steps, [`warm_up`](Self::warm_up); with the networks that have gradients then.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn train(
+        &self,
+        (tokenizer, network): (&Tokenizer, &mut TrainState),
+        discriminator: Option<(&DiscriminatorObjective, &mut TrainState)>,
+        images: &Tensor,
+        step: u64,
+    ) -> Result<(StepOutput, Updated)> {
+        match discriminator {
+            Some(discriminator) if self.warms_up(step) => {
+                Ok((self.warm_up(tokenizer, discriminator, images, step)?, Updated::Discriminator))
+            }
+            discriminator => {
+                let output = self.run((tokenizer, network), discriminator, images, step)?;
+                let updated = if output.logits.is_some() { Updated::Both } else { Updated::Network };
+                Ok((output, updated))
+            }
+        }
     }
 
     /// Whether `step`, counted from 0, trains only the discriminator.

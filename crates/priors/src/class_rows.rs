@@ -2,7 +2,7 @@
 
 use tch::{Tensor, no_grad};
 
-use crate::error::Result;
+use crate::PriorError;
 
 /// Standard deviation of new rows around the mean of the old ones, as a share of that of the old ones.
 const SPREAD: f64 = 0.1;
@@ -17,6 +17,18 @@ pub enum Row {
 }
 
 /// The old classes of a table, and where each new class comes from.
+///
+/// ```
+/// use tch::{Kind, Tensor, Device};
+/// use vqkit_priors::{ClassRows, OldClasses};
+///
+/// let old = OldClasses::Named(vec!["cat".into(), "dog".into()]);
+/// let rows = ClassRows::new(&old, &["ant".into(), "dog".into(), "cat".into()]);
+/// assert_eq!(rows.kept(), 2);
+/// let table = Tensor::randn([2, 8], (Kind::Float, Device::Cpu));
+/// assert_eq!(rows.rearrange(&table, 3)?.get(1), table.get(1));
+/// # Ok::<(), vqkit_priors::PriorError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClassRows {
     /// Number of old classes; a table has one more row where it has a null class.
@@ -56,7 +68,7 @@ impl ClassRows {
     ///
     /// # Errors
     /// When libtorch refuses.
-    pub fn rearrange(&self, table: &Tensor, wanted: i64) -> Result<Tensor> {
+    pub fn rearrange(&self, table: &Tensor, wanted: i64) -> Result<Tensor, PriorError> {
         no_grad(|| {
             let rows = table.size()[0];
             // The start of an unconditional sequence stands for all classes.
@@ -66,13 +78,13 @@ impl ClassRows {
                 0 | 1 => mean.f_zeros_like()?,
                 _ => old.f_std_dim(&[0i64][..], true, true)?,
             };
-            let row = |row: &Row| -> Result<Tensor> {
+            let row = |row: &Row| -> Result<Tensor, PriorError> {
                 match row {
                     Row::Kept(index) => Ok(table.f_narrow(0, *index, 1)?),
                     Row::New => Ok(&mean + mean.f_randn_like()? * &deviation * SPREAD),
                 }
             };
-            let mut made = self.rows.iter().map(row).collect::<Result<Vec<_>>>()?;
+            let mut made = self.rows.iter().map(row).collect::<Result<Vec<_>, PriorError>>()?;
             let has_null = rows > self.old && self.old > 0;
             if wanted > self.rows.len() as i64 {
                 made.push(if has_null { table.f_narrow(0, self.old, 1)? } else { mean.shallow_clone() });
