@@ -9,7 +9,8 @@ use std::{
 use tempfile::TempDir;
 
 use crate::vqkit::{
-    ADVERSARIAL, assert_same, recipe, run as call, shared_adversarial, stderr, succeed, text, train, weights,
+    ADVERSARIAL, SMALL, assert_same, recipe, run as call, shared_adversarial, shared_run, stderr, succeed, text, train,
+    weights,
 };
 
 /// The tokenizer as it is: no code is put elsewhere.
@@ -136,6 +137,69 @@ fn the_decoder_alone_moves_and_tokens_stay() {
     assert!(of_all != before, "and would not otherwise");
 }
 
+/// Every variable of a tokenizer but those below `trained` has its value of `before`, bit for bit; these moved.
+fn assert_frozen(run: &Path, before: &BTreeMap<String, tch::Tensor>, trained: &[&str]) {
+    for file in ["model", "ema"] {
+        let after = last(run, file);
+        for (name, tensor) in &after {
+            let moves = trained.iter().any(|part| name.starts_with(part));
+            assert!(moves || *tensor == before[name], "`{name}` of {file} moved");
+        }
+        for part in trained {
+            assert!(moved(&after, before, part) > 1e-4, "{part} of {file}");
+        }
+    }
+}
+
+#[test]
+fn parts_that_are_not_trained_stay_as_they_are_for_fifty_steps() {
+    // With batch normalisation and a codebook of moving averages, and with a codebook that takes gradients.
+    let of_averages = (SMALL, shared_run(), "tokenizer/best/ema.safetensors", &["decoder."][..]);
+    let decoder = &["decoder.", "post_quant_conv."][..];
+    let of_gradients = (ADVERSARIAL, shared_adversarial(), "tokenizer/last/ema.safetensors", decoder);
+    for (of, run, weights_for_use, decoder) in [of_averages, of_gradients] {
+        let (before, from) = (weights(&run.join(weights_for_use)), format!("tokenizer.finetune.from={}", text(run)));
+        for (part, trained) in
+            [("decoder", decoder.to_vec()), ("decoder-and-codebook", [decoder, &["quantize."]].concat())]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let part = format!("tokenizer.finetune.train={part}");
+            let quick = ["tokenizer.loss={}", "tokenizer.train.batch_size=4", "tokenizer.train.validate_every=50"];
+            let settings = [&quick[..], &["tokenizer.train.steps=50", &from, &part]].concat();
+            let set = settings.iter().flat_map(|setting| ["--set", *setting]);
+            let arguments: Vec<&str> = ["--stage", "tokenizer"].into_iter().chain(set).collect();
+            assert_frozen(&train(folder.path(), of, &arguments), &before, &trained);
+        }
+    }
+}
+
+#[test]
+fn a_discriminator_is_trained_alone_before_the_tokenizer_is() {
+    let theirs = last(shared_adversarial(), "ema");
+    let warm_up = "tokenizer.finetune.discriminator_warmup_steps=3";
+    let steps = |count: u64| format!("tokenizer.train.steps={count}");
+    let (_folder, run) = finetuned(shared_adversarial(), &[warm_up, &steps(3)]);
+    assert!(last(&run, "model") == theirs && last(&run, "ema") == theirs, "the tokenizer stays");
+    let (_fresh, without) = finetuned(shared_adversarial(), &[warm_up, &steps(1)]);
+    assert!(moved(&last(&run, "discriminator"), &last(&without, "discriminator"), "main") > 1e-4);
+
+    let every = "tokenizer.train.checkpoint_every=1";
+    let keep = "tokenizer.train.keep=9";
+    let overrides = [warm_up, every, keep, &steps(5)];
+    let (folder, run) = finetuned(shared_adversarial(), &overrides);
+    assert!(moved(&last(&run, "model"), &theirs, "decoder.") > 1e-4, "then it is trained");
+    let terms = fs::read_to_string(run.join("log.jsonl")).unwrap();
+    assert!(terms.lines().any(|line| line.contains("generator")), "and plays: {terms}");
+    let copy = folder.path().join("copy");
+    let from = format!("tokenizer.finetune.from={}", text(shared_adversarial()));
+    let call = arguments(&from, &overrides);
+    let recipe = recipe(folder.path(), ADVERSARIAL);
+    succeed(&[&["train", &recipe, "--run", text(&copy)], &call[..]].concat());
+    rewind(&copy, "checkpoint-0000002");
+    succeed(&[&["train", &recipe, "--run", text(&copy), "--resume"], &call[..]].concat());
+    assert_same(&run.join("tokenizer"), &copy.join("tokenizer"));
+}
+
 #[test]
 fn a_finetuning_goes_on_without_the_weights_that_it_began_with() {
     let folder = tempfile::tempdir().unwrap();
@@ -191,6 +255,19 @@ fn weights_that_do_not_fit_or_are_not_there_are_named() {
     refuse(adversarial, &other, &["main.0.weight", "[8, 3, 4, 4]", "[12, 3, 4, 4]"]);
     let tokenizer_alone = format!("{adversarial}/tokenizer/last/ema.safetensors");
     refuse(&tokenizer_alone, &[restored], &["ema.safetensors", "discriminator"]);
+    refuse(&tokenizer_alone, &[restored], &["discriminator = \"fresh\"", "discriminator_warmup_steps"]);
+    let updates = "tokenizer.finetune.lora={ rank = 2, targets = [\"mlp\"] }";
+    refuse(
+        adversarial,
+        &[updates],
+        &["tokenizer.finetune.lora.targets: \"mlp\" matches no layer", "\"convolutions\", \"attention\""],
+    );
+    refuse(adversarial, &["tokenizer.finetune.lora={ rank = -1 }"], &["tokenizer.finetune.lora.rank: must be in 1..="]);
+    refuse(
+        adversarial,
+        &["tokenizer.finetune.discriminator_warmup_steps=4", "tokenizer.loss.adversarial.start_step=9"],
+        &["tokenizer.finetune.discriminator_warmup_steps: ", "start_step is 9"],
+    );
     refuse("no/such/run", &[], &["tokenizer.finetune.from: there is no no/such/run"]);
     refuse(text(folder.path()), &[], &["run"]);
 }

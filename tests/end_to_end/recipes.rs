@@ -12,7 +12,9 @@ fn every_recipe_can_be_built_and_reads_back_as_it_was_resolved() {
     let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
     let context = Context::silent("cpu").unwrap();
     let mut recipes = 0;
-    for path in [configs.join("published"), configs].iter().flat_map(|folder| files_of(folder)) {
+    for path in
+        [configs.join("published"), configs.join("finetune"), configs].iter().flat_map(|folder| files_of(folder))
+    {
         let recipe = Recipe::read(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
         // The tokenizer of another run has to be there before it can be built.
         if recipe.tokenizer_from.is_none() {

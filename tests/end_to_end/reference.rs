@@ -35,7 +35,7 @@ fn the_page_of_the_command_line_holds_every_help_text() {
 }
 
 fn recipes() -> Vec<PathBuf> {
-    let folders = [PathBuf::from(CONFIGS), Path::new(CONFIGS).join("published")];
+    let folders = ["", "published", "finetune"].map(|folder| Path::new(CONFIGS).join(folder));
     let files = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
     files.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect()
 }

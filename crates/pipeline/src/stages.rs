@@ -198,15 +198,33 @@ fn wrong_key(section: &str, error: PriorError) -> PipelineError {
     }
 }
 
-/// Checks that the files with weights that a new run starts from exist.
+/// Checks that the files with weights that a new run starts from exist, and that the runs that fine-tuning starts from
+/// have networks of the same architecture. A file outside of a run is read when its stage begins.
 ///
 /// # Errors
-/// [`InvalidRequest`] that names the key and the first missing file.
-pub fn check_files(recipe: &Recipe) -> Result<()> {
-    match recipe.files().into_iter().find(|(_, path)| !path.exists()) {
-        None => Ok(()),
-        Some((key, path)) => Err(InvalidRequest::key(key, format!("there is no {}", path.display())).into()),
+/// [`InvalidRequest`] that names the key and the first missing file; an error that lists what differs.
+pub fn check_files(recipe: &Recipe, context: &Context) -> Result<()> {
+    if let Some((key, path)) = recipe.files().into_iter().find(|(_, path)| !path.exists()) {
+        return Err(InvalidRequest::key(key, format!("there is no {}", path.display())).into());
     }
+    for modality in recipe.modalities() {
+        let config = recipe.tokenizer(modality)?;
+        if let (Some(finetune), None) = (&config.finetune, &config.inherited) {
+            let (vs, network) = build::build(recipe, modality, context)?;
+            tokenizer::finetune::check(finetune, modality, &vs, &network)?;
+        }
+    }
+    if recipe.priors.iter().all(|prior| prior.finetune.is_none()) {
+        return Ok(());
+    }
+    let (tokenizers, (facts, _)) = (Tokenizers::build(recipe, context)?, ConditionVocabulary::of_recipe(recipe));
+    (0..recipe.priors.len()).try_for_each(|level| {
+        let spec = tokenizers.prior_spec(recipe, level, facts)?;
+        match prior::finetune::Finetuned::of(recipe, level, &spec) {
+            Some(finetuned) => Ok(finetuned.check(context)?),
+            None => Ok(()),
+        }
+    })
 }
 
 /// Opens the recipe's data; recipes that condition on class need a class for every sample, and likewise for captions

@@ -1,8 +1,10 @@
 //! The interface of a prior's configuration.
 
-use tch::nn;
+use std::collections::BTreeMap;
 
-use crate::{Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtype};
+use tch::{Tensor, nn};
+
+use crate::{ConditionNames, Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtype};
 
 /// What each member of [`PriorConfig`](crate::PriorConfig) does.
 pub trait BuildPrior {
@@ -35,4 +37,24 @@ pub trait BuildPrior {
     /// # Errors
     /// As [`BuildPrior::check`].
     fn build_boxed(&self, vs: &nn::Path, spec: &PriorSpec) -> Result<Box<dyn Prior>, PriorError>;
+
+    /// The names of the variables that read the conditions, for fine-tuning; none, if a member does not say otherwise.
+    fn condition_names(&self) -> ConditionNames {
+        ConditionNames::default()
+    }
+
+    /// Fits the learned positions among the `weights` of a prior with this configuration that was built for `theirs` to
+    /// a prior for `ours`, whose grids may have other sizes. By default there are none.
+    ///
+    /// # Errors
+    /// [`PriorError::Config`] where positions cannot be fitted.
+    fn fit_positions(
+        &self,
+        weights: &mut BTreeMap<String, Tensor>,
+        theirs: &PriorSpec,
+        ours: &PriorSpec,
+    ) -> Result<(), PriorError> {
+        let _ = (weights, theirs, ours);
+        Ok(())
+    }
 }

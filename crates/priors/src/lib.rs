@@ -2,8 +2,10 @@
 
 pub mod autoregressive;
 mod build;
+mod class_rows;
 mod classes;
 mod condition;
+mod condition_names;
 mod cost;
 mod cursor;
 mod error;
@@ -22,7 +24,9 @@ mod registry;
 mod spec;
 
 pub use build::BuildPrior;
+pub use class_rows::{ClassRows, OldClasses, Row};
 pub use condition::{Condition, Embedding, Text};
+pub use condition_names::ConditionNames;
 pub use cost::Cost;
 pub use cursor::Cursor;
 pub use error::PriorError;

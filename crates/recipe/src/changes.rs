@@ -63,6 +63,7 @@ impl Recipe {
                 Some(section @ ("tokenizer" | "template")) => {
                     format!(", with {section}.finetune.from to train this one further")
                 }
+                Some("prior") => ", with prior.finetune.from to train this one further".to_owned(),
                 _ => String::new(),
             };
             let reason = format!(

@@ -14,8 +14,8 @@ use vqkit_priors::PriorConfig;
 
 use crate::{
     classifier::Features, condition::Condition, error::InvalidRequest, error::RecipeError, error::Result,
-    loss::PerceptualConfig, modality::Modality, pretrained, sections::Evaluate, sections::Precision, sections::Sample,
-    sections::TokenSource, tokenizer, tokenizer::Tokenizer, train::Train,
+    finetune::PriorFinetune, loss::PerceptualConfig, modality::Modality, pretrained, sections::Evaluate,
+    sections::Precision, sections::Sample, sections::TokenSource, tokenizer, tokenizer::Tokenizer, train::Train,
 };
 
 /// Largest size of a recipe, in bytes.
@@ -89,7 +89,7 @@ pub struct Head {
     pub precision: Precision,
 }
 
-/// One `[[prior]]` with its `[prior.train]`.
+/// One `[[prior]]` with its `[prior.train]` and perhaps `[prior.finetune]`.
 #[derive(Debug, Clone, PartialEq, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Prior {
@@ -104,6 +104,8 @@ pub struct Prior {
     pub tokens: TokenSource,
     /// How it is trained.
     pub train: Train,
+    /// Weights that training starts from. Default: random ones.
+    pub finetune: Option<PriorFinetune>,
 }
 
 impl Recipe {
@@ -286,12 +288,14 @@ impl Prior {
         let train = Train::from_section(&section.require("train")?)?;
         let predicts = section.take_value("predicts")?;
         let tokens = section.take_value("tokens")?.unwrap_or_default();
+        let finetune = section.take("finetune")?;
+        let finetune = finetune.map(|section| PriorFinetune::from_section(&section)).transpose()?;
         let network: PriorConfig = section.read()?;
         network.validate().map_err(|error| match &error {
             vqkit_priors::PriorError::Config { field, reason } => section.error_at(field, reason),
             _ => section.error(&error.to_string()),
         })?;
-        Ok(Self { network, predicts, tokens, train })
+        Ok(Self { network, predicts, tokens, train, finetune })
     }
 
     fn to_table(&self) -> Result<toml::Table, toml::ser::Error> {
@@ -301,6 +305,9 @@ impl Prior {
         }
         table.insert("tokens".into(), toml::Value::try_from(self.tokens)?);
         table.insert("train".into(), toml::Value::try_from(&self.train)?);
+        if let Some(finetune) = &self.finetune {
+            table.insert("finetune".into(), toml::Value::try_from(finetune)?);
+        }
         Ok(table)
     }
 }

@@ -1,14 +1,11 @@
 //! `[tokenizer]` and `[template]`: network, quantizer, losses and training.
 
-use std::path::PathBuf;
-
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Section};
 use vqkit_quantizer::{QuantizeError, QuantizerConfig};
 use vqkit_vqvae::{TokenizerConfig, TokenizerError};
 
-use crate::{loss::Loss, modality::InputSpec, pretrained::InheritedTokenizer, train::Train};
+use crate::{finetune::Finetune, loss::Loss, modality::InputSpec, pretrained::InheritedTokenizer, train::Train};
 
 /// `[tokenizer]` with `[tokenizer.quantizer]`, `[tokenizer.loss]`, `[tokenizer.train]` and perhaps `[tokenizer.finetune]`.
 #[derive(Debug, Clone, PartialEq, JsonSchema)]
@@ -31,43 +28,6 @@ pub struct Tokenizer {
     pub inherited: Option<InheritedTokenizer>,
 }
 
-/// `[tokenizer.finetune]`: training starts from the weights of a trained tokenizer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Finetune {
-    /// A run, a checkpoint of a run, or a file of weights (safetensors or PyTorch) whose tensors have the names of the
-    /// original implementation.
-    pub from: PathBuf,
-    /// The part that is trained. Default `"all"`.
-    #[serde(default)]
-    pub train: FinetunedPart,
-    /// Initial weights of the discriminator. Default `"fresh"`.
-    #[serde(default)]
-    pub discriminator: InitFrom,
-}
-
-/// The part that fine-tuning trains.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum FinetunedPart {
-    /// The whole tokenizer.
-    #[default]
-    All,
-    /// Only the decoder: the tokens of every image stay the same.
-    Decoder,
-}
-
-/// Initial weights of a discriminator.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum InitFrom {
-    /// Random weights.
-    #[default]
-    Fresh,
-    /// Those stored with the tokenizer's weights.
-    Restored,
-}
-
 impl Tokenizer {
     /// `shape`: of the tokenizer's input; `trains_features`: whether the recipe has `[features]`.
     pub(super) fn from_section(
@@ -82,8 +42,9 @@ impl Tokenizer {
         let loss = section.take("loss")?.map(|loss| Loss::from_section(loss, shape, has_features));
         let loss = loss.transpose()?.unwrap_or_else(|| Loss::of(shape));
         let train = Train::from_section(&section.require("train")?)?;
-        let finetune_section = section.take("finetune")?;
-        let finetune: Option<Finetune> = finetune_section.as_ref().map(Section::read).transpose()?;
+        let finetune = section.take("finetune")?;
+        let finetune =
+            finetune.map(|section| Finetune::from_section(&section, loss.adversarial.as_ref())).transpose()?;
         let network: TokenizerConfig = section.read()?;
         let quantizer: QuantizerConfig = quantizer_section.read()?;
         network.validate().map_err(|error| match &error {
@@ -94,11 +55,6 @@ impl Tokenizer {
             QuantizeError::Config { field, reason } => quantizer_section.error_at(field, reason),
             _ => quantizer_section.error(&error.to_string()),
         })?;
-        if let (Some(Finetune { discriminator: InitFrom::Restored, .. }), Some(section), None) =
-            (&finetune, &finetune_section, &loss.adversarial)
-        {
-            return Err(section.error_at("discriminator", "needs [tokenizer.loss.adversarial]"));
-        }
         Ok(Self { network, quantizer, loss, train, finetune, inherited })
     }
 

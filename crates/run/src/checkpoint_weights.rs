@@ -30,6 +30,12 @@ pub const DISCRIMINATOR: &str = "discriminator.safetensors";
 /// The state of the discriminator's optimizer.
 pub const DISCRIMINATOR_OPTIMIZER: &str = "discriminator-optimizer.safetensors";
 
+/// What fine-tuning with low-rank updates has trained; [`MODEL`] holds the sums of weights and updates.
+pub const LORA: &str = "lora.safetensors";
+
+/// Beside the checkpoints of a stage: the weights under the low-rank updates, as they were before training.
+pub const BASE: &str = "base.safetensors";
+
 /// The progress of training.
 pub const STATE: &str = "state.json";
 

@@ -18,7 +18,8 @@ mod run;
 pub use chart::{Canvas, FONT};
 pub use checkpoint::Checkpoints;
 pub use checkpoint_weights::{
-    CLOCK, COUNTER, DISCRIMINATOR, DISCRIMINATOR_OPTIMIZER, EMA, MODEL, OPTIMIZER, RNG, STATE, State, Tensors,
+    BASE, CLOCK, COUNTER, DISCRIMINATOR, DISCRIMINATOR_OPTIMIZER, EMA, LORA, MODEL, OPTIMIZER, RNG, STATE, State,
+    Tensors,
 };
 pub use device::Context;
 pub use error::{Result, RunError, causes, is_interruption};

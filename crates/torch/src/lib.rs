@@ -10,6 +10,7 @@ pub mod ema;
 mod error;
 mod images;
 mod libtorch_error;
+pub mod lora;
 mod making;
 pub mod memory;
 pub mod numpy;

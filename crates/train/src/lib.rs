@@ -1,6 +1,8 @@
 //! Training loops.
 #![doc = include_str!("../README.md")]
 
+mod adapter_files;
+pub mod adapters;
 pub mod classifier;
 mod error;
 mod loss_terms;
@@ -18,4 +20,4 @@ pub use tokenizer::codebook_monitor::CodebookMonitor;
 pub use tokenizer::discriminator_monitor::DiscriminatorMonitor;
 pub use tokenizer::step::{Step, StepOutput};
 pub use train_state::TrainState;
-pub use trainer::{Goal, Score, Trainer};
+pub use trainer::{Goal, Score, Trainer, Updated};

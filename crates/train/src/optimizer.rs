@@ -25,13 +25,20 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// Weight decay is applied where [`decays`] is true.
+    /// Over all trainable variables of `vs`. Weight decay is applied where [`decays`] is true.
     ///
     /// # Errors
     /// When a number of the recipe is out of its range.
     pub fn new(vs: &VarStore, train: &Train) -> Result<Self> {
-        let (matrices, plain): (Named, Named) =
-            weights::trainable(vs).into_iter().partition(|(name, value)| decays(name, value));
+        Self::over(weights::trainable(vs), train)
+    }
+
+    /// As [`new`](Self::new), over parameters by their names.
+    ///
+    /// # Errors
+    /// When a number of the recipe is out of its range.
+    pub fn over(parameters: Vec<(String, Tensor)>, train: &Train) -> Result<Self> {
+        let (matrices, plain): (Named, Named) = parameters.into_iter().partition(|(name, value)| decays(name, value));
         let (hidden, decayed): (Named, Named) = match train.optimizer {
             OptimizerKind::AdamW => (Vec::new(), matrices),
             OptimizerKind::Muon => matrices.into_iter().partition(is_hidden),

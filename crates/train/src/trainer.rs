@@ -10,13 +10,15 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use vqkit_recipe::Train;
 use vqkit_run::{
-    CLOCK, COUNTER, Checkpoints, Context, DISCRIMINATOR, DISCRIMINATOR_OPTIMIZER, EMA, Event, Home, LogOffsets, MODEL,
-    OPTIMIZER, Progress, RNG, RgbImage, Run, RunError, STATE, Shelter, StageLog, State, Tensors, checkpoint_weights,
-    files, is_interruption, log,
+    CLOCK, COUNTER, Checkpoints, Context, DISCRIMINATOR, DISCRIMINATOR_OPTIMIZER, EMA, Event, Home, LORA, LogOffsets,
+    MODEL, OPTIMIZER, Progress, RNG, RgbImage, Run, RunError, STATE, Shelter, StageLog, State, Tensors,
+    checkpoint_weights, files, is_interruption, log,
 };
 use vqkit_torch::{ema::WeightEma, rng, weights};
 
-use crate::{error::Result, error::TrainError, train_state::TrainState, train_state::is_finite};
+use crate::{
+    adapter_files::AdapterFiles, error::Result, error::TrainError, train_state::TrainState, train_state::is_finite,
+};
 
 /// The direction in which a validation metric improves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,17 @@ pub enum Goal {
     Maximize,
     /// Bits per token.
     Minimize,
+}
+
+/// The networks that a step updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Updated {
+    /// The network alone.
+    Network,
+    /// Its discriminator alone.
+    Discriminator,
+    /// The network and its discriminator.
+    Both,
 }
 
 /// A validation metric, and the direction in which it improves.
@@ -40,6 +53,7 @@ pub struct Trainer {
     discriminator: Option<TrainState>,
     ema: Option<WeightEma>,
     checkpoints: Checkpoints,
+    adapter_files: Option<AdapterFiles>,
     state: State,
     counters: Tensors,
     log: StageLog,
@@ -70,12 +84,18 @@ impl Trainer {
         context: &Context,
     ) -> Result<Self> {
         let began = run.begin(stage)?;
-        let checkpoints = Checkpoints::open(&run.make_folder(stage)?, train.keep)?;
+        let folder = run.make_folder(stage)?;
+        let checkpoints = Checkpoints::open(&folder, train.keep)?;
         let averages = train.ema_decay > 0.0;
         let mut ema = averages.then(|| WeightEma::new(&network.vs, train.ema_decay, true)).transpose()?;
         let mut state = State::default();
         let mut counters = Tensors::new();
-        let logs = match checkpoints.to_continue()? {
+        let last = checkpoints.to_continue()?;
+        let adapter_files = match &last {
+            None => AdapterFiles::begin(&folder, &network)?,
+            Some(checkpoint) => AdapterFiles::restore(&folder, checkpoint, &mut network)?,
+        };
+        let logs = match last {
             None => began,
             Some(path) => {
                 state = files::read_json(&path.join(STATE))?;
@@ -103,6 +123,7 @@ impl Trainer {
             discriminator,
             ema,
             checkpoints,
+            adapter_files,
             state,
             counters,
             log,
@@ -202,18 +223,18 @@ impl Trainer {
         }
     }
 
-    /// Updates the weights with their gradients, also those of the discriminator if it `plays`; `samples` is the
-    /// position in the data after this step.
+    /// Updates weights with their gradients; `samples` is the position in the data after this step.
     ///
     /// # Errors
     /// [`TrainError::Diverged`] when a gradient is NaN or infinite, before any weight is updated; when libtorch
     /// refuses.
-    pub fn step_weights(&mut self, samples: u64, plays: bool) -> Result<()> {
+    pub fn step_weights(&mut self, samples: u64, updated: Updated) -> Result<()> {
         let looks = self.looks_now();
         let factor = self.train.schedule.factor(self.state.step, self.train.steps);
         let (stage, step) = (&self.stage, self.state.step + 1);
-        let mut states: Vec<&mut TrainState> = vec![&mut self.network];
-        states.extend(self.discriminator.as_mut().filter(|_| plays));
+        let network = (updated != Updated::Discriminator).then_some(&mut self.network);
+        let discriminator = self.discriminator.as_mut().filter(|_| updated != Updated::Network);
+        let mut states: Vec<&mut TrainState> = network.into_iter().chain(discriminator).collect();
         for state in &mut states {
             state.clip()?;
             if looks && state.gradient_norm().is_some_and(|norm| !norm.is_finite()) {
@@ -243,7 +264,7 @@ impl Trainer {
     ) -> Result<Tensor> {
         let loss = self.network.gather(parts)?;
         self.check_terms(&[(name, &loss)])?;
-        self.step_weights(samples, false)?;
+        self.step_weights(samples, Updated::Network)?;
         Ok(loss)
     }
 
@@ -360,6 +381,9 @@ impl Trainer {
             if let Some(discriminator) = &self.discriminator {
                 weights::save(&folder.join(DISCRIMINATOR), &weights::tensors(&discriminator.vs), &none)?;
                 weights::save(&folder.join(DISCRIMINATOR_OPTIMIZER), &discriminator.moments(), &none)?;
+            }
+            if let (Some(files), Some(adapter)) = (&self.adapter_files, self.network.adapter()) {
+                weights::save(&folder.join(LORA), &adapter, &files.metadata())?;
             }
             if let Some(ema) = &self.ema {
                 weights::save(&folder.join(EMA), &ema.tensors(), &none)?;

@@ -8,7 +8,7 @@ use std::{error::Error, sync::Arc, time::Instant};
 use serde_json::json;
 use tch::{Device, Kind, Tensor, nn::VarStore, no_grad};
 use vqkit_losses::{DiscriminatorObjective, GeneratorLoss, Lpips};
-use vqkit_recipe::{Modality, Recipe, Tokenizer};
+use vqkit_recipe::{FinetunedPart, Modality, Recipe, Tokenizer};
 use vqkit_run::{Context, Interrupt, Silent};
 use vqkit_torch::{memory, weights};
 use vqkit_train::{Step, TrainState};
@@ -106,8 +106,13 @@ impl Training {
     /// A training step without gradient clipping, which the peer does not have; returns the discriminator's loss.
     fn step(&mut self, images: &Tensor, now: u64) -> Result<f64, Box<dyn Error>> {
         let Self { tokenizer, network, discriminator_objective, discriminator, generator_loss } = self;
-        let step =
-            Step { kind: generator_loss.kind, objective: generator_loss, decoder_alone: false, grad_accumulation: 1 };
+        let step = Step {
+            kind: generator_loss.kind,
+            objective: generator_loss,
+            part: FinetunedPart::All,
+            discriminator_warmup_steps: 0,
+            grad_accumulation: 1,
+        };
         let output = step.run((tokenizer, network), Some((discriminator_objective, discriminator)), images, now)?;
         network.step(1.0)?;
         discriminator.step(1.0)?;

@@ -12,6 +12,7 @@ use crate::network::Network;
 pub struct Tokenizer {
     network: Box<dyn Network>,
     quantizers: Vec<Box<dyn Quantizer>>,
+    quantizer_parts: Vec<String>,
 }
 
 /// The result of [`Tokenizer::forward`].
@@ -85,7 +86,8 @@ impl Tokenizer {
             if got == want { Ok(built) } else { Err(TokenizerError::CodeWidth { want, got }) }
         };
         let quantizers = network.dims().into_iter().zip(names).map(build).collect::<Result<_, _>>()?;
-        Ok(Self { network, quantizers })
+        let quantizer_parts = names.iter().map(|name| (*name).to_owned()).collect();
+        Ok(Self { network, quantizers, quantizer_parts })
     }
 
     /// Images `[B, C, H, W]` in `[-1, 1]` to what the quantizers make of them, one a level, coarse first.
@@ -93,7 +95,7 @@ impl Tokenizer {
     /// # Errors
     /// When the images have another number of channels or a size that the downsampling does not divide.
     pub fn encode(&self, images: &Tensor, mode: Mode) -> Result<Vec<Quantized>, TokenizerError> {
-        Ok(self.run_encoder(images, mode)?.levels)
+        Ok(self.run_encoder(images, is_training(mode), mode)?.levels)
     }
 
     /// Images `[B, C, H, W]` in `[-1, 1]` to tokens, one grid `[B, Q, h, w]` a level, coarse first; as in evaluation, and
@@ -127,7 +129,17 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Reconstruction, TokenizerError> {
-        let Encoded { latents, levels, codes } = self.run_encoder(images, mode)?;
+        let Encoded { latents, levels, codes } = self.run_encoder(images, is_training(mode), mode)?;
+        Ok(Reconstruction { images: self.network.decode(&codes, is_training(mode)), latents, levels })
+    }
+
+    /// As [`forward`](Self::forward), for training decoder and codebooks: the encoder is used as in evaluation. Gradients
+    /// reach its variables unless they were told to take none.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn forward_with_frozen_encoder(&self, images: &Tensor, mode: Mode) -> Result<Reconstruction, TokenizerError> {
+        let Encoded { latents, levels, codes } = self.run_encoder(images, false, mode)?;
         Ok(Reconstruction { images: self.network.decode(&codes, is_training(mode)), latents, levels })
     }
 
@@ -137,7 +149,7 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn forward_decoder(&self, images: &Tensor) -> Result<Reconstruction, TokenizerError> {
-        let Encoded { latents, levels, codes } = tch::no_grad(|| self.run_encoder(images, Mode::Eval))?;
+        let Encoded { latents, levels, codes } = tch::no_grad(|| self.run_encoder(images, false, Mode::Eval))?;
         Ok(Reconstruction { images: self.network.decode(&codes, true), latents, levels })
     }
 
@@ -160,7 +172,7 @@ impl Tokenizer {
     /// As [`Tokenizer::encode`].
     pub fn initialize(&mut self, images: &Tensor) -> Result<(), TokenizerError> {
         self.check_images(images)?;
-        let Self { network, quantizers } = self;
+        let Self { network, quantizers, .. } = self;
         tch::no_grad(|| {
             network.encode(images, true, &mut |level, latents| {
                 quantizers[level].initialize(&latents)?;
@@ -195,6 +207,11 @@ impl Tokenizer {
         self.network.decoder_parts()
     }
 
+    /// What the names of the quantizers' variables begin with, up to the first dot, coarse first.
+    pub fn quantizer_parts(&self) -> &[String] {
+        &self.quantizer_parts
+    }
+
     /// Channels of what the decoder gives. Where they are not the images', no loss compares the two.
     pub fn out_channels(&self) -> i64 {
         self.network.out_channels()
@@ -216,10 +233,11 @@ impl Tokenizer {
         &mut self.quantizers
     }
 
-    fn run_encoder(&self, images: &Tensor, mode: Mode) -> Result<Encoded, TokenizerError> {
+    /// `train` is for the encoder, `mode` for the quantizers.
+    fn run_encoder(&self, images: &Tensor, train: bool, mode: Mode) -> Result<Encoded, TokenizerError> {
         self.check_images(images)?;
         let (mut latents, mut levels) = (Vec::new(), Vec::new());
-        let codes = self.network.encode(images, is_training(mode), &mut |level, of_level| {
+        let codes = self.network.encode(images, train, &mut |level, of_level| {
             let quantized = self.quantizers[level].quantize(&of_level, None, mode)?;
             let codes = quantized.codes.shallow_clone();
             latents.push(of_level);

@@ -1,7 +1,10 @@
 //! taming-transformers' GPT (`minGPT`): learned positions, layer normalisation, GELU.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tch::Tensor;
 use tch::nn::{Init, Path};
 
 use super::block::{Attention, Block, Linear, Mlp, Norm, Projections};
@@ -12,11 +15,12 @@ use super::model::Gpt;
 use super::network::Network;
 use super::options::{Options, Vocabulary, divides};
 use super::order::TokenOrder;
+use super::positions::interpolated;
 use super::prefix::{Prefix, Projection, TextTable};
 use super::transformer::Transformer;
 use crate::autoregressive::Abilities;
 use crate::limits::{MOST_CHANNELS, MOST_LAYERS, MOST_POSITIONS, check_size, probability};
-use crate::{BuildPrior, Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtype};
+use crate::{BuildPrior, ConditionNames, Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtype};
 
 /// Parameters of [`Gpt`] as in taming-transformers (Esser et al. 2021); names and defaults are upstream's.
 ///
@@ -115,7 +119,7 @@ impl Gpt2Config {
         let width = self.n_embd;
         let rows = options.rows(spec);
         let tokens = table(&(vs / "tok_emb"), rows, width);
-        let positions = vs.var("pos_emb", &[1, self.block_size.unwrap_or(layout.length()), width], Init::Const(0.0));
+        let positions = vs.var(POSITIONS, &[1, self.block_size.unwrap_or(layout.length()), width], Init::Const(0.0));
         let head = if self.tied_head { tokens.shallow_clone() } else { table(&(vs / "head"), rows, width) };
         let network = Network {
             prefix: self.prefix(vs, spec, &options, layout.has_class),
@@ -245,7 +249,41 @@ impl BuildPrior for Gpt2Config {
     fn build_boxed(&self, vs: &Path, spec: &PriorSpec) -> Result<Box<dyn Prior>, PriorError> {
         Ok(Box::new(self.build(vs, spec)?))
     }
+
+    fn condition_names(&self) -> ConditionNames {
+        match self.vocabulary {
+            Vocabulary::Separate => ConditionNames {
+                class_tables: &["class_emb"],
+                conditions: &["class_emb", "text_emb", "grid_emb", "embedding_proj", "null_embedding"],
+            },
+            Vocabulary::Shared => {
+                let conditions = &["text_emb", "embedding_proj", "null_embedding"];
+                ConditionNames { class_tables: &[], conditions }
+            }
+        }
+    }
+
+    fn fit_positions(
+        &self,
+        weights: &mut BTreeMap<String, Tensor>,
+        theirs: &PriorSpec,
+        ours: &PriorSpec,
+    ) -> Result<(), PriorError> {
+        let rows = self.block_size.unwrap_or(Layout::new(ours, self.order)?.length());
+        let needed = Layout::new(theirs, self.order)?.length();
+        match weights.get_mut(POSITIONS) {
+            Some(positions) if matches!(positions.size()[..], [1, found, _] if found >= needed) => {
+                *positions = interpolated(positions, (theirs, ours), self.order, rows)?;
+                Ok(())
+            }
+            // What is missing or of another shape is found when the weights are compared with the network's variables.
+            _ => Ok(()),
+        }
+    }
 }
+
+/// The name of the learned positions.
+const POSITIONS: &str = "pos_emb";
 
 fn linear(vs: &Path, inputs: i64, outputs: i64) -> Linear {
     Linear { weight: table(vs, outputs, inputs), bias: Some(vs.var("bias", &[outputs], Init::Const(0.0))) }

@@ -89,7 +89,8 @@ impl Layout {
         Ok(numbers.f_index_select(1, &inverse)?.f_transpose(1, 2)?)
     }
 
-    fn index(&self, device: Device) -> Tensor {
+    /// Raster positions in the order of the sequence, `[H · W]`.
+    pub(super) fn index(&self, device: Device) -> Tensor {
         Tensor::from_slice(&self.order).to_device(device)
     }
 

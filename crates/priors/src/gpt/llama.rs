@@ -18,7 +18,7 @@ use super::rotary::rotary_table;
 use super::transformer::Transformer;
 use crate::autoregressive::Abilities;
 use crate::limits::{MOST_CHANNELS, MOST_LAYERS, check_size, probability};
-use crate::{BuildPrior, Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtype};
+use crate::{BuildPrior, ConditionNames, Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtype};
 
 /// Parameters of [`Gpt`] as in LlamaGen (Sun et al. 2024); names and defaults are upstream's.
 ///
@@ -310,6 +310,13 @@ impl BuildPrior for LlamaConfig {
 
     fn build_boxed(&self, vs: &Path, spec: &PriorSpec) -> Result<Box<dyn Prior>, PriorError> {
         Ok(Box::new(self.build(vs, spec)?))
+    }
+
+    fn condition_names(&self) -> ConditionNames {
+        ConditionNames {
+            class_tables: &["embedding_table"],
+            conditions: &["cls_embedding", "text_embeddings", "text_positions", "grid_embeddings"],
+        }
     }
 }
 

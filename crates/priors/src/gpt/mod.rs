@@ -19,6 +19,7 @@ mod model;
 mod network;
 mod options;
 mod order;
+mod positions;
 mod prefix;
 mod rotary;
 mod transformer;

@@ -9,7 +9,7 @@ use super::network::Network;
 use crate::autoregressive::Abilities;
 use crate::classes::Classes;
 use crate::limits::{MOST_CHANNELS, MOST_KERNEL, MOST_LAYERS, check_size, probability};
-use crate::{BuildPrior, Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtype};
+use crate::{BuildPrior, ConditionNames, Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtype};
 
 impl GatedPixelCnnConfig {
     /// The prior with its parameters under `vs`.
@@ -56,5 +56,12 @@ impl BuildPrior for GatedPixelCnnConfig {
 
     fn build_boxed(&self, vs: &nn::Path, spec: &PriorSpec) -> Result<Box<dyn Prior>, PriorError> {
         Ok(Box::new(self.build(vs, spec)?))
+    }
+
+    fn condition_names(&self) -> ConditionNames {
+        ConditionNames {
+            class_tables: &["class_cond_embedding"],
+            conditions: &["class_cond_embedding", "condition", "conditions"],
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::kinds::name_of;
 
@@ -76,6 +76,23 @@ impl Mismatch {
             shape: tensor.size(),
         }));
         if differences.is_empty() { Ok(()) } else { Err(Self { source: source.to_owned(), differences }) }
+    }
+
+    /// As [`check`](Self::check), of names and shapes alone, such as [`shapes`](super::shapes) reads them from a file.
+    ///
+    /// # Errors
+    /// Every difference.
+    pub fn check_shapes(
+        source: &str,
+        wanted: &BTreeMap<String, Tensor>,
+        found: &BTreeMap<String, Vec<i64>>,
+    ) -> Result<(), Self> {
+        // Views of one number take no memory.
+        let of_shape = |(name, shape): (&String, &Vec<i64>)| {
+            let kind = wanted.get(name).map_or(Kind::Float, Tensor::kind);
+            (name.clone(), Tensor::zeros([0i64; 0], (kind, Device::Cpu)).expand(shape.as_slice(), false))
+        };
+        Self::check(source, wanted, &found.iter().map(of_shape).collect())
     }
 }
 

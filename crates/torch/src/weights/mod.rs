@@ -25,7 +25,7 @@ pub use bytes::of_bytes;
 pub use finite::check_finite;
 pub use kinds::{kind_of, name_of};
 pub use mismatch::{Difference, Mismatch};
-pub use read::{OpenFile, metadata, open, parse, read};
+pub use read::{OpenFile, metadata, open, parse, read, shapes};
 pub use torch_file::{read_torch, torch_kind};
 pub use write::save;
 

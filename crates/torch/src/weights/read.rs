@@ -93,6 +93,19 @@ pub fn open(path: &Path) -> Result<OpenFile, TorchError> {
     Ok(OpenFile { path: path.to_owned(), file, header, begin: start.bytes.len() as u64, length: start.length })
 }
 
+/// The shapes of the tensors of a safetensors file, by name; reads its header only.
+///
+/// # Errors
+/// As [`open`]; [`TorchError::File`] for a shape that no tensor can have.
+pub fn shapes(path: &Path) -> Result<BTreeMap<String, Vec<i64>>, TorchError> {
+    let file = open(path)?;
+    let shape = |(name, info): (String, &TensorInfo)| match possible(&info.shape) {
+        Some(shape) => Ok((name, shape)),
+        None => Err(TorchError::file(path, format!("`{name}` has the impossible shape {:?}", info.shape))),
+    };
+    file.header().tensors().into_iter().map(shape).collect()
+}
+
 /// As [`read`], from the bytes of a file, which errors call `path`.
 ///
 /// # Errors

@@ -2,6 +2,8 @@
 //! images.
 
 pub mod batches;
+pub mod finetune;
+mod source;
 
 use std::{f64::consts::LN_2, sync::Arc};
 
@@ -13,7 +15,10 @@ use vqkit_recipe::{Recipe, stage_names};
 use vqkit_run::{Context, Output, Run, checkpoint_weights};
 use vqkit_tokens::{Split, TokenSet, bits, run_tokens};
 
-use crate::{error::Result, prior::batches::PriorBatches, train_state::TrainState, trainer::Goal, trainer::Trainer};
+use crate::{
+    error::Result, prior::batches::PriorBatches, prior::finetune::Finetuned, train_state::TrainState, trainer,
+    trainer::Goal, trainer::Trainer,
+};
 
 /// Trains the prior of one level, or continues from the run's last checkpoint.
 ///
@@ -26,8 +31,18 @@ pub fn train(run: &mut Run, level: usize, data: &Dataset, context: &Context) -> 
     tch::manual_seed(recipe.head.seed as i64);
     let mut batches = PriorBatches::open(run, level, context)?;
     let validation = run_tokens::read_tokens(run, Split::Validation)?;
-    let (vs, prior) = build(recipe, level, validation.header.facts(), context)?;
-    let mut trainer = Trainer::begin(run, &stage, &config.train, TrainState::new(vs, &config.train)?, None, context)?;
+    let (mut vs, prior) = build(recipe, level, validation.header.facts(), context)?;
+    let finetuned = Finetuned::of(recipe, level, prior.spec());
+    if let Some(finetuned) = &finetuned
+        && trainer::is_new(run, &stage, &config.train)?
+    {
+        finetuned.begin(&mut vs, &validation.header.classes, run, context)?;
+    }
+    let network = match finetuned.map(|finetuned| finetuned.freeze(&vs)).transpose()?.flatten() {
+        Some(lora) => TrainState::with_lora(vs, lora, &config.train)?,
+        None => TrainState::new(vs, &config.train)?,
+    };
+    let mut trainer = Trainer::begin(run, &stage, &config.train, network, None, context)?;
     batches.start(data, trainer.samples())?;
     let kind = context.kind(recipe.head.precision);
     trainer.settle(|trainer| {

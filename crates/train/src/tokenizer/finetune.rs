@@ -4,14 +4,17 @@ use std::path::{Path, PathBuf};
 
 use tch::{Tensor, nn::VarStore};
 use vqkit_recipe::{Finetune, FinetunedPart, InitFrom, InvalidRequest, Modality};
-use vqkit_run::{DISCRIMINATOR, Run, RunError, Tensors, checkpoint_weights};
+use vqkit_run::{Context, DISCRIMINATOR, Run, RunError, Tensors, checkpoint_weights};
 use vqkit_torch::{
-    TorchError,
+    TorchError, lora,
     weights::{self, Mismatch},
 };
+use vqkit_vqvae::Tokenizer;
 
 use crate::{
+    adapters::{self, Part},
     error::Result,
+    error::TrainError,
     tokenizer::foreign::{self, Unprefixed},
 };
 
@@ -27,7 +30,7 @@ const OURS_ALONE: [&str; 4] = ["age", "initted", "ema_real", "ema_fake"];
 /// Loads another tokenizer's weights into `tokenizer` and, if the recipe has `discriminator = "restored"`, those of its
 /// discriminator into `discriminator`.
 ///
-/// Gives the prefix that stood in front of all names of the file, with its last dot; mostly none.
+/// Notes the prefix that stood in front of all names of a file, if there was one.
 ///
 /// # Errors
 /// When there is no such file, or its weights do not fit.
@@ -36,16 +39,56 @@ pub fn begin(
     modality: Modality,
     tokenizer: &mut VarStore,
     discriminator: Option<&mut VarStore>,
-) -> Result<String> {
+    context: &Context,
+) -> Result<()> {
     let source = Source::open(&config.from, modality, tokenizer)?;
     assign(&config.from, source.tokenizer, tokenizer)?;
     if let (InitFrom::Restored, Some(discriminator)) = (config.discriminator, discriminator) {
         if source.discriminator.is_empty() {
-            return Err(RunError::artifact(&config.from, "holds no discriminator to restore").into());
+            return Err(no_discriminator(&config.from));
         }
         assign(&config.from, source.discriminator, discriminator)?;
     }
-    Ok(source.prefix)
+    if !source.prefix.is_empty() {
+        let (from, prefix) = (config.from.display(), source.prefix);
+        context.note(modality.stage(), format_args!("the weights of {from} are those below `{prefix}`"));
+    }
+    Ok(())
+}
+
+/// Checks what can be checked without reading weights: that there is a run, a checkpoint or a file, that it has a
+/// discriminator where one is restored, that the shapes of a run's weights fit, and that low-rank updates have layers.
+///
+/// # Errors
+/// As [`begin`] and [`freeze`].
+pub fn check(config: &Finetune, modality: Modality, vs: &VarStore, tokenizer: &Tokenizer) -> Result<()> {
+    if let Some(lora) = &config.lora {
+        let variables = weights::trainable(vs);
+        let variables = variables.iter().map(|(name, value)| (name.as_str(), value.dim()));
+        adapters::check(lora, &section(modality), variables, |name| part_of(config, tokenizer, name))?;
+    }
+    if config.from.is_file() {
+        return Ok(());
+    }
+    let checkpoint = checkpoint_of(&config.from, modality)?;
+    if config.discriminator == InitFrom::Restored && !checkpoint.join(DISCRIMINATOR).is_file() {
+        return Err(no_discriminator(&config.from));
+    }
+    let mut found = weights::shapes(&checkpoint_weights::weights_for_use(&checkpoint))?;
+    let mut wanted = weights::tensors(vs);
+    found.retain(|name, _| !is_optional(name));
+    wanted.retain(|name, _| !is_optional(name));
+    let source = config.from.display().to_string();
+    Ok(Mismatch::check_shapes(&source, &wanted, &found).map_err(TorchError::from)?)
+}
+
+/// State that a file may lack, or have in addition.
+fn is_optional(name: &str) -> bool {
+    is_ours(name) || name.ends_with(COUNTER)
+}
+
+fn is_ours(name: &str) -> bool {
+    name.rsplit('.').next().is_some_and(|last| OURS_ALONE.contains(&last))
 }
 
 fn assign(from: &Path, state: Tensors, vs: &mut VarStore) -> Result<()> {
@@ -55,13 +98,47 @@ fn assign(from: &Path, state: Tensors, vs: &mut VarStore) -> Result<()> {
     Ok(weights::assign(&state, vs)?)
 }
 
-/// Freezes the variables that are not trained. `decoder`: prefixes of the names of the decoder's variables.
-pub fn freeze(config: &Finetune, tokenizer: &VarStore, decoder: &[&str]) {
-    let decodes = |name: &str| decoder.iter().any(|part| name.starts_with(&format!("{part}.")));
-    let is_frozen = |name: &str| config.train == FinetunedPart::Decoder && !decodes(name);
-    for (_, variable) in weights::trainable(tokenizer).into_iter().filter(|(name, _)| is_frozen(name)) {
+/// Freezes the variables that are not trained, and makes the low-rank updates of those that have one.
+///
+/// # Errors
+/// When the recipe's targets match no layer of the trained part.
+pub fn freeze(
+    config: &Finetune,
+    modality: Modality,
+    vs: &VarStore,
+    tokenizer: &Tokenizer,
+) -> Result<Option<lora::Lora>> {
+    let part = |name: &str| part_of(config, tokenizer, name);
+    if let Some(lora) = &config.lora {
+        return Ok(Some(adapters::adapt(lora, &section(modality), vs, part)?));
+    }
+    for (_, variable) in weights::trainable(vs).into_iter().filter(|(name, _)| part(name) == Part::Frozen) {
         let _ = variable.set_requires_grad(false);
     }
+    Ok(None)
+}
+
+/// What becomes of a variable: quantizers are trained whole, if at all.
+fn part_of(config: &Finetune, tokenizer: &Tokenizer, name: &str) -> Part {
+    let first = name.split('.').next().unwrap_or(name);
+    let decodes = tokenizer.decoder_parts().contains(&first);
+    let quantizes = tokenizer.quantizer_parts().iter().any(|part| part == first);
+    match config.train {
+        FinetunedPart::All | FinetunedPart::DecoderAndCodebook if quantizes => Part::Whole,
+        FinetunedPart::All => Part::Adapted,
+        _ if decodes => Part::Adapted,
+        _ => Part::Frozen,
+    }
+}
+
+fn section(modality: Modality) -> String {
+    format!("{}.finetune", modality.stage())
+}
+
+fn no_discriminator(from: &Path) -> TrainError {
+    let reason = "holds no discriminator to restore: use discriminator = \"fresh\", with discriminator_warmup_steps to train it \
+                  before the tokenizer is trained against it";
+    RunError::artifact(from, reason).into()
 }
 
 /// The weights of tokenizer and discriminator.
@@ -116,8 +193,7 @@ fn checkpoint_of(path: &Path, modality: Modality) -> Result<PathBuf> {
 /// codebook that was loaded counts as initialized.
 fn completed(mut state: Tensors, vs: &VarStore) -> Tensors {
     let variables = weights::tensors(vs);
-    let is_ours = |name: &str| name.rsplit('.').next().is_some_and(|last| OURS_ALONE.contains(&last));
-    state.retain(|name, _| !(is_ours(name) || name.ends_with(COUNTER)) || variables.contains_key(name));
+    state.retain(|name, _| !is_optional(name) || variables.contains_key(name));
     for (name, variable) in variables.into_iter().filter(|(name, _)| is_ours(name)) {
         let begun = name.ends_with("initted");
         state.entry(name).or_insert_with(|| if begun { variable.ones_like() } else { variable });

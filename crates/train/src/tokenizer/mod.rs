@@ -3,13 +3,13 @@
 
 pub mod codebook_monitor;
 pub mod discriminator_monitor;
-mod finetune;
+pub mod finetune;
 mod foreign;
 pub mod step;
 
 use std::sync::Arc;
 
-use tch::{Kind, Tensor, no_grad};
+use tch::{Kind, Tensor, nn::VarStore, no_grad};
 use vqkit_data::{Batch, Dataset};
 use vqkit_fidelity::ReconstructionError;
 use vqkit_losses::{DiscriminatorObjective, GeneratorLoss};
@@ -23,7 +23,7 @@ use vqkit_vqvae::Tokenizer;
 use crate::{
     error::Result, tokenizer::codebook_monitor::CodebookMonitor,
     tokenizer::discriminator_monitor::DiscriminatorMonitor, tokenizer::step::Step, tokenizer::step::StepOutput,
-    train_state::TrainState, trainer, trainer::Goal, trainer::Score, trainer::Trainer,
+    train_state::TrainState, trainer, trainer::Goal, trainer::Score, trainer::Trainer, trainer::Updated,
 };
 
 /// Number of originals, above their reconstructions, in the logged image.
@@ -47,9 +47,12 @@ pub fn train(run: &mut Run, modality: Modality, data: &Dataset, context: &Contex
     let mut loader = loaders::training(recipe, data, config.train.batch_size, trainer.samples())?;
     let mut usage = TokenUsage::restore(&tokenizer.codebook_sizes(), context.device, trainer.counters());
     let mut monitor = DiscriminatorMonitor::restore(context.device, trainer.counters());
-    let decoder_alone = config.finetune.as_ref().is_some_and(|finetune| finetune.train == FinetunedPart::Decoder);
+    let finetune = config.finetune.as_ref();
+    let part = finetune.map(|finetune| finetune.train).unwrap_or_default();
+    let discriminator_warmup_steps = finetune.map_or(0, |finetune| finetune.discriminator_warmup_steps);
     trainer.settle(|trainer| Ok(measure(trainer, &tokenizer, recipe, modality, data, context)?.score(config)))?;
-    let step = Step { kind, objective: &objective, decoder_alone, grad_accumulation: config.train.grad_accumulation };
+    let grad_accumulation = config.train.grad_accumulation;
+    let step = Step { kind, objective: &objective, part, discriminator_warmup_steps, grad_accumulation };
 
     while !trainer.is_done() {
         let batch = loaders::next(&mut loader)?;
@@ -61,19 +64,24 @@ pub fn train(run: &mut Run, modality: Modality, data: &Dataset, context: &Contex
             no_grad(|| tokenizer.initialize(&images))?;
         }
         let now = trainer.step();
+        if trainer.is_fresh() && step.warms_up(now) {
+            trainer.note(&format!("the first {discriminator_warmup_steps} steps train the discriminator alone"));
+        }
         let (network, discriminator) = trainer.states();
-        let output =
-            step.run((&tokenizer, network), discriminator_objective.as_ref().zip(discriminator), &images, now)?;
+        let discriminator = discriminator_objective.as_ref().zip(discriminator);
+        let (output, updated) = step.train((&tokenizer, network), discriminator, &images, now)?;
         trainer.check_terms(&output.terms.parts())?;
-        trainer.step_weights(batch.position, output.logits.is_some())?;
-        if !decoder_alone {
+        trainer.step_weights(batch.position, updated)?;
+        if part != FinetunedPart::Decoder && updated != Updated::Discriminator {
             no_grad(|| tokenizer.update(&output.reconstruction))?;
         }
         if let (Some(discriminator_objective), Some((real, fake))) = (&mut discriminator_objective, &output.logits) {
             discriminator_objective.update(real, fake);
             monitor.add(real, fake);
         }
-        trainer.average()?;
+        if updated != Updated::Discriminator {
+            trainer.average()?;
+        }
         usage.add(output.reconstruction.levels.iter().map(|level| &level.grid))?;
 
         if trainer.logs_now() {
@@ -110,23 +118,36 @@ fn begin(
     let (mut vs, tokenizer) = build::build(recipe, modality, context)?;
     let (mut discriminator_vs, discriminator_objective) =
         build::build_discriminator(recipe, modality, context)?.unzip();
-    if let Some(finetune) = &config.finetune {
-        if trainer::is_new(run, modality.stage(), &config.train)? {
-            let prefix = finetune::begin(finetune, modality, &mut vs, discriminator_vs.as_mut())?;
-            if !prefix.is_empty() {
-                let from = finetune.from.display();
-                context.note(modality.stage(), format_args!("the weights of {from} are those below `{prefix}`"));
-            }
-        }
-        finetune::freeze(finetune, &vs, tokenizer.decoder_parts());
+    if let Some(finetune) = &config.finetune
+        && trainer::is_new(run, modality.stage(), &config.train)?
+    {
+        finetune::begin(finetune, modality, &mut vs, discriminator_vs.as_mut(), context)?;
     }
-    let network = TrainState::new(vs, &config.train)?;
+    let network = network_state(config, modality, vs, &tokenizer)?;
     let discriminator = match (discriminator_vs, &config.loss.adversarial) {
         (Some(vs), Some(adversarial)) => Some(TrainState::new(vs, &adversarial.train.beside(&config.train))?),
         _ => None,
     };
     let trainer = Trainer::begin(run, modality.stage(), &config.train, network, discriminator, context)?;
     Ok((tokenizer, discriminator_objective, trainer))
+}
+
+/// The tokenizer in training, with what is frozen and what has low-rank updates.
+fn network_state(
+    config: &vqkit_recipe::Tokenizer,
+    modality: Modality,
+    vs: VarStore,
+    tokenizer: &Tokenizer,
+) -> Result<TrainState> {
+    let Some(finetune) = &config.finetune else { return TrainState::new(vs, &config.train) };
+    let state = match finetune::freeze(finetune, modality, &vs, tokenizer)? {
+        Some(lora) => TrainState::with_lora(vs, lora, &config.train)?,
+        None => TrainState::new(vs, &config.train)?,
+    };
+    // The adaptive weight needs the gradient at the last layer, also where that layer is not trained. What is trained was
+    // settled above.
+    let _ = tokenizer.last_layer().set_requires_grad(true);
+    Ok(state)
 }
 
 fn objective(config: &vqkit_recipe::Tokenizer, kind: Kind, run: &Run, context: &Context) -> Result<GeneratorLoss> {

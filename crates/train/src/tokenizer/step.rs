@@ -1,12 +1,13 @@
 //! One training step of a tokenizer: takes a batch, computes gradients for the tokenizer and the discriminator.
 
-use tch::{Kind, Tensor};
+use tch::{Kind, Tensor, no_grad};
 use vqkit_losses::{DiscriminatorObjective, GeneratorLoss};
 use vqkit_quantizer::Mode;
+use vqkit_recipe::FinetunedPart;
 use vqkit_torch::autocast;
 use vqkit_vqvae::{Reconstruction, Tokenizer};
 
-use crate::{error::Result, loss_terms::LossTerms, train_state::TrainState};
+use crate::{error::Result, loss_terms::LossTerms, train_state::TrainState, trainer::Updated};
 
 /// The configuration of a step.
 #[derive(Debug)]
@@ -15,8 +16,10 @@ pub struct Step<'a> {
     pub kind: Kind,
     /// The losses on images.
     pub objective: &'a GeneratorLoss,
-    /// Whether only the decoder is trained.
-    pub decoder_alone: bool,
+    /// The part that is trained.
+    pub part: FinetunedPart,
+    /// Number of first steps in which only the discriminator is trained; its schedules start after them.
+    pub discriminator_warmup_steps: u64,
     /// Number of parts into which the batch is split.
     pub grad_accumulation: usize,
 }
@@ -58,7 +61,8 @@ impl Step<'_> {
         }
         for part in images.f_chunk(self.grad_accumulation as i64, 0)? {
             let output = self.reconstruct(tokenizer, &part, step)?;
-            let discriminator_objective = discriminator.as_ref().map(|(objective, _)| (*objective, step));
+            let played = step.saturating_sub(self.discriminator_warmup_steps);
+            let discriminator_objective = discriminator.as_ref().map(|(objective, _)| (*objective, played));
             let loss =
                 self.objective.gradient(&output.images, &part, tokenizer.last_layer(), discriminator_objective)?;
             terms.add("reconstruction", &loss.reconstruction, share);
@@ -79,7 +83,7 @@ impl Step<'_> {
             }
             network.backward(&gradients.iter().map(|(output, gradient)| (output, gradient)).collect::<Vec<_>>())?;
             if let (Some((objective, state)), Some(adversarial)) = (&discriminator, loss.adversarial) {
-                let loss = self.objective.compute(&part, || objective.loss(&part, &adversarial.logits, step))?;
+                let loss = self.objective.compute(&part, || objective.loss(&part, &adversarial.logits, played))?;
                 terms.add("discriminator", &loss.total, share);
                 state.backward(&[(&loss.total, &loss.total.full_like(share))])?;
                 real.push(loss.real_logits);
@@ -91,10 +95,75 @@ impl Step<'_> {
         Ok(StepOutput { terms, reconstruction: Reconstruction::join(reconstructions)?, logits })
     }
 
+    /// [`run`](Self::run) or, in the first steps, [`warm_up`](Self::warm_up); with the networks that have gradients then.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn train(
+        &self,
+        (tokenizer, network): (&Tokenizer, &mut TrainState),
+        discriminator: Option<(&DiscriminatorObjective, &mut TrainState)>,
+        images: &Tensor,
+        step: u64,
+    ) -> Result<(StepOutput, Updated)> {
+        match discriminator {
+            Some(discriminator) if self.warms_up(step) => {
+                Ok((self.warm_up(tokenizer, discriminator, images, step)?, Updated::Discriminator))
+            }
+            discriminator => {
+                let output = self.run((tokenizer, network), discriminator, images, step)?;
+                let updated = if output.logits.is_some() { Updated::Both } else { Updated::Network };
+                Ok((output, updated))
+            }
+        }
+    }
+
+    /// Whether `step`, counted from 0, trains only the discriminator.
+    pub fn warms_up(&self, step: u64) -> bool {
+        step < self.discriminator_warmup_steps
+    }
+
+    /// Runs the autoencoder once over `images`, as in evaluation, and leaves the gradients of the discriminator's loss in
+    /// the discriminator; `step` is counted from 0.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn warm_up(
+        &self,
+        tokenizer: &Tokenizer,
+        (objective, state): (&DiscriminatorObjective, &mut TrainState),
+        images: &Tensor,
+        step: u64,
+    ) -> Result<StepOutput> {
+        let share = 1.0 / self.grad_accumulation as f64;
+        let mut terms = LossTerms::default();
+        let (mut reconstructions, mut real, mut fake) = (Vec::new(), Vec::new(), Vec::new());
+        state.zero_grad();
+        for part in images.f_chunk(self.grad_accumulation as i64, 0)? {
+            let output =
+                no_grad(|| autocast::with(images.device(), self.kind, || tokenizer.forward(&part, Mode::Eval)))?;
+            let made = output.images.to_kind(Kind::Float);
+            let (logits, loss) = self.objective.compute(&part, || {
+                let logits = objective.logits(&made)?;
+                let loss = objective.loss(&part, &logits, step)?;
+                Ok((logits, loss))
+            })?;
+            terms.add("discriminator", &loss.total, share);
+            state.backward(&[(&loss.total, &loss.total.full_like(share))])?;
+            real.push(loss.real_logits);
+            fake.push(logits.detach().to_kind(Kind::Float));
+            reconstructions.push(output);
+        }
+        let logits = Some((Tensor::cat(&real, 0), Tensor::cat(&fake, 0)));
+        Ok(StepOutput { terms, reconstruction: Reconstruction::join(reconstructions)?, logits })
+    }
+
     fn reconstruct(&self, tokenizer: &Tokenizer, images: &Tensor, step: u64) -> Result<Reconstruction> {
-        let output = autocast::with(images.device(), self.kind, || match self.decoder_alone {
-            true => tokenizer.forward_decoder(images),
-            false => tokenizer.forward(images, Mode::Train { step }),
+        let mode = Mode::Train { step };
+        let output = autocast::with(images.device(), self.kind, || match self.part {
+            FinetunedPart::All => tokenizer.forward(images, mode),
+            FinetunedPart::Decoder => tokenizer.forward_decoder(images),
+            FinetunedPart::DecoderAndCodebook => tokenizer.forward_with_frozen_encoder(images, mode),
         })?;
         Ok(output)
     }

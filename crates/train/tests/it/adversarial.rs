@@ -7,7 +7,7 @@ use std::{
 
 use tch::{Device, Kind, Tensor, nn::VarStore};
 use vqkit_losses::{DiscriminatorObjective, GeneratorLoss, SmallVgg, SmallVggConfig};
-use vqkit_recipe::{Modality, Recipe};
+use vqkit_recipe::{FinetunedPart, Modality, Recipe};
 use vqkit_torch::weights;
 use vqkit_train::{Step, StepOutput, TrainState};
 use vqkit_vqvae::Tokenizer;
@@ -116,7 +116,13 @@ impl AdversarialTraining {
     /// Leaves both states the gradients of one step.
     pub fn run(&mut self, grad_accumulation: usize, step: u64) -> StepOutput {
         let Self { tokenizer, network, discriminator_objective, discriminator, objective, images, .. } = self;
-        let step_of = Step { kind: objective.kind, objective, decoder_alone: false, grad_accumulation };
+        let step_of = Step {
+            kind: objective.kind,
+            objective,
+            part: FinetunedPart::All,
+            discriminator_warmup_steps: 0,
+            grad_accumulation,
+        };
         step_of.run((tokenizer, network), Some((discriminator_objective, discriminator)), images, step).unwrap()
     }
 }
