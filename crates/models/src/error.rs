@@ -15,6 +15,9 @@ pub enum ModelError {
     /// A file that is not the published one.
     #[error("{0}")]
     Checksum(Box<ChecksumError>),
+    /// A file or a repository of the Hugging Face Hub that cannot be had, or written.
+    #[error("{0}")]
+    Hub(Box<HubError>),
     /// The request cannot be fulfilled.
     #[error("{0}")]
     Invalid(#[from] vqkit_recipe::InvalidRequest),
@@ -58,7 +61,7 @@ impl From<tch::TchError> for ModelError {
 
 /// Weights that are known by name and cannot be downloaded.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot fetch {name}: {reason}; fetch {url} (SHA-256 {sha256}) by other means and put it at {}", path.display())]
+#[error("cannot fetch {name}: {reason}; fetch {url}{} by other means and put it at {}", .sha256.as_ref().map(|sum| format!(" (SHA-256 {sum})")).unwrap_or_default(), path.display())]
 pub struct FetchError {
     /// The name.
     pub name: String,
@@ -66,8 +69,8 @@ pub struct FetchError {
     pub reason: String,
     /// Where the file is published.
     pub url: String,
-    /// Its checksum.
-    pub sha256: String,
+    /// Its checksum, if it is known.
+    pub sha256: Option<String>,
     /// Where it belongs.
     pub path: PathBuf,
 }
@@ -84,4 +87,51 @@ pub struct ChecksumError {
     pub found: String,
     /// What to do.
     pub remedy: String,
+}
+
+/// A file or a repository of the Hugging Face Hub that cannot be had, or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{location}: {problem}")]
+pub struct HubError {
+    /// The file or the repository, as `hf://owner/name/file`.
+    pub location: String,
+    /// What is wrong.
+    pub problem: HubProblem,
+}
+
+/// What is wrong with a file or a repository of the Hugging Face Hub.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HubProblem {
+    /// The program was built without the Hub.
+    #[error("this build cannot reach the Hugging Face Hub; build it with the Cargo feature `hub`")]
+    NoFeature,
+    /// It is not on this machine, and downloads are forbidden.
+    #[error("is not in the cache, and {variable} forbids the network; it belongs at {}", place.display())]
+    Offline {
+        /// The environment variable that forbids downloads.
+        variable: &'static str,
+        /// Where it belongs.
+        place: PathBuf,
+    },
+    /// The user has no token, and the Hub asks for one, or uploads need one.
+    #[error("{0}; set HF_TOKEN to a token from https://huggingface.co/settings/tokens, or log in with `hf auth login`")]
+    NoToken(&'static str),
+    /// Status 401 although there is a token.
+    #[error("the Hub answers 401: the token of {0} is not valid (any more), or the repository does not exist")]
+    Unauthorized(String),
+    /// Status 403.
+    #[error(
+        "the Hub answers 403{detail}: the token may not do this; accept the terms of the repository on its page, or use a token with more rights"
+    )]
+    Forbidden {
+        /// What the server says, after a separator.
+        detail: String,
+    },
+    /// Status 404.
+    #[error("the Hub answers 404: {0}")]
+    NotFound(&'static str),
+    /// Another status, a cut connection, an answer that makes no sense.
+    #[error("{0}")]
+    Network(String),
 }

@@ -6,13 +6,15 @@ pub mod classifier;
 pub mod download;
 mod error;
 pub mod grids;
+pub mod hub;
 pub mod inherit;
 pub mod load;
 mod open;
 pub mod perceptual;
 mod prior_spec;
+pub mod published;
 
 pub use download::{Cache, KnownFile};
-pub use error::{ChecksumError, FetchError, ModelError, Result};
+pub use error::{ChecksumError, FetchError, HubError, HubProblem, ModelError, Result};
 pub use open::{TrainedTokenizer, run_around};
 pub use prior_spec::{ConditionVocabulary, Tokenizers};

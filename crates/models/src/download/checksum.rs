@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A checksum that is computed incrementally.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Checksum(Sha256);
 
 impl Checksum {
@@ -32,12 +32,17 @@ impl Checksum {
 }
 
 /// The checksum of everything that a reader returns.
-pub fn of(mut reader: impl Read) -> io::Result<String> {
+pub fn of(reader: impl Read) -> io::Result<String> {
+    continued(reader).map(Checksum::finish)
+}
+
+/// As [`of`], to be continued with further bytes.
+pub fn continued(mut reader: impl Read) -> io::Result<Checksum> {
     let mut sum = Checksum::default();
     let mut chunk = vec![0; 1 << 16];
     loop {
         match reader.read(&mut chunk)? {
-            0 => return Ok(sum.finish()),
+            0 => return Ok(sum),
             read => sum.update(&chunk[..read]),
         }
     }

@@ -1,26 +1,34 @@
 //! Published weights, by name: downloaded once into the user's cache folder, and never used without a check of their
 //! checksum.
 
-mod checksum;
-mod fetch;
+pub(crate) mod checksum;
+pub(crate) mod fetch;
 mod known;
+pub(crate) mod partial;
 
 use std::{
     env,
     fs::{self, File},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use vqkit_recipe::InvalidRequest;
 use vqkit_run::{Observer, RunError, files};
 
+use self::{
+    fetch::{Failure, Remote},
+    partial::Partial,
+};
 use crate::error::{FetchError, ModelError, Result};
 
 pub use known::{KnownFile, find, known};
 
 /// An environment variable that forbids downloads, if it is neither empty nor 0.
-const OFFLINE: &str = "VQKIT_OFFLINE";
+pub(crate) const OFFLINE: &str = "VQKIT_OFFLINE";
+
+/// Prefix of the name of a file that is not complete yet.
+const PARTIAL: &str = ".partial-";
 
 /// The path of a known file on this machine; downloads the file if it is missing.
 ///
@@ -50,10 +58,15 @@ pub fn fetch(file: &KnownFile, observer: &Arc<dyn Observer>) -> Result<PathBuf> 
 /// # Errors
 /// [`InvalidRequest`] when neither `XDG_CACHE_HOME` nor `HOME` is an absolute path.
 pub fn user_folder() -> Result<PathBuf> {
+    Ok(caches()?.join("vqkit"))
+}
+
+/// `$XDG_CACHE_HOME`, else `~/.cache`.
+pub(crate) fn caches() -> Result<PathBuf> {
     let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
     let message = "neither XDG_CACHE_HOME nor HOME names a folder to keep weights in";
-    Ok(caches.ok_or_else(|| InvalidRequest::option("XDG_CACHE_HOME", message))?.join("vqkit"))
+    Ok(caches.ok_or_else(|| InvalidRequest::option("XDG_CACHE_HOME", message))?)
 }
 
 /// A folder of downloaded files.
@@ -71,8 +84,7 @@ impl Cache {
     /// # Errors
     /// [`InvalidRequest`] when neither `XDG_CACHE_HOME` nor `HOME` is an absolute path.
     pub fn user() -> Result<Self> {
-        let offline = env::var_os(OFFLINE).is_some_and(|value| !value.is_empty() && value != "0");
-        Ok(Self { folder: user_folder()?.join("weights"), offline })
+        Ok(Self { folder: user_folder()?.join("weights"), offline: is_set(OFFLINE) })
     }
 
     /// The path of a file in this folder, whether or not it exists.
@@ -82,45 +94,121 @@ impl Cache {
 
     /// The path of a file whose checksum was checked; downloads the file if it is missing.
     ///
-    /// A download is written under a temporary name and renamed when it is complete and correct.
+    /// A download has a temporary name until it is complete and correct. One that was cut is kept, and the next call
+    /// goes on from there.
     ///
     /// # Errors
     /// [`ModelError::Checksum`] when the checksum of the existing or the downloaded file is wrong;
     /// [`ModelError::Fetch`] when it cannot be downloaded, with instructions to install it by hand; when a file cannot
     /// be written.
     pub fn fetch(&self, file: &KnownFile, observer: &Arc<dyn Observer>) -> Result<PathBuf> {
-        let path = self.path(file);
+        let wanted = Wanted {
+            name: &file.name,
+            file: &file.file,
+            url: &file.url,
+            sha256: Some(&file.sha256),
+            bytes: Some(file.bytes),
+        };
+        Ok(self.obtain(&wanted, observer)?.path)
+    }
+
+    /// As [`Cache::fetch`], for files whose checksum need not be known.
+    pub(crate) fn obtain(&self, wanted: &Wanted, observer: &Arc<dyn Observer>) -> Result<Obtained> {
+        let path = self.folder.join(wanted.file);
         if path.is_file() {
-            let found = File::open(&path).and_then(checksum::of);
-            let found = found.map_err(|source| RunError::io("read", &path, source))?;
-            let remedy = "remove the file, and it is fetched again";
-            return checksum::compare(&path, &file.sha256, &found, remedy).map(|()| path);
+            return existing(path, wanted.sha256);
         }
         if self.offline {
-            return Err(self.refusal(file, format!("{OFFLINE} forbids the network")));
+            return Err(self.refusal(wanted, format!("{OFFLINE} forbids the network")));
         }
         let io = |source| RunError::io("write", &path, source);
         fs::create_dir_all(&self.folder).map_err(io)?;
         files::sweep(&self.folder)?;
-        files::write_with(&path, |target| {
-            let found = fetch::download(file, target, observer).map_err(|failure| match failure {
-                fetch::Failure::Network(reason) => self.refusal(file, reason),
-                fetch::Failure::Disk(source) => io(source).into(),
-            })?;
-            let remedy =
-                format!("nothing was kept of what {} sent; try again, or put the right file there by hand", file.url);
-            checksum::compare(&path, &file.sha256, &found, &remedy)
-        })?;
-        Ok(path)
+        let name = format!("{PARTIAL}{}", files::short_name(wanted.file));
+        let mut partial = Partial::open(&self.folder.join(name)).map_err(io)?;
+        if path.is_file() {
+            // Another process was downloading it.
+            partial.remove().map_err(io)?;
+            return existing(path, wanted.sha256);
+        }
+        let remote = Remote {
+            name: wanted.name,
+            url: wanted.url,
+            token: None,
+            bytes: wanted.bytes,
+            is_verified: wanted.sha256.is_some(),
+        };
+        let (reason, keep) = match fetch::download(&remote, &mut partial, observer) {
+            Ok(found) => {
+                if let Err(different) = self.check(wanted, &path, &found) {
+                    partial.remove().map_err(io)?;
+                    return Err(different);
+                }
+                partial.finish(&path).map_err(io)?;
+                return Ok(Obtained { path, sha256: found });
+            }
+            Err(Failure::Disk(source)) => return Err(io(source).into()),
+            Err(Failure::Network(reason)) => (reason, true),
+            Err(Failure::Refused(status, _)) => (format!("the server answers with status {status}"), true),
+            Err(Failure::Other(reason)) => (reason, false),
+        };
+        if keep { partial.keep() } else { partial.remove() }.map_err(io)?;
+        Err(self.refusal(wanted, reason))
     }
 
-    fn refusal(&self, file: &KnownFile, reason: String) -> ModelError {
+    /// Compares a download with the checksum that is known.
+    fn check(&self, wanted: &Wanted, path: &Path, found: &str) -> Result<()> {
+        let Some(published) = wanted.sha256 else { return Ok(()) };
+        let remedy =
+            format!("nothing was kept of what {} sent; try again, or put the right file there by hand", wanted.url);
+        checksum::compare(path, published, found, &remedy)
+    }
+
+    fn refusal(&self, wanted: &Wanted, reason: String) -> ModelError {
         ModelError::Fetch(Box::new(FetchError {
-            name: file.name.to_string(),
+            name: wanted.name.to_owned(),
             reason,
-            url: file.url.to_string(),
-            sha256: file.sha256.to_string(),
-            path: self.path(file),
+            url: wanted.url.to_owned(),
+            sha256: wanted.sha256.map(str::to_owned),
+            path: self.folder.join(wanted.file),
         }))
     }
+}
+
+/// A file to be downloaded.
+pub(crate) struct Wanted<'w> {
+    /// Its name in messages.
+    pub name: &'w str,
+    /// Its name in the cache folder.
+    pub file: &'w str,
+    /// Where it is published.
+    pub url: &'w str,
+    /// Its checksum, if it is known.
+    pub sha256: Option<&'w str>,
+    /// Its size, if it is known.
+    pub bytes: Option<u64>,
+}
+
+/// A file on this machine.
+#[derive(Debug, Clone)]
+pub struct Obtained {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its SHA-256, in lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+/// A file that is there, if it is the published one.
+fn existing(path: PathBuf, published: Option<&str>) -> Result<Obtained> {
+    let found = File::open(&path).and_then(checksum::of);
+    let sha256 = found.map_err(|source| RunError::io("read", &path, source))?;
+    if let Some(published) = published {
+        checksum::compare(&path, published, &sha256, "remove the file, and it is fetched again")?;
+    }
+    Ok(Obtained { path, sha256 })
+}
+
+/// Whether an environment variable is neither empty nor 0.
+pub(crate) fn is_set(name: &str) -> bool {
+    env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0")
 }
