@@ -61,6 +61,12 @@ pub enum Command {
     #[command(after_help = "Examples:\n  vqkit inspect runs/demo/tokens/train-00000.safetensors\n  \
                             vqkit inspect runs/demo -o codebooks\n  vqkit inspect configs/demo.toml")]
     Inspect(Inspect),
+    /// List published checkpoints, or fetch one.
+    #[command(subcommand)]
+    Weights(Weights),
+    /// Upload a folder to the Hugging Face Hub.
+    #[command(after_help = "Example: vqkit push exported hf://me/my-tokenizer --message \"first version\"")]
+    Push(Push),
     /// Print the JSON Schema of recipes, with which editors complete and check keys.
     #[command(
         after_help = "Example: vqkit schema > recipe.schema.json, and as first line of a recipe: #:schema ./recipe.schema.json"
@@ -264,7 +270,7 @@ pub struct Evaluate {
     /// Write the statistics of the real images to a new file, which --real takes later.
     #[arg(long, value_name = "FILE", requires = "real", help_heading = "Any two sets of images")]
     pub save_statistics: Option<PathBuf>,
-    /// Inception weights as pytorch-fid publishes them (.pth or .safetensors). For runs, adds FID and Inception Score; for two sets
+    /// Inception weights as pytorch-fid publishes them (.pth or .safetensors), also as hf://OWNER/NAME/FILE. For runs, adds FID and Inception Score; for two sets
     /// of images the default is to fetch them.
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
@@ -279,7 +285,8 @@ pub struct Evaluate {
 /// `vqkit inspect`
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// A run folder, a checkpoint folder, a weights file, a token file, a recipe, or images: a folder, or tar shards.
+    /// A run folder, a checkpoint folder, a weights file, a token file, a recipe, or images: a folder, or tar shards; also
+    /// hf://OWNER/NAME/FILE.
     pub path: PathBuf,
     /// Print JSON instead of text.
     #[arg(long)]
@@ -288,6 +295,43 @@ pub struct Inspect {
     /// and what each decodes to.
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// `vqkit weights`
+#[derive(Debug, Subcommand)]
+pub enum Weights {
+    /// List the published checkpoints that are known by name.
+    List {
+        /// Print JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch a checkpoint into the cache, and print its path and its SHA-256; a download that was cut goes on.
+    #[command(
+        after_help = "Examples:\n  vqkit weights fetch llamagen-vq-ds16\n  vqkit weights fetch hf://amused/amused-256/vqvae"
+    )]
+    Fetch {
+        /// Its name in the list, or a location on the Hugging Face Hub: hf://OWNER/NAME[@REVISION][/PATH].
+        name: String,
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `vqkit push`
+#[derive(Debug, Args)]
+pub struct Push {
+    /// The folder; what begins with a dot stays.
+    pub folder: PathBuf,
+    /// The repository: hf://OWNER/NAME, with /PATH for a folder in it. It is created if there is none.
+    pub to: String,
+    /// The message of the commit.
+    #[arg(short, long, value_name = "TEXT", default_value = "Upload with vqkit")]
+    pub message: String,
+    /// Let only yourself see the repository, where it is created.
+    #[arg(long)]
+    pub private: bool,
 }
 
 fn size(text: &str) -> Result<[u32; 2], String> {

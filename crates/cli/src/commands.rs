@@ -9,6 +9,10 @@ use std::{
 use anyhow::{Result, anyhow};
 use vqkit::{
     fidelity::{self, Request},
+    models::{
+        hub::{self, HubPath},
+        published,
+    },
     pipeline::{
         Experiment, Session, inspect,
         reconstruct::{self, Reconstructed},
@@ -24,8 +28,9 @@ use vqkit::{
 };
 
 use crate::{
-    arguments::{Arguments, Command, Evaluate, How, Images, Inspect, Sample, Train},
+    arguments::{Arguments, Command, Evaluate, How, Images, Inspect, Push, Sample, Train, Weights},
     bars::Bars,
+    lists::{Files, Table},
     terminal,
     usage::Usage,
 };
@@ -46,6 +51,11 @@ fn command(command: Command, context: &Context) -> Result<()> {
         Command::Reconstruct(options) => reconstruct(&options, context),
         Command::Evaluate(options) => evaluate(options, context),
         Command::Inspect(options) => inspect(options, context),
+        Command::Weights(Weights::List { json }) => print(&Table(published::all()), json),
+        Command::Weights(Weights::Fetch { name, json }) => {
+            print(&Files(published::fetch(&name, &context.observer)?), json)
+        }
+        Command::Push(options) => push(&options, context),
         Command::Schema => Ok(terminal::print(&format!("{}\n", serde_json::to_string_pretty(&recipe::schema())?))?),
     }
 }
@@ -205,6 +215,14 @@ fn inspect(options: Inspect, context: &Context) -> Result<()> {
     let out = options.out.as_deref().map(free).transpose()?;
     let found = inspect::inspect(&options.path, out.as_deref(), context)?;
     print(&found, options.json)
+}
+
+fn push(options: &Push, context: &Context) -> Result<()> {
+    let to = HubPath::parse(&options.to)?;
+    let push = hub::Push { folder: &options.folder, to: &to, message: &options.message, private: options.private };
+    let done = hub::push(&push, &context.observer)?;
+    let (changed, unchanged, url) = (done.changed.len(), done.unchanged, done.url);
+    Ok(terminal::print(&format!("{changed} files uploaded, {unchanged} unchanged, in {url}\n"))?)
 }
 
 /// The path of a new folder, if it is free.

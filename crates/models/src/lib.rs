@@ -14,7 +14,8 @@ pub mod perceptual;
 mod prior_spec;
 pub mod published;
 
-pub use download::{Cache, KnownFile};
+pub use download::{Cache, KnownFile, Obtained};
 pub use error::{ChecksumError, FetchError, HubError, HubProblem, ModelError, Result};
 pub use open::{TrainedTokenizer, run_around};
 pub use prior_spec::{ConditionVocabulary, Tokenizers};
+pub use published::Published;

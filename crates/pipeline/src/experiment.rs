@@ -44,7 +44,7 @@ impl Experiment {
     /// # Errors
     /// When `path` exists, weights that training starts from are missing, or the folder cannot be written.
     pub fn begin(self, path: &Path) -> Result<Session> {
-        stages::check_files(&self.recipe)?;
+        stages::check_files(&self.recipe, &self.context)?;
         let run = Run::create(path, &self.recipe, &self.data, self.call())?;
         Ok(self.session(run))
     }

@@ -2,7 +2,7 @@
 
 use tch::nn::VarStore;
 use vqkit_data::{Dataset, TemplateConfig};
-use vqkit_models::{ConditionVocabulary, Tokenizers, build, perceptual};
+use vqkit_models::{ConditionVocabulary, Tokenizers, build, hub, perceptual};
 use vqkit_priors::{PriorError, check_predicts};
 use vqkit_recipe::{InvalidRequest, Modality, Recipe, Sample, Tokenizer, stage_names};
 use vqkit_run::{Context, Output, Run};
@@ -198,15 +198,17 @@ fn wrong_key(section: &str, error: PriorError) -> PipelineError {
     }
 }
 
-/// Checks that the files with weights that a new run starts from exist.
+/// Checks that the files with weights that a new run starts from exist; downloads those on the Hub.
 ///
 /// # Errors
-/// [`InvalidRequest`] that names the key and the first missing file.
-pub fn check_files(recipe: &Recipe) -> Result<()> {
-    match recipe.files().into_iter().find(|(_, path)| !path.exists()) {
-        None => Ok(()),
-        Some((key, path)) => Err(InvalidRequest::key(key, format!("there is no {}", path.display())).into()),
+/// [`InvalidRequest`] that names the key and the first missing file; when a download fails.
+pub fn check_files(recipe: &Recipe, context: &Context) -> Result<()> {
+    for (key, path) in recipe.files() {
+        if !hub::local_path(path, &context.observer)?.exists() {
+            return Err(InvalidRequest::key(key, format!("there is no {}", path.display())).into());
+        }
     }
+    Ok(())
 }
 
 /// Opens the recipe's data; recipes that condition on class need a class for every sample, and likewise for captions

@@ -13,6 +13,7 @@ use std::{
     sync::Arc,
 };
 
+use serde::Serialize;
 use vqkit_recipe::InvalidRequest;
 use vqkit_run::{Observer, RunError, files};
 
@@ -190,7 +191,7 @@ pub(crate) struct Wanted<'w> {
 }
 
 /// A file on this machine.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Obtained {
     /// Where it is.
     pub path: PathBuf,

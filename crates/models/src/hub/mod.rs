@@ -19,6 +19,7 @@ mod lfs;
 mod location;
 #[cfg(feature = "hub")]
 mod push;
+mod pushed;
 
 use std::{
     borrow::Cow,
@@ -30,12 +31,12 @@ use vqkit_run::Observer;
 
 use crate::error::Result;
 
-pub use self::location::{HubPath, Location};
 #[cfg(feature = "hub")]
-pub use self::{
-    environment::Hub,
-    push::{Push, Pushed},
-};
+pub use self::environment::Hub;
+#[cfg(feature = "hub")]
+pub(crate) use self::fetch::sha256;
+pub use self::location::{HubPath, Location};
+pub use self::pushed::{Push, Pushed};
 
 /// The path on this machine of weights that a user names: a path as it is; what is on the Hub, downloaded if it is not
 /// in the cache.
@@ -83,6 +84,28 @@ pub fn path_at_hand(path: &Path) -> Result<Option<PathBuf>> {
     }
 }
 
+/// Uploads a folder to the user's Hub; see `Hub::push`, which this build may lack.
+///
+/// ```no_run
+/// use std::{path::Path, sync::Arc};
+///
+/// use vqkit_models::hub::{self, HubPath, Push};
+/// use vqkit_run::{Observer, Silent};
+///
+/// let observer: Arc<dyn Observer> = Arc::new(Silent);
+/// let to = HubPath::parse("hf://me/my-tokenizer")?;
+/// let push = Push { folder: Path::new("exported"), to: &to, message: "first version", private: true };
+/// println!("{}", hub::push(&push, &observer)?.url);
+/// # Ok::<(), vqkit_models::ModelError>(())
+/// ```
+///
+/// # Errors
+/// [`vqkit_recipe::InvalidRequest`] where the folder has no files; [`crate::HubError`] without a token, without
+/// permission, or when the Hub cannot be reached.
+pub fn push(push: &Push, observer: &Arc<dyn Observer>) -> Result<Pushed> {
+    push.to.receive(push, observer)
+}
+
 #[cfg(feature = "hub")]
 impl HubPath {
     fn fetch(&self, renew: bool, observer: &Arc<dyn Observer>) -> Result<PathBuf> {
@@ -91,6 +114,10 @@ impl HubPath {
 
     fn at_hand(&self) -> Result<Option<PathBuf>> {
         Ok(Hub::of_user()?.at_hand(self))
+    }
+
+    fn receive(&self, push: &Push, observer: &Arc<dyn Observer>) -> Result<Pushed> {
+        Hub::of_user()?.push(push, observer)
     }
 }
 
@@ -101,6 +128,10 @@ impl HubPath {
     }
 
     fn at_hand(&self) -> Result<Option<PathBuf>> {
+        Err(self.error(crate::error::HubProblem::NoFeature))
+    }
+
+    fn receive(&self, _: &Push, _: &Arc<dyn Observer>) -> Result<Pushed> {
         Err(self.error(crate::error::HubProblem::NoFeature))
     }
 }

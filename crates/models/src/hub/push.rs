@@ -22,6 +22,7 @@ use crate::{
         hashes,
         lfs::{self, LargeFile},
         location::HubPath,
+        pushed::{Push, Pushed},
     },
 };
 
@@ -30,34 +31,6 @@ const AT_ONCE: usize = 200;
 
 /// Number of first bytes by which the Hub tells text from other files.
 const SAMPLE: u64 = 512;
-
-/// An upload.
-#[derive(Debug, Clone)]
-pub struct Push<'p> {
-    /// The folder; files and folders whose names begin with a dot stay, apart from `.gitattributes`.
-    pub folder: &'p Path,
-    /// The repository, and where in it the files go.
-    pub to: &'p HubPath,
-    /// The message of the commit.
-    pub message: &'p str,
-    /// Whether only the user may see a repository that does not exist yet.
-    pub private: bool,
-}
-
-/// What an upload did.
-#[derive(Debug, Clone)]
-pub struct Pushed {
-    /// The page of the repository.
-    pub url: String,
-    /// Whether the repository is new.
-    pub created: bool,
-    /// The paths in the repository of the files of the commit.
-    pub changed: Vec<String>,
-    /// Number of files that were there already.
-    pub unchanged: usize,
-    /// The commit; `None` where nothing changed.
-    pub commit: Option<String>,
-}
 
 /// A file of the folder.
 struct Local {

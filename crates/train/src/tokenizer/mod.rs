@@ -13,9 +13,9 @@ use tch::{Kind, Tensor, no_grad};
 use vqkit_data::{Batch, Dataset};
 use vqkit_fidelity::ReconstructionError;
 use vqkit_losses::{DiscriminatorObjective, GeneratorLoss};
-use vqkit_models::{build, inherit, perceptual};
+use vqkit_models::{build, hub, inherit, perceptual};
 use vqkit_quantizer::Mode;
-use vqkit_recipe::{FinetunedPart, InputSpec, Modality, Recipe};
+use vqkit_recipe::{Finetune, FinetunedPart, InputSpec, Modality, Recipe};
 use vqkit_run::{Context, Output, RgbImage, Run, batch_tensors, checkpoint_weights};
 use vqkit_tokens::{TokenUsage, loaders};
 use vqkit_vqvae::Tokenizer;
@@ -112,7 +112,9 @@ fn begin(
         build::build_discriminator(recipe, modality, context)?.unzip();
     if let Some(finetune) = &config.finetune {
         if trainer::is_new(run, modality.stage(), &config.train)? {
-            let prefix = finetune::begin(finetune, modality, &mut vs, discriminator_vs.as_mut())?;
+            let from = hub::local_path(&finetune.from, &context.observer)?.into_owned();
+            let local = Finetune { from, ..finetune.clone() };
+            let prefix = finetune::begin(&local, modality, &mut vs, discriminator_vs.as_mut())?;
             if !prefix.is_empty() {
                 let from = finetune.from.display();
                 context.note(modality.stage(), format_args!("the weights of {from} are those below `{prefix}`"));
