@@ -10,6 +10,7 @@ mod determinism;
 mod features;
 mod finetune;
 mod folders;
+mod hub;
 mod inherited;
 mod limits;
 mod pillow;

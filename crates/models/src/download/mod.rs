@@ -213,3 +213,40 @@ fn existing(path: PathBuf, published: Option<&str>) -> Result<Obtained> {
 pub(crate) fn is_set(name: &str) -> bool {
     env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0")
 }
+
+#[cfg(test)]
+mod tests {
+    use vqkit_run::Silent;
+    use vqkit_testing::{Answer, Server};
+
+    use super::*;
+
+    #[test]
+    fn without_a_checksum_a_beginning_counts_only_for_the_same_version() {
+        let observer: Arc<dyn Observer> = Arc::new(Silent);
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache { folder: folder.path().join("weights"), offline: false };
+        let begun = |tag: &'static str| {
+            let answer = move || Answer { cut: Some(4), ..Answer::new(200, "old one").with("ETag", tag) };
+            let cut = Server::start(move |_, _| answer()).unwrap();
+            let wanted = Wanted { name: "test", file: "test.ckpt", url: cut.url(), sha256: None, bytes: None };
+            let message = cache.obtain(&wanted, &observer).unwrap_err().to_string();
+            assert!(message.contains("after 4 bytes") && !message.contains("SHA-256"), "{message}");
+        };
+        let obtained = |tag: &'static str, body: &'static [u8]| {
+            let server = Server::start(move |request, _| Answer::ranged(request, body, tag)).unwrap();
+            let wanted = Wanted { name: "test", file: "test.ckpt", url: server.url(), sha256: None, bytes: None };
+            let obtained = cache.obtain(&wanted, &observer).unwrap();
+            let content = fs::read_to_string(&obtained.path).unwrap();
+            fs::remove_file(obtained.path).unwrap();
+            let ranges = server.requests().iter().map(|request| request.header("range").to_owned()).collect::<Vec<_>>();
+            (content, ranges)
+        };
+        let range = || vec!["bytes=4-".to_owned()];
+        begun("\"v1\"");
+        assert_eq!(obtained("\"v1\"", b"old one"), ("old one".to_owned(), range()));
+        begun("\"v1\"");
+        assert_eq!(obtained("\"v2\"", b"another"), ("another".to_owned(), range()));
+        assert_eq!(fs::read_dir(&cache.folder).unwrap().count(), 0);
+    }
+}

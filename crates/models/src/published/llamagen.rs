@@ -4,23 +4,18 @@
 
 use super::{Becomes, Family, Published, Row};
 
-const TOKENIZERS: Family = Family { becomes: Becomes::Tokenizer, licence: "MIT", readable: false };
-const PRIORS: Family = Family { becomes: Becomes::Prior, ..TOKENIZERS };
+const TOKENIZERS: Family = Family { becomes: Becomes::Tokenizer, licence: "MIT", readable: true };
+/// Two sets of weights beside optimizers in one file.
+const TRAINING: Family = Family { readable: false, ..TOKENIZERS };
+const PRIORS: Family = Family { becomes: Becomes::Prior, ..TRAINING };
 
-const VQ: [Row; 4] = [
+const VQ: [Row; 3] = [
     (
         "llamagen-vq-ds16",
         "tokenizer of ImageNet, f16, 16384 codes of 8 values: rFID 2.19",
         "hf://FoundationVision/LlamaGen/vq_ds16_c2i.pt",
         287_920_306,
         "109aa8afb2cf3761eec23cdc8644154cb498f5ab7eef2a35264d25e5e0499f7d",
-    ),
-    (
-        "llamagen-vq-ds16-training",
-        "the same with its discriminator and optimizers, to train it further",
-        "hf://FoundationVision/LlamaGen/vq_ds16_c2i_training.pt",
-        896_513_067,
-        "75e6492ac6fe32414bc07cbf1ad65e854845ef356eede4afbe758ab1c766f1f8",
     ),
     (
         "llamagen-vq-ds8",
@@ -37,6 +32,14 @@ const VQ: [Row; 4] = [
         "",
     ),
 ];
+
+const VQ_TRAINING: [Row; 1] = [(
+    "llamagen-vq-ds16-training",
+    "the same with its discriminator and optimizers, to train it further",
+    "hf://FoundationVision/LlamaGen/vq_ds16_c2i_training.pt",
+    896_513_067,
+    "75e6492ac6fe32414bc07cbf1ad65e854845ef356eede4afbe758ab1c766f1f8",
+)];
 
 const GPT: [Row; 7] = [
     (
@@ -92,5 +95,5 @@ const GPT: [Row; 7] = [
 
 /// All of them.
 pub fn all() -> Vec<Published> {
-    TOKENIZERS.entries(&VQ).chain(PRIORS.entries(&GPT)).collect()
+    TOKENIZERS.entries(&VQ).chain(TRAINING.entries(&VQ_TRAINING)).chain(PRIORS.entries(&GPT)).collect()
 }

@@ -67,7 +67,7 @@ pub struct Published {
     pub bytes: Option<u64>,
     /// Its SHA-256, if it is known.
     pub sha256: Option<Cow<'static, str>>,
-    /// Whether vqkit reads it: every recipe can name it where it takes such weights.
+    /// Whether vqkit reads it where it takes such weights: `tokenizer.finetune.from`, a perceptual loss, a metric.
     pub readable: bool,
 }
 

@@ -5,10 +5,8 @@
 use super::{Becomes, Family, Published};
 
 const TOKENIZERS: Family = Family { becomes: Becomes::Tokenizer, licence: "MIT", readable: true };
-/// Another quantizer, which no recipe reads yet.
-const GUMBEL: Family = Family { readable: false, ..TOKENIZERS };
 /// Archives, which have to be unpacked first.
-const ARCHIVES: Family = Family { licence: "", ..GUMBEL };
+const ARCHIVES: Family = Family { licence: "", readable: false, ..TOKENIZERS };
 const PRIORS: Family = Family { becomes: Becomes::Prior, licence: "MIT", readable: false };
 
 /// All of them.
@@ -35,7 +33,7 @@ pub fn all() -> Vec<Published> {
             ),
             heibox("274fb24ed38341bfa753"),
         ),
-        GUMBEL.entry(
+        TOKENIZERS.entry(
             (
                 "taming-gumbel-f8",
                 "VQGAN of OpenImages, f8, 8192 codes by Gumbel softmax: rFID 1.49",
