@@ -9,8 +9,8 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
+use sha1::{Digest as _, Sha1};
+use sha2::{Digest as _, Sha256};
 
 use crate::http::{Answer, Request, Server};
 

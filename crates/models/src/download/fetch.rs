@@ -99,7 +99,8 @@ fn receive(
     if start == 0 {
         partial.restart().map_err(Failure::Disk)?;
         *sum = Checksum::default();
-        partial.remember(version(response.headers()).unwrap_or_default()).map_err(Failure::Disk)?;
+        let version = version(response.headers()).filter(|_| !remote.is_verified);
+        partial.remember(version.unwrap_or_default()).map_err(Failure::Disk)?;
     }
     let mut body = response.into_body();
     let offered = body.content_length().map(|length| start + length);

@@ -69,6 +69,11 @@ impl<'h> Client<'h> {
         self.hub.token.as_deref()
     }
 
+    /// The user's token, for an address on the Hub.
+    fn token_for(&self, url: &str) -> Option<&'h str> {
+        self.token().filter(|_| url.strip_prefix(&self.hub.endpoint).is_some_and(|path| path.starts_with('/')))
+    }
+
     /// What the Hub says about a file, without its content.
     pub fn head(&self, revision: &str, inside: &str) -> Result<Head> {
         let mut url = self.file_url(revision, inside);
@@ -104,14 +109,15 @@ impl<'h> Client<'h> {
 
     /// The JSON at an address; `None` where there is nothing.
     pub fn get(&self, url: &str) -> Result<Option<Value>> {
-        let response = request_with(self.agent.get(url), self.token()).call().map_err(|error| self.cut(&error))?;
+        let response = request_with(self.agent.get(url), self.token_for(url)).call();
+        let response = response.map_err(|error| self.cut(&error))?;
         match response.status().as_u16() {
             404 if text(response.headers(), "x-error-code") != Some("RevisionNotFound") => Ok(None),
             _ => self.read_json(response).map(Some),
         }
     }
 
-    /// Sends bytes of a content type; gives the JSON of the answer, and the status where it is one of `accepted`.
+    /// Sends bytes of a content type; gives the JSON of the answer.
     pub fn post(&self, url: &str, content_type: &str, body: &[u8]) -> Result<Value> {
         self.read_json(self.send(url, content_type, body)?)
     }
@@ -131,7 +137,8 @@ impl<'h> Client<'h> {
     }
 
     fn send(&self, url: &str, content_type: &str, body: &[u8]) -> Result<Response<Body>> {
-        let request = request_with(self.agent.post(url), self.token()).header(header::CONTENT_TYPE, content_type);
+        let request =
+            request_with(self.agent.post(url), self.token_for(url)).header(header::CONTENT_TYPE, content_type);
         let request = request.header(header::ACCEPT, accepted(content_type));
         request.send(body).map_err(|error| self.cut(&error))
     }

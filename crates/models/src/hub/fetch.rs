@@ -74,15 +74,8 @@ impl Hub {
         let listed = listed.ok_or_else(|| client.refusal(404, &Default::default(), ""))?;
         let commit = listed.get("sha").and_then(Value::as_str).filter(|commit| is_commit(commit));
         let commit = commit.ok_or_else(|| client.nonsense("the server states no commit of the repository".into()))?;
-        let names: Vec<&str> = listed
-            .get("siblings")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .iter()
-            .filter_map(|file| file.get("rfilename")?.as_str())
-            .collect();
+        let files = listed.get("siblings").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let names: Vec<&str> = files.iter().filter_map(|file| file.get("rfilename")?.as_str()).collect();
         let wanted = wanted(&names, inside);
         if wanted.is_empty() {
             return Err(location.error(HubProblem::NotFound("there are no weights there")));

@@ -135,11 +135,10 @@ fn put(client: &Client, file: &LargeFile, url: &str, start: u64, bytes: u64, pro
     for left in (0..TRIES).rev() {
         let mut source = File::open(file.path).map_err(io)?;
         source.seek(SeekFrom::Start(start)).map_err(io)?;
-        let mut reader = Metered { reader: source.take(bytes), progress, sent: 0 };
+        let mut reader = Metered { reader: source.take(bytes), progress };
         let sent = send(&fetch::agent(), url, bytes, &mut reader);
         let reason = match sent {
             Ok((status, tag, _)) if status.is_success() => {
-                progress.advance(bytes - reader.sent.min(bytes));
                 return Ok(tag);
             }
             Ok((status, _, said)) if status.is_client_error() || left == 0 => {
@@ -179,13 +178,11 @@ fn send(
 struct Metered<'p, R> {
     reader: R,
     progress: &'p Progress,
-    sent: u64,
 }
 
 impl<R: Read> Read for Metered<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
-        self.sent += read as u64;
         self.progress.advance(read as u64);
         Ok(read)
     }

@@ -53,6 +53,9 @@ impl Hub {
         if self.token.is_none() {
             return Err(push.to.error(HubProblem::NoToken("uploads need a token")));
         }
+        if let Some(variable) = self.offline {
+            return Err(push.to.error(HubProblem::Network(format!("{variable} forbids the network"))));
+        }
         let mut files = local_files(push)?;
         let client = Client::new(self, push.to, || push.folder.to_owned())?;
         let created = create(&client, push)?;
