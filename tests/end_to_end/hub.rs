@@ -40,7 +40,10 @@ fn the_list_names_what_can_be_fetched() {
     assert!(table.contains("vgg16") && table.contains("hf://FoundationVision/LlamaGen/vq_ds16_c2i.pt"), "{table}");
     let list: Value = serde_json::from_str(&succeed(&["weights", "list", "--json"])).unwrap();
     let named = |name: &str| list.as_array().unwrap().iter().find(|entry| entry["name"] == name).unwrap();
-    assert_eq!((&named("vgg16")["becomes"], &named("rar-b")["becomes"]), (&"perceptual-network".into(), &"prior".into()));
+    assert_eq!(
+        (&named("vgg16")["becomes"], &named("rar-b")["becomes"]),
+        (&"perceptual-network".into(), &"prior".into())
+    );
     assert_eq!(named("rar-b")["bytes"], 1_043_822_726_u64);
     assert_eq!(named("rar-xxl")["sha256"], Value::Null);
     let message = message(&mut vqkit(&["weights", "fetch", "vgg17"]), 2);
@@ -76,7 +79,8 @@ fn training_starts_from_weights_on_the_hub() {
     // From now on the cache has it.
     let path = output(with_hub(&hub, &cache, &["weights", "fetch", "hf://me/model"]).env("VQKIT_OFFLINE", "1"));
     assert!(path.contains("snapshots") && path.contains("SHA-256"), "{path}");
-    let shown = output(with_hub(&hub, &cache, &["inspect", "hf://me/model/model.safetensors"]).env("VQKIT_OFFLINE", "1"));
+    let shown =
+        output(with_hub(&hub, &cache, &["inspect", "hf://me/model/model.safetensors"]).env("VQKIT_OFFLINE", "1"));
     assert!(shown.contains(name), "{shown}");
     assert_eq!(hub.count("GET /storage/"), 1);
 }
@@ -98,5 +102,7 @@ fn a_folder_is_uploaded_and_fetched_again() {
     let files: Value = serde_json::from_str(&files).unwrap();
     let names = files.as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap().rsplit('/').next().unwrap());
     assert_eq!(names.collect::<Vec<_>>(), ["config.json", "model.safetensors"]);
-    assert!(message(&mut with_hub(&hub, &cache, &["push", text(folder.path()), "me/model"]), 2).contains("hf://OWNER/NAME"));
+    assert!(
+        message(&mut with_hub(&hub, &cache, &["push", text(folder.path()), "me/model"]), 2).contains("hf://OWNER/NAME")
+    );
 }

@@ -9,14 +9,14 @@ use std::{
 use anyhow::{Result, anyhow};
 use vqkit::{
     fidelity::{self, Request},
-    models::{
-        hub::{self, HubPath},
-        published,
-    },
     pipeline::{
         Experiment, Session, inspect,
         reconstruct::{self, Reconstructed},
         report_stage, stages,
+    },
+    pretrained::{
+        hub::{self, HubPath},
+        published,
     },
     priors::{AutoregressiveSampling, Sampling},
     recipe::{self, Recipe, stage_names},
@@ -51,7 +51,7 @@ fn command(command: Command, context: &Context) -> Result<()> {
         Command::Reconstruct(options) => reconstruct(&options, context),
         Command::Evaluate(options) => evaluate(options, context),
         Command::Inspect(options) => inspect(options, context),
-        Command::Weights(Weights::List { json }) => print(&Table(published::all()), json),
+        Command::Weights(Weights::List { json }) => print(&Table(published::all()?), json),
         Command::Weights(Weights::Fetch { name, json }) => {
             print(&Files(published::fetch(&name, &context.observer)?), json)
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
-use vqkit::models::{Obtained, Published};
+use vqkit::pretrained::{Obtained, Published};
 
 /// Published checkpoints.
 #[derive(Serialize)]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use vqkit::{
     config::ConfigError,
-    models::{HubProblem, ModelError},
+    pretrained::{HubProblem, PretrainedError},
     recipe::InvalidRequest,
     run::RunError,
 };
@@ -67,8 +67,8 @@ fn of_run(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
 
 /// Which command fetches what is missing.
 fn of_hub(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
-    match cause.downcast_ref::<ModelError>()? {
-        ModelError::Hub(error) if matches!(error.problem, HubProblem::Offline { .. }) => {
+    match cause.downcast_ref::<PretrainedError>()? {
+        PretrainedError::Hub(error) if matches!(error.problem, HubProblem::Offline { .. }) => {
             Some(format!("{error}; with a network, `vqkit weights fetch {}` fetches it", error.location))
         }
         _ => None,

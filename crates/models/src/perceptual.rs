@@ -8,11 +8,12 @@ use std::{
 use safetensors::SafeTensors;
 use tch::{Device, Tensor, nn::VarStore};
 use vqkit_losses::{FrozenVgg, Lpips, Perceptual, lpips_state};
+use vqkit_pretrained::{PretrainedError, download, hub};
 use vqkit_recipe::{InputSpec, InvalidRequest, LpipsConfig, PerceptualConfig, VggConfig, stage_names};
 use vqkit_run::{Context, Run, RunError};
 use vqkit_torch::weights;
 
-use crate::{download, error::ModelError, error::Result, hub};
+use crate::{error::ModelError, error::Result};
 
 /// The name, in recipes, of the perceptual network that comes with vqkit.
 const SHIPPED: &str = "cifar10";
@@ -57,7 +58,9 @@ pub fn load(config: &PerceptualConfig, run: &Run, context: &Context) -> Result<O
         PerceptualConfig::Vgg(config) => Ok(Some(Box::new(vgg(config, run, context)?))),
         PerceptualConfig::Lpips(config) => match lpips(config, context) {
             Ok(network) => Ok(Some(Box::new(network))),
-            Err(error @ (ModelError::Fetch(_) | ModelError::Hub(_))) if config.optional => {
+            Err(error @ ModelError::Pretrained(PretrainedError::Fetch(_) | PretrainedError::Hub(_)))
+                if config.optional =>
+            {
                 context.warn(format_args!("training continues without the perceptual loss: {error}"));
                 Ok(None)
             }

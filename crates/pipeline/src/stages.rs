@@ -2,7 +2,8 @@
 
 use tch::nn::VarStore;
 use vqkit_data::{Dataset, TemplateConfig};
-use vqkit_models::{ConditionVocabulary, Tokenizers, build, hub, perceptual};
+use vqkit_models::{ConditionVocabulary, Tokenizers, build, perceptual};
+use vqkit_pretrained::hub;
 use vqkit_priors::{PriorError, check_predicts};
 use vqkit_recipe::{InvalidRequest, Modality, Recipe, Sample, Tokenizer, stage_names};
 use vqkit_run::{Context, Output, Run};

@@ -7,7 +7,8 @@ use std::{
 
 use tch::{Device, Kind, Tensor};
 use vqkit_data::{Batch, Dataset, View};
-use vqkit_models::{grids, hub, load};
+use vqkit_models::{grids, load};
+use vqkit_pretrained::hub;
 use vqkit_priors::{Condition, Embedding, Text};
 use vqkit_recipe::{Modality, Recipe, TextCondition, stage_names};
 use vqkit_run::{Context, Home, Output, Run, RunError, files};

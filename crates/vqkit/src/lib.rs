@@ -9,6 +9,7 @@ pub use vqkit_losses as losses;
 pub use vqkit_metrics as metrics;
 pub use vqkit_models as models;
 pub use vqkit_pipeline as pipeline;
+pub use vqkit_pretrained as pretrained;
 pub use vqkit_priors as priors;
 pub use vqkit_quantizer as quantizer;
 pub use vqkit_recipe as recipe;

@@ -9,7 +9,7 @@ use crate::manifests::{dependencies, folder_name, is_tool, manifest, members};
 const LOWER: &[&str] = &["config", "data", "losses", "metrics", "priors", "quantizer", "torch", "vqvae"];
 
 /// The way from a recipe to trained networks.
-const NETWORKS: &[&str] = &["recipe", "run", "models"];
+const NETWORKS: &[&str] = &["recipe", "run", "pretrained", "models"];
 
 /// A crate, and the groups of crates that it may use.
 type Row = (&'static str, &'static [&'static [&'static str]]);
@@ -24,7 +24,8 @@ const LAYERS: &[&[Row]] = &[
     &[("vqvae", &[&["config", "torch", "quantizer"]]), ("priors", &[&["config", "torch"]])],
     &[("recipe", &[&["config", "data", "losses", "priors", "quantizer", "torch", "vqvae"]])],
     &[("run", &[&["config", "data", "recipe", "torch"]])],
-    &[("models", &[LOWER, &["recipe", "run"]])],
+    &[("pretrained", &[&["recipe", "run"]])],
+    &[("models", &[LOWER, &["recipe", "run", "pretrained"]])],
     &[("tokens", &[LOWER, NETWORKS]), ("interop", &[LOWER, NETWORKS])],
     &[("fidelity", &[LOWER, NETWORKS, &["tokens"]])],
     &[("train", &[LOWER, NETWORKS, &["tokens", "fidelity"]]), ("sample", &[LOWER, NETWORKS, &["tokens"]])],

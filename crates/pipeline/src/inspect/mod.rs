@@ -8,7 +8,8 @@ use std::{f64::consts::LN_2, fmt, path::Path};
 
 use serde::Serialize;
 use vqkit_evaluate::{CodebookInspector, CodebookReport};
-use vqkit_models::{Tokenizers, hub};
+use vqkit_models::Tokenizers;
+use vqkit_pretrained::hub;
 use vqkit_quantizer::Usage;
 use vqkit_recipe::{InvalidRequest, Modality, stage_names};
 use vqkit_run::{Context, Run, RunError, StageRecord, is_interruption};

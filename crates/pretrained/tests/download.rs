@@ -12,7 +12,7 @@ use std::{
 };
 
 use tempfile::TempDir;
-use vqkit_models::{Cache, ChecksumError, KnownFile, ModelError, download};
+use vqkit_pretrained::{Cache, ChecksumError, KnownFile, PretrainedError, download};
 use vqkit_run::{Observer, Silent};
 use vqkit_testing::{Answer, Server};
 
@@ -82,7 +82,7 @@ fn a_file_is_fetched_once() {
 fn a_wrong_checksum_says_both() {
     let (_folder, cache) = cache();
     let error = cache.fetch(&file(serve(answer(BODY.len(), "SOME WEIGHTS"))), &observer()).unwrap_err();
-    let ModelError::Checksum(different) = &error else { panic!("{error}") };
+    let PretrainedError::Checksum(different) = &error else { panic!("{error}") };
     let ChecksumError { wanted, found, .. } = different.as_ref();
     let message = error.to_string();
     assert!(wanted == SUM && found != SUM && message.contains(wanted) && message.contains(found), "{message}");
@@ -143,7 +143,7 @@ fn a_beginning_of_another_file_is_found_by_the_checksum_and_removed() {
     cache.fetch(&file(other.url().to_owned()), &observer()).unwrap_err();
     let whole = Server::start(|request, _| Answer::ranged(request, BODY.as_bytes(), "\"v1\"")).unwrap();
     let error = cache.fetch(&file(whole.url().to_owned()), &observer()).unwrap_err();
-    assert!(matches!(error, ModelError::Checksum(_)), "{error}");
+    assert!(matches!(error, PretrainedError::Checksum(_)), "{error}");
     assert!(is_empty(&cache.folder));
     cache.fetch(&file(whole.url().to_owned()), &observer()).unwrap();
 }

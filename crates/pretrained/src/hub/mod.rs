@@ -46,13 +46,13 @@ pub use self::pushed::{Push, Pushed};
 /// ```no_run
 /// use std::{path::Path, sync::Arc};
 ///
-/// use vqkit_models::hub;
+/// use vqkit_pretrained::hub;
 /// use vqkit_run::{Observer, Silent};
 ///
 /// let observer: Arc<dyn Observer> = Arc::new(Silent);
 /// let path = hub::local_path(Path::new("hf://FoundationVision/LlamaGen/vq_ds16_c2i.pt"), &observer)?;
-/// let tensors = vqkit_torch::weights::read_any(&path)?;
-/// # Ok::<(), vqkit_models::ModelError>(())
+/// println!("{}", path.display());
+/// # Ok::<(), vqkit_pretrained::PretrainedError>(())
 /// ```
 ///
 /// # Errors
@@ -89,14 +89,14 @@ pub fn path_at_hand(path: &Path) -> Result<Option<PathBuf>> {
 /// ```no_run
 /// use std::{path::Path, sync::Arc};
 ///
-/// use vqkit_models::hub::{self, HubPath, Push};
+/// use vqkit_pretrained::hub::{self, HubPath, Push};
 /// use vqkit_run::{Observer, Silent};
 ///
 /// let observer: Arc<dyn Observer> = Arc::new(Silent);
 /// let to = HubPath::parse("hf://me/my-tokenizer")?;
 /// let push = Push { folder: Path::new("exported"), to: &to, message: "first version", private: true };
 /// println!("{}", hub::push(&push, &observer)?.url);
-/// # Ok::<(), vqkit_models::ModelError>(())
+/// # Ok::<(), vqkit_pretrained::PretrainedError>(())
 /// ```
 ///
 /// # Errors

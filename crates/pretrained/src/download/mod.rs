@@ -21,7 +21,7 @@ use self::{
     fetch::{Failure, Remote},
     partial::Partial,
 };
-use crate::error::{FetchError, ModelError, Result};
+use crate::error::{FetchError, PretrainedError, Result};
 
 pub use known::{KnownFile, find, known};
 
@@ -39,13 +39,13 @@ const PARTIAL: &str = ".partial-";
 /// ```no_run
 /// use std::sync::Arc;
 ///
-/// use vqkit_models::download;
+/// use vqkit_pretrained::download;
 /// use vqkit_run::{Observer, Silent};
 ///
 /// let observer: Arc<dyn Observer> = Arc::new(Silent);
 /// let path = download::fetch(download::find("vgg16")?, &observer)?;
-/// let tensors = vqkit_torch::weights::read_any(&path)?;
-/// # Ok::<(), vqkit_models::ModelError>(())
+/// println!("{}", path.display());
+/// # Ok::<(), vqkit_pretrained::PretrainedError>(())
 /// ```
 ///
 /// # Errors
@@ -99,8 +99,8 @@ impl Cache {
     /// goes on from there.
     ///
     /// # Errors
-    /// [`ModelError::Checksum`] when the checksum of the existing or the downloaded file is wrong;
-    /// [`ModelError::Fetch`] when it cannot be downloaded, with instructions to install it by hand; when a file cannot
+    /// [`PretrainedError::Checksum`] when the checksum of the existing or the downloaded file is wrong;
+    /// [`PretrainedError::Fetch`] when it cannot be downloaded, with instructions to install it by hand; when a file cannot
     /// be written.
     pub fn fetch(&self, file: &KnownFile, observer: &Arc<dyn Observer>) -> Result<PathBuf> {
         let wanted = Wanted {
@@ -165,8 +165,8 @@ impl Cache {
         checksum::compare(path, published, found, &remedy)
     }
 
-    fn refusal(&self, wanted: &Wanted, reason: String) -> ModelError {
-        ModelError::Fetch(Box::new(FetchError {
+    fn refusal(&self, wanted: &Wanted, reason: String) -> PretrainedError {
+        PretrainedError::Fetch(Box::new(FetchError {
             name: wanted.name.to_owned(),
             reason,
             url: wanted.url.to_owned(),

@@ -159,17 +159,17 @@ impl<'h> Client<'h> {
     }
 
     /// The error of a request that got no answer.
-    pub fn cut(&self, error: &ureq::Error) -> crate::error::ModelError {
+    pub fn cut(&self, error: &ureq::Error) -> crate::error::PretrainedError {
         self.nonsense(format!("cannot reach {}: {error}", self.hub.endpoint))
     }
 
     /// The error of an answer that makes no sense.
-    pub fn nonsense(&self, reason: String) -> crate::error::ModelError {
+    pub fn nonsense(&self, reason: String) -> crate::error::PretrainedError {
         self.location.error(HubProblem::Network(reason))
     }
 
     /// The error of a refusal.
-    pub fn refusal(&self, status: u16, headers: &HeaderMap, body: &str) -> crate::error::ModelError {
+    pub fn refusal(&self, status: u16, headers: &HeaderMap, body: &str) -> crate::error::PretrainedError {
         let code = text(headers, "x-error-code").unwrap_or_default();
         let said = text(headers, "x-error-message").map(str::to_owned).or_else(|| error_of(body)).unwrap_or_default();
         let detail = if said.is_empty() { said } else { format!(", {said}") };

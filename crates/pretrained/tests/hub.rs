@@ -10,8 +10,8 @@ use std::{
 
 use serde_json::json;
 use tempfile::TempDir;
-use vqkit_models::{
-    HubProblem, ModelError,
+use vqkit_pretrained::{
+    HubProblem, PretrainedError,
     hub::{Hub, HubPath, Push, Pushed},
 };
 use vqkit_run::{Observer, Silent};
@@ -48,13 +48,13 @@ impl World {
         Self::of(HubState::of(&[("model.safetensors", WEIGHTS), ("config.json", CONFIG), ("README.md", b"hello")]))
     }
 
-    fn fetch(&self, location: &str) -> Result<PathBuf, ModelError> {
+    fn fetch(&self, location: &str) -> Result<PathBuf, PretrainedError> {
         self.user.fetch(&HubPath::parse(location).unwrap(), false, &observer())
     }
 
     fn problem(&self, location: &str) -> HubProblem {
         match self.fetch(location).unwrap_err() {
-            ModelError::Hub(error) if error.to_string().contains(location) => error.problem,
+            PretrainedError::Hub(error) if error.to_string().contains(location) => error.problem,
             other => panic!("{other}"),
         }
     }
@@ -117,7 +117,7 @@ fn other_bytes_than_stated_are_refused_and_not_kept() {
     let world = World::usual();
     world.served.state().is_broken = true;
     let error = world.fetch("hf://me/model/model.safetensors").unwrap_err();
-    assert!(matches!(error, ModelError::Checksum(_)), "{error}");
+    assert!(matches!(error, PretrainedError::Checksum(_)), "{error}");
     assert!(world.blobs().is_empty());
     world.served.state().is_broken = false;
     world.fetch("hf://me/model/model.safetensors").unwrap();
@@ -208,7 +208,7 @@ fn folder() -> TempDir {
     folder
 }
 
-fn push(world: &World, folder: &Path, private: bool) -> Result<Pushed, ModelError> {
+fn push(world: &World, folder: &Path, private: bool) -> Result<Pushed, PretrainedError> {
     let to = HubPath::parse("hf://me/model").unwrap();
     world.user.push(&Push { folder, to: &to, message: "first", private }, &observer())
 }

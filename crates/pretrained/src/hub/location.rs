@@ -4,7 +4,7 @@ use std::{fmt, path::Path};
 
 use vqkit_recipe::InvalidRequest;
 
-use crate::error::{HubError, HubProblem, ModelError, Result};
+use crate::error::{HubError, HubProblem, PretrainedError, Result};
 
 /// What a location on the Hub begins with.
 const SCHEME: &str = "hf://";
@@ -27,12 +27,12 @@ impl<'p> Location<'p> {
     /// ```
     /// use std::path::Path;
     ///
-    /// use vqkit_models::hub::Location;
+    /// use vqkit_pretrained::hub::Location;
     ///
     /// let Location::Hub(found) = Location::parse(Path::new("hf://amused/amused-256@main/vqvae"))? else { panic!() };
     /// assert_eq!((found.repository.as_str(), found.inside.as_deref()), ("amused/amused-256", Some("vqvae")));
     /// assert!(matches!(Location::parse(Path::new("runs/demo"))?, Location::Path(_)));
-    /// # Ok::<(), vqkit_models::ModelError>(())
+    /// # Ok::<(), vqkit_pretrained::PretrainedError>(())
     /// ```
     ///
     /// # Errors
@@ -87,8 +87,8 @@ impl HubPath {
     }
 
     /// The error about this location.
-    pub(crate) fn error(&self, problem: HubProblem) -> ModelError {
-        ModelError::Hub(Box::new(HubError { location: self.to_string(), problem }))
+    pub(crate) fn error(&self, problem: HubProblem) -> PretrainedError {
+        PretrainedError::Hub(Box::new(HubError { location: self.to_string(), problem }))
     }
 }
 
@@ -113,7 +113,7 @@ pub(crate) fn is_inside(path: &str) -> bool {
     path.split('/').all(|name| !["", ".", ".."].contains(&name) && !name.contains(['\\', '\0']))
 }
 
-fn wrong(text: &str) -> ModelError {
+fn wrong(text: &str) -> PretrainedError {
     let text = text.strip_prefix(SCHEME).unwrap_or(text);
     let message =
         format!("`{SCHEME}{text}` is no location on the Hub; write hf://OWNER/NAME, with @REVISION and /PATH");

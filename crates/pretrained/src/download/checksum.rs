@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     error::Result,
-    error::{ChecksumError, ModelError},
+    error::{ChecksumError, PretrainedError},
 };
 
 /// A checksum that is computed incrementally.
@@ -53,7 +53,7 @@ pub fn compare(path: &Path, wanted: &str, found: &str, remedy: &str) -> Result<(
     if found.eq_ignore_ascii_case(wanted) {
         return Ok(());
     }
-    Err(ModelError::Checksum(Box::new(ChecksumError {
+    Err(PretrainedError::Checksum(Box::new(ChecksumError {
         path: path.to_owned(),
         wanted: wanted.to_owned(),
         found: found.to_owned(),

@@ -4,16 +4,9 @@
 //! Where a checksum or a size is missing, no statement of the publisher was found; a file of the Hugging Face Hub is
 //! then checked against the hash that the Hub states.
 
-mod diffusers;
-mod llamagen;
-mod one_dimensional;
-mod seed_voken;
-mod taming;
-mod var;
-
 use std::{borrow::Cow, fmt, path::PathBuf, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use vqkit_recipe::InvalidRequest;
 use vqkit_run::Observer;
 
@@ -23,8 +16,11 @@ use crate::{
     hub::{HubPath, Location},
 };
 
+/// The table of checkpoints; those of [`download::known`] come before it.
+const TABLE: &str = include_str!("checkpoints.toml");
+
 /// What weights become in vqkit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Becomes {
     /// An image tokenizer.
@@ -49,7 +45,8 @@ impl fmt::Display for Becomes {
 }
 
 /// A published checkpoint.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Published {
     /// Its name on the command line.
     pub name: Cow<'static, str>,
@@ -71,51 +68,19 @@ pub struct Published {
     pub readable: bool,
 }
 
-/// An entry of a table: name, what it is, source, size or 0, SHA-256 or nothing.
-type Row = (&'static str, &'static str, &'static str, u64, &'static str);
-
-/// The properties that the entries of a family share.
-struct Family {
-    becomes: Becomes,
-    licence: &'static str,
-    readable: bool,
-}
-
-impl Family {
-    /// The entry of a row; `config` gives the place of its sizes, from its source.
-    fn entry(&self, row: Row, config: Option<String>) -> Published {
-        let (name, about, source, bytes, sha256) = row;
-        Published {
-            name: name.into(),
-            about: about.into(),
-            becomes: self.becomes,
-            source: source.into(),
-            config: config.map(Cow::Owned),
-            licence: (!self.licence.is_empty()).then_some(self.licence.into()),
-            bytes: (bytes > 0).then_some(bytes),
-            sha256: (!sha256.is_empty()).then_some(sha256.into()),
-            readable: self.readable,
-        }
-    }
-
-    /// The entries of rows without files of sizes.
-    fn entries<'r>(&'r self, rows: &'r [Row]) -> impl Iterator<Item = Published> + 'r {
-        rows.iter().map(|row| self.entry(*row, None))
-    }
-
-    /// The entries of rows with a file `config.json` beside each.
-    fn with_config<'r>(&'r self, rows: &'r [Row]) -> impl Iterator<Item = Published> + 'r {
-        let beside = |source: &str| source.rsplit_once('/').map(|(folder, _)| format!("{folder}/config.json"));
-        rows.iter().map(move |row| self.entry(*row, beside(row.2)))
-    }
+/// What the table holds.
+#[derive(Deserialize)]
+struct Table {
+    checkpoints: Vec<Published>,
 }
 
 /// All published checkpoints, family by family.
-pub fn all() -> Vec<Published> {
-    let known = download::known().iter().map(Published::of_known);
-    let families =
-        [taming::all(), llamagen::all(), one_dimensional::all(), seed_voken::all(), var::all(), diffusers::all()];
-    known.chain(families.into_iter().flatten()).collect()
+///
+/// # Errors
+/// When the table, which is a part of the program, cannot be read.
+pub fn all() -> Result<Vec<Published>> {
+    let table: Table = toml::from_str(TABLE)?;
+    Ok(download::known().iter().map(Published::of_known).chain(table.checkpoints).collect())
 }
 
 /// The checkpoint of this name.
@@ -123,7 +88,7 @@ pub fn all() -> Vec<Published> {
 /// # Errors
 /// [`InvalidRequest`] that lists similar names, or all.
 pub fn find(name: &str) -> Result<Published> {
-    let all = all();
+    let all = all()?;
     if let Some(found) = all.iter().find(|entry| entry.name == name) {
         return Ok(found.clone());
     }
@@ -254,7 +219,7 @@ mod tests {
 
     #[test]
     fn the_table_is_sound() {
-        let all = all();
+        let all = all().unwrap();
         let names: BTreeSet<_> = all.iter().map(|entry| &entry.name).collect();
         assert_eq!(names.len(), all.len(), "every name is there once");
         for Published { name, source, config, sha256, about, .. } in &all {
