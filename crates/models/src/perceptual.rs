@@ -100,7 +100,8 @@ pub fn lpips_at_hand(config: Option<&PerceptualConfig>, device: Device) -> Resul
             LPIPS_FILES.iter().map(|name| Ok(cache.path(download::find(name)?))).collect::<Result<_>>()?
         }
     };
-    let at_hand = files.iter().map(|file| hub::path_at_hand(file)).collect::<Result<Option<Vec<_>>>>()?;
+    let at_hand = |file: &PathBuf| Ok(hub::path_at_hand(file)?);
+    let at_hand = files.iter().map(at_hand).collect::<Result<Option<Vec<PathBuf>>>>()?;
     at_hand.filter(|files| files.iter().all(|file| file.is_file())).map(|files| lpips_of(&files, device)).transpose()
 }
 
@@ -147,7 +148,7 @@ fn embedded(name: &str, bytes: &[u8], device: Device) -> Result<FrozenVgg> {
 fn lpips(config: &LpipsConfig, context: &Context) -> Result<Lpips> {
     let files: Vec<PathBuf> = match config.weights.is_empty() {
         true => {
-            let fetched = LPIPS_FILES.map(|name| download::fetch(download::find(name)?, &context.observer));
+            let fetched = LPIPS_FILES.map(|name| Ok(download::fetch(download::find(name)?, &context.observer)?));
             fetched.into_iter().collect::<Result<_>>()?
         }
         false => {
