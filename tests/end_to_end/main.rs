@@ -14,6 +14,7 @@ mod finetune_configs;
 mod finetune_priors;
 mod folders;
 mod golden_checkpoints;
+mod hub;
 mod inherited;
 mod limits;
 mod low_rank;

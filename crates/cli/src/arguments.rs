@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use vqkit::{
     fidelity::{Features, Protocol},
-    foreign::Weights,
     interop::Format,
     priors::{CfgSchedule, WeightDtype},
     sample::KeptRegion,
@@ -75,6 +74,12 @@ pub enum Command {
                             vqkit export runs/demo --to onnx -o onnx\n  \
                             vqkit export runs/demo --to npy -o tokens")]
     Export(Export),
+    /// List published checkpoints, or fetch one.
+    #[command(subcommand)]
+    Weights(Weights),
+    /// Upload a folder to the Hugging Face Hub.
+    #[command(after_help = "Example: vqkit push exported hf://me/my-tokenizer --message \"first version\"")]
+    Push(Push),
     /// Print the JSON Schema of recipes, with which editors complete and check keys.
     #[command(
         after_help = "Example: vqkit schema > recipe.schema.json, and as first line of a recipe: #:schema ./recipe.schema.json"
@@ -278,7 +283,7 @@ pub struct Evaluate {
     /// Write the statistics of the real images to a new file, which --real takes later.
     #[arg(long, value_name = "FILE", requires = "real", help_heading = "Any two sets of images")]
     pub save_statistics: Option<PathBuf>,
-    /// Inception weights as pytorch-fid publishes them (.pth or .safetensors). For runs, adds FID and Inception Score; for two sets
+    /// Inception weights as pytorch-fid publishes them (.pth or .safetensors), also as hf://OWNER/NAME/FILE. For runs, adds FID and Inception Score; for two sets
     /// of images the default is to fetch them.
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
@@ -293,7 +298,8 @@ pub struct Evaluate {
 /// `vqkit inspect`
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// A run folder, a checkpoint, a folder of checkpoints, a token file, a recipe, or images: a folder, or tar shards.
+    /// A run folder, a checkpoint, a folder of checkpoints, a token file, a recipe, or images: a folder, or tar shards; also
+    /// hf://OWNER/NAME/FILE.
     pub path: PathBuf,
     /// Print JSON instead of text.
     #[arg(long)]
@@ -307,8 +313,8 @@ pub struct Inspect {
 /// `vqkit import`
 #[derive(Debug, Args)]
 pub struct Import {
-    /// Checkpoints that belong together (.ckpt, .pt, .pth, .bin, .safetensors), or folders of them; also a run, whose tokenizer a
-    /// prior is for.
+    /// Checkpoints that belong together (.ckpt, .pt, .pth, .bin, .safetensors), folders of them, or hf://OWNER/NAME[/FILE]; also
+    /// a run, whose tokenizer a prior is for.
     #[arg(required = true)]
     pub paths: Vec<PathBuf>,
     /// The run folder to write, which must not exist.
@@ -322,7 +328,7 @@ pub struct Import {
     pub config: Option<PathBuf>,
     /// Which weights to take: ema, the averaged ones, or model, those of the optimizer [default: ema where there are any].
     #[arg(long, value_name = "WEIGHTS")]
-    pub weights: Option<Weights>,
+    pub weights: Option<vqkit::foreign::Weights>,
     /// Width and height of the run's images in pixels [default: those of the configuration, else the usual ones].
     #[arg(long, value_name = "PIXELS")]
     pub image_size: Option<u32>,
@@ -348,6 +354,43 @@ pub struct Export {
     /// Print JSON instead of text.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `vqkit weights`
+#[derive(Debug, Subcommand)]
+pub enum Weights {
+    /// List the published checkpoints that are known by name.
+    List {
+        /// Print JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch a checkpoint into the cache, and print its path and its SHA-256; a download that was cut goes on.
+    #[command(
+        after_help = "Examples:\n  vqkit weights fetch llamagen-vq-ds16\n  vqkit weights fetch hf://amused/amused-256/vqvae"
+    )]
+    Fetch {
+        /// Its name in the list, or a location on the Hugging Face Hub: hf://OWNER/NAME[@REVISION][/PATH].
+        name: String,
+        /// Print JSON instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `vqkit push`
+#[derive(Debug, Args)]
+pub struct Push {
+    /// The folder; what begins with a dot stays.
+    pub folder: PathBuf,
+    /// The repository: hf://OWNER/NAME, with /PATH for a folder in it. It is created if there is none.
+    pub to: String,
+    /// The message of the commit.
+    #[arg(short, long, value_name = "TEXT", default_value = "Upload with vqkit")]
+    pub message: String,
+    /// Let only yourself see the repository, where it is created.
+    #[arg(long)]
+    pub private: bool,
 }
 
 fn size(text: &str) -> Result<[u32; 2], String> {

@@ -16,6 +16,10 @@ use vqkit::{
         reconstruct::{self, Reconstructed},
         report_stage, stages,
     },
+    pretrained::{
+        hub::{self, HubPath},
+        published,
+    },
     priors::{AutoregressiveSampling, Sampling},
     recipe::{self, Recipe, stage_names},
     report::{Compared, Comparison},
@@ -26,8 +30,9 @@ use vqkit::{
 };
 
 use crate::{
-    arguments::{Arguments, Command, Evaluate, Export, How, Images, Import, Inspect, Sample, Train},
+    arguments::{Arguments, Command, Evaluate, Export, How, Images, Import, Inspect, Push, Sample, Train, Weights},
     bars::Bars,
+    lists::{Files, Table},
     terminal,
     usage::Usage,
 };
@@ -50,6 +55,11 @@ fn command(command: Command, context: &Context) -> Result<()> {
         Command::Inspect(options) => inspect(options, context),
         Command::Import(options) => import(options, context),
         Command::Export(options) => export(&options, context),
+        Command::Weights(Weights::List { json }) => print(&Table(published::all()?), json),
+        Command::Weights(Weights::Fetch { name, json }) => {
+            print(&Files(published::fetch(&name, &context.observer)?), json)
+        }
+        Command::Push(options) => push(&options, context),
         Command::Schema => Ok(terminal::print(&format!("{}\n", serde_json::to_string_pretty(&recipe::schema())?))?),
     }
 }
@@ -224,6 +234,14 @@ fn export(options: &Export, context: &Context) -> Result<()> {
     let out = free(&options.out)?;
     let run = Run::open(&options.run)?;
     print(&interop::export::export(&run, options.to, &out, context)?, options.json)
+}
+
+fn push(options: &Push, context: &Context) -> Result<()> {
+    let to = HubPath::parse(&options.to)?;
+    let push = hub::Push { folder: &options.folder, to: &to, message: &options.message, private: options.private };
+    let done = hub::push(&push, &context.observer)?;
+    let (changed, unchanged, url) = (done.changed.len(), done.unchanged, done.url);
+    Ok(terminal::print(&format!("{changed} files uploaded, {unchanged} unchanged, in {url}\n"))?)
 }
 
 /// The path of a new folder, if it is free.

@@ -6,6 +6,7 @@ mod bars;
 mod commands;
 mod early;
 mod ending;
+mod lists;
 mod signals;
 mod terminal;
 mod usage;

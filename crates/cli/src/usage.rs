@@ -2,7 +2,12 @@
 
 use std::path::Path;
 
-use vqkit::{config::ConfigError, recipe::InvalidRequest, run::RunError};
+use vqkit::{
+    config::ConfigError,
+    pretrained::{HubProblem, PretrainedError},
+    recipe::InvalidRequest,
+    run::RunError,
+};
 
 /// An error of the command line itself, not of the files that it names.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +30,8 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 /// The message of an error: every cause once, although most messages include their cause; options are named by their
 /// flags.
 pub fn message(error: &anyhow::Error) -> String {
-    let in_our_words = error.chain().find_map(of_option).or_else(|| error.chain().find_map(of_run));
+    let of_library = |cause| of_run(cause).or_else(|| of_hub(cause));
+    let in_our_words = error.chain().find_map(of_option).or_else(|| error.chain().find_map(of_library));
     let all = error.chain().map(ToString::to_string).reduce(|message, cause| match message.contains(&cause) {
         true => message,
         false => format!("{message}: {cause}"),
@@ -54,6 +60,16 @@ fn of_run(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         }
         RunError::StageNotDone { run, stage } => {
             Some(format!("{}: its stage `{stage}` is not done; {}", run.display(), resume(run)))
+        }
+        _ => None,
+    }
+}
+
+/// Which command fetches what is missing.
+fn of_hub(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    match cause.downcast_ref::<PretrainedError>()? {
+        PretrainedError::Hub(error) if matches!(error.problem, HubProblem::Offline { .. }) => {
+            Some(format!("{error}; with a network, `vqkit weights fetch {}` fetches it", error.location))
         }
         _ => None,
     }

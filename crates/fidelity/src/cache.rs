@@ -1,7 +1,7 @@
 //! A cache of the statistics of real images.
 
 use std::{fs, path::PathBuf};
-use vqkit_models::download;
+use vqkit_pretrained::download;
 use vqkit_run::{Context, RunError, files};
 
 use crate::{

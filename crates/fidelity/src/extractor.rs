@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 use vqkit_losses::FrozenVgg;
 use vqkit_metrics::FidInception;
-use vqkit_models::{download, perceptual};
+use vqkit_models::perceptual;
+use vqkit_pretrained::{download, hub};
 use vqkit_recipe::InvalidRequest;
 use vqkit_run::{Context, RunError};
 use vqkit_torch::weights;
@@ -74,14 +75,16 @@ enum Network {
 }
 
 impl Extractor {
-    /// The network of this kind; the weights of Inception from `weights`, else fetched by name.
+    /// The network of this kind; the weights of Inception from `weights`, a path or a location on the Hub, else
+    /// fetched by name.
     ///
     /// # Errors
     /// [`InvalidRequest`] where weights are given for a network that comes with its own, or are missing; when they
     /// cannot be had, or belong to another network.
     pub fn load(features: Features, weights: Option<&Path>, context: &Context) -> Result<Self> {
         let device = context.device;
-        match (features, weights) {
+        let weights = weights.map(|weights| hub::local_path(weights, &context.observer)).transpose()?;
+        match (features, weights.as_deref()) {
             (Features::Inception, Some(path)) if !path.exists() => {
                 Err(InvalidRequest::option("weights", format!("there are no weights at {}", path.display())).into())
             }

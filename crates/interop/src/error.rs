@@ -49,6 +49,9 @@ pub enum InteropError {
     /// A graph of a tokenizer.
     #[error("{0}")]
     Graph(#[from] vqkit_graph::GraphError),
+    /// Published weights.
+    #[error("{0}")]
+    Pretrained(#[from] vqkit_pretrained::PretrainedError),
     /// Token files.
     #[error("{0}")]
     Tokens(#[from] vqkit_tokens::TokensError),

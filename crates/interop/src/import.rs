@@ -14,6 +14,7 @@ use vqkit_foreign::{
     examine,
 };
 use vqkit_models::{ConditionVocabulary, Tokenizers, build, inherit, load};
+use vqkit_pretrained::hub;
 use vqkit_priors::PriorSpec;
 use vqkit_recipe::{InvalidRequest, Modality, Recipe, stage_names};
 use vqkit_run::{
@@ -32,7 +33,7 @@ use crate::{
 /// What to import.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// Checkpoints, folders of checkpoints, or runs with a trained tokenizer that a prior belongs to.
+    /// Checkpoints, folders of checkpoints, locations on the Hub (`hf://…`), or runs with a trained tokenizer that a prior belongs to.
     pub paths: Vec<PathBuf>,
     /// How they are to be understood.
     pub hints: Hints,
@@ -80,7 +81,7 @@ struct Built<'a, 'f> {
 /// When a file is no checkpoint or of no known family; when its tensors do not fit ([`InteropError::Tensors`] lists all of
 /// them); when the networks do not belong together; when the folder exists or cannot be written.
 pub fn import(request: &Request, out: &Path, context: &Context) -> Result<Imported> {
-    let (paths, runs) = divided(&request.paths)?;
+    let (paths, runs) = divided(&request.paths, context)?;
     let files = paths.iter().map(|path| ForeignFile::open(path)).collect::<Result<Vec<_>, _>>()?;
     let found =
         files.iter().map(|file| examine(file, &request.hints)).collect::<Result<Vec<_>, _>>().map_err(of_family)?;
@@ -131,12 +132,13 @@ fn check_weights(request: &Request, found: &[Examined]) -> Result<()> {
 }
 
 /// The checkpoints and the runs among the paths.
-fn divided(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+fn divided(paths: &[PathBuf], context: &Context) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
     let (mut files, mut runs) = (Vec::new(), Vec::new());
     for path in paths {
-        match Run::find(path)? {
-            true => runs.push(path.clone()),
-            false => files.extend(checkpoints(path)?),
+        let path = hub::local_path(path, &context.observer)?;
+        match Run::find(&path)? {
+            true => runs.push(path.into_owned()),
+            false => files.extend(checkpoints(&path)?),
         }
     }
     Ok((files, runs))

@@ -1,6 +1,4 @@
-//! Errors of building, loading or downloading a network.
-
-use std::path::PathBuf;
+//! Errors of building or loading a network.
 
 /// The result of everything in this crate.
 pub type Result<T, E = ModelError> = std::result::Result<T, E>;
@@ -9,12 +7,9 @@ pub type Result<T, E = ModelError> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// Weights that are known by name and cannot be downloaded.
+    /// Weights of others that cannot be had.
     #[error("{0}")]
-    Fetch(Box<FetchError>),
-    /// A file that is not the published one.
-    #[error("{0}")]
-    Checksum(Box<ChecksumError>),
+    Pretrained(#[from] vqkit_pretrained::PretrainedError),
     /// The request cannot be fulfilled.
     #[error("{0}")]
     Invalid(#[from] vqkit_recipe::InvalidRequest),
@@ -54,34 +49,4 @@ impl From<tch::TchError> for ModelError {
     fn from(error: tch::TchError) -> Self {
         Self::Torch(error.into())
     }
-}
-
-/// Weights that are known by name and cannot be downloaded.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot fetch {name}: {reason}; fetch {url} (SHA-256 {sha256}) by other means and put it at {}", path.display())]
-pub struct FetchError {
-    /// The name.
-    pub name: String,
-    /// What failed.
-    pub reason: String,
-    /// Where the file is published.
-    pub url: String,
-    /// Its checksum.
-    pub sha256: String,
-    /// Where it belongs.
-    pub path: PathBuf,
-}
-
-/// A file that is not the published one.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: SHA-256 {found} was found, {wanted} is published: {remedy}", path.display())]
-pub struct ChecksumError {
-    /// The file.
-    pub path: PathBuf,
-    /// The checksum published.
-    pub wanted: String,
-    /// The checksum found.
-    pub found: String,
-    /// What to do.
-    pub remedy: String,
 }

@@ -3,7 +3,6 @@
 
 pub mod build;
 pub mod classifier;
-pub mod download;
 mod error;
 pub mod grids;
 pub mod inherit;
@@ -12,7 +11,6 @@ mod open;
 pub mod perceptual;
 mod prior_spec;
 
-pub use download::{Cache, KnownFile};
-pub use error::{ChecksumError, FetchError, ModelError, Result};
+pub use error::{ModelError, Result};
 pub use open::{TrainedTokenizer, run_around};
 pub use prior_spec::{ConditionVocabulary, Tokenizers};

@@ -8,11 +8,12 @@ use std::{
 use safetensors::SafeTensors;
 use tch::{Device, Tensor, nn::VarStore};
 use vqkit_losses::{FrozenVgg, Lpips, Perceptual, lpips_state};
+use vqkit_pretrained::{PretrainedError, download, hub};
 use vqkit_recipe::{InputSpec, InvalidRequest, LpipsConfig, PerceptualConfig, VggConfig, stage_names};
 use vqkit_run::{Context, Run, RunError};
 use vqkit_torch::weights;
 
-use crate::{download, error::ModelError, error::Result};
+use crate::{error::ModelError, error::Result};
 
 /// The name, in recipes, of the perceptual network that comes with vqkit.
 const SHIPPED: &str = "cifar10";
@@ -54,10 +55,12 @@ pub fn check(config: &PerceptualConfig, shape: InputSpec) -> Result<()> {
 /// When the weights cannot be had, or are not those of such a network.
 pub fn load(config: &PerceptualConfig, run: &Run, context: &Context) -> Result<Option<Box<dyn Perceptual>>> {
     match config {
-        PerceptualConfig::Vgg(config) => Ok(Some(Box::new(vgg(config, run, context.device)?))),
+        PerceptualConfig::Vgg(config) => Ok(Some(Box::new(vgg(config, run, context)?))),
         PerceptualConfig::Lpips(config) => match lpips(config, context) {
             Ok(network) => Ok(Some(Box::new(network))),
-            Err(error @ ModelError::Fetch(_)) if config.optional => {
+            Err(error @ ModelError::Pretrained(PretrainedError::Fetch(_) | PretrainedError::Hub(_)))
+                if config.optional =>
+            {
                 context.warn(format_args!("training continues without the perceptual loss: {error}"));
                 Ok(None)
             }
@@ -90,17 +93,16 @@ pub fn evaluation_takes(shape: InputSpec, device: Device) -> Result<bool> {
 /// # Errors
 /// When weights exist and are not those of LPIPS.
 pub fn lpips_at_hand(config: Option<&PerceptualConfig>, device: Device) -> Result<Option<Lpips>> {
-    let files = match config {
+    let files: Vec<PathBuf> = match config {
         Some(PerceptualConfig::Lpips(config)) if !config.weights.is_empty() => config.weights.clone(),
         _ => {
             let cache = download::Cache::user()?;
             LPIPS_FILES.iter().map(|name| Ok(cache.path(download::find(name)?))).collect::<Result<_>>()?
         }
     };
-    match files.iter().all(|file| file.is_file()) {
-        true => lpips_of(&files, device).map(Some),
-        false => Ok(None),
-    }
+    let at_hand = |file: &PathBuf| Ok(hub::path_at_hand(file)?);
+    let at_hand = files.iter().map(at_hand).collect::<Result<Option<Vec<PathBuf>>>>()?;
+    at_hand.filter(|files| files.iter().all(|file| file.is_file())).map(|files| lpips_of(&files, device)).transpose()
 }
 
 /// BLAKE3 of the evaluation classifier's weights.
@@ -120,14 +122,18 @@ pub fn evaluation_classes() -> Result<Vec<String>> {
     Ok(classes.split(',').map(str::to_owned).collect())
 }
 
-fn vgg(config: &VggConfig, run: &Run, device: Device) -> Result<FrozenVgg> {
+fn vgg(config: &VggConfig, run: &Run, context: &Context) -> Result<FrozenVgg> {
+    let device = context.device;
     match config.weights.as_str() {
         SHIPPED => shipped(device),
         "run" => {
             let output = run.require(stage_names::FEATURES)?;
             Ok(FrozenVgg::from_tensors(&weights::read(&run.path().join(&output.path))?, device)?)
         }
-        path => Ok(FrozenVgg::from_tensors(&weights::read(Path::new(path))?, device)?),
+        path => {
+            let path = hub::local_path(Path::new(path), &context.observer)?;
+            Ok(FrozenVgg::from_tensors(&weights::read(&path)?, device)?)
+        }
     }
 }
 
@@ -142,10 +148,13 @@ fn embedded(name: &str, bytes: &[u8], device: Device) -> Result<FrozenVgg> {
 fn lpips(config: &LpipsConfig, context: &Context) -> Result<Lpips> {
     let files: Vec<PathBuf> = match config.weights.is_empty() {
         true => {
-            let fetched = LPIPS_FILES.map(|name| download::fetch(download::find(name)?, &context.observer));
+            let fetched = LPIPS_FILES.map(|name| Ok(download::fetch(download::find(name)?, &context.observer)?));
             fetched.into_iter().collect::<Result<_>>()?
         }
-        false => config.weights.clone(),
+        false => {
+            let local = |path| Ok(hub::local_path(path, &context.observer)?.into_owned());
+            config.weights.iter().map(|path| local(path)).collect::<Result<_>>()?
+        }
     };
     lpips_of(&files, context.device)
 }

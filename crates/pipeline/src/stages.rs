@@ -3,6 +3,7 @@
 use tch::nn::VarStore;
 use vqkit_data::{Dataset, TemplateConfig};
 use vqkit_models::{ConditionVocabulary, Tokenizers, build, perceptual};
+use vqkit_pretrained::hub;
 use vqkit_priors::{PriorError, check_predicts};
 use vqkit_recipe::{InvalidRequest, Modality, Recipe, Sample, Tokenizer, stage_names};
 use vqkit_run::{Context, Output, Run};
@@ -198,20 +199,22 @@ fn wrong_key(section: &str, error: PriorError) -> PipelineError {
     }
 }
 
-/// Checks that the files with weights that a new run starts from exist, and that the runs that fine-tuning starts from
+/// Checks that the files with weights that a new run starts from exist, downloads those on the Hub, and that the runs that fine-tuning starts from
 /// have networks of the same architecture. A file outside of a run is read when its stage begins.
 ///
 /// # Errors
 /// [`InvalidRequest`] that names the key and the first missing file; an error that lists what differs.
 pub fn check_files(recipe: &Recipe, context: &Context) -> Result<()> {
-    if let Some((key, path)) = recipe.files().into_iter().find(|(_, path)| !path.exists()) {
-        return Err(InvalidRequest::key(key, format!("there is no {}", path.display())).into());
+    for (key, path) in recipe.files() {
+        if !hub::local_path(path, &context.observer)?.exists() {
+            return Err(InvalidRequest::key(key, format!("there is no {}", path.display())).into());
+        }
     }
     for modality in recipe.modalities() {
         let config = recipe.tokenizer(modality)?;
         if let (Some(finetune), None) = (&config.finetune, &config.inherited) {
             let (vs, network) = build::build(recipe, modality, context)?;
-            tokenizer::finetune::check(finetune, modality, &vs, &network)?;
+            tokenizer::finetune::check(finetune, modality, &vs, &network, context)?;
         }
     }
     if recipe.priors.iter().all(|prior| prior.finetune.is_none()) {

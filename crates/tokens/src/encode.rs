@@ -8,6 +8,7 @@ use std::{
 use tch::{Device, Kind, Tensor};
 use vqkit_data::{Batch, Dataset, View};
 use vqkit_models::{grids, load};
+use vqkit_pretrained::hub;
 use vqkit_priors::{Condition, Embedding, Text};
 use vqkit_recipe::{Modality, Recipe, TextCondition, stage_names};
 use vqkit_run::{Context, Home, Output, Run, RunError, files};
@@ -34,7 +35,7 @@ pub fn encode(run: &mut Run, data: &Dataset, context: &Context) -> Result<Output
     let recipe = &Arc::clone(run.recipe());
     run.begin(stage_names::TOKENS)?;
     let encoder = Encoder::of_run(run, context)?;
-    let text = recipe.condition.text.as_ref().map(|config| text_tokenizer(config, &data.train)).transpose()?;
+    let text = recipe.condition.text.as_ref().map(|config| text_tokenizer(config, &data.train, context)).transpose()?;
     let mut fingerprint = blake3::Hasher::new();
     files::replace(&run.folder(stage_names::TOKENS), |folder| {
         let mut paths = Vec::new();
@@ -56,9 +57,9 @@ pub fn encode(run: &mut Run, data: &Dataset, context: &Context) -> Result<Output
 }
 
 /// The tokenizer of captions that the recipe names, or one trained on those of the training samples.
-fn text_tokenizer(config: &TextCondition, view: &View) -> Result<TextTokenizer> {
+fn text_tokenizer(config: &TextCondition, view: &View, context: &Context) -> Result<TextTokenizer> {
     if let Some(path) = &config.tokenizer {
-        return TextTokenizer::read(path, config.length);
+        return TextTokenizer::read(&hub::local_path(path, &context.observer)?, config.length);
     }
     let captions = (0..view.len()).map(|index| Ok(view.caption(index)?)).collect::<Result<Vec<_>>>()?;
     TextTokenizer::train(captions.into_iter().flatten(), config)

@@ -41,6 +41,9 @@ pub enum TokensError {
     /// A network cannot be built or loaded.
     #[error("{0}")]
     Model(#[from] vqkit_models::ModelError),
+    /// From the crate of published weights.
+    #[error("{0}")]
+    Pretrained(#[from] vqkit_pretrained::PretrainedError),
     /// From the data crate.
     #[error("{0}")]
     Data(#[from] vqkit_data::DataError),

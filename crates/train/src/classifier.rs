@@ -6,6 +6,7 @@ use tch::{Device, Kind, Reduction, Tensor, no_grad};
 use vqkit_data::Dataset;
 use vqkit_losses::{FrozenVgg, SmallVgg};
 use vqkit_models::classifier;
+use vqkit_pretrained::hub;
 use vqkit_recipe::{Recipe, stage_names};
 use vqkit_run::{Context, Output, Run, RunError, checkpoint_weights};
 use vqkit_tokens::loaders;
@@ -28,7 +29,7 @@ pub fn train(run: &mut Run, data: &Dataset, context: &Context) -> Result<Output>
     if let Some(checkpoint) = &features.network.from
         && trainer::is_new(run, stage_names::FEATURES, &features.train)?
     {
-        checkpoint_weights::load_for_use(checkpoint, &mut vs)?;
+        checkpoint_weights::load_for_use(&hub::local_path(checkpoint, &context.observer)?, &mut vs)?;
     }
     let mut trainer = Trainer::begin(
         run,

@@ -35,6 +35,12 @@ pub enum TrainError {
     /// A network cannot be built or loaded.
     #[error("{0}")]
     Model(#[from] vqkit_models::ModelError),
+    /// From the crate of published weights.
+    #[error("{0}")]
+    Pretrained(#[from] vqkit_pretrained::PretrainedError),
+    /// A checkpoint of another project.
+    #[error("{0}")]
+    Interop(#[from] vqkit_interop::InteropError),
     /// Token files or the data that they are made from.
     #[error("{0}")]
     TokenFiles(#[from] vqkit_tokens::TokensError),

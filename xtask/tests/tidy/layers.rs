@@ -9,7 +9,7 @@ use crate::manifests::{dependencies, folder_name, is_tool, manifest, members};
 const LOWER: &[&str] = &["config", "data", "losses", "metrics", "priors", "quantizer", "torch", "torch-file", "vqvae"];
 
 /// The way from a recipe to trained networks.
-const NETWORKS: &[&str] = &["recipe", "run", "models"];
+const NETWORKS: &[&str] = &["recipe", "run", "pretrained", "models"];
 
 /// A crate, and the groups of crates that it may use.
 type Row = (&'static str, &'static [&'static [&'static str]]);
@@ -25,7 +25,8 @@ const LAYERS: &[&[Row]] = &[
     &[("foreign", &[&["torch", "torch-file", "vqvae"]]), ("graph", &[&["config", "torch", "quantizer", "vqvae"]])],
     &[("recipe", &[&["config", "data", "losses", "priors", "quantizer", "torch", "vqvae"]])],
     &[("run", &[&["config", "data", "recipe", "torch"]])],
-    &[("models", &[LOWER, &["recipe", "run"]])],
+    &[("pretrained", &[&["recipe", "run"]])],
+    &[("models", &[LOWER, &["recipe", "run", "pretrained"]])],
     &[("tokens", &[LOWER, NETWORKS])],
     &[("interop", &[LOWER, NETWORKS, &["foreign", "graph", "tokens"]])],
     &[("fidelity", &[LOWER, NETWORKS, &["tokens"]])],
@@ -37,7 +38,11 @@ const LAYERS: &[&[Row]] = &[
     &[("report", &[&["recipe", "run", "fidelity", "evaluate"]])],
     &[(
         "pipeline",
-        &[LOWER, NETWORKS, &["foreign", "graph", "tokens", "interop", "fidelity", "train", "sample", "evaluate", "report"]],
+        &[
+            LOWER,
+            NETWORKS,
+            &["foreign", "graph", "tokens", "interop", "fidelity", "train", "sample", "evaluate", "report"],
+        ],
     )],
     &[(
         "vqkit",

@@ -14,6 +14,7 @@ use serde::Serialize;
 use vqkit_evaluate::{CodebookInspector, CodebookReport};
 use vqkit_foreign::{Hints, Recognition, checkpoints};
 use vqkit_models::Tokenizers;
+use vqkit_pretrained::hub;
 use vqkit_quantizer::Usage;
 use vqkit_recipe::{InvalidRequest, Modality, stage_names};
 use vqkit_run::{Context, MODEL, Run, RunError, STATE, StageRecord, is_interruption};
@@ -88,12 +89,13 @@ pub enum Inspection {
     },
 }
 
-/// Describes a path, and writes charts of its codebooks into the new folder `out`, if requested.
+/// Describes a path, or what a location on the Hub holds, and writes charts of its codebooks into the new folder `out`, if requested.
 ///
 /// # Errors
 /// When it is none of a run, a checkpoint, a weights file, a token file and a recipe; when charts are requested where
 /// there is no trained tokenizer.
 pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Inspection> {
+    let path = &*hub::local_path(path, &context.observer)?;
     if Run::find(path)? {
         return inspect_run(path, out, context);
     }

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use vqkit_foreign::Part;
+use vqkit_interop::network_weights;
 use vqkit_models::{ConditionVocabulary, Tokenizers};
+use vqkit_pretrained::hub;
 use vqkit_priors::{OldClasses, PriorConfig, PriorSpec};
 use vqkit_recipe::{InvalidRequest, Modality, Recipe, stage_names};
 use vqkit_run::{Context, Run, Tensors, checkpoint_weights};
@@ -39,7 +42,8 @@ impl PriorSource {
     /// # Errors
     /// [`InvalidRequest`] that names the key where there is no such prior.
     pub fn open(from: &Path, level: usize, context: &Context) -> Result<Self> {
-        let shown = from.display();
+        let (shown, local) = (from.display(), hub::local_path(from, &context.observer)?);
+        let from = &*local;
         let usage = |reason: String| TrainError::from(InvalidRequest::key(key(level), reason));
         if !from.exists() {
             let reason =
@@ -72,7 +76,10 @@ impl PriorSource {
     /// # Errors
     /// When the file cannot be read, or holds numbers that are not finite.
     pub fn read(&self) -> Result<Tensors> {
-        let state = weights::read_any(&self.weights)?;
+        let state = match network_weights(&self.weights, Part::Prior)? {
+            Some(found) => found.network,
+            None => weights::read_any(&self.weights)?,
+        };
         weights::check_finite(&self.weights, &state)?;
         Ok(state)
     }
@@ -81,16 +88,10 @@ impl PriorSource {
 impl TrainedPrior {
     fn of_run(run: &Run, level: usize, context: &Context) -> Result<Self> {
         let recipe = run.recipe();
-        let header = match run.output(stage_names::TOKENS) {
-            Some(_) => run_tokens::header(run).ok(),
-            None => None,
-        };
-        let facts = match &header {
-            Some(header) => header.facts(),
-            None => ConditionVocabulary::of_recipe(recipe).0,
-        };
+        let vocabulary = run_tokens::vocabulary(run).ok();
+        let facts = vocabulary.as_ref().map_or_else(|| ConditionVocabulary::of_recipe(recipe).0, |known| known.facts);
         let spec = Tokenizers::build(recipe, context)?.prior_spec(recipe, level, facts)?;
-        let names = header.map(|header| header.classes).or_else(|| recipe.data.class_names.clone());
+        let names = vocabulary.map(|known| known.classes).or_else(|| recipe.data.class_names.clone());
         let count = spec.num_classes.unwrap_or(0);
         let classes = match names {
             Some(names) if names.len() as i64 == count => OldClasses::Named(names),

@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use tch::{Tensor, nn::VarStore};
+use vqkit_foreign::Part;
+use vqkit_interop::{NetworkWeights, network_weights};
+use vqkit_pretrained::hub;
 use vqkit_recipe::{Finetune, FinetunedPart, InitFrom, InvalidRequest, Modality};
 use vqkit_run::{Context, DISCRIMINATOR, Run, RunError, Tensors, checkpoint_weights};
 use vqkit_torch::{
@@ -12,7 +15,7 @@ use vqkit_torch::{
 use vqkit_vqvae::Tokenizer;
 
 use crate::{
-    adapters::{self, Part},
+    adapters::{self, Part as Role},
     error::Result,
     error::TrainError,
     tokenizer::foreign::{self, Unprefixed},
@@ -30,7 +33,7 @@ const OURS_ALONE: [&str; 4] = ["age", "initted", "ema_real", "ema_fake"];
 /// Loads another tokenizer's weights into `tokenizer` and, if the recipe has `discriminator = "restored"`, those of its
 /// discriminator into `discriminator`.
 ///
-/// Notes the prefix that stood in front of all names of a file, if there was one.
+/// Notes what was read out of a file of another project, or the prefix that stood in front of all names.
 ///
 /// # Errors
 /// When there is no such file, or its weights do not fit.
@@ -41,7 +44,7 @@ pub fn begin(
     discriminator: Option<&mut VarStore>,
     context: &Context,
 ) -> Result<()> {
-    let source = Source::open(&config.from, modality, tokenizer)?;
+    let source = Source::open(&hub::local_path(&config.from, &context.observer)?, modality, tokenizer)?;
     assign(&config.from, source.tokenizer, tokenizer)?;
     if let (InitFrom::Restored, Some(discriminator)) = (config.discriminator, discriminator) {
         if source.discriminator.is_empty() {
@@ -49,9 +52,8 @@ pub fn begin(
         }
         assign(&config.from, source.discriminator, discriminator)?;
     }
-    if !source.prefix.is_empty() {
-        let (from, prefix) = (config.from.display(), source.prefix);
-        context.note(modality.stage(), format_args!("the weights of {from} are those below `{prefix}`"));
+    if let Some(described) = source.described {
+        context.note(modality.stage(), format_args!("the weights of {} are {described}", config.from.display()));
     }
     Ok(())
 }
@@ -61,16 +63,23 @@ pub fn begin(
 ///
 /// # Errors
 /// As [`begin`] and [`freeze`].
-pub fn check(config: &Finetune, modality: Modality, vs: &VarStore, tokenizer: &Tokenizer) -> Result<()> {
+pub fn check(
+    config: &Finetune,
+    modality: Modality,
+    vs: &VarStore,
+    tokenizer: &Tokenizer,
+    context: &Context,
+) -> Result<()> {
     if let Some(lora) = &config.lora {
         let variables = weights::trainable(vs);
         let variables = variables.iter().map(|(name, value)| (name.as_str(), value.dim()));
         adapters::check(lora, &section(modality), variables, |name| part_of(config, tokenizer, name))?;
     }
-    if config.from.is_file() {
+    let from = hub::local_path(&config.from, &context.observer)?;
+    if from.is_file() {
         return Ok(());
     }
-    let checkpoint = checkpoint_of(&config.from, modality)?;
+    let checkpoint = checkpoint_of(&from, modality)?;
     if config.discriminator == InitFrom::Restored && !checkpoint.join(DISCRIMINATOR).is_file() {
         return Err(no_discriminator(&config.from));
     }
@@ -112,22 +121,22 @@ pub fn freeze(
     if let Some(lora) = &config.lora {
         return Ok(Some(adapters::adapt(lora, &section(modality), vs, part)?));
     }
-    for (_, variable) in weights::trainable(vs).into_iter().filter(|(name, _)| part(name) == Part::Frozen) {
+    for (_, variable) in weights::trainable(vs).into_iter().filter(|(name, _)| part(name) == Role::Frozen) {
         let _ = variable.set_requires_grad(false);
     }
     Ok(None)
 }
 
 /// What becomes of a variable: quantizers are trained whole, if at all.
-fn part_of(config: &Finetune, tokenizer: &Tokenizer, name: &str) -> Part {
+fn part_of(config: &Finetune, tokenizer: &Tokenizer, name: &str) -> Role {
     let first = name.split('.').next().unwrap_or(name);
     let decodes = tokenizer.decoder_parts().contains(&first);
     let quantizes = tokenizer.quantizer_parts().iter().any(|part| part == first);
     match config.train {
-        FinetunedPart::All | FinetunedPart::DecoderAndCodebook if quantizes => Part::Whole,
-        FinetunedPart::All => Part::Adapted,
-        _ if decodes => Part::Adapted,
-        _ => Part::Frozen,
+        FinetunedPart::All | FinetunedPart::DecoderAndCodebook if quantizes => Role::Whole,
+        FinetunedPart::All => Role::Adapted,
+        _ if decodes => Role::Adapted,
+        _ => Role::Frozen,
     }
 }
 
@@ -141,17 +150,32 @@ fn no_discriminator(from: &Path) -> TrainError {
     RunError::artifact(from, reason).into()
 }
 
+/// The tokenizer in a checkpoint of another project, under our names; `None` where its family is not known. One of templates may
+/// stand alone in its file, as one of images does.
+fn of_another_project(path: &Path, modality: Modality) -> Result<Option<NetworkWeights>> {
+    let of_templates = match modality {
+        Modality::Image => None,
+        Modality::Template => network_weights(path, Part::Template)?,
+    };
+    Ok(of_templates.map_or_else(|| network_weights(path, Part::Tokenizer), |found| Ok(Some(found)))?)
+}
+
 /// The weights of tokenizer and discriminator.
 struct Source {
     tokenizer: Tensors,
     discriminator: Tensors,
-    /// What stood in front of all names of the file.
-    prefix: String,
+    /// Which weights of a file these are, where it holds more or has other names.
+    described: Option<String>,
 }
 
 impl Source {
     /// `tokenizer`: the variables whose names tell which part of a file is meant.
     fn open(path: &Path, modality: Modality, tokenizer: &VarStore) -> Result<Self> {
+        if path.is_file()
+            && let Some(NetworkWeights { network, discriminator, description }) = of_another_project(path, modality)?
+        {
+            return Ok(Self { tokenizer: network, discriminator, described: Some(description) });
+        }
         if path.is_file() {
             let variables = weights::tensors(tokenizer);
             let wanted = variables.keys().map(String::as_str).collect();
@@ -162,7 +186,7 @@ impl Source {
         Ok(Self {
             tokenizer: weights::read(&checkpoint_weights::weights_for_use(&checkpoint))?,
             discriminator: if discriminator.is_file() { weights::read(&discriminator)? } else { Tensors::new() },
-            prefix: String::new(),
+            described: None,
         })
     }
 
@@ -171,7 +195,8 @@ impl Source {
         let (losses, tokenizer): (Tensors, Tensors) =
             state.into_iter().partition(|(name, _)| name.starts_with("loss."));
         let strip = |(name, value): (String, Tensor)| Some((name.strip_prefix(THEIR_DISCRIMINATOR)?.to_owned(), value));
-        Self { tokenizer, discriminator: beside.into_iter().chain(losses).filter_map(strip).collect(), prefix }
+        let described = (!prefix.is_empty()).then(|| format!("those below `{prefix}`"));
+        Self { tokenizer, discriminator: beside.into_iter().chain(losses).filter_map(strip).collect(), described }
     }
 }
 

@@ -12,8 +12,9 @@ use std::{
 };
 
 use tempfile::TempDir;
-use vqkit_models::{Cache, ChecksumError, KnownFile, ModelError, download};
+use vqkit_pretrained::{Cache, ChecksumError, KnownFile, PretrainedError, download};
 use vqkit_run::{Observer, Silent};
+use vqkit_testing::{Answer, Server};
 
 fn observer() -> Arc<dyn Observer> {
     Arc::new(Silent)
@@ -81,7 +82,7 @@ fn a_file_is_fetched_once() {
 fn a_wrong_checksum_says_both() {
     let (_folder, cache) = cache();
     let error = cache.fetch(&file(serve(answer(BODY.len(), "SOME WEIGHTS"))), &observer()).unwrap_err();
-    let ModelError::Checksum(different) = &error else { panic!("{error}") };
+    let PretrainedError::Checksum(different) = &error else { panic!("{error}") };
     let ChecksumError { wanted, found, .. } = different.as_ref();
     let message = error.to_string();
     assert!(wanted == SUM && found != SUM && message.contains(wanted) && message.contains(found), "{message}");
@@ -100,22 +101,51 @@ fn a_wrong_file_that_is_there_is_refused_and_stays() {
 }
 
 #[test]
-fn what_a_server_does_wrong_is_said_and_nothing_is_kept() {
+fn what_a_server_does_wrong_is_said_and_only_a_beginning_is_kept() {
     let without_length = |body: &str| format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{body}");
     let cases = [
-        (answer(BODY.len(), "some"), "after 4 of 12 bytes"),
-        (without_length("some"), "after 4 of 12 bytes"),
-        (without_length("some weights and more"), "more than the file's 12 bytes"),
-        (answer(1 << 40, ""), "1099511627776 bytes"),
-        ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(), "404"),
-        ("nonsense\r\n\r\n".to_owned(), "cannot fetch test"),
+        (answer(BODY.len(), "some"), "after 4 of 12 bytes", true),
+        (without_length("some"), "after 4 of 12 bytes", true),
+        (without_length("some weights and more"), "more than the file's 12 bytes", false),
+        (answer(1 << 40, ""), "1099511627776 bytes", false),
+        ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(), "404", false),
+        ("nonsense\r\n\r\n".to_owned(), "cannot fetch test", false),
     ];
-    for (answer, reason) in cases {
+    for (answer, reason, keeps) in cases {
         let (_folder, cache) = cache();
-        let message = cache.fetch(&file(serve(answer)), &observer()).unwrap_err().to_string();
+        let file = file(serve(answer));
+        let message = cache.fetch(&file, &observer()).unwrap_err().to_string();
         assert!(message.contains(reason), "{reason}: {message}");
-        assert!(is_empty(&cache.folder), "{reason}");
+        assert!(!cache.path(&file).exists(), "{reason}");
+        assert_eq!(!is_empty(&cache.folder), keeps, "{reason}");
     }
+}
+
+#[test]
+fn a_cut_download_goes_on_where_it_stopped() {
+    let (_folder, cache) = cache();
+    let cut = Server::start(|_, _| Answer { cut: Some(5), ..Answer::new(200, BODY) }).unwrap();
+    // Only what brings bytes is tried again, and every try of this server brings five from the beginning.
+    let message = cache.fetch(&file(cut.url().to_owned()), &observer()).unwrap_err().to_string();
+    assert!(message.contains("after 5 of 12 bytes"), "{message}");
+    let whole = Server::start(|request, _| Answer::ranged(request, BODY.as_bytes(), "\"v1\"")).unwrap();
+    let path = cache.fetch(&file(whole.url().to_owned()), &observer()).unwrap();
+    assert_eq!(fs::read_to_string(path).unwrap(), BODY);
+    let [request] = whole.requests().try_into().unwrap();
+    assert_eq!(request.header("range"), "bytes=5-");
+    assert_eq!(fs::read_dir(&cache.folder).unwrap().count(), 1, "no temporary file stays");
+}
+
+#[test]
+fn a_beginning_of_another_file_is_found_by_the_checksum_and_removed() {
+    let (_folder, cache) = cache();
+    let other = Server::start(|_, _| Answer { cut: Some(5), ..Answer::new(200, "SOME WEIGHTS") }).unwrap();
+    cache.fetch(&file(other.url().to_owned()), &observer()).unwrap_err();
+    let whole = Server::start(|request, _| Answer::ranged(request, BODY.as_bytes(), "\"v1\"")).unwrap();
+    let error = cache.fetch(&file(whole.url().to_owned()), &observer()).unwrap_err();
+    assert!(matches!(error, PretrainedError::Checksum(_)), "{error}");
+    assert!(is_empty(&cache.folder));
+    cache.fetch(&file(whole.url().to_owned()), &observer()).unwrap();
 }
 
 #[test]

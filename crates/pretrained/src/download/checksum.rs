@@ -10,11 +10,11 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     error::Result,
-    error::{ChecksumError, ModelError},
+    error::{ChecksumError, PretrainedError},
 };
 
 /// A checksum that is computed incrementally.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Checksum(Sha256);
 
 impl Checksum {
@@ -32,12 +32,17 @@ impl Checksum {
 }
 
 /// The checksum of everything that a reader returns.
-pub fn of(mut reader: impl Read) -> io::Result<String> {
+pub fn of(reader: impl Read) -> io::Result<String> {
+    continued(reader).map(Checksum::finish)
+}
+
+/// As [`of`], to be continued with further bytes.
+pub fn continued(mut reader: impl Read) -> io::Result<Checksum> {
     let mut sum = Checksum::default();
     let mut chunk = vec![0; 1 << 16];
     loop {
         match reader.read(&mut chunk)? {
-            0 => return Ok(sum.finish()),
+            0 => return Ok(sum),
             read => sum.update(&chunk[..read]),
         }
     }
@@ -48,7 +53,7 @@ pub fn compare(path: &Path, wanted: &str, found: &str, remedy: &str) -> Result<(
     if found.eq_ignore_ascii_case(wanted) {
         return Ok(());
     }
-    Err(ModelError::Checksum(Box::new(ChecksumError {
+    Err(PretrainedError::Checksum(Box::new(ChecksumError {
         path: path.to_owned(),
         wanted: wanted.to_owned(),
         found: found.to_owned(),
