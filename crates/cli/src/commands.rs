@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Result, anyhow};
 use vqkit::{
+    evaluate::{TokenizerRequest, compare_tokenizers},
     fidelity::{self, Request},
     pipeline::{
         Experiment, Session, inspect,
@@ -16,7 +17,7 @@ use vqkit::{
     },
     priors::{AutoregressiveSampling, Sampling},
     recipe::{self, Recipe, stage_names},
-    report::{Compared, Comparison},
+    report::{self, Compared, Comparison},
     run::{Context, Interrupt, Invocation, files, is_interruption},
     sample::{self, InpaintMask, KeptRegion, PromptArgs, Prompts, Target},
     tokens::encode_folder,
@@ -24,7 +25,7 @@ use vqkit::{
 };
 
 use crate::{
-    arguments::{Arguments, Command, Evaluate, How, Images, Inspect, Sample, Train},
+    arguments::{Arguments, Command, Compare, Evaluate, How, Images, Inspect, Sample, Train},
     bars::Bars,
     terminal,
     usage::Usage,
@@ -45,6 +46,7 @@ fn command(command: Command, context: &Context) -> Result<()> {
         Command::Tokenize(options) => tokenize(&options, context),
         Command::Reconstruct(options) => reconstruct(&options, context),
         Command::Evaluate(options) => evaluate(options, context),
+        Command::Compare(options) => compare(options, context),
         Command::Inspect(options) => inspect(options, context),
         Command::Schema => Ok(terminal::print(&format!("{}\n", serde_json::to_string_pretty(&recipe::schema())?))?),
     }
@@ -189,6 +191,24 @@ fn evaluate(options: Evaluate, context: &Context) -> Result<()> {
 /// Measures a run, and writes its report again.
 fn measure(path: &Path, inception: Option<&Path>, context: &Context) -> Result<Compared> {
     Ok(Session::open(path, context)?.measure(inception)?)
+}
+
+fn compare(options: Compare, context: &Context) -> Result<()> {
+    let out = options.out.as_deref().map(free).transpose()?;
+    let request = TokenizerRequest {
+        tokenizers: options.tokenizers,
+        data: options.data,
+        size: options.size,
+        features: options.features,
+        weights: options.weights,
+        protocol: options.protocol,
+        lpips: options.lpips,
+        batch_size: options.batch_size as usize,
+        shown: options.crops as usize,
+    };
+    let comparison = compare_tokenizers(&request, context)?;
+    out.map_or(Ok(()), |out| report::tokenizers::write(&comparison, &out))?;
+    print(&comparison, options.json)
 }
 
 /// Prints a value as JSON or as text.
