@@ -12,7 +12,10 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::vqkit::{SMALL, fail, shared_run, succeed, text, train};
+use crate::{
+    sets::inception_weights,
+    vqkit::{SMALL, fail, succeed, text, train},
+};
 
 /// A tokenizer of 16 pixels with two levels of 8 codes, which takes sizes that 4 divides.
 const OTHER: [(&str, &str); 4] = [
@@ -25,19 +28,24 @@ const OTHER: [(&str, &str); 4] = [
     ("codebook_size = 16", "codebook_size = 8"),
 ];
 
-/// A second trained tokenizer that tests share; they only read it.
-fn other_run() -> &'static Path {
-    static RUN: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = RUN.get_or_init(|| {
+/// Two trained tokenizers that tests share; they only read them. They compute in fp32, as `vqkit reconstruct` always does.
+fn runs() -> [&'static Path; 2] {
+    static RUNS: OnceLock<(TempDir, [PathBuf; 2])> = OnceLock::new();
+    let (_, runs) = RUNS.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
-        let recipe = OTHER.iter().fold(SMALL.to_owned(), |recipe, (from, to)| {
+        let small = SMALL.replace("seed = 7", "seed = 7\nprecision = \"fp32\"");
+        let other = OTHER.iter().fold(small.clone(), |recipe, (from, to)| {
             assert!(recipe.contains(from), "{from}");
             recipe.replace(from, to)
         });
-        let run = train(folder.path(), &recipe, &["--stage", "tokenizer"]);
-        (folder, run)
+        let runs = [("small", small), ("other", other)].map(|(name, recipe)| {
+            let folder = folder.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            train(&folder, &recipe, &["--stage", "tokenizer"])
+        });
+        (folder, runs)
     });
-    path
+    runs.each_ref().map(PathBuf::as_path)
 }
 
 /// A folder of `count` images of 40 by 32 pixels, gradients of different colours.
@@ -83,6 +91,17 @@ fn psnr_db([one, other]: &[RgbImage; 2]) -> f64 {
     10.0 * (255.0f64.powi(2) * one.as_raw().len() as f64 / squares.sum::<f64>()).log10()
 }
 
+/// What `vqkit evaluate` says of the originals and the reconstructions as sets, which are written into a new folder.
+fn as_sets(pairs: &BTreeMap<String, [RgbImage; 2]>, folder: &Path, options: &[&str]) -> Value {
+    let sides = ["originals", "reconstructions"].map(|side| folder.join(side));
+    for (side, path) in sides.iter().enumerate() {
+        fs::create_dir_all(path).unwrap();
+        pairs.iter().for_each(|(name, pair)| pair[side].save(path.join(format!("{name}.png"))).unwrap());
+    }
+    let [real, fake] = sides.each_ref().map(|side| text(side));
+    json(&succeed(&[&["evaluate", "--real", real, "--fake", fake, "--json"], options].concat()))
+}
+
 /// The tokens of one level of all images.
 fn tokens(file: &[u8], level: usize) -> Vec<usize> {
     let file = SafeTensors::deserialize(file).unwrap();
@@ -105,7 +124,7 @@ fn use_of_codes(tokens: &[usize], codes: usize) -> [f64; 3] {
 fn the_metrics_are_those_computed_from_what_other_verbs_write() {
     let folder = tempfile::tempdir().unwrap();
     let images = images(folder.path(), 11);
-    let [small, other] = [shared_run(), other_run()];
+    let [small, other] = runs();
     let call =
         ["compare", text(small), text(other), "--data", &images, "--features", "vgg-cifar10", "--batch-size", "4"];
     let found = json(&succeed(&[&call[..], &["--json"]].concat()));
@@ -124,13 +143,8 @@ fn the_metrics_are_those_computed_from_what_other_verbs_write() {
             assert!((number(&shown["psnr_db"]) - wanted).abs() < 1e-6, "{shown} {wanted}");
         }
 
-        let sides = ["originals", "reconstructions"].map(|side| folder.path().join(format!("{side}-{index}")));
-        for (side, path) in sides.iter().enumerate() {
-            fs::create_dir(path).unwrap();
-            pairs.iter().for_each(|(name, pair)| pair[side].save(path.join(format!("{name}.png"))).unwrap());
-        }
-        let [real, fake] = sides.each_ref().map(|side| text(side));
-        let sets = json(&succeed(&["evaluate", "--real", real, "--fake", fake, "--features", "vgg-cifar10", "--json"]));
+        let sides = folder.path().join(format!("sides-{index}"));
+        let sets = as_sets(&pairs, &sides, &["--features", "vgg-cifar10"]);
         let wanted = number(&sets["metrics"]["fd_vgg_cifar10"]);
         let distance = number(&measured["set_distance"]["distance"]);
         assert!((distance - wanted).abs() < 1e-3 * wanted, "{distance} {wanted}");
@@ -166,10 +180,31 @@ fn the_metrics_are_those_computed_from_what_other_verbs_write() {
 }
 
 #[test]
+fn rfid_is_that_of_the_files_by_the_protocol_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (images, run) = (images(folder.path(), 4), runs()[0]);
+    let weights = inception_weights(&folder.path().join("inception.safetensors"));
+    let options = ["--weights", text(&weights), "--protocol", "clean-fid"];
+    let call = ["compare", text(run), text(run), "--data", &images, "--json"];
+    let found = json(&succeed(&[&call[..], &options].concat()));
+    let sets = as_sets(&pairs(run, &images, folder.path()), &folder.path().join("sides"), &options);
+    let wanted = number(&sets["metrics"]["fid"]);
+    // The second uses the features of the originals that the first computed.
+    for index in 0..2 {
+        let set = &found["tokenizers"][index]["set_distance"];
+        assert!((number(&set["distance"]) - wanted).abs() < 1e-3 * wanted, "{set} {wanted}");
+        assert_eq!((&set["metric"], &set["protocol"], &set["images"]), (&"fid".into(), &"clean-fid".into(), &4.into()));
+    }
+    let warnings = found["warnings"].to_string();
+    assert!(warnings.contains("4 images are few") && warnings.contains("too large"), "{warnings}");
+    assert!(warnings.contains("do not compare it with that of samples (gFID)"), "{warnings}");
+}
+
+#[test]
 fn the_page_holds_every_tokenizer_and_every_crop() {
     let folder = tempfile::tempdir().unwrap();
     let (images, out) = (images(folder.path(), 5), folder.path().join("comparison"));
-    let [small, other] = [shared_run(), other_run()].map(text);
+    let [small, other] = runs().map(text);
     let table = succeed(&["compare", small, other, small, "--data", &images, "--crops", "3", "-o", text(&out)]);
     assert!(table.starts_with("|  | small | other | small-2 |"), "{table}");
     assert!(table.contains("| size | 24x24 | 16x16 | 24x24 |"), "{table}");
@@ -205,7 +240,7 @@ fn the_page_holds_every_tokenizer_and_every_crop() {
 fn one_size_for_all_makes_tokenizers_comparable() {
     let folder = tempfile::tempdir().unwrap();
     let images = images(folder.path(), 3);
-    let [small, other] = [shared_run(), other_run()].map(text);
+    let [small, other] = runs().map(text);
     let call = ["compare", small, other, "--data", &images, "--size"];
     let table = succeed(&[&call[..], &["32"]].concat());
     assert!(table.contains("| size | 32x32 | 32x32 |"), "{table}");
@@ -222,14 +257,14 @@ fn one_size_for_all_makes_tokenizers_comparable() {
 fn what_cannot_be_compared_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let (images, at) = (images(folder.path(), 3), |name: &str| folder.path().join(name));
-    let [small, other] = [shared_run(), other_run()].map(text);
+    let [small, other] = runs().map(text);
     let message = fail(&["compare", small, &images, "--data", &images], &[1]);
     assert!(message.contains("not a run folder") && message.contains(&images), "{message}");
 
     let untrained = at("untrained");
     fs::create_dir(&untrained).unwrap();
-    fs::copy(shared_run().join("recipe.toml"), untrained.join("recipe.toml")).unwrap();
-    let mut record: Value = serde_json::from_slice(&fs::read(shared_run().join("run.json")).unwrap()).unwrap();
+    fs::copy(runs()[0].join("recipe.toml"), untrained.join("recipe.toml")).unwrap();
+    let mut record: Value = serde_json::from_slice(&fs::read(runs()[0].join("run.json")).unwrap()).unwrap();
     record["stages"] = Value::Array(Vec::new());
     fs::write(untrained.join("run.json"), record.to_string()).unwrap();
     let message = fail(&["compare", small, text(&untrained), "--data", &images], &[1]);

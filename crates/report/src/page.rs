@@ -40,11 +40,12 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> Markup {
     }
 }
 
-/// A table whose first row names the columns, and whose cells say themselves whether they are marked.
+/// A table of many columns, whose names may take several lines: its head, and rows of as many cells, which say whether they
+/// are marked.
 pub fn marked_table(head: &[String], rows: &[Vec<(String, bool)>]) -> Markup {
     html! {
         div.wide {
-            table {
+            table.narrow {
                 tr { @for cell in head { th { (cell) } } }
                 @for row in rows {
                     tr { @for (cell, is_marked) in row { td.best[*is_marked] { (cell) } } }

@@ -25,7 +25,7 @@ pub fn write(comparison: &TokenizerComparison, out: &Path) -> Result<()> {
     files::create(out, |folder| {
         files::write_json(&folder.join("compare.json"), comparison)?;
         files::make_inside(folder, Path::new(CROPS))?;
-        for crop in crops.iter().flat_map(|shown| &shown.crops) {
+        for crop in crops.iter().flat_map(|shown| shown.rows.iter().flatten()) {
             crop.pixels.write(&folder.join(&crop.file))?;
         }
         files::write(&folder.join("index.html"), text.as_bytes())?;
@@ -33,10 +33,11 @@ pub fn write(comparison: &TokenizerComparison, out: &Path) -> Result<()> {
     })
 }
 
-/// One image, as every tokenizer got it and as every tokenizer reconstructed it.
+/// One image.
 struct Shown {
     key: String,
-    crops: Vec<Crop>,
+    /// As it was got and reconstructed, one row for the tokenizers that got it in the same way.
+    rows: Vec<Vec<Crop>>,
 }
 
 /// A crop in its own pixels, and how it is shown.
@@ -62,11 +63,11 @@ fn crops(comparison: &TokenizerComparison) -> Vec<Shown> {
         }
     }
     let of_key = |(number, key): (usize, &&str)| {
-        let crops = groups.iter().enumerate().flat_map(|(group, members)| {
+        let rows = groups.iter().enumerate().map(|(group, members)| {
             let of_group = members.iter().map(|index| &comparison.tokenizers[*index]);
             frame.of_group(&format!("{CROPS}/{number:03}"), group, key, &of_group.collect::<Vec<_>>())
         });
-        Shown { key: (*key).to_owned(), crops: crops.collect() }
+        Shown { key: (*key).to_owned(), rows: rows.collect() }
     };
     keys.iter().enumerate().map(of_key).collect()
 }
@@ -170,15 +171,19 @@ fn table(comparison: &TokenizerComparison, metrics: &MetricTable) -> Markup {
 fn row(shown: &Shown) -> Markup {
     html! {
         h3 { (shown.key) }
-        div.crops {
-            @for crop in &shown.crops {
-                figure style=(format!("width: {}px", crop.width)) {
-                    a href=(crop.file) {
-                        img src=(crop.file) width=(crop.width) alt=(format!("{}: {}, {}", shown.key, crop.title, crop.detail));
-                    }
-                    figcaption { (crop.title) br; span.best[crop.is_best] { (crop.detail) } }
-                }
+        @for crops in &shown.rows {
+            div.crops { @for crop in crops { (figure(&shown.key, crop)) } }
+        }
+    }
+}
+
+fn figure(key: &str, crop: &Crop) -> Markup {
+    html! {
+        figure style=(format!("width: {}px", crop.width)) {
+            a href=(crop.file) {
+                img src=(crop.file) width=(crop.width) alt=(format!("{key}: {}, {}", crop.title, crop.detail));
             }
+            figcaption { (crop.title) br; span.best[crop.is_best] { (crop.detail) } }
         }
     }
 }

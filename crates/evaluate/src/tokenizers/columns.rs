@@ -60,6 +60,9 @@ impl TokenizerComparison {
             number("MS-SSIM", 4, Larger, |measures| measures.similarity.ms_ssim),
             number("LPIPS", 4, Smaller, |measures| measures.similarity.lpips),
             number(&self.set_name(), 3, Smaller, |measures| Some(measures.set_distance.as_ref()?.distance)),
+            text("of it due to few images, about", |measures| {
+                shown(measures.set_distance.as_ref().and_then(|set| set.bias_to_expect), 3)
+            }),
         ];
         let tokens = vec![
             text("downsampling", |measures| measures.downsampling.to_string()),

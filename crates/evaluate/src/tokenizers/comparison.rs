@@ -29,6 +29,16 @@ pub struct TokenizerComparison {
 ///
 /// Images pass batch by batch, so memory does not grow with their number, and one tokenizer is in memory at a time.
 ///
+/// ```no_run
+/// use vqkit_evaluate::{TokenizerRequest, compare_tokenizers};
+/// use vqkit_run::Context;
+///
+/// let request = TokenizerRequest::new(vec!["runs/a".into(), "runs/b".into()], vec!["photographs".into()]);
+/// let comparison = compare_tokenizers(&request, &Context::silent("auto")?)?;
+/// let table = comparison.to_string();
+/// # Ok::<(), vqkit_evaluate::EvaluateError>(())
+/// ```
+///
 /// # Errors
 /// Before anything is measured: when a path is no run or its tokenizer is not trained, there are no images, a tokenizer
 /// cannot take them at the requested size, or given weights are missing or of another network. Later: when an image

@@ -104,7 +104,7 @@ impl fmt::Display for ComparisonProtocol {
         write!(
             out,
             "protocol {name}: middle squares, 8 bits; PSNR, SSIM and LPIPS are means over images; times are medians over batches of \
-             {batch_size} images on {device}, {threads} threads"
+             {batch_size} images (device {device}, threads {threads})"
         )
     }
 }

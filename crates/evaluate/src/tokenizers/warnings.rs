@@ -46,7 +46,7 @@ fn of_preparations(tokenizers: &[TokenizerMeasures]) -> Option<String> {
         let each = tokenizers.iter().map(|measures| format!("{} {}", measures.name, measures.preparation));
         format!(
             "the tokenizers got the images differently ({}): metrics are comparable only between those that got them alike, and only \
-             among these is the best value marked; one `size` for all makes colour images alike",
+             among these is the best value marked; give one `size` for all to compare tokenizers of colour images directly",
             each.collect::<Vec<_>>().join(", ")
         )
     })
@@ -75,13 +75,11 @@ fn of_codes(tokenizers: &[TokenizerMeasures]) -> Vec<String> {
 }
 
 fn of_sets(tokenizers: &[TokenizerMeasures]) -> Vec<String> {
-    let distances = || tokenizers.iter().filter_map(|measures| Some((&measures.name, measures.set_distance.as_ref()?)));
-    let Some((_, least)) = distances().min_by_key(|(_, set)| set.images) else { return Vec::new() };
+    let distances = || tokenizers.iter().filter_map(|measures| measures.set_distance.as_ref());
+    let Some(least) = distances().min_by_key(|set| set.images) else { return Vec::new() };
     let mut warnings: Vec<String> = warnings::of_few("images", least.images).into_iter().collect();
-    for (name, set) in distances() {
-        let bias = |bias| format!("{name}: {}", warnings::of_bias(&set.metric, bias));
-        warnings.extend(set.bias_to_expect.map(bias));
-    }
+    let largest = distances().filter_map(|set| set.bias_to_expect).max_by(f64::total_cmp);
+    warnings.extend(largest.map(|bias| warnings::of_bias(&least.metric, bias)));
     if least.features == Features::Inception {
         warnings.push("fid is that of reconstructions (rFID): do not compare it with that of samples (gFID)".into());
     }
