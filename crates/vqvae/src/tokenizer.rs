@@ -12,6 +12,7 @@ use crate::network::Network;
 pub struct Tokenizer {
     network: Box<dyn Network>,
     quantizers: Vec<Box<dyn Quantizer>>,
+    quantizer_parts: Vec<String>,
 }
 
 /// The result of [`Tokenizer::forward`].
@@ -85,7 +86,8 @@ impl Tokenizer {
             if got == want { Ok(built) } else { Err(TokenizerError::CodeWidth { want, got }) }
         };
         let quantizers = network.dims().into_iter().zip(names).map(build).collect::<Result<_, _>>()?;
-        Ok(Self { network, quantizers })
+        let quantizer_parts = names.iter().map(|name| (*name).to_owned()).collect();
+        Ok(Self { network, quantizers, quantizer_parts })
     }
 
     /// Images `[B, C, H, W]` in `[-1, 1]` to what the quantizers make of them, one a level, coarse first.
@@ -160,7 +162,7 @@ impl Tokenizer {
     /// As [`Tokenizer::encode`].
     pub fn initialize(&mut self, images: &Tensor) -> Result<(), TokenizerError> {
         self.check_images(images)?;
-        let Self { network, quantizers } = self;
+        let Self { network, quantizers, .. } = self;
         tch::no_grad(|| {
             network.encode(images, true, &mut |level, latents| {
                 quantizers[level].initialize(&latents)?;
@@ -193,6 +195,11 @@ impl Tokenizer {
     /// What the names of the decoder's variables begin with, up to the first dot; all others are needed to encode.
     pub fn decoder_parts(&self) -> &'static [&'static str] {
         self.network.decoder_parts()
+    }
+
+    /// What the names of the quantizers' variables begin with, up to the first dot, coarse first.
+    pub fn quantizer_parts(&self) -> &[String] {
+        &self.quantizer_parts
     }
 
     /// Channels of what the decoder gives. Where they are not the images', no loss compares the two.

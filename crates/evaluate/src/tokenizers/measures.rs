@@ -58,41 +58,37 @@ pub struct TokenizerMeasures {
     pub shown: Vec<ShownImage>,
 }
 
-/// Numbers of parameters, and of values that a tokenizer learns without gradients, such as a codebook of moving averages.
+/// Numbers of parameters without those of the quantizers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Parameters {
-    /// Of the encoder.
+    /// Of all that is needed to encode; in VQ-VAE-2 also the decoder of the top level.
     pub encoder: u64,
-    /// Of the decoder.
+    /// Of what is needed to decode alone.
     pub decoder: u64,
 }
 
 impl Parameters {
-    /// Those of a tokenizer with these variables; the quantizer's do not count.
+    /// Those of a tokenizer with these variables; the quantizers' do not count.
     pub(super) fn of(tokenizer: &Tokenizer, vs: &VarStore) -> Self {
-        let (mut encoder, mut decoder) = (0, 0);
+        let mut parameters = Self { encoder: 0, decoder: 0 };
         for (name, variable) in vs.variables() {
             let part = name.split('.').next().unwrap_or_default();
+            let is_quantizer = tokenizer.quantizer_parts().iter().any(|quantizer| quantizer == part);
             let count = match tokenizer.decoder_parts().contains(&part) {
-                true => &mut decoder,
-                false => &mut encoder,
+                true => &mut parameters.decoder,
+                false => &mut parameters.encoder,
             };
-            if variable.requires_grad() && !is_quantizer(part) {
+            if variable.requires_grad() && !is_quantizer {
                 *count += variable.numel() as u64;
             }
         }
-        Self { encoder, decoder }
+        parameters
     }
 
     /// Of both, in millions.
     pub fn millions(&self) -> f64 {
         (self.encoder + self.decoder) as f64 / 1e6
     }
-}
-
-/// Whether the variables below this name are a quantizer's.
-fn is_quantizer(part: &str) -> bool {
-    part.starts_with("quantize")
 }
 
 /// The tokens of one level.

@@ -4,7 +4,7 @@ use vqkit_fidelity::{Features, warnings};
 use vqkit_models::Cache;
 
 use crate::{
-    error::Result,
+    error::{EvaluateError, Result},
     tokenizers::{measures::TokenizerMeasures, protocol::ComparisonProtocol},
 };
 
@@ -18,12 +18,12 @@ pub fn of(protocol: &ComparisonProtocol, tokenizers: &[TokenizerMeasures], featu
     warnings.extend(of_counts(tokenizers));
     warnings.extend(of_codes(tokenizers));
     warnings.extend(of_sets(tokenizers));
-    let cache = Cache::user()?.folder;
+    let cache = || Ok::<_, EvaluateError>(Cache::user()?.folder);
     if protocol.features.is_none() {
         warnings.push(format!(
             "rFID is left out: Inception's weights are neither given (`weights`) nor in {}; for small colour images, the \
              features vgg-cifar10 need no weights (`features`)",
-            cache.display()
+            cache()?.display()
         ));
     } else if tokenizers.iter().any(|measures| measures.set_distance.is_none()) {
         warnings.push(format!(
@@ -34,7 +34,7 @@ pub fn of(protocol: &ComparisonProtocol, tokenizers: &[TokenizerMeasures], featu
     if protocol.lpips.is_none() {
         warnings.push(format!(
             "LPIPS is left out: the weights vgg16 and lpips-vgg are neither given (`lpips`) nor in {}",
-            cache.display()
+            cache()?.display()
         ));
     }
     Ok(warnings)
