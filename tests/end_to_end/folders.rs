@@ -44,6 +44,7 @@ fn writers(out: &str) -> Vec<Vec<String>> {
         owned(&["complete", run, &picture, "--keep", "top=0.5", "-n", "1", "-o", out]),
         owned(&["tokenize", run, &images, "-o", out]),
         owned(&["reconstruct", run, &images, "-o", out]),
+        owned(&["compare", run, "--data", &images, "-o", out]),
         owned(&["inspect", run, "-o", out]),
         owned(&["evaluate", run, "-o", out]),
         owned(&[

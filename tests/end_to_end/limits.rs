@@ -124,6 +124,7 @@ fn weights_that_are_not_finite_are_refused_by_every_verb() {
             &["reconstruct", run, &images, "-o", out],
             &["inspect", run],
             &["inspect", run, "-o", out],
+            &["compare", run, "--data", &images, "-o", out],
         ];
         let calls = if stage == "tokenizer" { [of_prior, of_tokenizer].concat() } else { of_prior.to_vec() };
         for call in calls {

@@ -5,6 +5,7 @@
 mod adversarial;
 mod broken_files;
 mod codebooks;
+mod compare;
 mod conditions;
 mod determinism;
 mod exports;

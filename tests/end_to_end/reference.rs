@@ -27,7 +27,8 @@ fn the_schema_in_the_book_is_that_of_the_binary() {
 #[test]
 fn the_page_of_the_command_line_holds_every_help_text() {
     let page = fs::read_to_string(Path::new(FOLDER).join("cli.md")).unwrap();
-    let commands = ["train", "sample", "complete", "tokenize", "reconstruct", "evaluate", "inspect", "schema"];
+    let commands =
+        ["train", "sample", "complete", "tokenize", "reconstruct", "evaluate", "compare", "inspect", "schema"];
     for words in commands.iter().map(|command| vec![*command, "--help"]).chain([vec!["--help"]]) {
         let help = printed(&words);
         assert!(page.contains(help.trim_end()), "{words:?} is not current in cli.md: run `cargo xtask reference`");

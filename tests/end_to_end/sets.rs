@@ -152,11 +152,15 @@ fn saved_statistics_stand_for_their_pictures_and_for_no_others() {
 
 /// A file with the weights of the golden.
 fn inception(place: &Place) -> PathBuf {
+    inception_weights(&place.at("inception.safetensors"))
+}
+
+/// A new file with the weights of the golden.
+pub fn inception_weights(path: &Path) -> PathBuf {
     let golden = Golden::open("fid-inception");
-    let path = place.at("inception.safetensors");
     let tensors: Vec<(String, Tensor)> = golden.weights().into_iter().collect();
-    Tensor::write_safetensors(&tensors, &path).unwrap();
-    path
+    Tensor::write_safetensors(&tensors, path).unwrap();
+    path.to_owned()
 }
 
 fn refused(place: &Place, arguments: &[&str], code: i32) -> String {

@@ -72,11 +72,12 @@ fn any_verb_leaves_at_any_signal_with_130_and_nothing_half_made() {
     let long = ["-n", "100000", "--batch-size", "5000", "-o", "OUT"];
     let sets = ["--real", &images, "--fake", &images, "--features", "vgg-cifar10"];
     // Those that write take far longer than a signal does; the others may be done before it comes.
-    let calls: [&[&str]; 7] = [
+    let calls: [&[&str]; 8] = [
         &[&["sample", run], &long[..]].concat(),
         &[&["complete", run, &picture, "--keep", "top=0.5"], &long[..]].concat(),
         &["reconstruct", run, &images, "-o", "OUT"],
         &["tokenize", run, &images, "-o", "OUT"],
+        &["compare", run, run, "--data", &images],
         &[&["evaluate"], &sets[..]].concat(),
         &["evaluate", run],
         &["inspect", &images],

@@ -58,6 +58,10 @@ pub enum Command {
                             vqkit evaluate --real statistics.npz --fake samples/ --weights pt_inception-2015-12-05-6726825d.pth"
     )]
     Evaluate(Evaluate),
+    /// Compare trained tokenizers on your own images: quality of reconstructions, usage of codes, bits per pixel, time.
+    #[command(after_help = "Examples:\n  vqkit compare runs/a runs/b --data photographs/ -o comparison\n  \
+                            vqkit compare runs/a runs/b --data photographs/ --size 128 --features vgg-cifar10 --json")]
+    Compare(Compare),
     /// Describe a run, a checkpoint of any project, a token file, a recipe or a folder of images; of a tokenizer, also how well its
     /// codebooks are used.
     #[command(after_help = "Examples:\n  vqkit inspect runs/demo/tokens/train-00000.safetensors\n  \
@@ -292,6 +296,47 @@ pub struct Evaluate {
     pub json: bool,
     /// Write the comparison of several runs, as a page and as JSON, into this folder, which must not exist.
     #[arg(short, long, value_name = "DIR", conflicts_with = "real")]
+    pub out: Option<PathBuf>,
+}
+
+/// `vqkit compare`
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// Run folders, each with a trained tokenizer.
+    #[arg(required = true, value_name = "TOKENIZER")]
+    pub tokenizers: Vec<PathBuf>,
+    /// A folder of images, tar shards such as name-{000..004}.tar, or images and patterns such as photographs/*.jpg.
+    #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
+    pub data: Vec<PathBuf>,
+    /// Prepare the images at N x N pixels for all, the same for every tokenizer [default: as each one's recipe says].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub size: Option<u32>,
+    /// The network that compares reconstructions and images as sets: inception (rFID), or vgg-cifar10, which comes with vqkit and is
+    /// for small images.
+    #[arg(long, value_name = "NETWORK", default_value = "inception")]
+    pub features: Features,
+    /// Inception weights as pytorch-fid publishes them (.pth or .safetensors) [default: those that were downloaded before, else no
+    /// rFID].
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// How images are prepared for the network: pytorch-fid, clean-fid or own-size [default: that of the network].
+    #[arg(long, value_name = "NAME")]
+    pub protocol: Option<Protocol>,
+    /// Weights of LPIPS: the state of the package lpips, or VGG16 and the heads of lpips [default: those that were downloaded before,
+    /// else no LPIPS].
+    #[arg(long, num_args = 1..=2, value_name = "FILE")]
+    pub lpips: Vec<PathBuf>,
+    /// Number of images that are encoded and decoded at once.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub batch_size: u32,
+    /// Number of images that the page shows, evenly spread over the data.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub crops: u32,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// The folder to write, which must not exist: index.html, compare.json and the crops as PNG files.
+    #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
 

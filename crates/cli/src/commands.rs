@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Result, anyhow};
 use vqkit::{
+    evaluate::{TokenizerRequest, compare_tokenizers},
     fidelity::{self, Request},
     foreign::Hints,
     interop::{self, Imported},
@@ -22,7 +23,7 @@ use vqkit::{
     },
     priors::{AutoregressiveSampling, Sampling},
     recipe::{self, Recipe, stage_names},
-    report::{Compared, Comparison},
+    report::{self, Compared, Comparison},
     run::{Context, Interrupt, Invocation, Run, files, is_interruption},
     sample::{self, InpaintMask, KeptRegion, PromptArgs, Prompts, Target},
     tokens::encode_folder,
@@ -30,7 +31,9 @@ use vqkit::{
 };
 
 use crate::{
-    arguments::{Arguments, Command, Evaluate, Export, How, Images, Import, Inspect, Push, Sample, Train, Weights},
+    arguments::{
+        Arguments, Command, Compare, Evaluate, Export, How, Images, Import, Inspect, Push, Sample, Train, Weights,
+    },
     bars::Bars,
     lists::{Files, Table},
     terminal,
@@ -52,6 +55,7 @@ fn command(command: Command, context: &Context) -> Result<()> {
         Command::Tokenize(options) => tokenize(&options, context),
         Command::Reconstruct(options) => reconstruct(&options, context),
         Command::Evaluate(options) => evaluate(options, context),
+        Command::Compare(options) => compare(options, context),
         Command::Inspect(options) => inspect(options, context),
         Command::Import(options) => import(options, context),
         Command::Export(options) => export(&options, context),
@@ -203,6 +207,24 @@ fn evaluate(options: Evaluate, context: &Context) -> Result<()> {
 /// Measures a run, and writes its report again.
 fn measure(path: &Path, inception: Option<&Path>, context: &Context) -> Result<Compared> {
     Ok(Session::open(path, context)?.measure(inception)?)
+}
+
+fn compare(options: Compare, context: &Context) -> Result<()> {
+    let out = options.out.as_deref().map(free).transpose()?;
+    let request = TokenizerRequest {
+        tokenizers: options.tokenizers,
+        data: options.data,
+        size: options.size,
+        features: options.features,
+        weights: options.weights,
+        protocol: options.protocol,
+        lpips: options.lpips,
+        batch_size: options.batch_size as usize,
+        shown: options.crops as usize,
+    };
+    let comparison = compare_tokenizers(&request, context)?;
+    out.map_or(Ok(()), |out| report::tokenizers::write(&comparison, &out))?;
+    print(&comparison, options.json)
 }
 
 /// Prints a value as JSON or as text.

@@ -19,6 +19,9 @@ pub enum EvaluateError {
     /// A network cannot be built or loaded.
     #[error("{0}")]
     Model(#[from] vqkit_models::ModelError),
+    /// From the crate of published weights.
+    #[error("{0}")]
+    Pretrained(#[from] vqkit_pretrained::PretrainedError),
     /// Token files or the data that they are made from.
     #[error("{0}")]
     TokenFiles(#[from] vqkit_tokens::TokensError),

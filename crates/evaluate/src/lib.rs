@@ -13,6 +13,7 @@ mod run;
 mod samples;
 mod similarity;
 mod text;
+mod tokenizers;
 
 pub use class_accuracy::ClassAccuracy;
 pub use codebooks::{CodebookInspector, CodebookOf, CodebookReport};
@@ -23,3 +24,8 @@ pub use reconstruction::{MAGNIFIED, Reconstructed};
 pub use run::measure;
 pub use samples::SamplesAsSet;
 pub use similarity::{Compared, Similarity};
+pub use tokenizers::{
+    Better, BitsPerPixel, CodebookMeasures, ComparisonProtocol, FeaturesProtocol, LevelMeasures, MetricCell,
+    MetricColumn, MetricTable, Milliseconds, Parameters, Preparation, SetDistance, ShownImage, TokenizerComparison,
+    TokenizerMeasures, TokenizerRequest, compare as compare_tokenizers,
+};

@@ -49,7 +49,8 @@ pub fn of_run(
         error.compare_by(inception, total);
     }
     let perceptual = recipe.tokenizer(modality)?.loss.perceptual.as_ref();
-    let mut similarity = Compared::new(shape, perceptual::lpips_at_hand(perceptual, context.device)?);
+    let lpips = perceptual::lpips_at_hand(perceptual, context.device)?;
+    let mut similarity = Compared::new(shape, lpips.as_ref());
     let mut picture = None;
     let mut checker = ShapeChecker::of(recipe).filter(|_| modality == Modality::Image);
     for batch in loaders::validation(recipe, data, total, context)? {

@@ -26,16 +26,16 @@ pub struct Similarity {
 
 /// Accumulates the means.
 #[derive(Debug)]
-pub struct Compared {
+pub struct Compared<'l> {
     shape: InputSpec,
-    lpips: Option<Lpips>,
+    lpips: Option<&'l Lpips>,
     sums: [f64; 3],
     count: usize,
 }
 
-impl Compared {
+impl<'l> Compared<'l> {
     /// An empty accumulator for images of this shape.
-    pub fn new(shape: InputSpec, lpips: Option<Lpips>) -> Self {
+    pub fn new(shape: InputSpec, lpips: Option<&'l Lpips>) -> Self {
         let lpips = lpips.filter(|_| shape.channels == 3 && i64::from(shape.size) >= Lpips::LEAST_SIZE);
         Self { shape, lpips, sums: [0.0; 3], count: 0 }
     }
@@ -58,7 +58,7 @@ impl Compared {
         if self.shape.size >= FIVE_SCALES {
             self.sums[1] += sum(ssim.multi_scale_of_each(&fake, &real, &MS_SSIM_WEIGHTS)?);
         }
-        if let Some(lpips) = &self.lpips {
+        if let Some(lpips) = self.lpips {
             let signed = |images: &Tensor| images * 2.0 - 1.0;
             self.sums[2] += sum(tch::no_grad(|| lpips.distance(&signed(&fake), &signed(&real)))?);
         }

@@ -12,7 +12,7 @@ use vqkit_recipe::InvalidRequest;
 use vqkit_run::{Context, RunError};
 use vqkit_torch::weights;
 
-use crate::error::Result;
+use crate::{error::FidelityError, error::Result};
 
 /// The known file with the weights of [`Features::Inception`].
 const INCEPTION: &str = "fid-inception";
@@ -98,6 +98,20 @@ impl Extractor {
                 Err(InvalidRequest::option("weights", reason).into())
             }
             (Features::VggCifar10, None) => Self::embedded(device),
+        }
+    }
+
+    /// As [`load`](Self::load), without a download: `None` where weights are needed, and are neither given nor downloaded
+    /// before.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn at_hand(features: Features, weights: Option<&Path>, context: &Context) -> Result<Option<Self>> {
+        let is_missing =
+            || Ok::<_, FidelityError>(!download::Cache::user()?.path(download::find(INCEPTION)?).is_file());
+        match (features, weights) {
+            (Features::Inception, None) if is_missing()? => Ok(None),
+            _ => Self::load(features, weights, context).map(Some),
         }
     }
 

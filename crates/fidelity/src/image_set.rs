@@ -6,10 +6,10 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 use vqkit_data::{DataConfig, DataError, Encoding, SourceConfig, View, default_workers, read_ahead};
 
-use crate::{error::FidelityError, error::Result, protocol::Protocol, protocol::Shown, protocol::Values};
+use crate::{error::FidelityError, error::Result, protocol::Protocol, protocol::Shown};
 
 /// Number of images that each thread decodes ahead; they are kept at full size, beyond the bound on memory for
 /// decoding.
@@ -135,7 +135,7 @@ impl PictureSet {
 
             files.push((hash, encoding));
             if batch.len() == size || batch.last().is_some_and(|last| last.size != shown.size) {
-                each(&tensor(&batch))?;
+                each(&Shown::batch(&batch))?;
                 batch.clear();
             }
             batch.push(shown);
@@ -143,7 +143,7 @@ impl PictureSet {
         if files.len() != self.len() {
             return Err(FidelityError::EndedEarly(self.path.clone()));
         }
-        each(&tensor(&batch))?;
+        each(&Shown::batch(&batch))?;
         Ok(self.origin_of(files, sizes))
     }
 
@@ -159,23 +159,4 @@ impl PictureSet {
 
 fn encoded(view: &View, index: usize) -> Result<Vec<u8>, DataError> {
     Ok(view.encoded(index)?.unwrap_or_default())
-}
-
-/// Images of one size as `[B, 3, H, W]` in the network's range.
-fn tensor(batch: &[Shown]) -> Tensor {
-    let [height, width] = batch.first().map_or([0; 2], |shown| shown.size.map(i64::from));
-    let (mut bytes, mut numbers) = (Vec::new(), Vec::new());
-    for shown in batch {
-        match &shown.values {
-            Values::Bytes(values) => bytes.extend_from_slice(values),
-            Values::Numbers(values) => numbers.extend_from_slice(values),
-        }
-    }
-    match numbers.is_empty() {
-        false => Tensor::from_slice(&numbers).view([-1, 3, height, width]),
-        true => {
-            let pixels = Tensor::from_slice(&bytes).view([-1, height, width, 3]).permute([0, 3, 1, 2]);
-            pixels.to_kind(Kind::Float) / 127.5 - 1.0
-        }
-    }
 }

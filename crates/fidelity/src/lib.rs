@@ -12,7 +12,7 @@ mod reconstruction;
 pub mod set_metrics;
 mod side;
 pub mod statistics;
-mod warnings;
+pub mod warnings;
 
 pub use codebook::usage::{CodebookId, UsageSource};
 pub use compare::{Request, SetMetrics, SetsProtocol, compare};
@@ -21,6 +21,6 @@ pub use extractor::{Extractor, Features};
 pub use image_set::{Origin, PictureSet};
 pub use protocol::{Protocol, Shown, Values};
 pub use reconstruction::{Pair, ReconstructionError};
-pub use set_metrics::MetricValues;
+pub use set_metrics::{Frechet, MetricValues};
 pub use side::Side;
 pub use statistics::{FeatureAccumulator, Header, Spread, Statistics};

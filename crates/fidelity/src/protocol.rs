@@ -3,8 +3,11 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use tch::{Kind, Tensor};
 use vqkit_data::{DataError, Filter, Picture, Pixels, resample};
+use vqkit_metrics::PixelError;
 use vqkit_recipe::InvalidRequest;
+use vqkit_run::RgbImage;
 
 use crate::{error::Result, extractor::Features};
 
@@ -77,6 +80,24 @@ impl Protocol {
             _ => Ok(Shown { size, values: Values::Bytes(picture.to_rgb8()) }),
         }
     }
+
+    /// Images that are in memory, rounded to 8 bits as in a file and prepared for the network.
+    ///
+    /// # Shapes
+    /// `[B, 3, H, W]` in `[-1, 1]`; values outside are clamped → `[B, 3, H', W']` in the network's range.
+    ///
+    /// # Errors
+    /// When the images' size cannot be resized.
+    pub fn prepare(self, images: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::PytorchFid | Self::OwnSize => Ok(PixelError::to_8_bits(images) / 127.5 - 1.0),
+            Self::CleanFid => {
+                let pictures = RgbImage::from_batch(images).into_iter();
+                let shown = pictures.map(|picture| Ok(self.show(&picture.to_data()?)?)).collect::<Result<Vec<_>>>()?;
+                Ok(Shown::batch(&shown).to_device(images.device()))
+            }
+        }
+    }
 }
 
 /// An image on its way to the network.
@@ -95,6 +116,27 @@ pub enum Values {
     Bytes(Vec<u8>),
     /// `[3, H, W]`, the network's own range.
     Numbers(Vec<f32>),
+}
+
+impl Shown {
+    /// Images of one size as `[B, 3, H, W]` in the network's range.
+    pub fn batch(images: &[Self]) -> Tensor {
+        let [height, width] = images.first().map_or([0; 2], |shown| shown.size.map(i64::from));
+        let (mut bytes, mut numbers) = (Vec::new(), Vec::new());
+        for shown in images {
+            match &shown.values {
+                Values::Bytes(values) => bytes.extend_from_slice(values),
+                Values::Numbers(values) => numbers.extend_from_slice(values),
+            }
+        }
+        match numbers.is_empty() {
+            false => Tensor::from_slice(&numbers).view([-1, 3, height, width]),
+            true => {
+                let pixels = Tensor::from_slice(&bytes).view([-1, height, width, 3]).permute([0, 3, 1, 2]);
+                pixels.to_kind(Kind::Float) / 127.5 - 1.0
+            }
+        }
+    }
 }
 
 impl FromStr for Protocol {
@@ -117,5 +159,24 @@ impl fmt::Display for Protocol {
             Self::CleanFid => "clean-fid",
             Self::OwnSize => "own-size",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+
+    #[test]
+    fn images_in_memory_are_prepared_as_files_are() {
+        tch::manual_seed(5);
+        let images = Tensor::rand([2, 3, 12, 12], (Kind::Float, Device::Cpu)) * 2.4 - 1.2;
+        for protocol in [Protocol::PytorchFid, Protocol::CleanFid, Protocol::OwnSize] {
+            let as_files = RgbImage::from_batch(&images).into_iter();
+            let shown: Vec<Shown> = as_files.map(|file| protocol.show(&file.to_data().unwrap()).unwrap()).collect();
+            let (prepared, wanted) = (protocol.prepare(&images).unwrap(), Shown::batch(&shown));
+            assert!(prepared.allclose(&wanted, 1e-6, 1e-6, false), "{protocol}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Metrics of two sets of features.
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 use tch::Tensor;
 use vqkit_metrics::{KernelDistance, KernelDistanceConfig, Manifold, Neighbours, Overlap, frechet_distance};
@@ -32,8 +33,9 @@ pub fn compare_statistics(
         metrics.insert(name, value.into());
         Ok(())
     };
-    put("frechet_distance", distance(real, fake)?)?;
-    if let Some(bias) = frechet_bias(real, fake)? {
+    let frechet = Frechet::between(real, fake)?;
+    put("frechet_distance", frechet.distance)?;
+    if let Some(bias) = frechet.bias_to_expect {
         put("frechet_bias_to_expect", bias)?;
     }
     if let Some(Spread { mean, std }) = score {
@@ -59,6 +61,25 @@ pub fn compare_statistics(
         put("coverage", overlap.coverage())?;
     }
     Ok(metrics)
+}
+
+/// The Fréchet distance of two sets, and how much of it is due to their sizes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Frechet {
+    /// The distance.
+    pub distance: f64,
+    /// Estimate of how much too large it is, where a set has fewer than [`MANY`] images.
+    pub bias_to_expect: Option<f64>,
+}
+
+impl Frechet {
+    /// The distance between generated and real images.
+    ///
+    /// # Errors
+    /// When the sets have features of different widths, or the features are not finite.
+    pub fn between(real: &Statistics, fake: &Statistics) -> Result<Self> {
+        Ok(Self { distance: distance(real, fake)?, bias_to_expect: frechet_bias(real, fake)? })
+    }
 }
 
 fn distance(real: &Statistics, fake: &Statistics) -> Result<f64> {

@@ -13,14 +13,11 @@ pub fn of([real, fake]: [&Side; 2], metrics: &MetricValues, features: Features) 
             None => Some(format!(
                 "the statistics of the {what} images do not say how they were made: make sure that resize, weights and images are the same"
             )),
-            Some(origin) if origin.pictures < MANY => {
-                Some(format!("{} {what} images are few: published results use {MANY} to 50000", origin.pictures))
-            }
-            Some(_) => None,
+            Some(origin) => of_few(&format!("{what} images"), origin.pictures),
         });
     }
     if let Some(bias) = metrics.get(&features.metric_name("frechet_bias_to_expect")).and_then(Value::as_f64) {
-        warnings.push(format!("with so few images, expect {name} to be about {bias:.3} too large"));
+        warnings.push(of_bias(&name, bias));
     }
     if let (Some(real), Some(fake)) = (real.origin(), fake.origin()) {
         warnings.extend(of_files(real, fake));
@@ -36,6 +33,16 @@ pub fn of([real, fake]: [&Side; 2], metrics: &MetricValues, features: Features) 
         ));
     }
     warnings
+}
+
+/// A warning where a set has few images; `what` are the images.
+pub fn of_few(what: &str, count: usize) -> Option<String> {
+    (count < MANY).then(|| format!("{count} {what} are few: published results use {MANY} to 50000"))
+}
+
+/// A warning about the bias of a Fréchet distance, which has this name, between sets of few images.
+pub fn of_bias(name: &str, bias: f64) -> String {
+    format!("with so few images, expect {name} to be about {bias:.3} too large")
 }
 
 fn of_files(real: &Origin, fake: &Origin) -> Vec<String> {

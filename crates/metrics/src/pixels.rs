@@ -32,6 +32,16 @@ impl PixelError {
         10.0 * (255.0f64.powi(2) / self.mse()).log10()
     }
 
+    /// PSNR of each image by itself, in dB, both sides rounded to 8 bits; infinite where nothing differs.
+    ///
+    /// # Shapes
+    /// Both `[B, C, H, W]`, in `[-1, 1]` → `[B]`, f64.
+    pub fn psnr_db_of_each(reconstructions: &Tensor, images: &Tensor) -> Tensor {
+        let difference = Self::to_8_bits(reconstructions) - Self::to_8_bits(images);
+        let mse = difference.square().mean_dim([1i64, 2, 3].as_slice(), false, Kind::Double);
+        (255.0f64.powi(2) / mse).log10() * 10.0
+    }
+
     /// `[-1, 1]` to the integers `0..=255`, still as floats; what lies outside is clamped.
     pub fn to_8_bits(images: &Tensor) -> Tensor {
         ((images.to_kind(Kind::Float).clamp(-1.0, 1.0) + 1.0) * 127.5).round()
@@ -52,6 +62,15 @@ mod tests {
         error.add(&black, &black);
         assert!((error.mse() - 51.0 * 51.0 / 2.0).abs() < 1e-9, "{}", error.mse());
         assert!((error.psnr_db() - 10.0 * (2.0 * 25.0f64).log10()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn each_image_has_a_psnr_of_its_own() {
+        let black = -Tensor::ones([2, 3, 4, 4], (Kind::Float, Device::Cpu));
+        let other = &black + Tensor::from_slice(&[2.0f32 * 51.0 / 255.0, 0.0]).view([2, 1, 1, 1]);
+        let found = Vec::<f64>::try_from(PixelError::psnr_db_of_each(&other, &black)).unwrap();
+        assert!((found[0] - 10.0 * 25.0f64.log10()).abs() < 1e-9, "{found:?}");
+        assert_eq!(found[1], f64::INFINITY);
     }
 
     #[test]

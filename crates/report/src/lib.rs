@@ -7,6 +7,7 @@ mod error;
 pub mod html;
 mod page;
 mod tables;
+pub mod tokenizers;
 
 pub use comparison::{Compared, Comparison};
 pub use curves::Curve;

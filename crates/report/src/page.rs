@@ -40,6 +40,21 @@ pub fn table(head: &[&str], rows: &[Vec<String>]) -> Markup {
     }
 }
 
+/// A table of many columns, whose names may take several lines: its head, and rows of as many cells, which say whether they
+/// are marked.
+pub fn marked_table(head: &[String], rows: &[Vec<(String, bool)>]) -> Markup {
+    html! {
+        div.wide {
+            table.narrow {
+                tr { @for cell in head { th { (cell) } } }
+                @for row in rows {
+                    tr { @for (cell, is_marked) in row { td.best[*is_marked] { (cell) } } }
+                }
+            }
+        }
+    }
+}
+
 /// A paragraph that explains metrics.
 pub fn note(text: &str) -> Markup {
     html! { p.note { (text) } }

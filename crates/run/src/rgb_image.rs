@@ -83,6 +83,14 @@ impl RgbImage {
         self.0.dimensions()
     }
 
+    /// The square in the middle, at most `side` pixels wide and high.
+    pub fn center(&self, side: u32) -> Self {
+        let (width, height) = self.size();
+        let (across, down) = (side.min(width), side.min(height));
+        let (x, y) = ((width - across) / 2, (height - down) / 2);
+        Self(image::imageops::crop_imm(&self.0, x, y, across, down).to_image())
+    }
+
     /// The same image, with each pixel enlarged to a square of `factor` pixels.
     pub fn enlarged(&self, factor: u32) -> Self {
         let (width, height) = self.size();

@@ -172,7 +172,7 @@ impl Network for VqVae2 {
     }
 
     fn decoder_parts(&self) -> &'static [&'static str] {
-        &["decoder", "upsample_t"]
+        &["dec", "upsample_t"]
     }
 
     fn last_layer(&self) -> &Tensor {

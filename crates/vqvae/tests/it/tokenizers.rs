@@ -219,6 +219,24 @@ fn using_a_tokenizer_changes_nothing() {
 }
 
 #[test]
+fn the_decoders_parts_are_variables_that_encoding_does_not_need() {
+    for Built { name, vs, tokenizer } in every_kind() {
+        let of_part = |variable: &str, part: &str| variable.split('.').next() == Some(part);
+        let before = tokenizer.tokens(&images(2)).unwrap();
+        for part in tokenizer.decoder_parts() {
+            let variables = vs.variables();
+            let mut of_decoder: Vec<_> = variables.iter().filter(|(variable, _)| of_part(variable, part)).collect();
+            assert!(!of_decoder.is_empty(), "{name}: no variable of `{part}`");
+            for (_, variable) in &mut of_decoder {
+                let _ = tch::no_grad(|| variable.shallow_clone().zero_());
+            }
+        }
+        let after = tokenizer.tokens(&images(2)).unwrap();
+        assert!(before.iter().zip(&after).all(|(before, after)| before.indices == after.indices), "{name}");
+    }
+}
+
+#[test]
 fn codebooks_start_on_the_latents_of_the_first_batch() {
     let images = images(4);
     for Built { name, mut tokenizer, .. } in every_kind() {
