@@ -46,6 +46,13 @@ impl Family for LlamaGenGpt {
         let condition = condition(&shapes)?;
         section.insert("condition_dropout".into(), dropout(source.config));
         let tokens = source.config.integer("block_size").or_else(|| tokens_of(source.values));
+        if tokens.is_none() {
+            inferred.push(
+                "the grid of tokens is that of the tokenizer's images; no weight tells it (LlamaGen's files of 384 pixels need that image \
+                 size)"
+                    .into(),
+            );
+        }
         let needs = Needs { codes: Some(shapes.length("output.weight", 0)?), tokens, condition, ..Needs::default() };
         Ok(Some(Reading {
             networks: vec![Network { part: Part::Prior, section, needs, uses, discriminator: None }],
