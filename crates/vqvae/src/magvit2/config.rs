@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn;
 use vqkit_quantizer::QuantizerConfig;
 
-use crate::bias_free::{BlockForm, GROUPS, Shortcut, least_parameters};
+use crate::bias_free::{BlockForm, EncoderForm, GROUPS, Shortcut, least_parameters};
 use crate::config::{
     check_channels, check_factors, check_groups, check_images, check_one_vector, check_range, check_resolution, scaled,
 };
@@ -78,6 +78,19 @@ impl Magvit2Config {
     /// What all residual blocks have in common.
     pub(super) fn form(&self) -> BlockForm {
         BlockForm { shortcut: Shortcut::Input, dropout: 0.0 }
+    }
+
+    /// The form of the encoder.
+    pub(super) fn encoder(&self) -> EncoderForm {
+        EncoderForm {
+            base: self.ch,
+            widths: self.widths(),
+            z_channels: self.z_channels,
+            blocks: self.num_res_blocks,
+            block: self.form(),
+            mid: "mid_block",
+            resamp_with_conv: true,
+        }
     }
 
     /// How many times smaller the token grid is than the image, on each side.

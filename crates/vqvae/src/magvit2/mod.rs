@@ -4,19 +4,18 @@
 
 mod config;
 mod decoder;
-mod encoder;
 
 use tch::{Tensor, nn};
 use vqkit_quantizer::QuantizerConfig;
 
 pub use config::Magvit2Config;
 
+use crate::bias_free::Encoder;
 use crate::layers::laid_out;
 use crate::member::Member;
 use crate::network::{Network, Quantize};
 use crate::{Tokenizer, TokenizerError};
 use decoder::Decoder;
-use encoder::Encoder;
 
 impl Magvit2Config {
     /// Makes the tokenizer of images with `in_channels` channels, with its variables at `vs` under upstream's names,
@@ -34,7 +33,7 @@ impl Magvit2Config {
         self.check_images(in_channels)?;
         let out_channels = self.out_ch.unwrap_or(in_channels);
         let network = Magvit2 {
-            encoder: Encoder::new(&(vs / "encoder"), in_channels, self),
+            encoder: Encoder::new(&(vs / "encoder"), in_channels, &self.encoder()),
             decoder: Decoder::new(&(vs / "decoder"), out_channels, self),
             stride: [self.stride()],
             channels: in_channels,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn;
 use vqkit_quantizer::QuantizerConfig;
 
-use crate::bias_free::{BlockForm, GROUPS, Shortcut, least_parameters};
+use crate::bias_free::{BlockForm, EncoderForm, GROUPS, Shortcut, least_parameters};
 use crate::config::{
     check_channels, check_dropout, check_factors, check_groups, check_images, check_range, check_resolution, scaled,
 };
@@ -73,6 +73,19 @@ impl MaskgitVqganConfig {
     /// What all residual blocks have in common.
     pub(super) fn form(&self) -> BlockForm {
         BlockForm { shortcut: Shortcut::Output, dropout: self.dropout }
+    }
+
+    /// The form of the encoder.
+    pub(super) fn encoder(&self) -> EncoderForm {
+        EncoderForm {
+            base: self.hidden_channels,
+            widths: self.widths(),
+            z_channels: self.z_channels,
+            blocks: self.num_res_blocks,
+            block: self.form(),
+            mid: "mid",
+            resamp_with_conv: false,
+        }
     }
 
     /// How many times smaller the token grid is than the image, on each side.

@@ -5,19 +5,18 @@
 
 mod config;
 mod decoder;
-mod encoder;
 
 use tch::{Tensor, nn};
 use vqkit_quantizer::QuantizerConfig;
 
 pub use config::MaskgitVqganConfig;
 
+use crate::bias_free::Encoder;
 use crate::layers::laid_out;
 use crate::member::Member;
 use crate::network::{Network, Quantize};
 use crate::{Tokenizer, TokenizerError};
 use decoder::Decoder;
-use encoder::Encoder;
 
 impl MaskgitVqganConfig {
     /// Makes the tokenizer of images with `in_channels` channels, with its variables at `vs` under upstream's names:
@@ -34,7 +33,7 @@ impl MaskgitVqganConfig {
         self.validate()?;
         self.check_images(in_channels)?;
         let network = MaskgitVqgan {
-            encoder: Encoder::new(&(vs / "encoder"), in_channels, self),
+            encoder: Encoder::new(&(vs / "encoder"), in_channels, &self.encoder()),
             decoder: Decoder::new(&(vs / "decoder"), in_channels, self),
             stride: [self.stride()],
             channels: in_channels,
