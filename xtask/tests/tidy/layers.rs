@@ -34,10 +34,18 @@ const LAYERS: &[&[Row]] = &[
     &[("train", &[LOWER, NETWORKS, &["tokens", "fidelity"]]), ("sample", &[LOWER, NETWORKS, &["tokens"]])],
     &[("evaluate", &[LOWER, NETWORKS, &["tokens", "fidelity", "sample"]])],
     &[("report", &[&["recipe", "run", "fidelity", "evaluate"]])],
-    &[("pipeline", &[LOWER, NETWORKS, GRAPH, &["tokens", "interop", "fidelity", "train", "sample", "evaluate", "report"]])],
+    &[(
+        "pipeline",
+        &[LOWER, NETWORKS, GRAPH, &["tokens", "interop", "fidelity", "train", "sample", "evaluate", "report"]],
+    )],
     &[(
         "vqkit",
-        &[LOWER, NETWORKS, GRAPH, &["tokens", "interop", "fidelity", "train", "sample", "evaluate", "report", "pipeline"]],
+        &[
+            LOWER,
+            NETWORKS,
+            GRAPH,
+            &["tokens", "interop", "fidelity", "train", "sample", "evaluate", "report", "pipeline"],
+        ],
     )],
     &[("cli", &[&["pipeline", "vqkit"]])],
 ];

@@ -54,12 +54,13 @@ impl Quantizer for Residual<'_> {
     }
 
     fn lookup(&self, graph: &mut Builder, at: &str, dim: i64, indices: &[Value]) -> Result<Value, GraphError> {
-        let mut sum: Option<Value> = None;
-        for (level, indices) in indices.chunks(self.inner.codebooks()).enumerate() {
+        let (first, others) = indices.split_at(self.inner.codebooks());
+        let mut sum = self.inner.lookup(graph, &format!("{at}.layers.0"), dim, first)?;
+        for (level, indices) in (1..).zip(others.chunks(self.inner.codebooks())) {
             let codes = self.inner.lookup(graph, &format!("{at}.layers.{level}"), dim, indices)?;
-            sum = Some(sum.map_or(codes, |sum| graph.push(Op::Add, &[sum, codes])));
+            sum = graph.push(Op::Add, &[sum, codes]);
         }
-        sum.ok_or_else(|| GraphError::Weight { name: format!("{at}.layers.0") })
+        Ok(sum)
     }
 }
 
