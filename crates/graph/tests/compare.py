@@ -48,6 +48,7 @@ class TorchScript:
         self.torch, files = torch, {"vqkit.json": ""}
         self.module = torch.jit.load(str(folder / "tokenizer.pt"), _extra_files=files)
         self.properties = json.loads(files["vqkit.json"])
+        assert not self.module.training
 
     def encode(self, images):
         with self.torch.no_grad():

@@ -355,22 +355,25 @@ Message vqkit_script_save(
     const char* const* extra_names, const char* const* extra_texts, size_t extras) {
     return guarded([&] {
         const auto unit = std::make_shared<torch::jit::CompilationUnit>();
-        torch::jit::Module root(c10::QualifiedName("__torch__.vqkit.Tokenizer"), unit);
+        const auto made = [&](const char* name) {
+            torch::jit::Module module(c10::QualifiedName(name), unit, true);
+            // What PyTorch asks of every module.
+            module.register_attribute("training", c10::BoolType::get(), false);
+            return module;
+        };
+        torch::jit::Module root = made("__torch__.vqkit.Tokenizer");
         for (size_t i = 0; i < count; ++i) {
             const std::string name(names[i]);
             torch::jit::Module place = root;
             size_t begin = 0;
             for (size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', begin)) {
                 const std::string part = name.substr(begin, dot - begin);
-                if (!place.hasattr(part)) {
-                    place.register_module(part, torch::jit::Module(c10::QualifiedName("__torch__.vqkit.Part"), unit, true));
-                }
+                if (!place.hasattr(part)) place.register_module(part, made("__torch__.vqkit.Part"));
                 place = place.attr(part).toModule();
                 begin = dot + 1;
             }
             place.register_parameter(name.substr(begin), tensors[i]->detach(), !trainable[i]);
         }
-        root.eval();
         root.define(source);
         torch::jit::ExtraFilesMap files;
         for (size_t i = 0; i < extras; ++i) files[extra_names[i]] = extra_texts[i];

@@ -1,28 +1,13 @@
-//! Quantizers that contain others, and the linear maps between latents and codes of another width.
+//! Quantizers that contain others.
 
 use vqkit_quantizer::{ProductQuantizerConfig, ResidualQuantizerConfig};
 
-use super::{Quantizer, quantizer};
+use super::projection::{enter, leave};
+use super::quantizer::Quantizer;
 use crate::GraphError;
 use crate::builder::Builder;
 use crate::graph::Value;
 use crate::op::Op;
-
-/// Latents of width `dim` as rows of width `code_dim`, by `project_in` where these differ.
-pub(super) fn enter(
-    graph: &mut Builder,
-    at: &str,
-    latents: Value,
-    dim: i64,
-    code_dim: i64,
-) -> Result<Value, GraphError> {
-    if dim == code_dim { Ok(latents) } else { graph.linear(latents, &format!("{at}.project_in")) }
-}
-
-/// Codes of width `code_dim` as rows of width `dim`, by `project_out` where these differ.
-pub(super) fn leave(graph: &mut Builder, at: &str, codes: Value, dim: i64, code_dim: i64) -> Result<Value, GraphError> {
-    if dim == code_dim { Ok(codes) } else { graph.linear(codes, &format!("{at}.project_out")) }
-}
 
 /// `residual`: level `i`, at `layers.i`, quantizes what the levels before it left over.
 pub(super) struct Residual<'a> {
@@ -31,8 +16,9 @@ pub(super) struct Residual<'a> {
 }
 
 impl<'a> Residual<'a> {
-    pub fn new(config: &'a ResidualQuantizerConfig) -> Self {
-        Self { levels: config.num_quantizers as usize, inner: quantizer(&config.quantizer) }
+    /// `inner`: the quantizer of every level.
+    pub fn new(config: &ResidualQuantizerConfig, inner: Box<dyn Quantizer + 'a>) -> Self {
+        Self { levels: config.num_quantizers as usize, inner }
     }
 }
 
@@ -54,12 +40,13 @@ impl Quantizer for Residual<'_> {
     }
 
     fn lookup(&self, graph: &mut Builder, at: &str, dim: i64, indices: &[Value]) -> Result<Value, GraphError> {
-        let mut sum: Option<Value> = None;
-        for (level, indices) in indices.chunks(self.inner.codebooks()).enumerate() {
+        let (first, others) = indices.split_at(self.inner.codebooks());
+        let mut sum = self.inner.lookup(graph, &format!("{at}.layers.0"), dim, first)?;
+        for (level, indices) in (1..).zip(others.chunks(self.inner.codebooks())) {
             let codes = self.inner.lookup(graph, &format!("{at}.layers.{level}"), dim, indices)?;
-            sum = Some(sum.map_or(codes, |sum| graph.push(Op::Add, &[sum, codes])));
+            sum = graph.push(Op::Add, &[sum, codes]);
         }
-        sum.ok_or_else(|| GraphError::Weight { name: format!("{at}.layers.0") })
+        Ok(sum)
     }
 }
 
@@ -70,8 +57,9 @@ pub(super) struct Product<'a> {
 }
 
 impl<'a> Product<'a> {
-    pub fn new(config: &'a ProductQuantizerConfig) -> Self {
-        Self { config, inner: quantizer(&config.quantizer) }
+    /// `inner`: the quantizer of every group.
+    pub fn new(config: &'a ProductQuantizerConfig, inner: Box<dyn Quantizer + 'a>) -> Self {
+        Self { config, inner }
     }
 
     /// Width of a group.

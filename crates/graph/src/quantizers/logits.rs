@@ -1,6 +1,6 @@
 //! The code with the largest logit: `gumbel` and `ibq`.
 
-use super::Quantizer;
+use super::quantizer::Quantizer;
 use crate::GraphError;
 use crate::builder::Builder;
 use crate::graph::Value;

@@ -1,30 +1,17 @@
 //! Quantizers as graphs: latents (rows `[B, N, D]`) to indices (`[B, N, 1]`, one a codebook), and indices to codes (rows).
 
 mod composite;
+mod digits;
 mod logits;
+mod projection;
+mod quantizer;
 mod scalars;
 mod signs;
 mod table;
 
 use vqkit_quantizer::QuantizerConfig;
 
-use crate::GraphError;
-use crate::builder::Builder;
-use crate::graph::Value;
-
-/// One type of quantizer, with its weights at `at`, for latents of width `dim`.
-pub(crate) trait Quantizer {
-    /// Number of codebooks.
-    fn codebooks(&self) -> usize {
-        1
-    }
-
-    /// The indices of latents, one value a codebook.
-    fn choose(&self, graph: &mut Builder, at: &str, dim: i64, latents: Value) -> Result<Vec<Value>, GraphError>;
-
-    /// The codes of indices, of which there are as many as [`codebooks`](Self::codebooks).
-    fn lookup(&self, graph: &mut Builder, at: &str, dim: i64, indices: &[Value]) -> Result<Value, GraphError>;
-}
+pub(crate) use quantizer::Quantizer;
 
 /// The quantizer of a configuration; a new type is one line here.
 pub(crate) fn quantizer(config: &QuantizerConfig) -> Box<dyn Quantizer + '_> {
@@ -37,7 +24,7 @@ pub(crate) fn quantizer(config: &QuantizerConfig) -> Box<dyn Quantizer + '_> {
         QuantizerConfig::FiniteScalar(config) => Box::new(scalars::Rounded::new(config)),
         QuantizerConfig::LookupFree(config) => Box::new(signs::Signs::new(config, false)),
         QuantizerConfig::BinarySpherical(config) => Box::new(signs::Signs::new(&config.0, true)),
-        QuantizerConfig::Residual(config) => Box::new(composite::Residual::new(config)),
-        QuantizerConfig::Product(config) => Box::new(composite::Product::new(config)),
+        QuantizerConfig::Residual(config) => Box::new(composite::Residual::new(config, quantizer(&config.quantizer))),
+        QuantizerConfig::Product(config) => Box::new(composite::Product::new(config, quantizer(&config.quantizer))),
     }
 }

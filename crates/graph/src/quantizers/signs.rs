@@ -3,9 +3,9 @@
 
 use vqkit_quantizer::{BitOrder, LookupFreeQuantizerConfig};
 
-use super::Quantizer;
-use super::composite::{enter, leave};
-use super::scalars::{digits_of, index_of};
+use super::digits::{digits_of, index_of};
+use super::projection::{enter, leave};
+use super::quantizer::Quantizer;
 use crate::GraphError;
 use crate::builder::Builder;
 use crate::graph::Value;

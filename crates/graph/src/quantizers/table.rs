@@ -2,7 +2,7 @@
 
 use vqkit_quantizer::Metric;
 
-use super::Quantizer;
+use super::quantizer::Quantizer;
 use crate::GraphError;
 use crate::builder::Builder;
 use crate::graph::Value;
