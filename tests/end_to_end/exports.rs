@@ -119,6 +119,23 @@ assert (images - io['reconstruction']).abs().max() < 1e-4
 }
 
 #[test]
+fn graphs_run_without_vqkit() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = import(folder.path(), &Golden::open("taming-vqgan-ckpt").path("last.ckpt"), "run");
+    let script = export(&run, "torchscript", &folder.path().join("script"));
+    let module = tch::CModule::load(script.join("tokenizer.pt")).unwrap();
+    let forward = Golden::open("taming-vqgan");
+    let images = forward.input("x");
+    let indices = module.method_ts("encode", &[&images]).unwrap();
+    forward.equal("indices", &indices.view_as(&forward.input("indices")));
+    forward.close("reconstruction", &module.method_ts("decode", &[&indices]).unwrap());
+    let onnx = export(&run, "onnx", &folder.path().join("onnx"));
+    for file in ["encode.onnx", "decode.onnx", "README.md"] {
+        assert!(fs::metadata(onnx.join(file)).unwrap().len() > 500, "{file}");
+    }
+}
+
+#[test]
 fn tokens_are_written_for_other_programs() {
     let folder = tempfile::tempdir().unwrap();
     let run = shared_run();

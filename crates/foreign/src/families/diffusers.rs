@@ -94,6 +94,7 @@ fn read<'f>(source: &Source<'_, 'f>) -> Result<Reading<'f>, String> {
         ("codebook_weight", 0.25.into()),
         ("commitment_weight", 1.0.into()),
         ("kmeans_init", false.into()),
+        ("revive_after", 0.into()),
     ]);
     sizes.section.insert("quantizer".into(), quantizer.into());
     let mut quirks = vec!["legacy beta, as in taming-transformers: the commitment has weight 1".to_owned()];

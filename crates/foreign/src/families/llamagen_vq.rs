@@ -58,6 +58,7 @@ impl Family for LlamaGenVq {
             ("codebook_weight", 1.0.into()),
             ("commitment_weight", number("commit_loss_beta", 0.25).into()),
             ("kmeans_init", false.into()),
+            ("revive_after", 0.into()),
         ]);
         let entropy = number("entropy_loss_ratio", 0.0);
         if entropy > 0.0 {

@@ -60,6 +60,7 @@ impl Family for MaskGitVqgan {
             ("codebook_weight", commitment.into()),
             ("commitment_weight", 1.0.into()),
             ("kmeans_init", false.into()),
+            ("revive_after", 0.into()),
         ]);
         let section = table([
             ("type", "maskgit-vqgan".into()),

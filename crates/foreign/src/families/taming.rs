@@ -154,6 +154,7 @@ fn vector_quantizer(shapes: &Shapes, source: &Source, reading: &mut Reading) -> 
         ("codebook_weight", 0.25.into()),
         ("commitment_weight", 1.0.into()),
         ("kmeans_init", false.into()),
+        ("revive_after", 0.into()),
     ]))
 }
 
