@@ -44,7 +44,10 @@ pub enum Failure {
     /// The server or the network, and what went wrong.
     Network(String),
     /// The server refused, with this status and these headers.
-    Refused(u16, HeaderMap),
+    Refused(
+        u16,
+        #[cfg_attr(not(feature = "hub"), allow(dead_code, reason = "only the Hub says in headers why"))] HeaderMap,
+    ),
     /// The server has another file than the wanted one, and what differs; nothing of it is worth keeping.
     Other(String),
     /// The local file.

@@ -4,7 +4,9 @@
 //! Where a checksum or a size is missing, no statement of the publisher was found; a file of the Hugging Face Hub is
 //! then checked against the hash that the Hub states.
 
-use std::{borrow::Cow, fmt, path::PathBuf, sync::Arc};
+#[cfg(feature = "hub")]
+use std::path::PathBuf;
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use vqkit_recipe::InvalidRequest;
