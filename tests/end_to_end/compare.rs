@@ -17,10 +17,10 @@ use crate::{
     vqkit::{SMALL, fail, succeed, text, train},
 };
 
-/// A tokenizer of 16 pixels with two levels of 8 codes, which takes sizes that 4 divides.
+/// A tokenizer of 32 pixels with two levels of 8 codes, which takes sizes that 8 divides.
 const OTHER: [(&str, &str); 4] = [
     ("name = \"small\"", "name = \"other\""),
-    ("image_size = 24", "image_size = 16\non_error = \"skip\"\nmax_error_rate = 0.5"),
+    ("image_size = 24", "image_size = 32\non_error = \"skip\"\nmax_error_rate = 0.5"),
     (
         "type = \"vqvae\"\nchannels = 8\nresidual_blocks = 1\nresidual_channels = 8\ndownsampling = 4\nnorm = \"batch\"",
         "type = \"vqvae2\"\nchannels = 8\nresidual_blocks = 1\nresidual_channels = 8\nembed_dim = 8",
@@ -33,7 +33,8 @@ fn runs() -> [&'static Path; 2] {
     static RUNS: OnceLock<(TempDir, [PathBuf; 2])> = OnceLock::new();
     let (_, runs) = RUNS.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
-        let small = SMALL.replace("seed = 7", "seed = 7\nprecision = \"fp32\"");
+        let tokenizer = SMALL.split("[condition]").next().unwrap();
+        let small = tokenizer.replace("seed = 7", "seed = 7\nprecision = \"fp32\"");
         let other = OTHER.iter().fold(small.clone(), |recipe, (from, to)| {
             assert!(recipe.contains(from), "{from}");
             recipe.replace(from, to)
@@ -128,7 +129,7 @@ fn the_metrics_are_those_computed_from_what_other_verbs_write() {
     let call =
         ["compare", text(small), text(other), "--data", &images, "--features", "vgg-cifar10", "--batch-size", "4"];
     let found = json(&succeed(&[&call[..], &["--json"]].concat()));
-    for (index, (run, size)) in [(small, 24), (other, 16)].into_iter().enumerate() {
+    for (index, (run, size)) in [(small, 24), (other, 32)].into_iter().enumerate() {
         let measured = &found["tokenizers"][index];
         assert_eq!(measured["preparation"]["image_size"], size);
         assert_eq!((&measured["images"], &measured["skipped"]), (&11.into(), &0.into()));
@@ -207,9 +208,9 @@ fn the_page_holds_every_tokenizer_and_every_crop() {
     let [small, other] = runs().map(text);
     let table = succeed(&["compare", small, other, small, "--data", &images, "--crops", "3", "-o", text(&out)]);
     assert!(table.starts_with("|  | small | other | small-2 |"), "{table}");
-    assert!(table.contains("| size | 24x24 | 16x16 | 24x24 |"), "{table}");
+    assert!(table.contains("| size | 24x24 | 32x32 | 24x24 |"), "{table}");
     assert!(table.contains("| bits per pixel, fixed length ↓ | 0.2500 |"), "{table}");
-    assert!(table.contains("other, level 1 of 4x4, codebook 0"), "{table}");
+    assert!(table.contains("other, level 1 of 8x8, codebook 0"), "{table}");
     for left_out in ["rFID is left out", "LPIPS is left out", "the tokenizers got the images differently"] {
         assert!(table.contains(&format!("warning: {left_out}")), "{table}");
     }
@@ -228,10 +229,10 @@ fn the_page_holds_every_tokenizer_and_every_crop() {
     }
     assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("<script"), "{page}");
     let shown: Vec<&str> = page.split("src=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-    // Of three images: the originals of 24 and of 16 pixels, and three reconstructions.
+    // Of three images: the originals of 24 and of 32 pixels, and three reconstructions.
     assert_eq!(shown.len(), 3 * 5);
     for (index, file) in shown.iter().enumerate() {
-        let size = if index % 5 < 3 { 24 } else { 16 };
+        let size = if index % 5 < 3 { 24 } else { 32 };
         assert_eq!(image::image_dimensions(out.join(file)).unwrap(), (size, size), "{file}");
     }
 }
@@ -242,15 +243,15 @@ fn one_size_for_all_makes_tokenizers_comparable() {
     let images = images(folder.path(), 3);
     let [small, other] = runs().map(text);
     let call = ["compare", small, other, "--data", &images, "--size"];
-    let table = succeed(&[&call[..], &["32"]].concat());
-    assert!(table.contains("| size | 32x32 | 32x32 |"), "{table}");
+    let table = succeed(&[&call[..], &["40"]].concat());
+    assert!(table.contains("| size | 40x40 | 40x40 |"), "{table}");
     assert!(!table.contains("differently"), "{table}");
     let marked = |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap().matches("**").count();
     for name in ["| PSNR (dB) ↑", "| bits per pixel, fixed length ↓", "| parameters (millions) ↓"] {
         assert_eq!(marked(name), 2, "{table}");
     }
-    let message = fail(&[&call[..], &["30"]].concat(), &[2]);
-    assert!(message.contains("--size: 30 pixels do not suit") && message.contains(small), "{message}");
+    let message = fail(&[&call[..], &["36"]].concat(), &[2]);
+    assert!(message.contains("--size: 36 pixels do not suit") && message.contains(other), "{message}");
 }
 
 #[test]
