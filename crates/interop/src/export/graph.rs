@@ -24,7 +24,7 @@ pub fn write_onnx(run: &Run, folder: &Path) -> Result<String> {
 fn graph(run: &Run) -> Result<TokenizerGraph> {
     let config = run.recipe().tokenizer(Modality::Image)?;
     let channels = Modality::Image.input_spec(&run.recipe().data).channels as i64;
-    let weights = networks::tokenizer(run, Modality::Image)?.weights;
+    let weights = networks::all_weights(run, Modality::Image.stage())?;
     Ok(TokenizerGraph::new(&config.network, &config.quantizer, channels, &weights)?)
 }
 

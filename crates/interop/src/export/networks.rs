@@ -42,12 +42,20 @@ pub fn prior(run: &Run, level: usize) -> Result<Trained> {
     Ok(Trained { section: to_table(&run.recipe().priors[level].network)?, weights: weights_of(run, stage)? })
 }
 
-/// The weights that a stage of a run holds for use.
+/// The weights that a stage of a run holds for use, without state that is ours alone.
 fn weights_of(run: &Run, stage: &str) -> Result<BTreeMap<String, Tensor>> {
-    let checkpoint = run.path().join(&run.require(stage)?.path);
-    let mut tensors = weights::read(&checkpoint_weights::weights_for_use(&checkpoint))?;
+    let mut tensors = all_weights(run, stage)?;
     tensors.retain(|name, _| name.rsplit('.').next().is_some_and(|last| !OURS_ALONE.contains(&last)));
     Ok(tensors)
+}
+
+/// Everything that a stage of a run holds for use.
+///
+/// # Errors
+/// When the stage is not done, or its weights cannot be read.
+pub fn all_weights(run: &Run, stage: &str) -> Result<BTreeMap<String, Tensor>> {
+    let checkpoint = run.path().join(&run.require(stage)?.path);
+    Ok(weights::read(&checkpoint_weights::weights_for_use(&checkpoint))?)
 }
 
 fn to_table(value: &impl serde::Serialize) -> Result<Table> {
