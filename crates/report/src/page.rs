@@ -48,7 +48,7 @@ pub fn marked_table(head: &[String], rows: &[Vec<(String, bool)>]) -> Markup {
             table.narrow {
                 tr { @for cell in head { th { (cell) } } }
                 @for row in rows {
-                    tr { @for (cell, is_marked) in row { td.best[*is_marked] { (cell) } } }
+                    tr { @for (cell, is_marked) in row { td class=[is_marked.then_some("best")] { (cell) } } }
                 }
             }
         }

@@ -183,7 +183,7 @@ fn figure(key: &str, crop: &Crop) -> Markup {
             a href=(crop.file) {
                 img src=(crop.file) width=(crop.width) alt=(format!("{key}: {}, {}", crop.title, crop.detail));
             }
-            figcaption { (crop.title) br; span.best[crop.is_best] { (crop.detail) } }
+            figcaption { (crop.title) br; span class=[crop.is_best.then_some("best")] { (crop.detail) } }
         }
     }
 }
