@@ -154,7 +154,7 @@ pub fn taming_name(name: &str, levels: usize) -> Option<String> {
     }
 }
 
-/// Diffusers' name of what we call `name`; the inverse of [`taming_name`]. `spatial`: whether the decoder's attention is
+/// Diffusers' name of what we call `name`; the inverse of `taming_name`. `spatial`: whether the decoder's attention is
 /// normalised by codes.
 pub fn diffusers_name(name: &str, levels: usize, spatial: bool) -> Option<String> {
     let Some((side, rest)) = name.split_once('.').filter(|(side, _)| matches!(*side, "encoder" | "decoder")) else {
