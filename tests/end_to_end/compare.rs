@@ -224,7 +224,7 @@ fn the_page_holds_every_tokenizer_and_every_crop() {
 
     let page = fs::read_to_string(out.join("index.html")).unwrap();
     for name in ["small", "other", "small-2"] {
-        assert!(page.contains(&format!("<th>{name}</th>")), "{name}");
+        assert!(page.contains(&format!("<td>{name}</td>")), "{name}");
         assert!(page.contains(&format!(": {name}, ")), "no crop of {name} has a text that stands for it");
     }
     assert!(!page.contains("http://") && !page.contains("https://") && !page.contains("<script"), "{page}");

@@ -104,12 +104,12 @@ with torch.no_grad():
 assert torch.equal(indices.view(-1), io['indices'].view(-1))
 assert (images - io['reconstruction']).abs().max() < 1e-4
 ";
-    let python = std::env::var("VQKIT_PYTHON").unwrap_or_else(|_| "python3".into());
+    let python = std::env::var("VQKIT_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
     let has = |module: &str| {
         let import = format!("import {module}");
         Command::new(&python).args(["-c", &import]).output().is_ok_and(|output| output.status.success())
     };
-    let what = "Python with diffusers and torch (VQKIT_PYTHON names one)";
+    let what = "Python with diffusers and torch (VQKIT_TEST_PYTHON names one)";
     if optional((has("torch") && has("diffusers")).then_some(()), what).is_none() {
         return;
     }
