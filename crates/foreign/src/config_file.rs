@@ -16,7 +16,10 @@ use crate::{
 const LONGEST: u64 = 1 << 22;
 
 /// Names of configurations, the likeliest first; in the checkpoint's folder, and in `configs/` beside or above it.
-const NAMES: [&str; 6] = ["config.yaml", "model.yaml", "config.json", "project.yaml", "vqgan.yaml", "net2net.yaml"];
+const NAMES: [&str; 4] = ["config.yaml", "model.yaml", "config.json", "project.yaml"];
+
+/// What is left out of the end of a checkpoint's name.
+const ENDINGS: [&str; 7] = [".index.json", ".safetensors", ".ckpt", ".pth", ".pt", ".bin", ".pkl"];
 
 /// Values by nested names: what a YAML or JSON file says, or nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -44,19 +47,20 @@ impl ForeignConfig {
         Ok(Self { path: Some(path.to_owned()), value })
     }
 
-    /// The configuration beside a checkpoint: `STEM.yaml`, `STEM.json`, a file of a usual name, or one that ends in
-    /// `-project.yaml`; in the checkpoint's folder, then in `configs/` inside and beside it. Nothing where there is none.
+    /// The configuration of a checkpoint: `NAME.yaml` or `NAME.json` with the checkpoint's own name, else a file of a usual name or
+    /// one that ends in `-project.yaml`; in the checkpoint's folder, in `configs/` inside of it, and in `configs/` beside it.
+    /// Nothing where there is none.
     ///
     /// # Errors
     /// When there is one that cannot be read.
     pub fn beside(checkpoint: &Path) -> Result<Self> {
         let folder = checkpoint.parent().unwrap_or(Path::new("."));
         let above = folder.parent().unwrap_or(folder);
-        let stem = checkpoint.file_stem().unwrap_or_default().to_string_lossy();
-        let own = ["yaml", "yml", "json"].map(|ending| folder.join(format!("{stem}.{ending}")));
         let folders = [folder.to_owned(), folder.join("configs"), above.join("configs")];
+        let name = own_name(checkpoint);
+        let own = folders.iter().flat_map(|folder| ["yaml", "yml", "json"].map(|ending| folder.join(format!("{name}.{ending}"))));
         let usual = folders.iter().flat_map(|folder| NAMES.map(|name| folder.join(name)));
-        let found = own.into_iter().chain(usual).find(|path| path.is_file());
+        let found = own.chain(usual).find(|path| path.is_file() && path != checkpoint);
         let found = found.or_else(|| folders.iter().find_map(|folder| project_file(folder)));
         found.map_or_else(|| Ok(Self::default()), |path| Self::read(&path))
     }
@@ -119,6 +123,22 @@ impl ForeignConfig {
         let path = self.value.get("target").or_else(|| self.value.get("class_path"))?.as_str()?;
         path.rsplit('.').next()
     }
+
+    /// The class of the model: what `model` names, or the file itself, or `_class_name` of diffusers.
+    pub fn model_class(&self) -> Option<&str> {
+        let model = self.value.get("model").unwrap_or(&self.value);
+        let path = ["target", "class_path", "_class_name"].iter().find_map(|key| model.get(key))?.as_str()?;
+        path.rsplit('.').next()
+    }
+}
+
+/// A checkpoint's name without the endings of its format.
+fn own_name(checkpoint: &Path) -> String {
+    let mut name = checkpoint.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    for ending in ENDINGS {
+        name.truncate(name.strip_suffix(ending).unwrap_or(&name).len());
+    }
+    name
 }
 
 fn children(value: &Value) -> Vec<&Value> {
@@ -176,5 +196,10 @@ model:
         assert_eq!(ForeignConfig::beside(&checkpoint).unwrap().integer("n_embed"), Some(1024));
         fs::write(checkpoints.join("last.json"), r#"{"n_embed": 7}"#).unwrap();
         assert_eq!(ForeignConfig::beside(&checkpoint).unwrap().integer("n_embed"), Some(7));
+        fs::write(configs.join("net2net.yaml"), "n_embed: 8").unwrap();
+        assert_eq!(ForeignConfig::beside(&checkpoints.join("net2net.ckpt")).unwrap().integer("n_embed"), Some(8));
+        let index = checkpoints.join("model.safetensors.index.json");
+        fs::write(&index, r#"{"n_embed": 9}"#).unwrap();
+        assert_eq!(ForeignConfig::beside(&index).unwrap().integer("n_embed"), Some(1024));
     }
 }

@@ -62,7 +62,14 @@ pub fn examine<'f>(file: &'f ForeignFile, hints: &Hints) -> Result<Examined<'f>>
         Some(name) => Some(family_named(name)?),
         None => families::recognise(&source),
     };
-    let reading = family.map_or(Ok(None), |family| family.read(&source));
+    let mut reading = family.map_or(Ok(None), |family| family.read(&source));
+    if let (Ok(Some(reading)), Some(family), Some(class)) = (&mut reading, family, config.model_class())
+        && !family.classes().is_empty()
+        && !family.classes().contains(&class)
+    {
+        let title = family.title();
+        reading.inferred.push(format!("{title} from its names, although its configuration names the class {class}"));
+    }
     let places = sets.sets.iter().map(|set| (set.place.clone(), set.weights)).collect();
     let steps = steps.and_then(|steps| u64::try_from(steps).ok());
     drop(source);

@@ -10,7 +10,12 @@ pub trait Family: Sync {
     /// What it is, for messages: `VQGAN of taming-transformers`.
     fn title(&self) -> &'static str;
 
-    /// Whether a state has this family's names, and the configuration, where there is one, names no other family.
+    /// The classes that a configuration names for it; empty where it has none.
+    fn classes(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Whether a state has this family's names.
     fn matches(&self, source: &Source) -> bool;
 
     /// The networks in a state; `None` where the family is recognised, and its networks are none of vqkit's.

@@ -1,7 +1,7 @@
 //! A checkpoint as it lies on the disk: its tensors by the keys that lead to them, read one at a time.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs::File,
     io::Read,
     path::{Path, PathBuf},
@@ -27,7 +27,7 @@ pub struct ForeignFile {
     path: PathBuf,
     tensors: Vec<ForeignTensor>,
     values: Value,
-    contents: Contents,
+    files: Vec<Opened>,
 }
 
 /// A tensor in a checkpoint, which is not read yet.
@@ -45,14 +45,15 @@ pub struct ForeignTensor {
 /// What a tensor is read from.
 #[derive(Debug, Clone)]
 enum Place {
-    Torch(TensorInfo),
+    Torch { file: usize, info: TensorInfo },
     Safetensors { file: usize, info: SafeTensorInfo },
 }
 
+/// One file of a checkpoint.
 #[derive(Debug)]
-enum Contents {
+enum Opened {
     Torch(Box<TorchFile>),
-    Safetensors(Vec<weights::OpenFile>),
+    Safetensors(weights::OpenFile),
 }
 
 impl ForeignFile {
@@ -62,53 +63,72 @@ impl ForeignFile {
     /// # Errors
     /// When it is none of these, or is broken.
     pub fn open(path: &Path) -> Result<Self> {
-        if path.to_string_lossy().ends_with(INDEX) {
-            return Self::of_shards(path, &shards(path)?);
-        }
-        match is_safetensors(path)? {
-            true => Self::of_shards(path, &[path.to_owned()]),
-            false => Self::of_torch(path),
-        }
-    }
-
-    fn of_torch(path: &Path) -> Result<Self> {
-        let file = TorchFile::open(path)?;
-        let tensor = |entry: &vqkit_torch_file::Entry| ForeignTensor {
-            keys: entry.path.clone(),
-            shape: entry.tensor.shape().iter().map(|length| *length as i64).collect(),
-            kind: weights::torch_kind(entry.tensor.dtype()),
-            place: Place::Torch(entry.tensor.clone()),
-        };
-        let tensors: Vec<ForeignTensor> = file.tensors().iter().map(tensor).collect();
-        if let (true, Some(unreadable)) = (tensors.is_empty(), file.unreadable().first()) {
-            let (name, class) = (unreadable.path.join("."), &unreadable.class);
-            return Err(ForeignError::file(
-                path,
-                format!("`{name}` would have to be made by a call of `{class}`, which is not done"),
-            ));
-        }
-        let values = facts(file.root(), 0);
-        Ok(Self { path: path.to_owned(), tensors, values, contents: Contents::Torch(Box::new(file)) })
-    }
-
-    fn of_shards(path: &Path, shards: &[PathBuf]) -> Result<Self> {
-        let (mut files, mut tensors) = (Vec::new(), Vec::new());
-        for shard in shards {
-            let open = weights::open(shard)?;
-            for (name, info) in open.header().tensors() {
-                let kind = weights::kind_of(info.dtype).ok_or_else(|| {
-                    ForeignError::file(shard, format!("`{name}` is {}, which libtorch lacks", info.dtype))
-                })?;
-                let shape = info.shape.iter().map(|length| *length as i64).collect();
-                let place = Place::Safetensors { file: files.len(), info: info.clone() };
-                tensors.push(ForeignTensor { keys: vec![name.clone()], shape, kind, place });
+        let paths =
+            if path.to_string_lossy().ends_with(INDEX) { shards(path)? } else { vec![path.to_owned()] };
+        let mut checkpoint =
+            Self { path: path.to_owned(), tensors: Vec::new(), values: Value::Null, files: Vec::new() };
+        for path in &paths {
+            match is_safetensors(path)? {
+                true => checkpoint.add_safetensors(path)?,
+                false => checkpoint.add_torch(path)?,
             }
-            files.push(open);
         }
-        let metadata = files.first().and_then(|file| file.header().metadata().as_ref());
-        let texts = metadata.into_iter().flatten().map(|(key, text)| (key.clone(), Value::from(text.as_str())));
-        let values = Value::Object(texts.collect());
-        Ok(Self { path: path.to_owned(), tensors, values, contents: Contents::Safetensors(files) })
+        let mut names = HashSet::new();
+        match checkpoint.tensors.iter().find(|tensor| !names.insert(&tensor.keys)) {
+            None => Ok(checkpoint),
+            Some(twice) => {
+                let name = twice.keys.join(".");
+                Err(ForeignError::file(path, format!("two of its tensors are called `{name}`")))
+            }
+        }
+    }
+
+    fn add_torch(&mut self, path: &Path) -> Result<()> {
+        let file = TorchFile::open(path)?;
+        if let (true, Some(unreadable)) = (file.tensors().is_empty(), file.unreadable().first()) {
+            let (name, class) = (unreadable.path.join("."), &unreadable.class);
+            let reason = format!("`{name}` would have to be made by a call of `{class}`, which is not done");
+            return Err(ForeignError::file(path, reason));
+        }
+        for entry in file.tensors() {
+            self.tensors.push(ForeignTensor {
+                keys: entry.path.clone(),
+                shape: lengths(path, entry.tensor.shape().iter().copied())?,
+                kind: weights::torch_kind(entry.tensor.dtype()),
+                place: Place::Torch { file: self.files.len(), info: entry.tensor.clone() },
+            });
+        }
+        if self.values.is_null() {
+            self.values = facts(file.root(), 0, &mut MOST.clone());
+        }
+        self.files.push(Opened::Torch(Box::new(file)));
+        Ok(())
+    }
+
+    fn add_safetensors(&mut self, path: &Path) -> Result<()> {
+        let file = weights::open(path)?;
+        for (name, info) in file.header().tensors() {
+            let kind = weights::kind_of(info.dtype).ok_or_else(|| {
+                ForeignError::file(path, format!("`{name}` is {}, which libtorch lacks", info.dtype))
+            })?;
+            let shape = lengths(path, info.shape.iter().map(|length| *length as u64))?;
+            let place = Place::Safetensors { file: self.files.len(), info: info.clone() };
+            self.tensors.push(ForeignTensor { keys: vec![name.clone()], shape, kind, place });
+        }
+        if let (true, Some(metadata)) = (self.values.is_null(), file.header().metadata()) {
+            let texts = metadata.iter().map(|(key, text)| (key.clone(), Value::from(text.as_str())));
+            self.values = Value::Object(texts.collect());
+        }
+        self.files.push(Opened::Safetensors(file));
+        Ok(())
+    }
+
+    /// The paths of its files: of shards, all of them.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| match file {
+            Opened::Torch(file) => file.path(),
+            Opened::Safetensors(file) => file.path(),
+        })
     }
 
     /// Its path, as it was opened.
@@ -132,15 +152,21 @@ impl ForeignFile {
     /// # Errors
     /// When the file cannot be read, or was cut since it was opened.
     pub fn read(&self, tensor: &ForeignTensor) -> Result<Tensor> {
-        let bytes = match (&self.contents, &tensor.place) {
-            (Contents::Torch(file), Place::Torch(info)) => file.read(info)?,
-            (Contents::Safetensors(files), Place::Safetensors { file, info }) => {
-                let range = files[*file].range(info);
-                let mut bytes = vec![0; (range.end - range.start) as usize];
-                files[*file].read(range.start, &mut bytes)?;
-                bytes
-            }
-            _ => return Err(ForeignError::file(&self.path, "the tensor is of another file")),
+        let foreign = || ForeignError::file(&self.path, "the tensor is of another file");
+        let bytes = match &tensor.place {
+            Place::Torch { file, info } => match self.files.get(*file) {
+                Some(Opened::Torch(file)) => file.read(info)?,
+                _ => return Err(foreign()),
+            },
+            Place::Safetensors { file, info } => match self.files.get(*file) {
+                Some(Opened::Safetensors(file)) => {
+                    let range = file.range(info);
+                    let mut bytes = vec![0; (range.end - range.start) as usize];
+                    file.read(range.start, &mut bytes)?;
+                    bytes
+                }
+                _ => return Err(foreign()),
+            },
         };
         Ok(weights::of_bytes(&bytes, &tensor.shape, tensor.kind)?)
     }
@@ -156,6 +182,14 @@ impl ForeignTensor {
     pub fn numel(&self) -> u64 {
         self.shape.iter().map(|length| length.unsigned_abs()).product()
     }
+}
+
+/// A shape in the numbers of libtorch.
+fn lengths(path: &Path, shape: impl Iterator<Item = u64>) -> Result<Vec<i64>> {
+    let length = |length: u64| {
+        i64::try_from(length).map_err(|_| ForeignError::file(path, format!("a tensor has the impossible length {length}")))
+    };
+    shape.map(length).collect()
 }
 
 fn is_safetensors(path: &Path) -> Result<bool> {
@@ -190,34 +224,37 @@ fn shards(index: &Path) -> Result<Vec<PathBuf>> {
 
 /// Objects may be nested; deeper ones say nothing that is needed.
 const DEEPEST: usize = 8;
-/// Entries of one dict that are kept: an optimizer has as many as there are tensors.
-const MOST: usize = 1000;
+/// Values of one file that are kept; shared ones count as often as they stand somewhere.
+const MOST: usize = 100_000;
 
-/// The plain values of a pickle, without its tensors.
-fn facts(value: TorchValue, depth: usize) -> Value {
-    if depth > DEEPEST {
+/// The plain values of a pickle, without its tensors; `left`: how many more are kept.
+fn facts(value: TorchValue, depth: usize, left: &mut usize) -> Value {
+    if depth > DEEPEST || *left == 0 {
         return Value::Null;
     }
+    *left -= 1;
     match value {
         TorchValue::Bool(value) => value.into(),
         TorchValue::Int(value) => i64::try_from(value).map_or(Value::Null, Value::from),
         TorchValue::Float(value) => value.into(),
         TorchValue::Text(text) => text.into(),
-        TorchValue::Sequence(items) => items.iter().take(MOST).map(|item| facts(item, depth + 1)).collect(),
-        TorchValue::Dict(entries) => named(entries, depth),
+        TorchValue::Sequence(items) => items.iter().take(*left).map(|item| facts(item, depth + 1, left)).collect(),
+        TorchValue::Dict(entries) => named(entries, depth, left),
         TorchValue::Object(object) => match object.state() {
-            Some(state) => facts(state, depth + 1),
-            None => named(object.items(), depth),
+            Some(state) => facts(state, depth + 1, left),
+            None => named(object.items(), depth, left),
         },
         _ => Value::Null,
     }
 }
 
 /// The plain values of a dict whose keys are texts.
-fn named(entries: Dict, depth: usize) -> Value {
-    let entry = |(key, value): (TorchValue, TorchValue)| match (key.as_text(), value) {
-        (None, _) | (_, TorchValue::Tensor(_)) => None,
-        (Some(key), value) => Some((key.to_owned(), facts(value, depth + 1))),
-    };
-    Value::Object(entries.iter().filter_map(entry).take(MOST).collect::<Map<_, _>>())
+fn named(entries: Dict, depth: usize, left: &mut usize) -> Value {
+    let mut values = Map::new();
+    for (key, value) in entries.iter().take(*left) {
+        if let (Some(key), false) = (key.as_text(), matches!(value, TorchValue::Tensor(_))) {
+            values.insert(key.to_owned(), facts(value, depth + 1, left));
+        }
+    }
+    Value::Object(values)
 }

@@ -24,5 +24,5 @@ pub use locate::checkpoints;
 pub use nested_values::parse;
 pub use reading::{Change, Conditions, Discriminator, Divided, Needs, Network, Part, Reading, Shapes, Source, Use};
 pub use recognition::{NetworkSummary, Recognition};
-pub use section::table;
+pub use section::{table, vector_quantizer};
 pub use weight_set::{WeightSet, WeightSets, Weights};

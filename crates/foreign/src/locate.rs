@@ -10,6 +10,9 @@ use crate::error::{ForeignError, Result};
 /// Endings of checkpoints.
 const ENDINGS: [&str; 6] = ["safetensors", "ckpt", "pt", "pth", "bin", "pkl"];
 
+/// What stands in front of the ending where weights were converted.
+const VARIANTS: [&str; 3] = [".fp16", ".bf16", ".non_ema"];
+
 /// Ending of a list of shards, which stands for all of them.
 const INDEX: &str = ".index.json";
 
@@ -46,13 +49,33 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     if let Some(last) = files.iter().find(|path| name(path) == "last.ckpt") {
         return Ok(vec![last.clone()]);
     }
-    let is_index = |path: &PathBuf| name(path).ends_with(INDEX);
-    let indices: Vec<PathBuf> = files.iter().filter(|path| is_index(path)).cloned().collect();
-    if !indices.is_empty() {
-        return Ok(indices);
-    }
-    let ends = |path: &PathBuf| path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
-    Ok(files.into_iter().filter(ends).collect())
+    let ends = |path: &Path| path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
+    let (indices, mut files): (Vec<PathBuf>, Vec<PathBuf>) = files
+        .into_iter()
+        .filter(|path| name(path).ends_with(INDEX) || ends(path))
+        .partition(|path| name(path).ends_with(INDEX));
+    files.retain(|path| !is_shard(&name(path)));
+    // The same weights in another format or precision are one checkpoint.
+    files.sort_by_key(|path| (plain_name(&name(path)), rank(&name(path))));
+    files.dedup_by_key(|path| plain_name(&name(path)));
+    Ok(indices.into_iter().chain(files).collect())
+}
+
+/// Whether a name is that of one of several shards: `model-00001-of-00002.safetensors`.
+fn is_shard(name: &str) -> bool {
+    let counts = name.rsplit_once('.').and_then(|(stem, _)| stem.rsplit_once("-of-"));
+    counts.is_some_and(|(_, count)| !count.is_empty() && count.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
+/// A name without the endings of its format and of a variant.
+fn plain_name(name: &str) -> String {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    VARIANTS.iter().fold(stem, |stem, variant| stem.strip_suffix(variant).unwrap_or(stem)).to_owned()
+}
+
+/// How late a file of the same weights is taken: variants after the weights as they were trained, other formats after safetensors.
+fn rank(name: &str) -> (bool, bool) {
+    (VARIANTS.iter().any(|variant| name.contains(&format!("{variant}."))), !name.ends_with(".safetensors"))
 }
 
 #[cfg(test)]
@@ -79,8 +102,10 @@ mod tests {
             found(&["checkpoints/epoch=3.ckpt", "checkpoints/last.ckpt", "configs/x.yaml"]),
             ["checkpoints/last.ckpt"]
         );
-        let shards = ["m-1-of-2.safetensors", "m-2-of-2.safetensors", "m.safetensors.index.json"];
-        assert_eq!(found(&shards), ["m.safetensors.index.json"]);
+        let shards = ["m-1-of-2.safetensors", "m-2-of-2.safetensors", "m.safetensors.index.json", "vq.pt"];
+        assert_eq!(found(&shards), ["m.safetensors.index.json", "vq.pt"]);
+        let variants = ["m.bin", "m.fp16.safetensors", "m.safetensors", "v1.2.pt", "v1.3.pt"];
+        assert_eq!(found(&variants), ["m.safetensors", "v1.2.pt", "v1.3.pt"]);
         assert!(found(&["README.md"]).is_empty());
     }
 }

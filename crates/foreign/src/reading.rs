@@ -140,6 +140,12 @@ impl Change {
     }
 }
 
+/// The longest axis that a tensor of a model has.
+const LONGEST: i64 = 1 << 31;
+
+/// More levels or blocks than any model has.
+const MOST: usize = 1 << 12;
+
 /// Shapes by our names.
 #[derive(Debug, Clone, Default)]
 pub struct Shapes(BTreeMap<String, Vec<i64>>);
@@ -160,15 +166,18 @@ impl Shapes {
         self.0.range(prefix.to_owned()..).next().is_some_and(|(name, _)| name.starts_with(prefix))
     }
 
-    /// A length of a variable; an error names what is missing.
+    /// A length of a variable, above 0; an error names what is missing or impossible.
     pub fn length(&self, name: &str, axis: usize) -> Result<i64, String> {
         let shape = self.0.get(name).ok_or_else(|| format!("there is no `{name}`, which tells a size"))?;
+        if shape.iter().any(|length| !(1..=LONGEST).contains(length)) {
+            return Err(format!("`{name}` has the impossible shape {shape:?}"));
+        }
         shape.get(axis).copied().ok_or_else(|| format!("`{name}` has the shape {shape:?}, and no axis {axis}"))
     }
 
     /// How many numbers follow each other from 0 in place of `#` of a prefix such as `encoder.down.#.`.
     pub fn count(&self, pattern: &str) -> usize {
-        (0..).take_while(|number: &usize| self.has_below(&pattern.replace('#', &number.to_string()))).count()
+        (0..MOST).take_while(|number: &usize| self.has_below(&pattern.replace('#', &number.to_string()))).count()
     }
 }
 
@@ -225,6 +234,6 @@ impl Discriminator<'_> {
     /// The shortest side of an image that leaves it one logit, in pixels.
     pub fn least_size(&self) -> i64 {
         let layers = self.section.get("n_layers").and_then(toml::Value::as_integer).unwrap_or(0);
-        3 << layers.clamp(0, 32)
+        3 << layers.clamp(0, 30)
     }
 }

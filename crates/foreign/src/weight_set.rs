@@ -25,6 +25,9 @@ const WRAPPERS: [(&str, &str); 3] =
 /// Prefix of the averaged weights inside a state of latent-diffusion and SEED-Voken, whose names have no dots.
 const AVERAGED: &str = "model_ema.";
 
+/// What stands among the averaged copies and is none.
+const COUNTERS: [&str; 2] = ["decay", "num_updates"];
+
 /// Which of a checkpoint's weights to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -85,6 +88,11 @@ impl<'f> WeightSet<'f> {
     /// Whether a name begins so.
     pub fn has_below(&self, prefix: &str) -> bool {
         self.tensors.range(prefix.to_owned()..).next().is_some_and(|(name, _)| name.starts_with(prefix))
+    }
+
+    /// How many numbers follow each other from 0 in place of `#` of a prefix such as `encoder.down.#.`.
+    pub fn count(&self, pattern: &str) -> usize {
+        (0..self.tensors.len()).take_while(|number| self.has_below(&pattern.replace('#', &number.to_string()))).count()
     }
 
     /// The tensors whose names begin with `prefix`, without it.
@@ -170,21 +178,26 @@ impl<'f> WeightSet<'f> {
         !self.tensors.is_empty() && self.tensors.keys().all(|name| name.starts_with(prefix))
     }
 
-    /// A state that holds averaged copies of its tensors under names without dots, as two sets.
+    /// A state that holds averaged copies of its tensors under names without dots, as two sets. A copy of a tensor that is not
+    /// there stays among the averaged ones under its own name, so that nobody overlooks it.
     fn split(mut self) -> Vec<Self> {
-        let (copies, raw): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut self.tensors).into_iter().partition(|(name, _)| name.starts_with(AVERAGED));
-        self.tensors = raw;
-        if copies.is_empty() {
+        let is_copy = |name: &String| name.starts_with(AVERAGED) && !COUNTERS.contains(&&name[AVERAGED.len()..]);
+        let (mut copies, raw): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            self.tensors.clone().into_iter().partition(|(name, _)| is_copy(name));
+        let raw: BTreeMap<_, _> = raw.into_iter().filter(|(name, _)| !name.starts_with(AVERAGED)).collect();
+        // The names cannot be split at dots that are gone, so they are made forwards from all that are known.
+        let mut tensors = BTreeMap::new();
+        let mut averaged = 0;
+        for (name, own) in &raw {
+            let copy = copies.remove(&format!("{AVERAGED}{}", name.replace('.', "")));
+            averaged += usize::from(copy.is_some());
+            tensors.insert(name.clone(), copy.unwrap_or(own));
+        }
+        if averaged == 0 {
             return vec![self];
         }
-        // The names cannot be split at dots that are gone, so they are made forwards from all that are known.
-        let copy = |(name, raw): (&String, &&'f ForeignTensor)| {
-            let averaged = copies.get(&format!("{AVERAGED}{}", name.replace('.', "")));
-            (name.clone(), averaged.copied().unwrap_or(raw))
-        };
-        let tensors = self.tensors.iter().map(copy).collect();
-        self.averaged = copies.len();
+        tensors.extend(copies);
+        (self.tensors, self.averaged) = (raw, averaged);
         let mut wrapping = self.wrapping.clone();
         wrapping.push(format!("averaged weights under `{AVERAGED}`, whose names have no dots"));
         let average = Self { weights: Weights::Ema, tensors, wrapping, ..self.clone() };

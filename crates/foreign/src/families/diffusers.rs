@@ -18,7 +18,8 @@
 use super::vqgan;
 use crate::family::Family;
 use crate::reading::{Change, Divided, Network, Part, Reading, Shapes, Source};
-use crate::section::table;
+use crate::config_file::ForeignConfig;
+use crate::section::vector_quantizer;
 
 /// `VQModel` with group normalisation.
 pub struct VqModel;
@@ -27,6 +28,10 @@ pub struct VqModel;
 pub struct Movq;
 
 impl Family for VqModel {
+    fn classes(&self) -> &'static [&'static str] {
+        &["VQModel"]
+    }
+
     fn name(&self) -> &'static str {
         "diffusers-vqmodel"
     }
@@ -46,6 +51,10 @@ impl Family for VqModel {
 }
 
 impl Family for Movq {
+    fn classes(&self) -> &'static [&'static str] {
+        &["VQModel"]
+    }
+
     fn name(&self) -> &'static str {
         "diffusers-movq"
     }
@@ -65,7 +74,7 @@ impl Family for Movq {
 }
 
 fn read<'f>(source: &Source<'_, 'f>) -> Result<Reading<'f>, String> {
-    let levels = (0..).take_while(|level| source.set.has_below(&format!("decoder.up_blocks.{level}."))).count();
+    let levels = source.set.count("decoder.up_blocks.#.");
     let ours = |name: &str| {
         let ours = taming_name(name, levels)?;
         let is_matrix = source.set.shape(name).is_some_and(|shape| shape.len() == 2);
@@ -75,9 +84,8 @@ fn read<'f>(source: &Source<'_, 'f>) -> Result<Reading<'f>, String> {
     let Divided { uses, left_over } = Divided::of(source.set, ours, |_| None);
     let shapes = Shapes::of(&uses);
     let mut sizes = vqgan::sizes(&shapes, source.config)?;
-    let codes = shapes.length("quantize.embedding.weight", 0)?;
-    vqgan::check_codes(source.config, "num_vq_embeddings", codes)?;
     let is_spatial = shapes.has_below("decoder.norm_out.conv_y.");
+    check(&shapes, source.config, is_spatial)?;
     if is_spatial {
         sizes.section.insert("decoder_norm".into(), "spatial".into());
     }
@@ -88,33 +96,35 @@ fn read<'f>(source: &Source<'_, 'f>) -> Result<Reading<'f>, String> {
     if groups != 32 {
         sizes.section.insert("norm_groups".into(), groups.into());
     }
-    let quantizer = table([
-        ("type", "vq".into()),
-        ("codebook_size", codes.into()),
-        ("codebook_weight", 0.25.into()),
-        ("commitment_weight", 1.0.into()),
-        ("kmeans_init", false.into()),
-        ("revive_after", 0.into()),
-    ]);
-    sizes.section.insert("quantizer".into(), quantizer.into());
+    let codes = shapes.length("quantize.embedding.weight", 0)?;
+    sizes.section.insert("quantizer".into(), vector_quantizer(codes, 0.25, 1.0).into());
     let mut quirks = vec!["legacy beta, as in taming-transformers: the commitment has weight 1".to_owned()];
     if source.config.flag("lookup_from_codebook") == Some(true) {
-        quirks.push(
-            "upstream's decode takes indices here (lookup_from_codebook), as vqkit's does for every tokenizer".into(),
-        );
+        quirks.push("upstream's decode takes indices here (lookup_from_codebook), as vqkit's does for every tokenizer".into());
     }
-    Ok(Reading {
-        networks: vec![Network {
-            part: Part::Tokenizer,
-            section: sizes.section,
-            needs: sizes.needs,
-            uses,
-            discriminator: None,
-        }],
-        left_over,
-        inferred: sizes.inferred,
-        quirks,
-    })
+    let (part, section, needs) = (Part::Tokenizer, sizes.section, sizes.needs);
+    let network = Network { part, section, needs, uses, discriminator: None };
+    Ok(Reading { networks: vec![network], left_over, inferred: sizes.inferred, quirks })
+}
+
+/// Compares the weights with `config.json`.
+fn check(shapes: &Shapes, config: &ForeignConfig, is_spatial: bool) -> Result<(), String> {
+    vqgan::check_codes(config, "num_vq_embeddings", shapes.length("quantize.embedding.weight", 0)?)?;
+    vqgan::check(config, "vq_embed_dim", shapes.length("quantize.embedding.weight", 1)?)?;
+    vqgan::check(config, "latent_channels", shapes.length("encoder.conv_out.weight", 0)?)?;
+    vqgan::check(config, "layers_per_block", shapes.count("encoder.down.0.block.#.") as i64)?;
+    let width = |level: usize| shapes.length(&format!("encoder.down.{level}.block.0.conv1.weight"), 0);
+    let widths = (0..shapes.count("encoder.down.#.")).map(width).collect::<Result<Vec<_>, _>>()?;
+    if let Some(said) = config.integers("block_out_channels").filter(|said| *said != widths) {
+        return Err(format!("the weights have block_out_channels = {widths:?}, the configuration says {said:?}"));
+    }
+    if let Some(said) = config.text("norm_type").filter(|said| (*said == "spatial") != is_spatial) {
+        return Err(format!("the configuration says norm_type = {said}, the weights are of the other kind"));
+    }
+    match config.text("act_fn").filter(|said| !["silu", "swish"].contains(said)) {
+        None => Ok(()),
+        Some(said) => Err(format!("its activation is {said}; vqkit's network has silu")),
+    }
 }
 
 /// Names of projections in attention: new, old, ours.
@@ -133,7 +143,7 @@ pub fn taming_name(name: &str, levels: usize) -> Option<String> {
             let level: usize = level.parse().ok()?;
             let (list, level) = match place {
                 "down_blocks" => ("down", level),
-                _ => ("up", levels.checked_sub(level + 1)?),
+                _ => ("up", levels.checked_sub(level.checked_add(1)?)?),
             };
             Some(format!("{side}.{list}.{level}.{}", inside_level(rest)?))
         }
@@ -167,7 +177,7 @@ pub fn diffusers_name(name: &str, levels: usize, spatial: bool) -> Option<String
             let (level, rest) = inside.split_once('.')?;
             let level: usize = level.parse().ok()?;
             let (list, level) =
-                if place == "down" { ("down_blocks", level) } else { ("up_blocks", levels.checked_sub(level + 1)?) };
+                if place == "down" { ("down_blocks", level) } else { ("up_blocks", levels.checked_sub(level.checked_add(1)?)?) };
             Some(format!("{side}.{list}.{level}.{}", outside_level(rest, is_spatial)?))
         }
         "mid" => {

@@ -16,6 +16,10 @@ const BLOCKS: &str = "encoder.down.0.block.3.";
 pub struct Ibq;
 
 impl Family for Ibq {
+    fn classes(&self) -> &'static [&'static str] {
+        &["IBQ"]
+    }
+
     fn name(&self) -> &'static str {
         "seed-ibq"
     }
@@ -26,15 +30,14 @@ impl Family for Ibq {
 
     /// The names are taming's. Without a configuration, Lightning's version and the published depth tell the two apart.
     fn matches(&self, source: &Source) -> bool {
-        let model = source.config.section("model");
-        let class = model.class().or(source.config.class());
+        let class = source.config.model_class();
         if !taming::Vqgan.matches(source) {
             return false;
         }
         match class {
             Some(class) => class == "IBQ",
             None if source.config.find("ddconfig").is_some() => source.config.find("use_entropy_loss").is_some(),
-            None => is_lightning_2(source) || (source.set.averaged > 0 && source.set.has_below(BLOCKS)),
+            None => is_lightning_2(source) || source.set.has_below(BLOCKS),
         }
     }
 
@@ -45,10 +48,10 @@ impl Family for Ibq {
         let mut reading = Reading::default();
         let mut network = taming::network(source, Part::Tokenizer, &mut reading)?;
         reading.quirks.clear();
-        if source.config.is_empty() {
+        if source.config.find("ddconfig").is_none() {
             reading.inferred.push(
-                "index backpropagation, not the nearest code, from the file's age and depth; if it is a VQGAN of taming-transformers, \
-                 import it as `taming-vqgan`"
+                "index backpropagation, not the nearest code, from the file's age and depth: name the family if it is a VQGAN of \
+                 taming-transformers"
                     .into(),
             );
         }

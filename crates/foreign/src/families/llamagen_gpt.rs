@@ -4,6 +4,7 @@
 
 use toml::{Table, Value};
 
+use super::vqgan;
 use crate::family::Family;
 use crate::section::table;
 use crate::{
@@ -16,6 +17,9 @@ const SIZES: [(i64, i64, i64); 5] = [(12, 768, 12), (24, 1024, 16), (36, 1280, 2
 
 /// Width of a head where nothing tells the number of heads.
 const USUAL_HEAD: i64 = 64;
+
+/// More tokens on a side of an image than any model has.
+const MOST_TOKENS: i64 = 1 << 12;
 
 /// `Transformer`.
 pub struct LlamaGenGpt;
@@ -69,8 +73,16 @@ impl Family for LlamaGenGpt {
 fn blocks(shapes: &Shapes, config: &ForeignConfig, inferred: &mut Vec<String>) -> Result<Table, String> {
     let n_layer = shapes.count("layers.#.") as i64;
     let dim = shapes.length("tok_embeddings.weight", 1)?;
+    vqgan::check(config, "n_layer", n_layer)?;
+    vqgan::check(config, "dim", dim)?;
+    vqgan::check(config, "vocab_size", shapes.length("output.weight", 0)?)?;
+    let published = SIZES.iter().find(|(layers, width, _)| (*layers, *width) == (n_layer, dim));
+    if let (Some((_, _, heads)), Some(said)) = (published, config.integer("n_head"))
+        && *heads != said
+    {
+        return Err(format!("the published model of this size has {heads} heads, the configuration says n_head = {said}"));
+    }
     let n_head = config.integer("n_head").unwrap_or_else(|| {
-        let published = SIZES.iter().find(|(layers, width, _)| (*layers, *width) == (n_layer, dim));
         let heads = published.map_or((dim / USUAL_HEAD).max(1), |(_, _, heads)| *heads);
         let reason = if published.is_some() { "the published size" } else { "heads of 64 channels, as usual" };
         inferred.push(format!("{heads} heads: {reason}"));
@@ -129,7 +141,8 @@ fn dropout(config: &ForeignConfig) -> Value {
 /// The tokens of an image in the arguments of a training file.
 fn tokens_of(arguments: &ForeignConfig) -> Option<i64> {
     let (size, factor) = (arguments.integer("image_size")?, arguments.integer("downsample_size")?);
-    (factor > 0).then(|| (size / factor) * (size / factor))
+    let side = size.checked_div(factor).filter(|side| (1..=MOST_TOKENS).contains(side))?;
+    Some(side * side)
 }
 
 fn expected(name: &str) -> Option<&'static str> {

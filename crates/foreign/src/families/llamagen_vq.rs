@@ -16,7 +16,7 @@ use vqkit_vqvae::{LLAMAGEN_USAGE, taming_name};
 use super::{discriminator, vqgan};
 use crate::family::Family;
 use crate::reading::{Change, Divided, Network, Part, Reading, Shapes, Source};
-use crate::section::table;
+use crate::section::vector_quantizer;
 
 /// `VQModel`.
 pub struct LlamaGenVq;
@@ -36,7 +36,7 @@ impl Family for LlamaGenVq {
     }
 
     fn read<'f>(&self, source: &Source<'_, 'f>) -> Result<Option<Reading<'f>>, String> {
-        let levels = (0..).take_while(|level| source.set.has_below(&format!("encoder.conv_blocks.{level}."))).count();
+        let levels = source.set.count("encoder.conv_blocks.#.");
         let ours = |name: &str| taming_name(name, levels).map(|name| (name, Change::None));
         let usage =
             |name: &str| (name == LLAMAGEN_USAGE).then_some("the codes that training chose last, for statistics");
@@ -45,21 +45,16 @@ impl Family for LlamaGenVq {
         let mut sizes = vqgan::sizes(&shapes, source.config)?;
         let codes = shapes.length("quantize.embedding.weight", 0)?;
         vqgan::check_codes(source.config, "codebook_size", codes)?;
-        let is_normalised = source.config.flag("codebook_l2_norm").unwrap_or_else(|| {
+        let is_normalised = source.config.flag("codebook_l2_norm").or(source.values.flag("codebook_l2_norm")).unwrap_or_else(|| {
             sizes.inferred.push("codes and latents are compared on the unit sphere, upstream's default".into());
             true
         });
         let number =
             |key: &str, default: f64| source.config.number(key).or(source.values.number(key)).unwrap_or(default);
-        let mut quantizer = table([
-            ("type", "vq".into()),
-            ("metric", if is_normalised { "cosine" } else { "euclidean" }.into()),
-            ("codebook_size", codes.into()),
-            ("codebook_weight", 1.0.into()),
-            ("commitment_weight", number("commit_loss_beta", 0.25).into()),
-            ("kmeans_init", false.into()),
-            ("revive_after", 0.into()),
-        ]);
+        let mut quantizer = vector_quantizer(codes, 1.0, number("commit_loss_beta", 0.25));
+        if is_normalised {
+            quantizer.insert("metric".into(), "cosine".into());
+        }
         let entropy = number("entropy_loss_ratio", 0.0);
         if entropy > 0.0 {
             quantizer.insert("entropy_weight".into(), entropy.into());

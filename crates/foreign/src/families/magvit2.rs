@@ -4,7 +4,7 @@
 //! Source: TencentARC/SEED-Voken, `src/Open_MAGVIT2/models/lfqgan.py` (`VQModel`),
 //! `src/Open_MAGVIT2/modules/diffusionmodules/improved_model.py`.
 
-use super::{taming, vqgan::check_codes};
+use super::{taming, vqgan::{check, check_codes, factors}};
 use crate::family::Family;
 use crate::section::table;
 use crate::{
@@ -19,6 +19,10 @@ const USUAL_SIZE: i64 = 256;
 pub struct OpenMagvit2;
 
 impl Family for OpenMagvit2 {
+    fn classes(&self) -> &'static [&'static str] {
+        &["VQModel"]
+    }
+
     fn name(&self) -> &'static str {
         "open-magvit2"
     }
@@ -38,12 +42,14 @@ impl Family for OpenMagvit2 {
         let Divided { uses, left_over } = Divided::of(source.set, is_weight, taming::expected);
         let shapes = Shapes::of(&uses);
         let ch = shapes.length("encoder.conv_in.weight", 0)?;
-        let levels = shapes.count("encoder.down.#.");
-        let width = |level: usize| shapes.length(&format!("encoder.down.{level}.block.0.conv1.weight"), 0);
-        let factors = (0..levels).map(|level| Ok(width(level)? / ch)).collect::<Result<Vec<i64>, String>>()?;
+        let factors = factors(&shapes, "encoder.down", ch)?;
+        let (levels, blocks) = (factors.len(), shapes.count("encoder.down.0.block.#.") as i64);
         let channels = shapes.length("encoder.conv_out.weight", 0)?;
-        let downsampling = 1i64 << (levels.max(1) - 1);
+        let downsampling = 1i64 << (levels - 1);
         let ddconfig = source.config.section("ddconfig");
+        check(&ddconfig, "ch", ch)?;
+        check(&ddconfig, "z_channels", channels)?;
+        check(&ddconfig, "num_res_blocks", blocks)?;
         let mut inferred = Vec::new();
         let image_size = ddconfig.integer("resolution").unwrap_or_else(|| {
             inferred.push(format!("images of {USUAL_SIZE} x {USUAL_SIZE} pixels; the weights fit any size"));
@@ -53,7 +59,7 @@ impl Family for OpenMagvit2 {
             ("type", "magvit2".into()),
             ("ch", ch.into()),
             ("ch_mult", factors.into()),
-            ("num_res_blocks", (shapes.count("encoder.down.0.block.#.") as i64).into()),
+            ("num_res_blocks", blocks.into()),
             ("z_channels", channels.into()),
             ("quantizer", quantizer(channels, source.config)?.into()),
         ]);

@@ -2,10 +2,10 @@
 //!
 //! Source: bytedance/1d-tokenizer, `modeling/modules/maskgit_vqgan.py` (`Encoder`, `Decoder`, `VectorQuantizer`).
 
-use super::vqgan::check_codes;
+use super::vqgan::{check_codes, factors};
 use crate::family::Family;
 use crate::reading::{Change, Divided, Needs, Network, Part, Reading, Shapes, Source};
-use crate::section::table;
+use crate::section::{table, vector_quantizer};
 
 /// Tokens on a side of the published model's pictures.
 const USUAL_GRID: i64 = 16;
@@ -38,14 +38,8 @@ impl Family for MaskGitVqgan {
         let Divided { uses, left_over } = Divided::of(source.set, is_weight, |_| None);
         let shapes = Shapes::of(&uses);
         let hidden = shapes.length("encoder.conv_in.weight", 0)?;
-        let levels = shapes.count("encoder.down.#.");
-        let width = |level: usize| shapes.length(&format!("encoder.down.{level}.block.0.conv1.weight"), 0);
-        let widths = (0..levels).map(width).collect::<Result<Vec<i64>, String>>()?;
-        if let Some(width) = widths.iter().find(|width| *width % hidden != 0) {
-            return Err(format!("a level has {width} channels, which is no multiple of {hidden}"));
-        }
-        let factors: Vec<i64> = widths.iter().map(|width| width / hidden).collect();
-        let downsampling = 1i64 << (levels.max(1) - 1);
+        let factors = factors(&shapes, "encoder.down", hidden)?;
+        let downsampling = 1i64 << (factors.len() - 1);
         let codes = shapes.length("quantize.embedding.weight", 0)?;
         check_codes(source.config, "num_embeddings", codes)?;
         let mut inferred = Vec::new();
@@ -54,14 +48,7 @@ impl Family for MaskGitVqgan {
             USUAL_GRID * downsampling
         });
         let commitment = source.config.number("commitment_cost").unwrap_or(0.25);
-        let quantizer = table([
-            ("type", "vq".into()),
-            ("codebook_size", codes.into()),
-            ("codebook_weight", commitment.into()),
-            ("commitment_weight", 1.0.into()),
-            ("kmeans_init", false.into()),
-            ("revive_after", 0.into()),
-        ]);
+        let quantizer = vector_quantizer(codes, commitment, 1.0);
         let section = table([
             ("type", "maskgit-vqgan".into()),
             ("hidden_channels", hidden.into()),

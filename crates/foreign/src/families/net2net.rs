@@ -11,7 +11,7 @@ use crate::family::Family;
 use crate::section::table;
 use crate::{
     config_file::ForeignConfig,
-    reading::{Change, Conditions, Divided, Needs, Network, Part, Reading, Shapes, Source},
+    reading::{Change, Conditions, Divided, Needs, Network, Part, Reading, Shapes, Source, Use},
 };
 
 const TRANSFORMER: &str = "transformer.";
@@ -33,10 +33,17 @@ const ORDERS: [(&str, &str); 7] = [
     ("Random", "random"),
 ];
 
+/// Why a file by itself does not do.
+const NO_CONFIG: &str = "no weights say what the transformer is conditioned on and how it attends: give the YAML file that belongs to it";
+
 /// `Net2NetTransformer`.
 pub struct Net2Net;
 
 impl Family for Net2Net {
+    fn classes(&self) -> &'static [&'static str] {
+        &["Net2NetTransformer"]
+    }
+
     fn name(&self) -> &'static str {
         "taming-net2net"
     }
@@ -51,6 +58,12 @@ impl Family for Net2Net {
     }
 
     fn read<'f>(&self, source: &Source<'_, 'f>) -> Result<Option<Reading<'f>>, String> {
+        if source.config.find("transformer_config").is_none() {
+            return Err(NO_CONFIG.into());
+        }
+        if let Some(size) = source.config.integer("downsample_cond_size").filter(|size| *size > -1) {
+            return Err(format!("it shrinks its condition to {size} pixels (downsample_cond_size), which vqkit does not"));
+        }
         let mut reading = Reading::default();
         let first = source.config.section("first_stage_config");
         let network = stage(source, FIRST_STAGE, &first, Part::Tokenizer, &mut reading)?;
@@ -90,6 +103,9 @@ fn stage<'f>(
 
 /// What the transformer is conditioned on, which only the configuration says, unless there is a second tokenizer.
 fn condition(source: &Source, has_template: bool, tokenizer: &Needs) -> Result<Conditions, String> {
+    if source.config.flag("unconditional") == Some(true) {
+        return Ok(Conditions::default());
+    }
     if has_template {
         return Ok(Conditions { template: true, ..Conditions::default() });
     }
@@ -138,11 +154,14 @@ fn transformer<'f>(
     if let Some(pkeep) = source.config.number("pkeep") {
         section.insert("pkeep".into(), pkeep.into());
     }
-    let start = source.config.integer("sos_token").unwrap_or(0);
+    let (start, rows) = (source.config.integer("sos_token").unwrap_or(0), shapes.length("tok_emb.weight", 0)?);
+    if !(0..rows).contains(&start) {
+        return Err(format!("its sos_token is {start}, and there are {rows} tokens"));
+    }
     if condition == Conditions::default() && start != 0 {
         // Our start has a row of its own; upstream's is that of a token.
         let tokens = uses.iter().find(|one| one.ours == "tok_emb.weight").cloned();
-        uses.extend(tokens.map(|tokens| crate::reading::Use {
+        uses.extend(tokens.map(|tokens| Use {
             ours: "class_emb.weight".into(),
             change: Change::Row(start),
             ..tokens
@@ -200,7 +219,7 @@ fn order(source: &Source, reading: &mut Reading) -> Result<&'static str, String>
             let known = ORDERS.iter().find(|(theirs, _)| *theirs == class);
             known.map(|(_, ours)| *ours).ok_or_else(|| format!("its permuter `{class}` is not known"))
         }
-        None if buffers.is_empty() || !source.config.is_empty() => Ok("raster"),
-        None => Err("it has a permuter, and no weights say which: give the YAML file that belongs to it".into()),
+        None if buffers.is_empty() => Ok("raster"),
+        None => Err("it has a permuter, which the configuration does not name: give the YAML file that belongs to it".into()),
     }
 }

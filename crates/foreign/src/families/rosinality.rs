@@ -3,7 +3,7 @@
 //! Source: `vqvae.py` (`VQVAE`), `pixelsnail.py` (`PixelSNAIL`). The layers of VQ-VAE-2 are numbered there by their place in a
 //! sequence, and have names here; codes are the columns of `embed` there and the rows of `embedding.weight` here.
 
-use super::vqgan::check_codes;
+use super::vqgan::{check, check_codes};
 use crate::family::Family;
 use crate::reading::{Change, Conditions, Divided, Needs, Network, Part, Reading, Shapes, Source};
 use crate::section::table;
@@ -42,7 +42,9 @@ impl Family for VqVae2 {
         let inner = set.tensors.keys().find(|name| name.starts_with("enc_b.") && name.ends_with("conv.1.weight"));
         let inner = inner.map_or(Ok(0), |name| shape(name, 0))?;
         let codes = shape("quantize_t.embed", 1)?;
+        let (channels, width) = (shape("enc_b.blocks.2.weight", 0)?, shape("quantize_conv_t.weight", 0)?);
         check_codes(source.config, "n_embed", codes)?;
+        check(source.config, "embed_dim", width)?;
         let Divided { uses, left_over } = Divided::of(set, |name| vqvae2_name(name, blocks), |_| None);
         let quantizer = table([
             ("type", "ema".into()),
@@ -54,10 +56,10 @@ impl Family for VqVae2 {
         ]);
         let section = table([
             ("type", "vqvae2".into()),
-            ("channels", shape("enc_b.blocks.2.weight", 0)?.into()),
+            ("channels", channels.into()),
             ("residual_blocks", (blocks as i64).into()),
             ("residual_channels", inner.into()),
-            ("embed_dim", shape("quantize_conv_t.weight", 0)?.into()),
+            ("embed_dim", width.into()),
             ("quantizer", quantizer.into()),
         ]);
         let needs = Needs {

@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use super::{discriminator, vqgan};
 use crate::family::Family;
-use crate::section::table;
+use crate::section::{self, table};
 use crate::{
     file::ForeignTensor,
     reading::{Change, Discriminator, Divided, Network, Part, Reading, Shapes, Source},
@@ -24,6 +24,12 @@ const PERCEPTUAL: &str = "the network of the perceptual loss, which vqkit has of
 const LOSS: &str = "a part of the training loss";
 const DIFFUSION: &str = "the diffusion model around the autoencoder, which vqkit does not have";
 
+/// Prefix of the network that a latent-diffusion model is named for.
+const UNET: &str = "model.diffusion_model.";
+
+/// What a latent-diffusion model has around its autoencoder; names without dots are constants of its schedule.
+const AROUND: [&str; 3] = [UNET, "model_ema.", "cond_stage_model."];
+
 /// Prefix of the autoencoder inside a latent-diffusion model.
 const FIRST_STAGE: &str = "first_stage_model.";
 
@@ -37,6 +43,10 @@ pub struct Gumbel;
 pub struct Ldm;
 
 impl Family for Vqgan {
+    fn classes(&self) -> &'static [&'static str] {
+        &["VQModel", "VQSegmentationModel", "VQModelInterface"]
+    }
+
     fn name(&self) -> &'static str {
         "taming-vqgan"
     }
@@ -56,6 +66,10 @@ impl Family for Vqgan {
 }
 
 impl Family for Ldm {
+    fn classes(&self) -> &'static [&'static str] {
+        &["VQModel", "VQModelInterface", "LatentDiffusion"]
+    }
+
     fn name(&self) -> &'static str {
         "ldm-vq"
     }
@@ -68,7 +82,7 @@ impl Family for Ldm {
         let set = source.set;
         let differs = set.averaged > 0 || !set.has_below("encoder.mid.attn_1.");
         let inside = set.below(FIRST_STAGE);
-        let is_inside = has_network(&inside) && inside.has("quantize.embedding.weight");
+        let is_inside = set.has_below(UNET) && has_network(&inside) && inside.has("quantize.embedding.weight");
         is_inside || (Vqgan.matches(source) && differs)
     }
 
@@ -84,7 +98,8 @@ impl Family for Ldm {
         let network = network(&within, Part::Tokenizer, &mut reading)?;
         let left_over = std::mem::take(&mut reading.left_over).into_iter();
         reading.left_over = left_over.map(|(name, reason)| (format!("{FIRST_STAGE}{name}"), reason)).collect();
-        let others = source.set.tensors.keys().filter(|name| !name.starts_with(FIRST_STAGE));
+        let is_known = |name: &str| !name.contains('.') || AROUND.iter().any(|part| name.starts_with(part));
+        let others = source.set.tensors.keys().filter(|name| !name.starts_with(FIRST_STAGE) && is_known(name));
         reading.left_over.extend(others.map(|name| (name.clone(), DIFFUSION)));
         reading.networks.push(network.under(FIRST_STAGE));
         Ok(Some(reading))
@@ -92,6 +107,10 @@ impl Family for Ldm {
 }
 
 impl Family for Gumbel {
+    fn classes(&self) -> &'static [&'static str] {
+        &["GumbelVQ"]
+    }
+
     fn name(&self) -> &'static str {
         "taming-gumbel"
     }
@@ -110,9 +129,18 @@ impl Family for Gumbel {
     }
 }
 
+/// A tokenizer by itself; beside it may lie the configuration of a model that it is a part of.
 fn read_tokenizer<'f>(source: &Source<'_, 'f>) -> Result<Reading<'f>, String> {
+    let first = source.config.section("first_stage_config");
+    let config = if first.is_empty() { source.config } else { &first };
+    let source = &Source { config, discriminator: source.discriminator.clone(), ..*source };
     let mut reading = Reading::default();
     let network = network(source, Part::Tokenizer, &mut reading)?;
+    if source.config.find("ddconfig").is_none() && source.set.has("quantize.embedding.weight") {
+        reading.inferred.push(
+            "the nearest code is taken; IBQ's tokenizers have the same names and take another: name the family if it is one".into(),
+        );
+    }
     reading.networks.push(network);
     Ok(reading)
 }
@@ -148,14 +176,7 @@ fn vector_quantizer(shapes: &Shapes, source: &Source, reading: &mut Reading) -> 
          so, which matters for further training only"
             .into(),
     );
-    Ok(table([
-        ("type", "vq".into()),
-        ("codebook_size", codes.into()),
-        ("codebook_weight", 0.25.into()),
-        ("commitment_weight", 1.0.into()),
-        ("kmeans_init", false.into()),
-        ("revive_after", 0.into()),
-    ]))
+    Ok(section::vector_quantizer(codes, 0.25, 1.0))
 }
 
 fn gumbel(shapes: &Shapes, source: &Source, reading: &mut Reading) -> Result<Table, String> {

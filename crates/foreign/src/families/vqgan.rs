@@ -1,10 +1,11 @@
 //! The sizes of a VQGAN from the shapes of its variables under taming-transformers' names, which are ours.
 
-use toml::{Table, Value};
+use toml::Table;
 
 use crate::{
     config_file::ForeignConfig,
     reading::{Needs, Shapes},
+    section::table,
 };
 
 /// What a network's section says before its quantizer, and what its pictures are.
@@ -20,6 +21,9 @@ pub struct Sizes {
 
 /// Tokens on a side of the pictures that published models are trained on, where nothing tells the size.
 const USUAL_GRID: i64 = 16;
+
+/// Each level but the last halves the picture.
+const MOST_LEVELS: usize = 16;
 
 /// The keys of `[tokenizer]` with `type = "vqgan"`; `config`: the `ddconfig` of taming-transformers or the `config.json` of diffusers
 /// beside it, which has to agree.
@@ -42,8 +46,7 @@ pub fn sizes(shapes: &Shapes, config: &ForeignConfig) -> Result<Sizes, String> {
         return Err(format!("the weights have ch_mult = {ch_mult:?}, the configuration says {said:?}"));
     }
     let mut inferred = Vec::new();
-    let said = config.integer("resolution").or(config.integer("sample_size"));
-    let resolution = said.filter(|side| side % downsampling == 0).unwrap_or_else(|| {
+    let resolution = config.integer("resolution").filter(|side| side % downsampling == 0).unwrap_or_else(|| {
         let assumed = USUAL_GRID * downsampling;
         inferred.push(format!(
             "images of {assumed} x {assumed} pixels, so that there are {USUAL_GRID} x {USUAL_GRID} tokens; the weights fit any size"
@@ -55,33 +58,26 @@ pub fn sizes(shapes: &Shapes, config: &ForeignConfig) -> Result<Sizes, String> {
         (0..levels).filter(attends).map(|level| resolution >> level).collect()
     };
     let (encoder, decoder_attention) = (attention("encoder.down"), attention("decoder.up"));
-    let mut section = Table::new();
-    let mut put = |key: &str, value: Value| {
-        section.insert(key.into(), value);
-    };
-    put("type", "vqgan".into());
-    put("ch", ch.into());
-    put("ch_mult", ch_mult.clone().into());
-    if decoder != ch_mult {
-        put("decoder_ch_mult", decoder.into());
-    }
-    put("num_res_blocks", blocks.into());
-    if decoder_attention != encoder {
-        put("decoder_attn_resolutions", decoder_attention.into());
-    }
-    put("attn_resolutions", encoder.into());
-    put("resolution", resolution.into());
-    put("z_channels", z_channels.into());
-    put("embed_dim", shapes.length("quant_conv.weight", 0)?.into());
-    put("out_ch", shapes.length("decoder.conv_out.weight", 0)?.into());
+    let mut section = table([
+        ("type", "vqgan".into()),
+        ("ch", ch.into()),
+        ("ch_mult", ch_mult.clone().into()),
+        ("num_res_blocks", blocks.into()),
+        ("attn_resolutions", encoder.clone().into()),
+        ("resolution", resolution.into()),
+        ("z_channels", z_channels.into()),
+        ("embed_dim", shapes.length("quant_conv.weight", 0)?.into()),
+        ("out_ch", shapes.length("decoder.conv_out.weight", 0)?.into()),
+    ]);
+    let differs = [
+        ("decoder_ch_mult", decoder != ch_mult, decoder.into()),
+        ("decoder_attn_resolutions", decoder_attention != encoder, decoder_attention.into()),
+        ("resamp_with_conv", levels > 1 && !shapes.has("encoder.down.0.downsample.conv.weight"), false.into()),
+        ("mid_attention", !shapes.has("encoder.mid.attn_1.q.weight"), false.into()),
+    ];
+    section.extend(differs.into_iter().filter(|(_, differs, _)| *differs).map(|(key, _, value)| (key.to_owned(), value)));
     if let Some(dropout) = config.number("dropout").filter(|dropout| *dropout > 0.0) {
-        put("dropout", dropout.into());
-    }
-    if levels > 1 && !shapes.has("encoder.down.0.downsample.conv.weight") {
-        put("resamp_with_conv", false.into());
-    }
-    if !shapes.has("encoder.mid.attn_1.q.weight") {
-        put("mid_attention", false.into());
+        section.insert("dropout".into(), dropout.into());
     }
     let needs = Needs {
         image_size: Some(resolution),
@@ -114,11 +110,14 @@ pub fn check_codes(config: &ForeignConfig, key: &str, found: i64) -> Result<(), 
     }
 }
 
-/// The widths of the levels, fine first, in units of `ch`.
-fn factors(shapes: &Shapes, levels: &str, ch: i64) -> Result<Vec<i64>, String> {
+/// The widths of the levels, fine first, in units of `ch`; `levels`: what their names begin with.
+///
+/// # Errors
+/// When there are no levels, or too many, or a width is no multiple.
+pub fn factors(shapes: &Shapes, levels: &str, ch: i64) -> Result<Vec<i64>, String> {
     let count = shapes.count(&format!("{levels}.#."));
-    if count == 0 {
-        return Err(format!("there are no levels `{levels}.0`"));
+    if !(1..=MOST_LEVELS).contains(&count) {
+        return Err(format!("there are {count} levels `{levels}`; models have 1 to {MOST_LEVELS}"));
     }
     let factor = |level: usize| {
         let width = shapes.length(&format!("{levels}.{level}.block.0.conv1.weight"), 0)?;
