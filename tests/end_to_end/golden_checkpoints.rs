@@ -331,7 +331,8 @@ fn golden_rosinality_ckpt() {
 /// A folder of diffusers: `config.json` and the weights.
 fn check_diffusers(component: &str) {
     let golden = Golden::open(component);
-    let imported = Imported::of(&golden, &["diffusion_pytorch_model.safetensors"], &[]);
+    let imported =
+        Imported::of(&golden, &["diffusion_pytorch_model.safetensors"], &["--image-size", &side(&golden, "x")]);
     imported.check(&golden, "x", "indices", "sample");
 }
 

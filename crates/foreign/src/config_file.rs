@@ -58,7 +58,9 @@ impl ForeignConfig {
         let above = folder.parent().unwrap_or(folder);
         let folders = [folder.to_owned(), folder.join("configs"), above.join("configs")];
         let name = own_name(checkpoint);
-        let own = folders.iter().flat_map(|folder| ["yaml", "yml", "json"].map(|ending| folder.join(format!("{name}.{ending}"))));
+        let own = folders
+            .iter()
+            .flat_map(|folder| ["yaml", "yml", "json"].map(|ending| folder.join(format!("{name}.{ending}"))));
         let usual = folders.iter().flat_map(|folder| NAMES.map(|name| folder.join(name)));
         let found = own.chain(usual).find(|path| path.is_file() && path != checkpoint);
         let found = found.or_else(|| folders.iter().find_map(|folder| project_file(folder)));

@@ -63,8 +63,7 @@ impl ForeignFile {
     /// # Errors
     /// When it is none of these, or is broken.
     pub fn open(path: &Path) -> Result<Self> {
-        let paths =
-            if path.to_string_lossy().ends_with(INDEX) { shards(path)? } else { vec![path.to_owned()] };
+        let paths = if path.to_string_lossy().ends_with(INDEX) { shards(path)? } else { vec![path.to_owned()] };
         let mut checkpoint =
             Self { path: path.to_owned(), tensors: Vec::new(), values: Value::Null, files: Vec::new() };
         for path in &paths {
@@ -108,9 +107,8 @@ impl ForeignFile {
     fn add_safetensors(&mut self, path: &Path) -> Result<()> {
         let file = weights::open(path)?;
         for (name, info) in file.header().tensors() {
-            let kind = weights::kind_of(info.dtype).ok_or_else(|| {
-                ForeignError::file(path, format!("`{name}` is {}, which libtorch lacks", info.dtype))
-            })?;
+            let kind = weights::kind_of(info.dtype)
+                .ok_or_else(|| ForeignError::file(path, format!("`{name}` is {}, which libtorch lacks", info.dtype)))?;
             let shape = lengths(path, info.shape.iter().map(|length| *length as u64))?;
             let place = Place::Safetensors { file: self.files.len(), info: info.clone() };
             self.tensors.push(ForeignTensor { keys: vec![name.clone()], shape, kind, place });
@@ -187,7 +185,8 @@ impl ForeignTensor {
 /// A shape in the numbers of libtorch.
 fn lengths(path: &Path, shape: impl Iterator<Item = u64>) -> Result<Vec<i64>> {
     let length = |length: u64| {
-        i64::try_from(length).map_err(|_| ForeignError::file(path, format!("a tensor has the impossible length {length}")))
+        i64::try_from(length)
+            .map_err(|_| ForeignError::file(path, format!("a tensor has the impossible length {length}")))
     };
     shape.map(length).collect()
 }

@@ -16,9 +16,9 @@
 //! Projections of attention are matrices there, and kernels of 1×1 convolutions here.
 
 use super::vqgan;
+use crate::config_file::ForeignConfig;
 use crate::family::Family;
 use crate::reading::{Change, Divided, Network, Part, Reading, Shapes, Source};
-use crate::config_file::ForeignConfig;
 use crate::section::vector_quantizer;
 
 /// `VQModel` with group normalisation.
@@ -100,7 +100,9 @@ fn read<'f>(source: &Source<'_, 'f>) -> Result<Reading<'f>, String> {
     sizes.section.insert("quantizer".into(), vector_quantizer(codes, 0.25, 1.0).into());
     let mut quirks = vec!["legacy beta, as in taming-transformers: the commitment has weight 1".to_owned()];
     if source.config.flag("lookup_from_codebook") == Some(true) {
-        quirks.push("upstream's decode takes indices here (lookup_from_codebook), as vqkit's does for every tokenizer".into());
+        quirks.push(
+            "upstream's decode takes indices here (lookup_from_codebook), as vqkit's does for every tokenizer".into(),
+        );
     }
     let (part, section, needs) = (Part::Tokenizer, sizes.section, sizes.needs);
     let network = Network { part, section, needs, uses, discriminator: None };
@@ -176,8 +178,11 @@ pub fn diffusers_name(name: &str, levels: usize, spatial: bool) -> Option<String
         "down" | "up" => {
             let (level, rest) = inside.split_once('.')?;
             let level: usize = level.parse().ok()?;
-            let (list, level) =
-                if place == "down" { ("down_blocks", level) } else { ("up_blocks", levels.checked_sub(level.checked_add(1)?)?) };
+            let (list, level) = if place == "down" {
+                ("down_blocks", level)
+            } else {
+                ("up_blocks", levels.checked_sub(level.checked_add(1)?)?)
+            };
             Some(format!("{side}.{list}.{level}.{}", outside_level(rest, is_spatial)?))
         }
         "mid" => {

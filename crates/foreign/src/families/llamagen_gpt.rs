@@ -80,7 +80,9 @@ fn blocks(shapes: &Shapes, config: &ForeignConfig, inferred: &mut Vec<String>) -
     if let (Some((_, _, heads)), Some(said)) = (published, config.integer("n_head"))
         && *heads != said
     {
-        return Err(format!("the published model of this size has {heads} heads, the configuration says n_head = {said}"));
+        return Err(format!(
+            "the published model of this size has {heads} heads, the configuration says n_head = {said}"
+        ));
     }
     let n_head = config.integer("n_head").unwrap_or_else(|| {
         let heads = published.map_or((dim / USUAL_HEAD).max(1), |(_, _, heads)| *heads);

@@ -45,10 +45,11 @@ impl Family for LlamaGenVq {
         let mut sizes = vqgan::sizes(&shapes, source.config)?;
         let codes = shapes.length("quantize.embedding.weight", 0)?;
         vqgan::check_codes(source.config, "codebook_size", codes)?;
-        let is_normalised = source.config.flag("codebook_l2_norm").or(source.values.flag("codebook_l2_norm")).unwrap_or_else(|| {
-            sizes.inferred.push("codes and latents are compared on the unit sphere, upstream's default".into());
-            true
-        });
+        let is_normalised =
+            source.config.flag("codebook_l2_norm").or(source.values.flag("codebook_l2_norm")).unwrap_or_else(|| {
+                sizes.inferred.push("codes and latents are compared on the unit sphere, upstream's default".into());
+                true
+            });
         let number =
             |key: &str, default: f64| source.config.number(key).or(source.values.number(key)).unwrap_or(default);
         let mut quantizer = vector_quantizer(codes, 1.0, number("commit_loss_beta", 0.25));

@@ -4,7 +4,10 @@
 //! Source: TencentARC/SEED-Voken, `src/Open_MAGVIT2/models/lfqgan.py` (`VQModel`),
 //! `src/Open_MAGVIT2/modules/diffusionmodules/improved_model.py`.
 
-use super::{taming, vqgan::{check, check_codes, factors}};
+use super::{
+    taming,
+    vqgan::{check, check_codes, factors},
+};
 use crate::family::Family;
 use crate::section::table;
 use crate::{

@@ -34,7 +34,8 @@ const ORDERS: [(&str, &str); 7] = [
 ];
 
 /// Why a file by itself does not do.
-const NO_CONFIG: &str = "no weights say what the transformer is conditioned on and how it attends: give the YAML file that belongs to it";
+const NO_CONFIG: &str =
+    "no weights say what the transformer is conditioned on and how it attends: give the YAML file that belongs to it";
 
 /// `Net2NetTransformer`.
 pub struct Net2Net;
@@ -62,7 +63,9 @@ impl Family for Net2Net {
             return Err(NO_CONFIG.into());
         }
         if let Some(size) = source.config.integer("downsample_cond_size").filter(|size| *size > -1) {
-            return Err(format!("it shrinks its condition to {size} pixels (downsample_cond_size), which vqkit does not"));
+            return Err(format!(
+                "it shrinks its condition to {size} pixels (downsample_cond_size), which vqkit does not"
+            ));
         }
         let mut reading = Reading::default();
         let first = source.config.section("first_stage_config");
@@ -161,11 +164,7 @@ fn transformer<'f>(
     if condition == Conditions::default() && start != 0 {
         // Our start has a row of its own; upstream's is that of a token.
         let tokens = uses.iter().find(|one| one.ours == "tok_emb.weight").cloned();
-        uses.extend(tokens.map(|tokens| Use {
-            ours: "class_emb.weight".into(),
-            change: Change::Row(start),
-            ..tokens
-        }));
+        uses.extend(tokens.map(|tokens| Use { ours: "class_emb.weight".into(), change: Change::Row(start), ..tokens }));
         reading
             .quirks
             .push(format!("sequences start with the embedding of token {start}, of which there is a copy now"));
@@ -220,6 +219,9 @@ fn order(source: &Source, reading: &mut Reading) -> Result<&'static str, String>
             known.map(|(_, ours)| *ours).ok_or_else(|| format!("its permuter `{class}` is not known"))
         }
         None if buffers.is_empty() => Ok("raster"),
-        None => Err("it has a permuter, which the configuration does not name: give the YAML file that belongs to it".into()),
+        None => {
+            Err("it has a permuter, which the configuration does not name: give the YAML file that belongs to it"
+                .into())
+        }
     }
 }

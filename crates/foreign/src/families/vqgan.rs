@@ -75,7 +75,8 @@ pub fn sizes(shapes: &Shapes, config: &ForeignConfig) -> Result<Sizes, String> {
         ("resamp_with_conv", levels > 1 && !shapes.has("encoder.down.0.downsample.conv.weight"), false.into()),
         ("mid_attention", !shapes.has("encoder.mid.attn_1.q.weight"), false.into()),
     ];
-    section.extend(differs.into_iter().filter(|(_, differs, _)| *differs).map(|(key, _, value)| (key.to_owned(), value)));
+    section
+        .extend(differs.into_iter().filter(|(_, differs, _)| *differs).map(|(key, _, value)| (key.to_owned(), value)));
     if let Some(dropout) = config.number("dropout").filter(|dropout| *dropout > 0.0) {
         section.insert("dropout".into(), dropout.into());
     }
