@@ -165,6 +165,13 @@ fn what_a_format_lacks_is_said_and_nothing_is_written() {
         let message = fail(&["export", text(shared_run()), "--to", format, "-o", text(&out)], &[1]);
         assert!(message.contains("no network of type `vqvae`") && !out.exists(), "{message}");
     }
+    let golden = Golden::open("diffusers-movq");
+    let run = import(folder.path(), &golden.path("diffusion_pytorch_model.safetensors"), "movq");
+    for format in ["taming", "llamagen"] {
+        let message = fail(&["export", text(&run), "--to", format, "-o", text(&out)], &[1]);
+        assert!(message.contains("has no network with ") && message.contains("movq/recipe.toml"), "{message}");
+        assert!(!out.exists());
+    }
     assert!(fail(&["export", text(shared_run()), "--to", "caffe", "-o", text(&out)], &[2]).contains("webdataset"));
     let recipe = export(shared_run(), "safetensors", &out).join("recipe.json");
     let recipe: Value = serde_json::from_slice(&fs::read(recipe).unwrap()).unwrap();

@@ -108,6 +108,11 @@ fn grid(indices: &Tensor, codes: i64) -> TokenGrid {
     TokenGrid::new(indices.unsqueeze(1), vec![codes]).unwrap()
 }
 
+/// The checkpoint of a golden.
+fn file(golden: &Golden) -> String {
+    golden.config()["file"].as_str().unwrap().to_owned()
+}
+
 /// The images of a golden are square; their side as an argument.
 fn side(golden: &Golden, images: &str) -> String {
     golden.input(images).size()[3].to_string()
@@ -115,18 +120,18 @@ fn side(golden: &Golden, images: &str) -> String {
 
 #[test]
 fn golden_taming_vqgan_ckpt() {
-    check_taming("taming-vqgan-ckpt", "last.ckpt");
+    check_taming("taming-vqgan-ckpt");
 }
 
 #[test]
 fn golden_taming_vqgan_ckpt_legacy() {
-    check_taming("taming-vqgan-ckpt-legacy", "legacy.ckpt");
+    check_taming("taming-vqgan-ckpt-legacy");
 }
 
 /// The checkpoint has the weights of `taming-vqgan`, whose images and tokens are recorded there.
-fn check_taming(component: &str, file: &str) {
+fn check_taming(component: &str) {
     let (golden, forward) = (Golden::open(component), Golden::open("taming-vqgan"));
-    let imported = Imported::of(&golden, &[file], &[]);
+    let imported = Imported::of(&golden, &[&file(&golden)], &[]);
     let images = forward.input("x");
     let indices = imported.indices(&images);
     forward.equal("indices", &indices.view_as(&forward.input("indices")));
@@ -142,13 +147,13 @@ fn check_taming(component: &str, file: &str) {
 #[test]
 fn golden_taming_gumbel_ckpt() {
     let golden = Golden::open("taming-gumbel-ckpt");
-    Imported::of(&golden, &["last.ckpt"], &[]).check(&golden, "x", "indices", "reconstruction");
+    Imported::of(&golden, &[&file(&golden)], &[]).check(&golden, "x", "indices", "reconstruction");
 }
 
 #[test]
 fn golden_llamagen_vq_ckpt() {
     let golden = Golden::open("llamagen-vq-ckpt");
-    let file = golden.config()["file"].as_str().unwrap().to_owned();
+    let file = file(&golden);
     let imported = Imported::of(&golden, &[&file], &["--image-size", &side(&golden, "x")]);
     imported.check(&golden, "x", "model/indices", "model/reconstruction");
 }
@@ -156,7 +161,7 @@ fn golden_llamagen_vq_ckpt() {
 #[test]
 fn golden_llamagen_vq_ckpt_train() {
     let golden = Golden::open("llamagen-vq-ckpt-train");
-    let file = golden.config()["file"].as_str().unwrap().to_owned();
+    let file = file(&golden);
     for weights in [Weights::Ema, Weights::Model] {
         let more = ["--image-size", &side(&golden, "x"), "--weights", &weights.to_string()];
         let imported = Imported::of(&golden, &[&file], &more);
@@ -169,7 +174,7 @@ fn golden_llamagen_vq_ckpt_train() {
 /// A transformer over the tokens of its own VQGAN: tokens, logits and greedy images.
 fn check_net2net(component: &str, condition: impl Fn(&Golden) -> Condition) {
     let golden = Golden::open(component);
-    let imported = Imported::of(&golden, &["last.ckpt"], &[]);
+    let imported = Imported::of(&golden, &[&file(&golden)], &[]);
     let images = golden.input("x");
     let indices = imported.indices(&images);
     golden.equal("z_indices", &indices.flatten(1, 2));
@@ -216,7 +221,7 @@ fn golden_taming_net2net_ckpt_coord() {
 fn golden_taming_net2net_ckpt_cond() {
     check_net2net("taming-net2net-ckpt-cond", |golden| condition_grid(golden, "n_embed"));
     let golden = Golden::open("taming-net2net-ckpt-cond");
-    let imported = Imported::of(&golden, &["last.ckpt"], &[]);
+    let imported = Imported::of(&golden, &[&file(&golden)], &[]);
     let run = Run::open(&imported.run).unwrap();
     let template = load::tokenizer(&run, vqkit::recipe::Modality::Template, &imported.context).unwrap();
     let tokens = template.tokens(&golden.input("c")).unwrap();
@@ -301,8 +306,18 @@ fn golden_llamagen_gpt_ckpt() {
 fn golden_rosinality_ckpt() {
     let golden = Golden::open("rosinality-ckpt");
     let size = side(&golden, "x");
-    let vqvae = ["vqvae_560.pt", "vqvae_ddp_560.pt"];
-    for file in vqvae {
+    // Each name ends in the number of an epoch.
+    let names = || std::fs::read_dir(golden.path("")).unwrap().map(|entry| entry.unwrap().file_name());
+    let is_of = |name: &str, part: &str| {
+        let epoch = name.strip_prefix(part).and_then(|rest| rest.strip_suffix(".pt"));
+        epoch.is_some_and(|epoch| epoch.bytes().all(|digit| digit.is_ascii_digit()))
+    };
+    let file_of = |part: &str| {
+        let mut named = names().map(|name| name.into_string().unwrap()).filter(|name| is_of(name, part));
+        named.next().unwrap_or_else(|| panic!("no file {part}….pt"))
+    };
+    let vqvae = ["vqvae_", "vqvae_ddp_"].map(file_of);
+    for file in &vqvae {
         let imported = Imported::of(&golden, &[file], &["--image-size", &size]);
         let tokenizer = imported.tokenizer();
         let tokens = tokenizer.encode_batch(&golden.input("x")).unwrap();
@@ -310,8 +325,8 @@ fn golden_rosinality_ckpt() {
         golden.equal("id_b", &tokens[1].indices.squeeze_dim(1));
         golden.close("reconstruction", &tch::no_grad(|| tokenizer.network().decode(&tokens)).unwrap());
     }
-    let files = [vqvae[0], "pixelsnail_bottom_420.pt", "pixelsnail_top_420.pt"];
-    let imported = Imported::of(&golden, &files, &[]);
+    let [bottom, top] = ["pixelsnail_bottom_", "pixelsnail_top_"].map(file_of);
+    let imported = Imported::of(&golden, &[&vqvae[0], &bottom, &top], &[]);
     let priors = imported.priors();
     let codes = golden.config()["config"]["vqvae"]["n_embed"].as_i64().unwrap();
     let (top, bottom) = (grid(&golden.input("top"), codes), grid(&golden.input("bottom"), codes));
@@ -354,7 +369,7 @@ fn golden_diffusers_vqmodel_lookup() {
 /// A tokenizer of SEED-Voken, with its averaged weights where it has them, and with those of the optimizer.
 fn check_seed(component: &str) {
     let golden = Golden::open(component);
-    let file = golden.config()["file"].as_str().unwrap().to_owned();
+    let file = file(&golden);
     let has_average = golden.has("ema/indices");
     for (weights, key) in
         [("ema", "ema"), ("model", "raw")].into_iter().filter(|(weights, _)| has_average || *weights == "model")
@@ -401,7 +416,7 @@ fn golden_maskgit_vqgan() {
 #[test]
 fn a_training_file_says_what_it_holds() {
     let golden = Golden::open("llamagen-vq-ckpt-train");
-    let file = golden.path(golden.config()["file"].as_str().unwrap());
+    let file = golden.path(&file(&golden));
     let found: Value = serde_json::from_str(&succeed(&["inspect", text(&file), "--json"])).unwrap();
     assert_eq!(found["family"], "llamagen-vq");
     assert_eq!(found["sets"], serde_json::json!([["ema", "ema"], ["model", "model"]]));

@@ -56,6 +56,9 @@ fn tensors_that_do_not_fit_are_listed_at_once_and_a_partial_import_lists_what_is
     let found: serde_json::Value = serde_json::from_str(&found).unwrap();
     let untrained = ["decoder.norm_out.bias", "decoder.up.0.block.0.conv2.bias", "post_quant_conv.weight"];
     assert_eq!(found["untrained"], serde_json::json!(untrained));
+    let left_out =
+        ["encoder.extra.weight [2, 3], not wanted", "decoder.norm_out.bias, which has the shape [7], wanted [32]"];
+    assert_eq!(found["left_out"], serde_json::json!(left_out));
 }
 
 #[test]
@@ -69,6 +72,9 @@ fn a_configuration_of_another_model_is_refused() {
     assert!(message.contains("the codebook has 64 codes, the configuration says n_embed = 48"), "{message}");
     fs::remove_file(folder.path().join("model.json")).unwrap();
     succeed(&["import", text(&path), "-o", text(&out)]);
+    let other = folder.path().join("other");
+    let message = fail(&["import", text(&path), "-o", text(&other), "--weights", "ema"], &[2]);
+    assert!(message.contains("--weights: there are no weights `ema`") && !other.exists(), "{message}");
 }
 
 #[test]
@@ -77,8 +83,10 @@ fn values_that_are_not_finite_are_refused() {
     let path = changed(folder.path(), |state| {
         state.insert("decoder.norm_out.bias".into(), floats(&[32]) * f64::NAN);
     });
-    let message = fail(&["import", text(&path), "-o", text(&folder.path().join("run"))], &[1]);
+    let out = folder.path().join("run");
+    let message = fail(&["import", text(&path), "-o", text(&out)], &[1]);
     assert!(message.contains("`decoder.norm_out.bias` holds values that are not finite"), "{message}");
+    assert!(!out.exists(), "half a run is left");
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn command(command: Command, context: &Context) -> Result<()> {
         Command::Compare(options) => compare(options, context),
         Command::Inspect(options) => inspect(options, context),
         Command::Import(options) => import(options, context),
-        Command::Export(options) => export(&options, context),
+        Command::Export(options) => export(&options),
         Command::Weights(Weights::List { json }) => print(&Table(published::all()?), json),
         Command::Weights(Weights::Fetch { name, json }) => {
             print(&Files(published::fetch(&name, &context.observer)?), json)
@@ -252,10 +252,10 @@ fn import(options: Import, context: &Context) -> Result<()> {
     print(&imported, options.json)
 }
 
-fn export(options: &Export, context: &Context) -> Result<()> {
+fn export(options: &Export) -> Result<()> {
     let out = free(&options.out)?;
     let run = Run::open(&options.run)?;
-    print(&interop::export::export(&run, options.to, &out, context)?, options.json)
+    print(&interop::export::export(&run, options.to, &out)?, options.json)
 }
 
 fn push(options: &Push, context: &Context) -> Result<()> {

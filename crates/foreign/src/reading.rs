@@ -69,8 +69,6 @@ pub struct Needs {
     pub channels: Option<i64>,
     /// How many times smaller its coarsest grid is.
     pub downsampling: Option<i64>,
-    /// Of a prior: the number of codes that it predicts.
-    pub codes: Option<i64>,
     /// Of a prior: the number of tokens that it predicts, where the weights tell.
     pub tokens: Option<i64>,
     /// Of a prior: what it is conditioned on.

@@ -1,8 +1,11 @@
 //! Errors of reading, importing and exporting checkpoints.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
-use vqkit_foreign::ForeignError;
+use vqkit_foreign::{Family, ForeignError};
 
 use crate::problems::Problems;
 
@@ -69,5 +72,10 @@ pub enum InteropError {
 impl InteropError {
     pub(crate) fn file(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
         Self::File { path: path.into(), reason: reason.into() }
+    }
+
+    /// What a family cannot read in a file of its own.
+    pub(crate) fn of_family(path: &Path, family: &dyn Family, reason: &str) -> Self {
+        Self::file(path, format!("{}: {reason}", family.title()))
     }
 }

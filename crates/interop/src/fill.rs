@@ -11,12 +11,18 @@ use crate::{
     problems::Problems,
 };
 
-/// State of ours that other implementations need not have: that of quantizers, and the counter of batch normalisation.
-const OURS_ALONE: [&str; 3] = ["age", "initted", "num_batches_tracked"];
+/// State of quantizers that other implementations do not keep.
+pub const QUANTIZER_STATE: [&str; 2] = ["age", "initted"];
 
 /// Compares what a network wants with what there is.
 pub fn compare(variables: &BTreeMap<String, Tensor>, uses: &[Use], problems: &mut Problems) {
-    let given: BTreeMap<&str, &Use> = uses.iter().map(|one| (one.ours.as_str(), one)).collect();
+    let mut given: BTreeMap<&str, &Use> = BTreeMap::new();
+    for one in uses {
+        // Of two tensors for one variable, one is too many.
+        if let Some(other) = given.insert(&one.ours, one) {
+            problems.superfluous.insert(other.theirs.clone(), other.tensor.shape.clone());
+        }
+    }
     for (name, variable) in variables.iter().filter(|(name, _)| !is_ours_alone(name)) {
         match given.get(name.as_str()) {
             None => drop(problems.missing.insert(name.clone(), variable.size())),
@@ -46,7 +52,7 @@ pub fn fill(variables: &BTreeMap<String, Tensor>, uses: &[Use], file: &ForeignFi
         if one.change.shape(&one.tensor.shape) != variable.size() {
             continue;
         }
-        let value = changed(&file.read(one.tensor)?, one.change);
+        let value = read(one, file)?;
         let is_finite = !value.is_floating_point() || value.isfinite().all().int64_value(&[]) != 0;
         if !is_finite {
             let reason = format!("`{}` holds values that are not finite", one.theirs);
@@ -70,16 +76,25 @@ pub fn variables(vs: &tch::nn::VarStore) -> BTreeMap<String, Tensor> {
 }
 
 fn is_ours_alone(name: &str) -> bool {
-    name.rsplit('.').next().is_some_and(|last| OURS_ALONE.contains(&last)) || name.starts_with("lecam.")
+    // The counter of batch normalisation came later than some checkpoints.
+    let last = name.rsplit('.').next().unwrap_or_default();
+    QUANTIZER_STATE.contains(&last) || last == "num_batches_tracked" || name.starts_with("lecam.")
 }
 
-/// A tensor as its variable wants it.
-pub fn changed(value: &Tensor, change: Change) -> Tensor {
-    match change {
-        Change::None => value.shallow_clone(),
-        Change::Transposed => value.transpose(0, 1),
-        Change::Kernel if value.dim() == 2 => value.unsqueeze(-1).unsqueeze(-1),
-        Change::Kernel => value.flatten(1, -1),
-        Change::Row(row) => value.narrow(0, row, 1),
-    }
+/// A tensor of a file as its variable wants it.
+///
+/// # Errors
+/// When it cannot be read, or has no shape that can be changed so.
+pub fn read(one: &Use, file: &ForeignFile) -> Result<Tensor> {
+    let value = file.read(one.tensor)?;
+    let changed = match one.change {
+        Change::None => Ok(value),
+        Change::Transposed => value.f_transpose(0, 1),
+        Change::Kernel if value.dim() == 2 => value.f_unsqueeze(-1).and_then(|value| value.f_unsqueeze(-1)),
+        Change::Kernel => value.f_flatten(1, -1),
+        Change::Row(row) => value.f_narrow(0, row, 1),
+    };
+    changed.map_err(|_| {
+        InteropError::file(file.path(), format!("`{}` has the impossible shape {:?}", one.theirs, one.tensor.shape))
+    })
 }

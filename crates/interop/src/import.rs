@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    fs::File,
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
@@ -62,7 +62,7 @@ struct Source<'a> {
     file: &'a Path,
     family: Option<&'static str>,
     weights: Weights,
-    /// BLAKE3 of the file.
+    /// BLAKE3 of the file; of shards, of all of them one after the other.
     blake3: &'a str,
 }
 
@@ -96,19 +96,15 @@ pub fn import(request: &Request, out: &Path, context: &Context) -> Result<Import
     let recipe = recipe(&parts, request, out, &found)?;
     let recipe = inherit::resolve(recipe, None)?;
     let built = build_networks(&recipe, &networks, &parts, context)?;
-    let checked = check(&paths, &found, &built, request.is_partial)?;
+    let mut left_out = parts.left_out(recipe.data.image_size.into());
+    left_out.extend(check(&paths, &found, &built, request.is_partial)?);
     let call = Invocation::of_process(context, recipe.head.precision, recipe.head.seed);
-    let mut run = Run::create(out, &recipe, None, call)?;
-    copy_inherited(&mut run, context)?;
-    let mut untrained = checked;
-    for network in built {
-        let (file, examined) = (&files[network.file], &found[network.file]);
-        untrained.extend(write(&mut run, network, file, examined)?);
-    }
-    untrained.sort();
-    untrained.dedup();
+    let run = Run::create(out, &recipe, None, call)?;
+    let untrained = write_all(run, built, &files, &found, context).inspect_err(|_| {
+        // A run that lacks a network is none; the error is what the caller has to know.
+        drop(fs::remove_dir_all(out));
+    })?;
     let summaries = paths.iter().zip(&found).map(|(path, found)| (path.clone(), Recognition::of_examined(found)));
-    let left_out = parts.left_out(recipe.data.image_size.into());
     Ok(Imported { run: out.to_owned(), checkpoints: summaries.collect(), untrained, left_out })
 }
 
@@ -125,8 +121,8 @@ fn check_weights(request: &Request, found: &[Examined]) -> Result<()> {
     match request.hints.weights.filter(|wanted| found.iter().all(|found| found.set.weights != *wanted)) {
         None => Ok(()),
         Some(wanted) => {
-            let path = request.paths.first().cloned().unwrap_or_default();
-            Err(InteropError::file(path, format!("holds no weights `{wanted}`: it has one set of weights alone")))
+            let reason = format!("there are no weights `{wanted}` in these files: each has one set of weights alone");
+            Err(InvalidRequest::option("weights", reason).into())
         }
     }
 }
@@ -155,7 +151,7 @@ fn networks<'a, 'f>(paths: &[PathBuf], found: &'a [Examined<'f>]) -> Result<Vec<
         };
         let title = family.title();
         match &found.reading {
-            Err(reason) => return Err(refused(format!("{title}: {reason}"))),
+            Err(reason) => return Err(InteropError::of_family(path, family, reason)),
             Ok(None) => return Err(refused(format!("{title}: vqkit recognises it, and does not import it"))),
             Ok(Some(reading)) => networks.extend(reading.networks.iter().map(|network| (index, network))),
         }
@@ -185,10 +181,15 @@ fn tokenizer<'a, 'f>(
                 "holds a prior alone: give the checkpoint or the run of the tokenizer that it belongs to beside it";
             Err(InteropError::file(first, reason))
         }
-        _ => Err(InteropError::file(
-            first,
-            "there is more than one tokenizer of images; give one, and what belongs to it",
-        )),
+        (networks, runs) => {
+            let count = networks.len() + runs.len();
+            let among: Vec<String> = paths.iter().chain(runs).map(|path| path.display().to_string()).collect();
+            let reason = format!(
+                "there are {count} tokenizers of images in {}; give the file of one, and what belongs to it",
+                among.join(", ")
+            );
+            Err(InteropError::file(first, reason))
+        }
     }
 }
 
@@ -206,7 +207,7 @@ fn recipe(parts: &Parts, request: &Request, out: &Path, found: &[Examined]) -> R
     let refused = |reason: String| InteropError::file(request.paths.first().cloned().unwrap_or_default(), reason);
     let table = parts.recipe(&name, request.image_size, key).map_err(refused)?;
     let text = toml::to_string(&table).map_err(|error| refused(error.to_string()))?;
-    Ok(Recipe::parse("the imported recipe", &text, &[])?)
+    Recipe::parse("the recipe of its run", &text, &[]).map_err(|error| refused(error.to_string()))
 }
 
 /// Builds every network of the recipe that comes from a file.
@@ -264,9 +265,9 @@ fn specs(recipe: &Recipe, priors: usize, context: &Context) -> Result<Vec<PriorS
     (0..priors).map(|level| Ok(tokenizers.prior_spec(recipe, level, facts)?)).collect()
 }
 
-/// Compares all networks with their tensors before anything is written; of a partial import gives what stays untrained.
+/// Compares all networks with their tensors before anything is written; of a partial import tells which tensors are left out.
 fn check(paths: &[PathBuf], found: &[Examined], built: &[Built], is_partial: bool) -> Result<Vec<String>> {
-    let mut untrained = Vec::new();
+    let mut left_out = Vec::new();
     for (index, (path, found)) in paths.iter().zip(found).enumerate() {
         let mut problems = Problems::none(path);
         for network in built.iter().filter(|network| network.file == index) {
@@ -281,9 +282,36 @@ fn check(paths: &[PathBuf], found: &[Examined], built: &[Built], is_partial: boo
         match (problems.is_empty(), is_partial) {
             (true, _) => {}
             (false, false) => return Err(InteropError::Tensors(Box::new(problems))),
-            (false, true) => untrained.extend(problems.missing.into_keys()),
+            (false, true) => {
+                let superfluous =
+                    problems.superfluous.iter().map(|(name, shape)| format!("{name} {shape:?}, not wanted"));
+                let misshapen = problems
+                    .misshapen
+                    .iter()
+                    .map(|(name, [wanted, found])| format!("{name}, which has the shape {found:?}, wanted {wanted:?}"));
+                left_out.extend(superfluous.chain(misshapen));
+            }
         }
     }
+    Ok(left_out)
+}
+
+/// Writes all networks of a run; gives the names of the variables that stay as they were drawn.
+fn write_all(
+    mut run: Run,
+    built: Vec<Built>,
+    files: &[ForeignFile],
+    found: &[Examined],
+    context: &Context,
+) -> Result<Vec<String>> {
+    copy_inherited(&mut run, context)?;
+    let mut untrained = Vec::new();
+    for network in built {
+        let (file, examined) = (&files[network.file], &found[network.file]);
+        untrained.extend(write(&mut run, network, file, examined)?);
+    }
+    untrained.sort();
+    untrained.dedup();
     Ok(untrained)
 }
 
@@ -302,16 +330,17 @@ fn write(run: &mut Run, network: Built, file: &ForeignFile, found: &Examined) ->
     let Built { stage, vs, uses, discriminator, .. } = network;
     run.begin(&stage)?;
     let variables = fill::variables(&vs);
-    let untrained = fill::fill(&variables, uses, file)?;
+    let mut untrained = fill::fill(&variables, uses, file)?;
     let adversary = match &discriminator {
         None => None,
         Some((vs, discriminator)) => {
             let variables = fill::variables(vs);
-            fill::fill(&variables, &discriminator.uses, file)?;
+            let without = fill::fill(&variables, &discriminator.uses, file)?;
+            untrained.extend(without.into_iter().map(|name| format!("discriminator.{name}")));
             Some(variables)
         }
     };
-    let blake3 = hash(file.path())?;
+    let blake3 = hash(file)?;
     let origin = Source {
         file: file.path(),
         family: found.family.map(|family| family.name()),
@@ -334,11 +363,13 @@ fn write(run: &mut Run, network: Built, file: &ForeignFile, found: &Examined) ->
     Ok(untrained.into_iter().collect())
 }
 
-/// BLAKE3 of a file.
-fn hash(path: &Path) -> Result<String> {
-    let failed = |source| InteropError::Io { action: "read", path: path.to_owned(), source };
+/// BLAKE3 of a file and its shards.
+fn hash(file: &ForeignFile) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path).map_err(failed)?).map_err(failed)?;
+    for path in file.paths() {
+        let failed = |source| InteropError::Io { action: "read", path: path.to_owned(), source };
+        hasher.update_reader(File::open(path).map_err(failed)?).map_err(failed)?;
+    }
     Ok(hasher.finalize().to_hex().to_string())
 }
 

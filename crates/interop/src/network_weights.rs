@@ -5,7 +5,10 @@ use std::path::Path;
 use vqkit_foreign::{ForeignFile, Hints, Part, Use, checkpoints, examine};
 use vqkit_run::Tensors;
 
-use crate::{error::Result, fill};
+use crate::{
+    error::{InteropError, Result},
+    fill,
+};
 
 /// Weights of a network of another project under our names.
 #[derive(Debug)]
@@ -23,13 +26,16 @@ pub struct NetworkWeights {
 /// `None` where the family is not known, or has no such network: the file may still hold our own names.
 ///
 /// # Errors
-/// When the file is no checkpoint, or is broken.
+/// When the file is no checkpoint, is broken, or is of a family whose sizes it does not tell.
 pub fn network_weights(path: &Path, part: Part) -> Result<Option<NetworkWeights>> {
     let paths = checkpoints(path)?;
     let [path] = paths.as_slice() else { return Ok(None) };
     let file = ForeignFile::open(path)?;
     let found = examine(&file, &Hints::default())?;
-    let (Ok(Some(reading)), Some(family)) = (&found.reading, found.family) else { return Ok(None) };
+    let Some(family) = found.family else { return Ok(None) };
+    let Some(reading) = found.reading.as_ref().map_err(|reason| InteropError::of_family(path, family, reason))? else {
+        return Ok(None);
+    };
     let Some(network) = reading.networks.iter().find(|network| network.part == part) else { return Ok(None) };
     let discriminator = network.discriminator.as_ref().map_or(&[][..], |found| &found.uses);
     Ok(Some(NetworkWeights {
@@ -40,5 +46,5 @@ pub fn network_weights(path: &Path, part: Part) -> Result<Option<NetworkWeights>
 }
 
 fn read(uses: &[Use], file: &ForeignFile) -> Result<Tensors> {
-    uses.iter().map(|one| Ok((one.ours.clone(), fill::changed(&file.read(one.tensor)?, one.change)))).collect()
+    uses.iter().map(|one| Ok((one.ours.clone(), fill::read(one, file)?))).collect()
 }

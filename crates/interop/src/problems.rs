@@ -32,8 +32,9 @@ impl Problems {
     /// The likely reason.
     fn reason(&self) -> Option<String> {
         let codebook = self.misshapen.iter().find(|(name, _)| name.ends_with("embedding.weight"));
-        if let Some((_, [wanted, found])) = codebook {
-            return Some(format!("the codebook has {} codes, the network wants {}", found[0], wanted[0]));
+        if let Some([Some(wanted), Some(found)]) = codebook.map(|(_, shapes)| shapes.each_ref().map(|one| one.first()))
+        {
+            return Some(format!("the codebook has {found} codes, the network wants {wanted}"));
         }
         if !self.misshapen.is_empty() {
             return Some("the sizes are those of another model, or the configuration belongs to another file".into());

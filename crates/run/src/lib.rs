@@ -29,4 +29,4 @@ pub use interrupt::{Interrupt, Shelter};
 pub use log::{LogOffsets, StageLog};
 pub use observer::{Event, Observer, Progress, Silent};
 pub use rgb_image::RgbImage;
-pub use run::{DataRecord, Invocation, Output, Part, Record, Run, StageRecord};
+pub use run::{DataRecord, Invocation, Output, Part, RECIPE, Record, Run, StageRecord};

@@ -15,7 +15,8 @@ use vqkit_torch::{device, threads};
 
 use crate::{device::Context, error::Result, error::RunError, files, files::Home, log, log::LogOffsets};
 
-const RECIPE: &str = "recipe.toml";
+/// The recipe of a run folder.
+pub const RECIPE: &str = "recipe.toml";
 const RECORD: &str = "run.json";
 const LOCK: &str = ".lock";
 

@@ -57,7 +57,7 @@ impl Family for LlamaGenGpt {
                     .into(),
             );
         }
-        let needs = Needs { codes: Some(shapes.length("output.weight", 0)?), tokens, condition, ..Needs::default() };
+        let needs = Needs { tokens, condition, ..Needs::default() };
         Ok(Some(Reading {
             networks: vec![Network { part: Part::Prior, section, needs, uses, discriminator: None }],
             left_over,

@@ -174,7 +174,7 @@ fn transformer<'f>(
             .quirks
             .push("the indices of the condition have the embeddings of the image tokens with the same indices".into());
     }
-    let needs = Needs { codes: Some(shapes.length("head.weight", 0)?), condition, ..Needs::default() };
+    let needs = Needs { condition, ..Needs::default() };
     let network = Network { part: Part::Prior, section, needs, uses, discriminator: None };
     Ok(network.under(TRANSFORMER))
 }

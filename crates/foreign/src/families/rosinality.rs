@@ -155,7 +155,6 @@ impl Family for PixelSnail {
         }
         let [height, width] = [2, 3].map(|axis| shapes.length("background", axis));
         let needs = Needs {
-            codes: Some(shapes.length("horizontal.conv.conv.weight_v", 1)?),
             tokens: Some(height? * width?),
             condition: Conditions { coarser: has_condition, ..Conditions::default() },
             ..Needs::default()

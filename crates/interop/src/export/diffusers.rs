@@ -6,13 +6,13 @@ use serde_json::json;
 use tch::Tensor;
 use vqkit_foreign::diffusers_name;
 use vqkit_recipe::Modality;
-use vqkit_run::{Context, Run};
+use vqkit_run::Run;
 
 use super::{
     names::{renamed, save, write_json},
     networks::{self, Trained},
 };
-use crate::error::{InteropError, Result};
+use crate::error::Result;
 
 /// The version whose `config.json` this is.
 const VERSION: &str = "0.42.1";
@@ -21,46 +21,32 @@ const VERSION: &str = "0.42.1";
 const MATRICES: [&str; 4] = ["q.weight", "k.weight", "v.weight", "proj_out.weight"];
 
 /// Writes `config.json` and `diffusion_pytorch_model.safetensors`; gives the lines of Python that load them.
-pub fn write(run: &Run, folder: &Path, _context: &Context) -> Result<String> {
-    let tokenizer = networks::tokenizer(run, Modality::Image)?;
+pub fn write(run: &Run, folder: &Path) -> Result<String> {
+    let mut tokenizer = networks::tokenizer(run, Modality::Image)?;
     tokenizer.must_be("diffusers' VQModel", &["vqgan"], &["vq", "ema"])?;
     check(&tokenizer)?;
     let levels = tokenizer.integers("ch_mult").len();
-    let is_spatial = tokenizer.section.get("decoder_norm").and_then(toml::Value::as_str) == Some("spatial");
+    let is_spatial = tokenizer.is_spatial();
     let theirs = |name: &str, value: &Tensor| {
-        if matches!(name, "quantize.cluster_size" | "quantize.embed_avg") {
-            return None;
-        }
         let is_matrix = name.contains(".attn") && MATRICES.iter().any(|matrix| name.ends_with(matrix));
         let value = if is_matrix { value.flatten(1, -1) } else { value.shallow_clone() };
         Some((diffusers_name(name, levels, is_spatial)?, value))
     };
-    let mut own = tokenizer
-        .weights
-        .iter()
-        .map(|(name, value)| (name.clone(), value.shallow_clone()))
-        .collect::<std::collections::BTreeMap<_, _>>();
-    // Statistics of averaged codebooks, which are of use in training alone.
-    own.retain(|name, _| !matches!(name.as_str(), "quantize.cluster_size" | "quantize.embed_avg"));
-    save(&folder.join("diffusion_pytorch_model.safetensors"), &renamed(&own, theirs)?)?;
+    // Statistics of averaged codebooks are of use in training alone.
+    tokenizer.weights.retain(|name, _| !matches!(name.as_str(), "quantize.cluster_size" | "quantize.embed_avg"));
+    save(&folder.join("diffusion_pytorch_model.safetensors"), &renamed(&tokenizer, theirs)?)?;
     write_json(&folder.join("config.json"), &config(&tokenizer, run, is_spatial))?;
     Ok("```python\nimport torch\nfrom diffusers import VQModel\n\nmodel = VQModel.from_pretrained(\".\")\nimages = torch.rand(1, 3, 256, 256) * 2 - 1\nlatents = model.encode(images).latents\nreconstruction = model.decode(latents).sample\n```\n".replace("256", &run.recipe().data.image_size.to_string()))
 }
 
 /// What diffusers' network cannot do.
 fn check(tokenizer: &Trained) -> Result<()> {
-    let refused = |reason: &str| Err(InteropError::file("recipe.toml", format!("diffusers' VQModel {reason}")));
-    let decoder = tokenizer.integers("decoder_ch_mult");
     if tokenizer.text("quantizer", "metric").unwrap_or("euclidean") != "euclidean" {
-        return refused("compares latents and codes by their distance alone, not on the unit sphere");
+        let reason = "diffusers' VQModel compares latents and codes by their distance alone, not on the unit sphere";
+        return Err(tokenizer.refused(reason));
     }
-    if !decoder.is_empty() && decoder != tokenizer.integers("ch_mult") {
-        return refused("has a decoder as wide as its encoder");
-    }
-    match tokenizer.is_on("resamp_with_conv") {
-        true => Ok(()),
-        false => refused("halves and doubles with convolutions"),
-    }
+    let said = ["norm_groups", "mid_attention", "decoder_norm", "decoder_attn_resolutions"];
+    tokenizer.must_be_plain("diffusers' VQModel", &said)
 }
 
 fn config(tokenizer: &Trained, run: &Run, is_spatial: bool) -> serde_json::Value {

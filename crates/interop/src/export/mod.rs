@@ -18,7 +18,7 @@ use std::{
 
 pub use format::Format;
 use serde::Serialize;
-use vqkit_run::{Context, Run, files};
+use vqkit_run::{Run, files};
 
 use crate::error::{InteropError, Result};
 
@@ -38,12 +38,12 @@ pub struct Exported {
 /// # Errors
 /// When the format cannot hold the run's networks (the message says what it lacks), the run is not trained, or a file cannot
 /// be written.
-pub fn export(run: &Run, format: Format, out: &Path, context: &Context) -> Result<Exported> {
+pub fn export(run: &Run, format: Format, out: &Path) -> Result<Exported> {
     files::create(out, |folder| {
         let usage = match format {
-            Format::Diffusers => diffusers::write(run, folder, context)?,
-            Format::Taming => taming::write(run, folder, context)?,
-            Format::Llamagen => llamagen::write(run, folder, context)?,
+            Format::Diffusers => diffusers::write(run, folder)?,
+            Format::Taming => taming::write(run, folder)?,
+            Format::Llamagen => llamagen::write(run, folder)?,
             Format::Safetensors => safetensors::write(run, folder)?,
             Format::Torchscript => graph::write_torchscript(run, folder)?,
             Format::Onnx => graph::write_onnx(run, folder)?,

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use tch::Tensor;
 use vqkit_torch::weights;
 
+use super::networks::Trained;
 use crate::error::{InteropError, Result};
 
 /// The weights under the names that `theirs` gives, with what it does to each.
@@ -12,18 +13,15 @@ use crate::error::{InteropError, Result};
 /// # Errors
 /// For a variable that has no name there.
 pub fn renamed(
-    weights: &BTreeMap<String, Tensor>,
+    network: &Trained,
     theirs: impl Fn(&str, &Tensor) -> Option<(String, Tensor)>,
 ) -> Result<BTreeMap<String, Tensor>> {
     let rename = |(name, value): (&String, &Tensor)| {
         theirs(name, value).ok_or_else(|| {
-            InteropError::file(
-                "recipe.toml",
-                format!("`{name}` has no name in this format, which lacks that part of the network"),
-            )
+            network.refused(format!("`{name}` has no name in this format, which lacks that part of the network"))
         })
     };
-    weights.iter().map(rename).collect()
+    network.weights.iter().map(rename).collect()
 }
 
 /// Writes weights as PyTorch's users expect them, with the metadata that transformers and diffusers ask for.

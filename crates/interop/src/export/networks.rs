@@ -1,21 +1,23 @@
 //! The trained networks of a run, as their sections of the recipe and their weights.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use tch::Tensor;
 use toml::Table;
 use vqkit_recipe::{Modality, stage_names};
-use vqkit_run::{Run, checkpoint_weights};
+use vqkit_run::{RECIPE, Run, checkpoint_weights};
 use vqkit_torch::weights;
 
-use crate::error::{InteropError, Result};
-
-/// State of quantizers that no other implementation keeps.
-const OURS_ALONE: [&str; 2] = ["age", "initted"];
+use crate::{
+    error::{InteropError, Result},
+    fill::QUANTIZER_STATE,
+};
 
 /// A trained network.
 #[derive(Debug)]
 pub struct Trained {
+    /// The recipe.
+    pub recipe: PathBuf,
     /// Its section, of a tokenizer with that of the quantizer inside.
     pub section: Table,
     /// Its weights for use by our names, without state that is ours alone.
@@ -28,9 +30,9 @@ pub struct Trained {
 /// When it is not trained, or cannot be read.
 pub fn tokenizer(run: &Run, modality: Modality) -> Result<Trained> {
     let config = run.recipe().tokenizer(modality)?;
-    let mut section = to_table(&config.network)?;
-    section.insert("quantizer".into(), to_table(&config.quantizer)?.into());
-    Ok(Trained { section, weights: weights_of(run, modality.stage())? })
+    let mut section = to_table(run, &config.network)?;
+    section.insert("quantizer".into(), to_table(run, &config.quantizer)?.into());
+    Ok(Trained { recipe: run.path().join(RECIPE), section, weights: weights_of(run, modality.stage())? })
 }
 
 /// The prior of a level.
@@ -39,13 +41,14 @@ pub fn tokenizer(run: &Run, modality: Modality) -> Result<Trained> {
 /// When it is not trained, or cannot be read.
 pub fn prior(run: &Run, level: usize) -> Result<Trained> {
     let stage = &stage_names::stages(run.recipe())[level];
-    Ok(Trained { section: to_table(&run.recipe().priors[level].network)?, weights: weights_of(run, stage)? })
+    let section = to_table(run, &run.recipe().priors[level].network)?;
+    Ok(Trained { recipe: run.path().join(RECIPE), section, weights: weights_of(run, stage)? })
 }
 
 /// The weights that a stage of a run holds for use, without state that is ours alone.
 fn weights_of(run: &Run, stage: &str) -> Result<BTreeMap<String, Tensor>> {
     let mut tensors = all_weights(run, stage)?;
-    tensors.retain(|name, _| name.rsplit('.').next().is_some_and(|last| !OURS_ALONE.contains(&last)));
+    tensors.retain(|name, _| name.rsplit('.').next().is_some_and(|last| !QUANTIZER_STATE.contains(&last)));
     Ok(tensors)
 }
 
@@ -58,8 +61,8 @@ pub fn all_weights(run: &Run, stage: &str) -> Result<BTreeMap<String, Tensor>> {
     Ok(weights::read(&checkpoint_weights::weights_for_use(&checkpoint))?)
 }
 
-fn to_table(value: &impl serde::Serialize) -> Result<Table> {
-    Table::try_from(value).map_err(|error| InteropError::file("recipe.toml", error.to_string()))
+fn to_table(run: &Run, value: &impl serde::Serialize) -> Result<Table> {
+    Table::try_from(value).map_err(|error| InteropError::file(run.path().join(RECIPE), error.to_string()))
 }
 
 impl Trained {
@@ -81,6 +84,11 @@ impl Trained {
     /// A whole number.
     pub fn integer(&self, key: &str) -> Option<i64> {
         self.section.get(key)?.as_integer()
+    }
+
+    /// A number; 0 where it is left out.
+    pub fn number(&self, key: &str) -> f64 {
+        self.section.get(key).and_then(toml::Value::as_float).unwrap_or(0.0)
     }
 
     /// A list of whole numbers; empty where there is none.
@@ -107,11 +115,7 @@ impl Trained {
     /// An error unless this is one of the networks, with one of the quantizers, that `format` has.
     pub fn must_be(&self, format: &str, networks: &[&str], quantizers: &[&str]) -> Result<()> {
         let refused = |what: &str, found: &str, allowed: &[&str]| {
-            let allowed = allowed.join(", ");
-            Err(InteropError::file(
-                "recipe.toml",
-                format!("{format} has no {what} of type `{found}`; it has {allowed}"),
-            ))
+            Err(self.refused(format!("{format} has no {what} of type `{found}`; it has {}", allowed.join(", "))))
         };
         if !networks.contains(&self.kind()) {
             return refused("network", self.kind(), networks);
@@ -120,5 +124,34 @@ impl Trained {
             true => Ok(()),
             false => refused("quantizer", self.quantizer(), quantizers),
         }
+    }
+
+    /// An error unless the keys of this VQGAN that `format` has no word for say what it takes for granted. `said`: the keys
+    /// that it has words for.
+    pub fn must_be_plain(&self, format: &str, said: &[&str]) -> Result<()> {
+        let as_encoder = |key: &str, of: &str| !self.has(key) || self.integers(key) == self.integers(of);
+        let taken_for_granted = [
+            ("norm_groups", self.integer("norm_groups").is_none_or(|groups| groups == 32)),
+            ("mid_attention", self.is_on("mid_attention")),
+            ("decoder_norm", !self.is_spatial()),
+            ("resamp_with_conv", self.is_on("resamp_with_conv")),
+            ("decoder_ch_mult", as_encoder("decoder_ch_mult", "ch_mult")),
+            ("decoder_attn_resolutions", as_encoder("decoder_attn_resolutions", "attn_resolutions")),
+        ];
+        let differs = taken_for_granted.into_iter().find(|(key, is_plain)| !is_plain && !said.contains(key));
+        differs.map_or(Ok(()), |(key, _)| {
+            let value = self.section.get(key).map(toml::Value::to_string).unwrap_or_default();
+            Err(self.refused(format!("{format} has no network with {key} = {value}")))
+        })
+    }
+
+    /// Whether the decoder is normalised by the codes.
+    pub fn is_spatial(&self) -> bool {
+        self.section.get("decoder_norm").and_then(toml::Value::as_str) == Some("spatial")
+    }
+
+    /// The error of a recipe that a format cannot say.
+    pub fn refused(&self, reason: impl Into<String>) -> InteropError {
+        InteropError::file(&self.recipe, reason)
     }
 }

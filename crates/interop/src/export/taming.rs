@@ -1,11 +1,11 @@
 //! The state dict and the configuration of taming-transformers.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, fmt::Display, path::Path};
 
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 use vqkit_recipe::Modality;
-use vqkit_run::{Context, Run};
+use vqkit_run::{RECIPE, Run};
 
 use super::{
     names::{save, write_yaml},
@@ -14,34 +14,30 @@ use super::{
 use crate::error::{InteropError, Result};
 
 /// Writes `model.safetensors` and `model.yaml`: of the tokenizer, or of the whole Net2Net where the run has such a prior.
-pub fn write(run: &Run, folder: &Path, _context: &Context) -> Result<String> {
+pub fn write(run: &Run, folder: &Path) -> Result<String> {
     let tokenizer = networks::tokenizer(run, Modality::Image)?;
-    check(&tokenizer)?;
+    check(run, &tokenizer)?;
     let (state, model) = match run.recipe().priors.len() {
         0 => (copied("", &tokenizer.weights), first_stage(&tokenizer)),
         1 => net2net(run, &tokenizer)?,
-        count => return Err(refused(format!("has one transformer, this run {count} priors"))),
+        count => return Err(refused(run, format!("has one transformer, this run {count} priors"))),
     };
     save(&folder.join("model.safetensors"), &state)?;
     write_yaml(&folder.join("model.yaml"), &json!({ "model": model }))?;
     Ok("```python\nfrom omegaconf import OmegaConf\nfrom safetensors.torch import load_file\nfrom taming.util import instantiate_from_config\n\nmodel = instantiate_from_config(OmegaConf.load(\"model.yaml\").model)\nmodel.load_state_dict(load_file(\"model.safetensors\"))\n```\n".into())
 }
 
-fn refused(reason: String) -> InteropError {
-    InteropError::file("recipe.toml", format!("taming-transformers {reason}"))
+fn refused(run: &Run, reason: impl Display) -> InteropError {
+    InteropError::file(run.path().join(RECIPE), format!("taming-transformers {reason}"))
 }
 
 /// What taming's network cannot do.
-fn check(tokenizer: &Trained) -> Result<()> {
+fn check(run: &Run, tokenizer: &Trained) -> Result<()> {
     tokenizer.must_be("taming-transformers", &["vqgan"], &["vq", "gumbel"])?;
     if tokenizer.text("quantizer", "metric").unwrap_or("euclidean") != "euclidean" {
-        return Err(refused("compares latents and codes by their distance alone, not on the unit sphere".into()));
+        return Err(refused(run, "compares latents and codes by their distance alone, not on the unit sphere"));
     }
-    if tokenizer.integer("norm_groups").unwrap_or(32) != 32 || !tokenizer.is_on("mid_attention") {
-        return Err(refused("has 32 groups in every normalisation and attention in the middle".into()));
-    }
-    let differs = ["decoder_ch_mult", "decoder_attn_resolutions"].into_iter().find(|key| tokenizer.has(key));
-    differs.map_or(Ok(()), |key| Err(refused(format!("has a decoder like its encoder, without {key}"))))
+    tokenizer.must_be_plain("taming-transformers", &["resamp_with_conv"])
 }
 
 /// The tensors with a prefix in front of their names.
@@ -63,7 +59,8 @@ fn first_stage(tokenizer: &Trained) -> Value {
         "ch_mult": tokenizer.integers("ch_mult"),
         "num_res_blocks": tokenizer.integer("num_res_blocks"),
         "attn_resolutions": tokenizer.integers("attn_resolutions"),
-        "dropout": 0.0,
+        "dropout": tokenizer.number("dropout"),
+        "resamp_with_conv": tokenizer.is_on("resamp_with_conv"),
     });
     let mut params = json!({
         "embed_dim": tokenizer.integer("embed_dim"),
@@ -96,7 +93,7 @@ fn net2net(run: &Run, tokenizer: &Trained) -> Result<(BTreeMap<String, Tensor>, 
     prior.must_be("taming-transformers", &["gpt2"], &[])?;
     let is_shared = prior.section.get("vocabulary").and_then(toml::Value::as_str) == Some("shared");
     if !is_shared {
-        return Err(refused("has one vocabulary for conditions and images; this prior has tables of its own".into()));
+        return Err(refused(run, "has one vocabulary for conditions and images; this prior has tables of its own"));
     }
     let mut state = copied("first_stage_model.", &tokenizer.weights);
     state.extend(copied("transformer.", &prior.weights));
@@ -104,7 +101,10 @@ fn net2net(run: &Run, tokenizer: &Trained) -> Result<(BTreeMap<String, Tensor>, 
     let (key, stage) = condition_stage(run, tokenizer, &mut state)?;
     let order = prior.section.get("order").and_then(toml::Value::as_str).unwrap_or("raster");
     if order != "raster" {
-        return Err(refused(format!("keeps its permuter for the order `{order}` in code; only raster is written")));
+        return Err(refused(
+            run,
+            format!("keeps its permuter for the order `{order}` in code; only raster is written"),
+        ));
     }
     let number = |name: &str| prior.section.get(name).cloned();
     let model = json!({
@@ -151,7 +151,7 @@ fn condition_stage(
 ) -> Result<(&'static str, Value)> {
     let condition = &run.recipe().condition;
     if condition.text.is_some() || condition.embedding.is_some() {
-        return Err(refused("has no condition on text or embeddings".into()));
+        return Err(refused(run, "has no condition on text or embeddings"));
     }
     let target = |name: &str, params: Value| json!({ "target": name, "params": params });
     match (condition.class, condition.coordinates, &condition.template) {
@@ -167,10 +167,10 @@ fn condition_stage(
         }
         (false, None, Some(_)) => {
             let template = networks::tokenizer(run, Modality::Template)?;
-            check(&template)?;
+            check(run, &template)?;
             state.extend(copied("cond_stage_model.", &template.weights));
             Ok(("segmentation", first_stage(&template)))
         }
-        _ => Err(refused("has one condition at a time".into())),
+        _ => Err(refused(run, "has one condition at a time")),
     }
 }
