@@ -6,12 +6,12 @@ use std::{
 };
 
 use serde_json::Value;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 use tempfile::TempDir;
 use vqkit::{
     foreign::Weights,
     models::{ConditionVocabulary, TrainedTokenizer, load},
-    priors::{AutoregressiveSampling, Condition, Prior, SampleOptions, Sampling},
+    priors::{AutoregressiveSampling, Condition, Embedding, Prior, SampleOptions, Sampling},
     run::{Context, Run},
     tokens::TokenSet,
     torch::{TokenGrid, weights},
@@ -300,6 +300,38 @@ fn golden_llamagen_gpt_ckpt() {
     let alone = folder.path().join("alone");
     let message = fail(&["import", text(&golden.path(&training)), "-o", text(&alone)], &[1]);
     assert!(message.contains("holds a prior alone") && !alone.exists(), "{message}");
+}
+
+/// The weights of the transformer that is conditioned on the embeddings of a text, in a file as it is published.
+#[test]
+fn a_prior_by_text_is_as_good_as_where_it_comes_from() {
+    let golden = Golden::open("llamagen-gpt-t2i");
+    let integer = |key: &str| golden.config()["config"][key].as_i64().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let tokenizer = llamagen_tokenizer(folder.path(), integer("vocab_size"));
+    let path = folder.path().join("t2i.safetensors");
+    weights::save(&path, &golden.weights(), &BTreeMap::new()).unwrap();
+    std::fs::write(folder.path().join("t2i.json"), golden.config()["config"].to_string()).unwrap();
+    let imported = Imported::of_paths(&[tokenizer.as_path(), &path], &[]);
+    let priors = imported.priors();
+    let side = (integer("block_size") as f64).sqrt() as i64;
+    let prior = priors[0].as_autoregressive().unwrap();
+    assert_eq!(prior.spec().target.grid, [side, side]);
+    let by_text = |mask| Condition::none().with_embedding(Embedding { values: golden.input("cond"), mask });
+    let target = grid(&golden.input("idx").view([-1, side, side]), integer("vocab_size"));
+    let logits = prior.logits(&target, &by_text(None)).unwrap();
+    golden.close("train_logits", &logits.flatten(2, 3).transpose(1, 2));
+    let condition = by_text(Some(golden.input("emb_masks").to_kind(Kind::Bool)));
+    let scale = golden.config()["config"]["cfg_scale"].as_f64().unwrap();
+    for (name, scale) in [("greedy_nocfg", 1.0), ("greedy_cfg", scale)] {
+        let tokens = greedy(&*priors[0], &condition, golden.input("cond").size()[0], scale);
+        golden.equal(name, &tokens.flatten(1, 2));
+    }
+    let (prompts, drawn) = (folder.path().join("prompts.safetensors"), folder.path().join("drawn"));
+    let prompt = golden.input("cond").get(0).contiguous();
+    weights::save(&prompts, &BTreeMap::from([("prompt".to_owned(), prompt)]), &BTreeMap::new()).unwrap();
+    succeed(&["sample", text(&imported.run), "--embedding", text(&prompts), "-n", "1", "-o", text(&drawn)]);
+    assert!(drawn.join("000000.png").is_file());
 }
 
 #[test]

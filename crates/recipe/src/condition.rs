@@ -56,7 +56,8 @@ impl Default for TextCondition {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmbeddingCondition {
-    /// Files with the embeddings of the training samples, relative to `data.root`.
+    /// Files with the embeddings of the training samples, relative to `data.root`. Without data there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub train: Vec<PathBuf>,
     /// Files with the embeddings of the validation samples. Default: those of `train`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -121,9 +122,6 @@ impl TextCondition {
 
 impl EmbeddingCondition {
     fn validate(&self) -> Result<(), (&'static str, String)> {
-        if self.train.is_empty() {
-            return Err(("embedding.train", "lists no file".into()));
-        }
         for (key, value) in [("embedding.length", self.length), ("embedding.dim", self.dim)] {
             if !(1..=1 << 16).contains(&value) {
                 return Err((key, format!("must be 1 to 65536, found {value}")));

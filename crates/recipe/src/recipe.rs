@@ -165,6 +165,7 @@ impl Recipe {
 
         let mut data: DataConfig = data_section.read()?;
         data.validate().map_err(|error| data_error(&data_section, &error))?;
+        check_embedding(condition_section.as_ref(), &condition, &data)?;
         data.template = condition.template.clone();
         data.validate().map_err(|error| data_error(condition_section.as_ref().unwrap_or(&data_section), &error))?;
         let features = features_section.map(|section| Features::from_section(section, data.image_size)).transpose()?;
@@ -328,6 +329,15 @@ fn read_or_default<T: serde::de::DeserializeOwned + Default>(section: Option<&Se
 fn own_or_inherited(mut section: Option<Section>) -> Result<(Option<Section>, Option<PathBuf>), ConfigError> {
     let from = section.as_mut().map_or(Ok(None), pretrained::take_from)?;
     Ok((section.filter(|_| from.is_none()), from))
+}
+
+/// Checks that samples that are conditioned on embeddings have some.
+fn check_embedding(section: Option<&Section>, condition: &Condition, data: &DataConfig) -> Result<(), ConfigError> {
+    let lacks = condition.embedding.as_ref().is_some_and(|embedding| embedding.train.is_empty());
+    match section.filter(|_| lacks && !data.source.is_none()) {
+        Some(section) => Err(section.error_at("embedding.train", "lists no file")),
+        None => Ok(()),
+    }
 }
 
 /// Checks that a recipe has both or neither of `[condition.template]` and `[template]`.

@@ -244,6 +244,9 @@ fn open_embeddings(recipe: &Recipe, config: &EmbeddingCondition, split: Split) -
         Split::Validation if !config.validation.is_empty() => &config.validation,
         _ => &config.train,
     };
+    if files.is_empty() {
+        return Err(InvalidRequest::key("condition.embedding.train", "lists no file").into());
+    }
     let paths: Vec<_> = files.iter().map(|file| recipe.data.root().join(file)).collect();
     let file = EmbeddingFile::open(&paths)?;
     match file.dim() as i64 == config.dim {
