@@ -197,11 +197,18 @@ fn sweep_one(path: &Path) -> io::Result<()> {
         return remove(path);
     }
     let file = File::open(path)?;
+    // The lock is held to the end, so that a process that has just made it sees that it is taken away.
     match file.try_lock() {
-        // Held to the end, so that a process that has just made it sees that it is taken away.
-        Ok(()) => remove(path),
-        Err(_) => Ok(()),
+        Ok(()) if stands_at(&file, path)? => remove(path),
+        // Its process lives, or has just finished it, and the name is that of another.
+        _ => Ok(()),
     }
+}
+
+/// Whether a path still leads to what was opened there.
+fn stands_at(file: &File, path: &Path) -> io::Result<bool> {
+    let (opened, now) = (file.metadata()?, fs::symlink_metadata(path)?);
+    Ok((opened.dev(), opened.ino()) == (now.dev(), now.ino()))
 }
 
 /// Completes or undoes the replacement of a folder by a dead process.

@@ -115,7 +115,10 @@ fn folder(members: &BTreeMap<String, (Member, Found)>) -> Result<String, String>
     let found: Vec<&str> = all.into_iter().filter(|name| Some(depth(name)) == lowest).collect();
     match found[..] {
         [folder] => Ok(folder.to_owned()),
-        [] => Err("it is a zip archive, but not of PyTorch's: there is no data.pkl in it".into()),
+        [] => Err(
+            "it is a zip archive, but not of PyTorch's: there is no data.pkl in it; if it holds checkpoints, unpack it"
+                .into(),
+        ),
         [one, other, ..] => Err(format!("it is two archives in one: there are `{one}{PICKLE}` and `{other}{PICKLE}`")),
     }
 }
