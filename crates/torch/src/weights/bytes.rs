@@ -21,6 +21,13 @@ use crate::TorchError;
 pub fn of_bytes(bytes: &[u8], shape: &[i64], kind: Kind) -> Result<Tensor, TorchError> {
     // A truth value other than 0 and 1 is undefined in C++.
     let (stored, is_truth) = if kind == Kind::Bool { (Kind::Uint8, true) } else { (kind, false) };
+    let sides = shape.iter().map(|length| usize::try_from(*length).ok());
+    let wanted = sides.fold(Some(stored.elt_size_in_bytes()), |bytes, side| bytes?.checked_mul(side?));
+    // libtorch reads as much as the shape takes, whatever there is.
+    if wanted != Some(bytes.len()) {
+        let reason = format!("{} do not fill a tensor of shape {shape:?} and kind {kind:?}", bytes.len());
+        return Err(TorchError::Config { field: "bytes", reason });
+    }
     let tensor = Tensor::f_from_data_size(bytes, shape, stored)?;
     Ok(if is_truth { tensor.f_ne(0)? } else { tensor })
 }
