@@ -21,8 +21,9 @@ use crate::TorchError;
 pub fn of_bytes(bytes: &[u8], shape: &[i64], kind: Kind) -> Result<Tensor, TorchError> {
     // A truth value other than 0 and 1 is undefined in C++.
     let (stored, is_truth) = if kind == Kind::Bool { (Kind::Uint8, true) } else { (kind, false) };
-    let sides = shape.iter().map(|length| usize::try_from(*length).ok());
-    let wanted = sides.fold(Some(stored.elt_size_in_bytes()), |bytes, side| bytes?.checked_mul(side?));
+    let wanted = shape
+        .iter()
+        .try_fold(stored.elt_size_in_bytes(), |bytes, length| bytes.checked_mul(usize::try_from(*length).ok()?));
     // libtorch reads as much as the shape takes, whatever there is.
     if wanted != Some(bytes.len()) {
         let reason = format!("{} do not fill a tensor of shape {shape:?} and kind {kind:?}", bytes.len());
