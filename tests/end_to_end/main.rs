@@ -18,6 +18,7 @@ mod golden_checkpoints;
 mod hub;
 mod inherited;
 mod limits;
+mod lone_quantizers;
 mod low_rank;
 mod manifests;
 mod pillow;

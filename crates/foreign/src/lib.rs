@@ -23,6 +23,6 @@ pub use file::{ForeignFile, ForeignTensor};
 pub use locate::checkpoints;
 pub use nested_values::parse;
 pub use reading::{Change, Conditions, Discriminator, Divided, Needs, Network, Part, Reading, Shapes, Source, Use};
-pub use recognition::{NetworkSummary, Recognition};
+pub use recognition::{NetworkSummary, QUANTIZER_ALONE, Recognition};
 pub use section::{table, vector_quantizer};
 pub use weight_set::{WeightSet, WeightSets, Weights};

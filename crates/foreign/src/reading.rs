@@ -58,6 +58,8 @@ pub enum Part {
     Template,
     /// One of `[[prior]]`.
     Prior,
+    /// `[tokenizer.quantizer]` by itself: no run has one without a tokenizer around it, but training can start from its codes.
+    Quantizer,
 }
 
 /// What a network needs around it.
@@ -123,6 +125,8 @@ pub enum Change {
     Kernel,
     /// One of its rows, as a matrix of one row.
     Row(i64),
+    /// One of its items along the first axis, without that axis.
+    Item(i64),
 }
 
 impl Change {
@@ -133,6 +137,7 @@ impl Change {
             (Self::Kernel, [outputs, inputs]) => vec![*outputs, *inputs, 1, 1],
             (Self::Kernel, [outputs, inputs, 1, 1]) => vec![*outputs, *inputs],
             (Self::Row(_), [_, columns]) => vec![1, *columns],
+            (Self::Item(_), [_, rest @ ..]) => rest.to_vec(),
             _ => shape.to_vec(),
         }
     }

@@ -68,6 +68,10 @@ pub struct NetworkSummary {
 /// Unexplained names that are shown.
 const SHOWN: usize = 12;
 
+/// Why a quantizer becomes no run, and what it is good for.
+pub const QUANTIZER_ALONE: &str =
+    "a quantizer alone is no run; name the file in tokenizer.finetune.from, and training starts from its codes";
+
 impl Recognition {
     /// Describes a file; reads names and shapes only.
     ///
@@ -156,6 +160,9 @@ fn import(found: &Examined, unexplained: usize) -> String {
         (Ok(Some(_)), _) if unexplained > 0 => {
             format!("would be refused, as {unexplained} tensors have no place in the networks, unless it is partial")
         }
+        (Ok(Some(reading)), _) if reading.networks.iter().all(|network| network.part == Part::Quantizer) => {
+            format!("is not possible: {QUANTIZER_ALONE}")
+        }
         (Ok(Some(reading)), _) => {
             let parts: Vec<_> = reading.networks.iter().map(|network| part_name(network.part)).collect();
             let alone = parts.as_slice() == ["a prior"];
@@ -171,6 +178,7 @@ pub(crate) fn part_name(part: Part) -> &'static str {
         Part::Tokenizer => "a tokenizer",
         Part::Template => "a tokenizer of templates",
         Part::Prior => "a prior",
+        Part::Quantizer => "a quantizer",
     }
 }
 

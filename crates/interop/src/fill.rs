@@ -93,6 +93,7 @@ pub fn read(one: &Use, file: &ForeignFile) -> Result<Tensor> {
         Change::Kernel if value.dim() == 2 => value.f_unsqueeze(-1).and_then(|value| value.f_unsqueeze(-1)),
         Change::Kernel => value.f_flatten(1, -1),
         Change::Row(row) => value.f_narrow(0, row, 1),
+        Change::Item(item) => value.f_select(0, item),
     };
     changed.map_err(|_| {
         InteropError::file(file.path(), format!("`{}` has the impossible shape {:?}", one.theirs, one.tensor.shape))

@@ -10,8 +10,8 @@ use std::{
 use serde::Serialize;
 use tch::{Tensor, nn::VarStore};
 use vqkit_foreign::{
-    Discriminator, Examined, ForeignError, ForeignFile, Hints, Network, Part, Recognition, Use, Weights, checkpoints,
-    examine,
+    Discriminator, Examined, ForeignError, ForeignFile, Hints, Network, Part, QUANTIZER_ALONE, Recognition, Use,
+    Weights, checkpoints, examine,
 };
 use vqkit_models::{ConditionVocabulary, Tokenizers, build, inherit, load};
 use vqkit_pretrained::hub;
@@ -153,6 +153,9 @@ fn networks<'a, 'f>(paths: &[PathBuf], found: &'a [Examined<'f>]) -> Result<Vec<
         match &found.reading {
             Err(reason) => return Err(InteropError::of_family(path, family, reason)),
             Ok(None) => return Err(refused(format!("{title}: vqkit recognises it, and does not import it"))),
+            Ok(Some(reading)) if reading.networks.iter().any(|network| network.part == Part::Quantizer) => {
+                return Err(refused(format!("{title}: {QUANTIZER_ALONE}")));
+            }
             Ok(Some(reading)) => networks.extend(reading.networks.iter().map(|network| (index, network))),
         }
     }

@@ -20,7 +20,7 @@ const FREE: [&str; 4] = ["pkeep", "activation_checkpointing", "block_size", "tex
 #[serde(deny_unknown_fields)]
 pub struct Finetune {
     /// A run, a checkpoint of a run, or a file of weights (safetensors or PyTorch) whose tensors have the names of the
-    /// original implementation.
+    /// original implementation. A file of a quantizer alone, as vector-quantize-pytorch has them, gives the codes.
     pub from: PathBuf,
     /// The part that is trained. Default `"all"`.
     #[serde(default)]

@@ -30,8 +30,11 @@ const COUNTER: &str = "num_batches_tracked";
 /// State of our quantizers and of LeCam that other implementations do not keep.
 const OURS_ALONE: [&str; 4] = ["age", "initted", "ema_real", "ema_fake"];
 
-/// Loads another tokenizer's weights into `tokenizer` and, if the recipe has `discriminator = "restored"`, those of its
-/// discriminator into `discriminator`.
+/// Averages of which a codebook that is trained by gradient has none.
+const AVERAGES: [&str; 2] = ["cluster_size", "embed_avg"];
+
+/// Loads another tokenizer's weights into `vs`, the variables of `tokenizer`, and, if the recipe has `discriminator =
+/// "restored"`, those of its discriminator into `discriminator`. A file that holds a quantizer alone gives the codes.
 ///
 /// Notes what was read out of a file of another project, or the prefix that stood in front of all names.
 ///
@@ -40,12 +43,19 @@ const OURS_ALONE: [&str; 4] = ["age", "initted", "ema_real", "ema_fake"];
 pub fn begin(
     config: &Finetune,
     modality: Modality,
-    tokenizer: &mut VarStore,
+    vs: &mut VarStore,
+    tokenizer: &Tokenizer,
     discriminator: Option<&mut VarStore>,
     context: &Context,
 ) -> Result<()> {
-    let source = Source::open(&hub::local_path(&config.from, &context.observer)?, modality, tokenizer)?;
-    assign(&config.from, source.tokenizer, tokenizer)?;
+    let path = hub::local_path(&config.from, &context.observer)?;
+    if path.is_file()
+        && let Some(quantizer) = network_weights(&path, Part::Quantizer)?
+    {
+        return begin_with_codes(config, modality, quantizer, vs, tokenizer, context);
+    }
+    let source = Source::open(&path, modality, vs)?;
+    assign(&config.from, source.tokenizer, vs)?;
     if let (InitFrom::Restored, Some(discriminator)) = (config.discriminator, discriminator) {
         if source.discriminator.is_empty() {
             return Err(no_discriminator(&config.from));
@@ -55,6 +65,43 @@ pub fn begin(
     if let Some(described) = source.described {
         context.note(modality.stage(), format_args!("the weights of {} are {described}", config.from.display()));
     }
+    Ok(())
+}
+
+/// Loads the codes of a quantizer that stands alone in its file; everything else keeps its random weights.
+fn begin_with_codes(
+    config: &Finetune,
+    modality: Modality,
+    quantizer: NetworkWeights,
+    vs: &mut VarStore,
+    tokenizer: &Tokenizer,
+    context: &Context,
+) -> Result<()> {
+    let [part] = tokenizer.quantizer_parts() else {
+        let reason = "holds one quantizer alone, and the tokenizer has one for each of its levels";
+        return Err(RunError::artifact(&config.from, reason).into());
+    };
+    if config.train != FinetunedPart::All || config.discriminator == InitFrom::Restored {
+        let message = "a file with a quantizer alone has no encoder and no discriminator to keep: use train = \"all\" and \
+                       discriminator = \"fresh\"";
+        return Err(InvalidRequest::key(section(modality), message).into());
+    }
+    let variables = weights::tensors(vs);
+    let is_needed = |name: &String| {
+        let last = name.rsplit('.').next().unwrap_or(name);
+        variables.contains_key(name) || !AVERAGES.contains(&last)
+    };
+    let codes = quantizer.network.into_iter().map(|(name, value)| (format!("{part}.{name}"), value));
+    let mut state: Tensors = codes.filter(|(name, _)| is_needed(name)).collect();
+    let prefix = format!("{part}.");
+    state.extend(variables.iter().filter(|(name, _)| !name.starts_with(&prefix)).map(|(n, v)| (n.clone(), v.copy())));
+    assign(&config.from, state, vs)?;
+    let described = format_args!(
+        "the codes of {} are {}; encoder and decoder begin at random",
+        config.from.display(),
+        quantizer.description
+    );
+    context.note(modality.stage(), described);
     Ok(())
 }
 

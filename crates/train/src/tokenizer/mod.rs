@@ -121,7 +121,7 @@ fn begin(
     if let Some(finetune) = &config.finetune
         && trainer::is_new(run, modality.stage(), &config.train)?
     {
-        finetune::begin(finetune, modality, &mut vs, discriminator_vs.as_mut(), context)?;
+        finetune::begin(finetune, modality, &mut vs, &tokenizer, discriminator_vs.as_mut(), context)?;
     }
     let network = network_state(config, modality, vs, &tokenizer)?;
     let discriminator = match (discriminator_vs, &config.loss.adversarial) {
