@@ -35,8 +35,12 @@ pub enum Command {
     /// Train every missing stage of a recipe: features, template, tokenizer, tokens, priors, samples, report.
     #[command(after_help = "Example: vqkit train configs/vqvae-cifar10.toml --set tokenizer.train.steps=1000")]
     Train(Train),
+    /// Measure for a minute what a recipe takes on this machine: hours, memory and disk.
+    #[command(after_help = "Example: vqkit estimate configs/vqgan-cifar10.toml --set data.root=FOLDER")]
+    Estimate(Estimate),
     /// Generate images with a trained run.
-    #[command(after_help = "Examples:\n  vqkit sample runs/demo --class circle -n 16 --temperature 0.9 -o circles\n  \
+    #[command(after_help = "Examples:\n  vqkit sample --model emoji --text \"cat with tears of joy\" -n 16\n  \
+                            vqkit sample runs/demo --class circle -n 16 --temperature 0.9 -o circles\n  \
                             vqkit sample runs/shapes-text --text \"a small red circle above a large blue square\" --cfg 2\n  \
                             vqkit sample runs/ade20k-template --template map.png -n 3\n  \
                             vqkit sample runs/demo --replay circles/samples.json -o once-more")]
@@ -138,11 +142,31 @@ const OF_A_RECORD: [&str; 24] = [
     "seed",
 ];
 
+/// `vqkit estimate`
+#[derive(Debug, Args)]
+pub struct Estimate {
+    /// The recipe.
+    pub recipe: PathBuf,
+    /// Override a key of the recipe; may be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// How long to measure, in seconds; start-up comes on top.
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub seconds: u64,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `vqkit sample`
 #[derive(Debug, Args)]
 pub struct Sample {
     /// The run folder.
-    pub run: PathBuf,
+    #[arg(required_unless_present = "model")]
+    pub run: Option<PathBuf>,
+    /// A model that comes with vqkit, in place of a run: emoji, clothes or shapes.
+    #[arg(long, value_name = "NAME", conflicts_with = "run")]
+    pub model: Option<String>,
     /// An image of which a part is kept, as --keep or --mask says; the rest is generated.
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<PathBuf>,
@@ -242,7 +266,8 @@ pub struct How {
     /// Seed of the random numbers [default: the recipe's].
     #[arg(long, value_name = "SEED")]
     pub seed: Option<u64>,
-    /// The folder to write, which must not exist [default: samples-N inside the run, with the first free number].
+    /// The folder to write, which must not exist [default: samples-N inside the run, or MODEL-N here, with
+    /// the first free number].
     #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
@@ -390,15 +415,27 @@ pub struct Import {
 pub struct Export {
     /// A run folder with a trained tokenizer.
     pub run: PathBuf,
-    /// The format: diffusers, taming, llamagen, safetensors, torchscript, onnx, npy or webdataset.
+    /// The format: run, diffusers, taming, llamagen, safetensors, torchscript, onnx, npy or webdataset.
     #[arg(long, value_name = "FORMAT")]
     pub to: Format,
+    /// Type of the matrices and kernels in a run: fp32, or bf16, which halves the folder.
+    #[arg(long, value_name = "DTYPE", default_value = "fp32")]
+    pub dtype: StoredDtype,
     /// The folder to write, which must not exist.
     #[arg(short, long, value_name = "DIR")]
     pub out: PathBuf,
     /// Print JSON instead of text.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Type of the numbers in an exported run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum StoredDtype {
+    /// 32-bit floats.
+    Fp32,
+    /// Rounded to bfloat16.
+    Bf16,
 }
 
 /// `vqkit weights`

@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Result, anyhow};
@@ -13,13 +14,13 @@ use vqkit::{
     foreign::Hints,
     interop::{self, Imported},
     pipeline::{
-        Experiment, Session, inspect,
+        Experiment, Session, estimate, inspect,
         reconstruct::{self, Reconstructed},
         report_stage, stages,
     },
     pretrained::{
         hub::{self, HubPath},
-        published,
+        published, shipped,
     },
     priors::{AutoregressiveSampling, Sampling},
     recipe::{self, Recipe, stage_names},
@@ -32,7 +33,8 @@ use vqkit::{
 
 use crate::{
     arguments::{
-        Arguments, Command, Compare, Evaluate, Export, How, Images, Import, Inspect, Push, Sample, Train, Weights,
+        Arguments, Command, Compare, Estimate, Evaluate, Export, How, Images, Import, Inspect, Push, Sample,
+        StoredDtype, Train, Weights,
     },
     bars::Bars,
     lists::{Files, Table},
@@ -50,8 +52,12 @@ pub fn run(arguments: Arguments, interrupt: Interrupt) -> Result<()> {
 fn command(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::Train(options) => train(options, context),
+        Command::Estimate(options) => estimate(&options, context),
         Command::Sample(options) => sample(options, context),
-        Command::Complete(options) => draw(&options.run, Some(options.image), options.how, context),
+        Command::Complete(options) => {
+            let target = target(options.how.out.as_deref(), Target::Numbered)?;
+            draw(&options.run, Some(options.image), options.how, &target, context)
+        }
         Command::Tokenize(options) => tokenize(&options, context),
         Command::Reconstruct(options) => reconstruct(&options, context),
         Command::Evaluate(options) => evaluate(options, context),
@@ -84,6 +90,12 @@ fn train(options: Train, context: &Context) -> Result<()> {
     print_path(&path)
 }
 
+fn estimate(options: &Estimate, context: &Context) -> Result<()> {
+    let recipe = Recipe::read(&options.recipe, &options.overrides)?;
+    terminal::say(format_args!("measuring for about {} s, with files in a temporary folder", options.seconds));
+    print(&estimate::estimate(recipe, Duration::from_secs(options.seconds), context)?, options.json)
+}
+
 fn tokenize(options: &Images, context: &Context) -> Result<()> {
     let images = encode_folder::write(&options.model, &options.images, &free(&options.out)?, context)?;
     Ok(terminal::print(&format!("{images} images in {}\n", options.out.display()))?)
@@ -96,18 +108,29 @@ fn reconstruct(options: &Images, context: &Context) -> Result<()> {
 }
 
 fn sample(options: Sample, context: &Context) -> Result<()> {
+    let numbered = options.model.as_ref().map(|name| Target::NumberedIn { folder: ".".into(), name: name.clone() });
+    let run = match (options.run, options.model) {
+        (Some(run), _) => run,
+        (None, name) => shipped::find(&name.unwrap_or_default())?,
+    };
+    let target = target(options.how.out.as_deref(), numbered.unwrap_or(Target::Numbered))?;
     match options.replay {
-        None => draw(&options.run, options.image, options.how, context),
+        None => draw(&run, options.image, options.how, &target, context),
         Some(record) => {
-            let mut session = Session::open(&options.run, context)?;
+            let mut session = Session::open(&run, context)?;
             let request = sample::Record::read(&record)?.again(session.run())?;
-            write_samples(&mut session, &request, options.how.out)
+            write_samples(&mut session, &request, &target)
         }
     }
 }
 
+/// The folder that a user names, else `default`.
+fn target(out: Option<&Path>, default: Target) -> Result<Target> {
+    out.map_or(Ok(default), |out| Ok(Target::New(free(out)?)))
+}
+
 /// Generates the requested images.
-fn draw(run: &Path, image: Option<PathBuf>, how: How, context: &Context) -> Result<()> {
+fn draw(run: &Path, image: Option<PathBuf>, how: How, target: &Target, context: &Context) -> Result<()> {
     let mut session = Session::open(run, context)?;
     let own = session.recipe().sample.clone();
     let wanted = sample_as_asked(&how, own);
@@ -123,7 +146,7 @@ fn draw(run: &Path, image: Option<PathBuf>, how: How, context: &Context) -> Resu
         unconditional: how.unconditional,
     };
     let prompts = Prompts::PromptArgs { asked, samples_per_condition: wanted.samples_per_condition };
-    write_samples(&mut session, &sample::Request { sample: wanted, prompts, keep }, how.out)
+    write_samples(&mut session, &sample::Request { sample: wanted, prompts, keep }, target)
 }
 
 /// The part of an image that is kept, where an image is given.
@@ -142,12 +165,8 @@ fn keep(image: Option<PathBuf>, side: Option<KeptRegion>, mask: Option<PathBuf>)
     }
 }
 
-fn write_samples(session: &mut Session, request: &sample::Request, out: Option<PathBuf>) -> Result<()> {
-    let target = match out {
-        Some(out) => Target::New(free(&out)?),
-        None => Target::Numbered,
-    };
-    let written = session.write_samples(request, &target)?;
+fn write_samples(session: &mut Session, request: &sample::Request, target: &Target) -> Result<()> {
+    let written = session.write_samples(request, target)?;
     if let Some(checked) = &written.shape_accuracy {
         terminal::print(&format!("shape accuracy of these images:\n{checked}"))?;
     }
@@ -255,7 +274,8 @@ fn import(options: Import, context: &Context) -> Result<()> {
 fn export(options: &Export) -> Result<()> {
     let out = free(&options.out)?;
     let run = Run::open(&options.run)?;
-    print(&interop::export::export(&run, options.to, &out)?, options.json)
+    let is_rounded = options.dtype == StoredDtype::Bf16;
+    print(&interop::export::export(&run, options.to, is_rounded, &out)?, options.json)
 }
 
 fn push(options: &Push, context: &Context) -> Result<()> {

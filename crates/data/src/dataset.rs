@@ -179,6 +179,12 @@ impl View {
         self.range.len()
     }
 
+    /// Its first `count` samples, or all where there are fewer.
+    pub fn first(&self, count: usize) -> Self {
+        let end = self.range.end.min(self.range.start.saturating_add(count));
+        Self { range: self.range.start..end, ..self.clone() }
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.range.is_empty()

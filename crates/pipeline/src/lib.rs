@@ -2,6 +2,7 @@
 #![doc = include_str!("../README.md")]
 
 mod error;
+pub mod estimate;
 mod experiment;
 pub mod inspect;
 pub mod reconstruct;

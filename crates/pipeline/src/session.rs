@@ -51,21 +51,27 @@ impl Session {
     /// # Errors
     /// When there is no such stage, one fails, or the work is interrupted.
     pub fn run_stages(&mut self, only: Option<&str>) -> Result<()> {
+        let recipe = Arc::clone(self.run.recipe());
+        stages::check_name(&recipe, only)?;
+        Stage::wanted(&recipe, only).iter().try_for_each(|stage| self.run_stage(stage))
+    }
+
+    /// Runs a stage, if it is not done.
+    ///
+    /// # Errors
+    /// As [`run_stages`](Self::run_stages).
+    pub(crate) fn run_stage(&mut self, stage: &Stage) -> Result<()> {
         let Self { run, data, context } = self;
         let recipe = &Arc::clone(run.recipe());
-        stages::check_name(recipe, only)?;
         let data = opened(data, recipe)?;
-        for stage in Stage::wanted(recipe, only) {
-            let name = stage.name(recipe);
-            if run.output(&name).is_some() {
-                context.note(&name, "already done");
-                continue;
-            }
-            let output = attempt_in_memory(format!("the stage {name}"), || stage.run(run, data, context));
-            let output = output.map_err(|error| gone(run).unwrap_or(error))?;
-            run.finish(&name, output)?;
+        let name = stage.name(recipe);
+        if run.output(&name).is_some() {
+            context.note(&name, "already done");
+            return Ok(());
         }
-        Ok(())
+        let output = attempt_in_memory(format!("the stage {name}"), || stage.run(run, data, context));
+        let output = output.map_err(|error| gone(run).unwrap_or(error))?;
+        Ok(run.finish(&name, output)?)
     }
 
     /// The trained tokenizer of the images.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use tch::{Tensor, nn::VarStore};
+use tch::{Kind, Tensor, nn::VarStore};
 use vqkit_torch::{attempt, weights};
 
 use crate::{checkpoint::Checkpoints, error::Result, error::RunError, files};
@@ -98,10 +98,23 @@ pub fn copy_for_use(from: &Path, to: &Path, origin: &impl Serialize) -> Result<P
 pub fn load_for_use(checkpoint: &Path, vs: &mut VarStore) -> Result<()> {
     let path = weights_for_use(checkpoint);
     attempt(format!("the weights of {}", path.display()), || {
-        let tensors = weights::read(&path)?;
+        let tensors = read_for_use(checkpoint)?;
         weights::check_finite(&path, &tensors)?;
         Ok(weights::assign_from(&path, &tensors, vs)?)
     })
+}
+
+/// The weights that a checkpoint holds for use. Those that were rounded to 16 bits to take less room come as fp32.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn read_for_use(checkpoint: &Path) -> Result<Tensors> {
+    let widened = |value: Tensor| match value.kind() {
+        Kind::Half | Kind::BFloat16 => value.to_kind(Kind::Float),
+        _ => value,
+    };
+    let tensors = weights::read(&weights_for_use(checkpoint))?;
+    Ok(tensors.into_iter().map(|(name, value)| (name, widened(value))).collect())
 }
 
 /// BLAKE3 of the weights that a checkpoint holds for use.

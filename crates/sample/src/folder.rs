@@ -52,6 +52,13 @@ pub enum Target {
     Stage,
     /// `samples-N` inside the run, with the first number that is free when all images are generated.
     Numbered,
+    /// `NAME-N` in a folder, with the first free number: `emoji-1`.
+    NumberedIn {
+        /// The folder.
+        folder: PathBuf,
+        /// The name.
+        name: String,
+    },
     /// A new folder.
     New(PathBuf),
 }
@@ -68,6 +75,7 @@ impl Target {
                 let _ = files::sweep(run.path());
                 files::create_numbered(run.path(), stage_names::SAMPLES, fill)
             }
+            Self::NumberedIn { folder, name } => files::create_numbered(folder, name, fill),
             Self::New(path) => files::create(path, fill).map(|()| path.clone()),
         }
     }

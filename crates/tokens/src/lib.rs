@@ -17,13 +17,13 @@ mod token_file;
 mod token_set;
 mod usage;
 
-pub use condition_encoder::{ConditionEncoder, with_grids};
+pub use condition_encoder::{ConditionEncoder, TEXT_TOKENIZER, with_grids};
 pub use embedding_file::EmbeddingFile;
 pub use encode::{Encoded, Encoder};
 pub use error::{Result, TokensError};
 pub use rows::TokenRows;
 pub use split::Split;
 pub use text_tokenizer::{Ids, TextTokenizer};
-pub use token_file::{Columns, TokenHeader};
+pub use token_file::{Columns, TokenHeader, write_header};
 pub use token_set::TokenSet;
 pub use usage::TokenUsage;

@@ -47,12 +47,20 @@ pub fn vocabulary(run: &Run) -> Result<Vocabulary> {
     if run.recipe().data.source.is_none() {
         return Ok(of_recipe(run.recipe()));
     }
+    let header = header(run)?;
+    let facts = header.facts();
+    Ok(Vocabulary { classes: header.classes, empty_classes: header.empty_classes, facts })
+}
+
+/// The header of a run's first token file.
+///
+/// # Errors
+/// When the stage `tokens` is not done, or its files are gone.
+pub fn header(run: &Run) -> Result<TokenHeader> {
     let folder = run.path().join(&run.require(stage_names::TOKENS)?.path);
     let files = split::files_of(&folder, Split::Train);
     let missing = || RunError::artifact(&folder, "holds no token file; remove it and run the stage `tokens` again");
-    let header = TokenHeader::read(files.first().ok_or_else(missing)?)?;
-    let facts = header.facts();
-    Ok(Vocabulary { classes: header.classes, empty_classes: header.empty_classes, facts })
+    TokenHeader::read(files.first().ok_or_else(missing)?)
 }
 
 /// The classes of a recipe; where they have no names, their numbers.

@@ -14,6 +14,8 @@ pub enum Format {
     Taming,
     /// The state dicts of LlamaGen.
     Llamagen,
+    /// A run with nothing but what its use needs.
+    Run,
     /// The weights under vqkit's names, and the recipe as JSON.
     Safetensors,
     /// A TorchScript module with `encode` and `decode`.
@@ -26,7 +28,8 @@ pub enum Format {
     Webdataset,
 }
 
-const FORMATS: [(&str, Format); 8] = [
+const FORMATS: [(&str, Format); 9] = [
+    ("run", Format::Run),
     ("diffusers", Format::Diffusers),
     ("taming", Format::Taming),
     ("llamagen", Format::Llamagen),

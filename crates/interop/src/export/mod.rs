@@ -7,12 +7,13 @@ mod graph;
 mod llamagen;
 mod names;
 mod networks;
+mod run;
 mod safetensors;
 mod taming;
 mod tokens;
 
 use std::{
-    fmt,
+    fmt, fs,
     path::{Path, PathBuf},
 };
 
@@ -33,29 +34,50 @@ pub struct Exported {
     pub files: Vec<PathBuf>,
 }
 
-/// Writes a run into the new folder `out`, with a model card.
+/// Writes a run into the new folder `out`, with a model card. `is_rounded`: in [`Format::Run`], whether matrices and kernels are
+/// rounded to bf16, which halves the folder.
 ///
 /// # Errors
 /// When the format cannot hold the run's networks (the message says what it lacks), the run is not trained, or a file cannot
 /// be written.
-pub fn export(run: &Run, format: Format, out: &Path) -> Result<Exported> {
-    files::create(out, |folder| {
-        let usage = match format {
-            Format::Diffusers => diffusers::write(run, folder)?,
-            Format::Taming => taming::write(run, folder)?,
-            Format::Llamagen => llamagen::write(run, folder)?,
-            Format::Safetensors => safetensors::write(run, folder)?,
-            Format::Torchscript => graph::write_torchscript(run, folder)?,
-            Format::Onnx => graph::write_onnx(run, folder)?,
-            Format::Npy => tokens::write_npy(run, folder)?,
-            Format::Webdataset => tokens::write_webdataset(run, folder)?,
-        };
-        card::write(run, format, &usage, folder)
-    })?;
+pub fn export(run: &Run, format: Format, is_rounded: bool, out: &Path) -> Result<Exported> {
+    if format == Format::Run {
+        pack(run, is_rounded, out)?;
+    } else if is_rounded {
+        let reason = format!("only a run can have other types of weights; `{format}` keeps fp32");
+        return Err(vqkit_recipe::InvalidRequest::option("dtype", reason).into());
+    } else {
+        files::create(out, |folder| convert(run, format, folder))?;
+    }
     let mut files = Vec::new();
     list(out, Path::new(""), &mut files)?;
     files.sort();
     Ok(Exported { folder: out.to_owned(), format, files })
+}
+
+/// Writes a run in the format of another project into an existing folder.
+fn convert(run: &Run, format: Format, folder: &Path) -> Result<()> {
+    let usage = match format {
+        Format::Run => String::new(),
+        Format::Diffusers => diffusers::write(run, folder)?,
+        Format::Taming => taming::write(run, folder)?,
+        Format::Llamagen => llamagen::write(run, folder)?,
+        Format::Safetensors => safetensors::write(run, folder)?,
+        Format::Torchscript => graph::write_torchscript(run, folder)?,
+        Format::Onnx => graph::write_onnx(run, folder)?,
+        Format::Npy => tokens::write_npy(run, folder)?,
+        Format::Webdataset => tokens::write_webdataset(run, folder)?,
+    };
+    card::write(run, format, &usage, folder)
+}
+
+/// Writes a run of ours; what was begun is removed where that fails.
+fn pack(run: &Run, is_rounded: bool, out: &Path) -> Result<()> {
+    let written = run::write(run, is_rounded, out).and_then(|usage| card::write(run, Format::Run, &usage, out));
+    written.inspect_err(|_| {
+        // The error is what the caller has to know.
+        drop(fs::remove_dir_all(out));
+    })
 }
 
 /// The files below a folder.

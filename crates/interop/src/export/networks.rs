@@ -6,7 +6,6 @@ use tch::Tensor;
 use toml::Table;
 use vqkit_recipe::{Modality, stage_names};
 use vqkit_run::{RECIPE, Run, checkpoint_weights};
-use vqkit_torch::weights;
 
 use crate::{
     error::{InteropError, Result},
@@ -58,7 +57,7 @@ fn weights_of(run: &Run, stage: &str) -> Result<BTreeMap<String, Tensor>> {
 /// When the stage is not done, or its weights cannot be read.
 pub fn all_weights(run: &Run, stage: &str) -> Result<BTreeMap<String, Tensor>> {
     let checkpoint = run.path().join(&run.require(stage)?.path);
-    Ok(weights::read(&checkpoint_weights::weights_for_use(&checkpoint))?)
+    Ok(checkpoint_weights::read_for_use(&checkpoint)?)
 }
 
 fn to_table(run: &Run, value: &impl serde::Serialize) -> Result<Table> {

@@ -1,0 +1,94 @@
+//! A run that holds only what its use needs: to pass on.
+
+use std::{fs, path::Path};
+
+use tch::{Kind, Tensor};
+use vqkit_recipe::{Modality, Recipe, stage_names};
+use vqkit_run::{Checkpoints, Invocation, MODEL, Output, Run, STATE, State, checkpoint_weights, files};
+use vqkit_tokens::{Split, TEXT_TOKENIZER, TokenHeader, run_tokens, split, write_header};
+use vqkit_torch::weights;
+
+use super::networks;
+use crate::error::{InteropError, Result};
+
+/// Writes the run `out`: the recipe, the weights that later stages use of every network, and what the tokens say of classes and
+/// captions. Matrices and kernels are rounded to bf16, if `is_rounded`; codebooks, biases and statistics stay as they are.
+///
+/// Gives the line that uses it. Optimizers, discriminators, averages, token grids, logs and samples stay behind, so training cannot go on in it; fine-tuning can
+/// start from it.
+pub fn write(run: &Run, is_rounded: bool, out: &Path) -> Result<String> {
+    let recipe = &of_anywhere(run.recipe());
+    let call = Invocation { command: Vec::new(), git: None, ..run.record().call.clone() };
+    let mut packed = Run::create(out, recipe, None, call)?;
+    for modality in recipe.modalities() {
+        write_network(run, modality.stage(), is_rounded, &mut packed)?;
+    }
+    if !recipe.priors.is_empty() && !recipe.data.source.is_none() {
+        write_vocabulary(run, &mut packed)?;
+    }
+    for stage in stage_names::stages(recipe) {
+        write_network(run, &stage, is_rounded, &mut packed)?;
+    }
+    let verb =
+        if recipe.priors.is_empty() { "reconstruct FOLDER images/ -o reconstructions" } else { "sample FOLDER -n 16" };
+    Ok(format!("```sh\nvqkit {verb}\n```\n"))
+}
+
+/// The recipe without the places of files on this machine.
+fn of_anywhere(recipe: &Recipe) -> Recipe {
+    let mut recipe = recipe.clone();
+    recipe.data.root = None;
+    for tokenizer in recipe.tokenizer.iter_mut().chain(&mut recipe.template) {
+        tokenizer.inherited = None;
+        tokenizer.finetune = None;
+    }
+    recipe.priors.iter_mut().for_each(|prior| prior.finetune = None);
+    recipe
+}
+
+fn write_network(run: &Run, stage: &str, is_rounded: bool, packed: &mut Run) -> Result<()> {
+    packed.begin(stage)?;
+    let round = |(name, value): (String, Tensor)| {
+        let value = if is_rounded && is_matrix(&name, &value) { value.to_kind(Kind::BFloat16) } else { value };
+        (name, value)
+    };
+    let tensors = networks::all_weights(run, stage)?.into_iter().map(round).collect();
+    let from = run.path().join(&run.require(stage)?.path);
+    let state: State = files::read_json(&from.join(STATE))?;
+    let checkpoints = Checkpoints::open(&packed.make_folder(stage)?, 1)?;
+    checkpoints.write::<InteropError>(state.step, false, |folder| {
+        weights::save(&folder.join(MODEL), &tensors, &Default::default())?;
+        Ok(files::write_json(&folder.join(STATE), &State { step: state.step, ..State::default() })?)
+    })?;
+    let written = checkpoints.last()?.ok_or_else(|| InteropError::file(packed.path(), "no checkpoint was written"))?;
+    let output = Output { path: packed.relative(&written), fingerprint: checkpoint_weights::fingerprint(&written)? };
+    Ok(packed.finish(stage, output)?)
+}
+
+/// Whether a tensor is a kernel or a matrix of a layer. Rounded codes would be other codes.
+fn is_matrix(name: &str, value: &Tensor) -> bool {
+    let is_of_codebook = ["quantize", "codebook"].iter().any(|part| name.contains(part));
+    value.dim() >= 2 && value.kind() == Kind::Float && !is_of_codebook
+}
+
+/// Names of classes and the text tokenizer, in token files without tokens.
+fn write_vocabulary(run: &Run, packed: &mut Run) -> Result<()> {
+    packed.begin(stage_names::TOKENS)?;
+    let folder = packed.make_folder(stage_names::TOKENS)?;
+    let fingerprint = |stage: &str| packed.output(stage).map(|output| output.fingerprint.clone());
+    let header = run_tokens::header(run)?;
+    let header = TokenHeader {
+        tokenizer: fingerprint(Modality::Image.stage()).unwrap_or_default(),
+        template: header.template.as_ref().and_then(|_| fingerprint(Modality::Template.stage())),
+        ..header
+    };
+    let path = folder.join(split::file_name(Split::Train, 0));
+    write_header(&path, &header)?;
+    let text = run.folder(stage_names::TOKENS).join(TEXT_TOKENIZER);
+    if text.is_file() {
+        let to = folder.join(TEXT_TOKENIZER);
+        fs::copy(&text, &to).map_err(|source| InteropError::Io { action: "copy", path: text, source })?;
+    }
+    let output = Output { path: packed.relative(&folder), fingerprint: header.data };
+    Ok(packed.finish(stage_names::TOKENS, output)?)
+}
