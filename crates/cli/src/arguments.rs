@@ -32,6 +32,11 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write a commented recipe for a folder of images, which fits the data, this machine and a time.
+    #[command(
+        after_help = "Example:\n  vqkit new photographs/ -o photographs.toml --hours 2\n  vqkit train photographs.toml"
+    )]
+    New(New),
     /// Train every missing stage of a recipe: features, template, tokenizer, tokens, priors, samples, report.
     #[command(after_help = "Example: vqkit train configs/vqvae-cifar10.toml --set tokenizer.train.steps=1000")]
     Train(Train),
@@ -141,6 +146,23 @@ const OF_A_RECORD: [&str; 24] = [
     "batch_size",
     "seed",
 ];
+
+/// `vqkit new`
+#[derive(Debug, Args)]
+pub struct New {
+    /// A folder of images, flat or with a folder for each class; a folder with images/ and a folder of templates; tar shards
+    /// such as name-{000..004}.tar; or a manifest (.csv, .tsv, .jsonl).
+    pub images: PathBuf,
+    /// The recipe to write, which must not exist; its name becomes that of the run.
+    #[arg(short, long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// How long training may take, in hours.
+    #[arg(long, value_name = "H", default_value_t = 1.0)]
+    pub hours: f64,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// `vqkit estimate`
 #[derive(Debug, Args)]

@@ -14,7 +14,7 @@ use vqkit::{
     foreign::Hints,
     interop::{self, Imported},
     pipeline::{
-        Experiment, Session, estimate, inspect,
+        Experiment, Session, estimate, inspect, propose,
         reconstruct::{self, Reconstructed},
         report_stage, stages,
     },
@@ -33,7 +33,7 @@ use vqkit::{
 
 use crate::{
     arguments::{
-        Arguments, Command, Compare, Estimate, Evaluate, Export, How, Images, Import, Inspect, Push, Sample,
+        Arguments, Command, Compare, Estimate, Evaluate, Export, How, Images, Import, Inspect, New, Push, Sample,
         StoredDtype, Train, Weights,
     },
     bars::Bars,
@@ -51,6 +51,7 @@ pub fn run(arguments: Arguments, interrupt: Interrupt) -> Result<()> {
 
 fn command(command: Command, context: &Context) -> Result<()> {
     match command {
+        Command::New(options) => new(options, context),
         Command::Train(options) => train(options, context),
         Command::Estimate(options) => estimate(&options, context),
         Command::Sample(options) => sample(options, context),
@@ -72,6 +73,21 @@ fn command(command: Command, context: &Context) -> Result<()> {
         Command::Push(options) => push(&options, context),
         Command::Schema => Ok(terminal::print(&format!("{}\n", serde_json::to_string_pretty(&recipe::schema())?))?),
     }
+}
+
+fn new(options: New, context: &Context) -> Result<()> {
+    let out = free(&options.out)?;
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let name = out.file_stem().unwrap_or_default().to_string_lossy().chars().map(plain).collect();
+    terminal::say("measuring this machine for half a minute");
+    let request = propose::Request { path: options.images, name, hours: options.hours };
+    let proposal = propose::propose(&request, context)?;
+    files::create_file(&out, |path| files::write(path, proposal.text.as_bytes()))?;
+    print(&proposal, options.json)?;
+    if !options.json {
+        terminal::print(&format!("\nvqkit train {}\n", out.display()))?;
+    }
+    Ok(())
 }
 
 fn train(options: Train, context: &Context) -> Result<()> {

@@ -5,6 +5,7 @@ mod error;
 pub mod estimate;
 mod experiment;
 pub mod inspect;
+pub mod propose;
 pub mod reconstruct;
 pub mod report_stage;
 mod session;

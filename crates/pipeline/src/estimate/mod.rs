@@ -121,6 +121,25 @@ pub fn estimate(recipe: Recipe, budget: Duration, context: &Context) -> Result<E
     })
 }
 
+impl Estimate {
+    /// The same with other numbers of steps for the stages that `steps` knows.
+    pub fn with_steps(mut self, steps: impl Fn(&str) -> Option<u64>) -> Self {
+        for stage in &mut self.stages {
+            let (Some(old), Some(new)) = (stage.steps, steps(&stage.name)) else { continue };
+            stage.seconds *= new as f64 / old.max(1) as f64;
+            stage.steps = Some(new);
+        }
+        self.seconds = self.stages.iter().map(|stage| stage.seconds).sum();
+        self
+    }
+
+    /// Time, memory and disk in one line.
+    pub fn summary(&self) -> String {
+        let memory = self.memory_bytes.map_or(String::new(), |bytes| format!("{} of memory, ", format_bytes(bytes)));
+        format!("{}, {memory}{} on the disk.", in_words(self.seconds), format_bytes(self.disk_bytes))
+    }
+}
+
 fn of_stage(recipe: &Recipe, stage: &Stage, probe: &Probe, adversarial: Option<&Probe>) -> StageEstimate {
     let name = stage.name(recipe);
     let lap = probe.lap(stage).cloned().unwrap_or_default();

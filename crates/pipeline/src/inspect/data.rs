@@ -65,11 +65,15 @@ impl DataPlan {
     /// # Errors
     /// When there are no images, or the user interrupts.
     pub fn read(path: &Path, interrupt: &Interrupt) -> Result<Self> {
-        let config = DataConfig {
-            on_error: OnError::Skip,
-            max_error_rate: 0.999,
-            ..DataConfig::new(1, SourceConfig::at_path(path)?)
-        };
+        Self::of_source(SourceConfig::at_path(path)?, interrupt)
+    }
+
+    /// As [`DataPlan::read`], of any source.
+    ///
+    /// # Errors
+    /// As [`DataPlan::read`].
+    pub fn of_source(source: SourceConfig, interrupt: &Interrupt) -> Result<Self> {
+        let config = DataConfig { on_error: OnError::Skip, max_error_rate: 0.999, ..DataConfig::new(1, source) };
         let view = config.open()?.train;
         let mut plan = Self {
             images: view.len(),

@@ -1,6 +1,6 @@
 //! `vqkit inspect`: describes the contents of a run, a checkpoint or a token file, and what a recipe would build.
 
-mod data;
+pub mod data;
 mod prior;
 mod recipe;
 

@@ -1,0 +1,186 @@
+//! The recipe as commented TOML.
+
+use vqkit_data::SourceConfig;
+
+use super::{
+    choices::{BATCH_SIZES, Choices},
+    found::Found,
+};
+use crate::error::Result;
+
+/// Steps of the networks of a recipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Steps {
+    /// Of each tokenizer.
+    pub tokenizer: u64,
+    /// Of the prior.
+    pub prior: u64,
+}
+
+/// Keys of a tokenizer's network that are the same at every size: what learns fastest on a processor.
+const NETWORK: &str = "residual_blocks = 2
+residual_channels = 64
+embed_dim = 16
+norm = \"batch\"
+latent_norm = \"batch\"
+residual = \"preactivated\"
+";
+
+/// How everything is optimized.
+const OPTIMIZER: &str = "optimizer = \"muon\"               # fewer steps than AdamW, each a little slower
+learning_rate = 3e-3
+";
+
+/// The recipe. `header`: lines of the comment at its head.
+pub fn recipe(name: &str, header: &[String], found: &Found, choices: &Choices, steps: Steps) -> Result<String> {
+    let mut text: String = header.iter().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect();
+    text += &format!("name = \"{name}\"                   # the run goes to runs/{name}\n\n");
+    text += &data(found, choices)?;
+    text += &tokenizer("tokenizer", choices, steps.tokenizer);
+    text += &losses(choices, steps.tokenizer);
+    if found.template.is_some() {
+        text += "\n# The templates become tokens too, and stand in front of those of the image (Esser et al. 2021).\n";
+        text += &tokenizer("template", choices, steps.tokenizer.div_ceil(4));
+    }
+    text += &conditions(found);
+    text += &prior(choices, steps.prior, is_conditional(found));
+    Ok(text)
+}
+
+fn is_conditional(found: &Found) -> bool {
+    found.plan.num_classes > 1 || found.plan.has_captions || found.template.is_some()
+}
+
+fn data(found: &Found, choices: &Choices) -> Result<String> {
+    let Choices { image_size, validation, .. } = choices;
+    let mut text = format!(
+        "[data]\nimage_size = {image_size}                     # the short side is resized to this, then the centre is cut out\n\
+         validation = {validation:.3}                # share of the images to validate on\n"
+    );
+    // A flipped caption or letter may be wrong.
+    if !found.plan.has_captions {
+        text +=
+            "flip = true                         # mirror half of the training images; false for letters and signs\n";
+    }
+    text += "on_error = \"skip\"                   # images that cannot be read are left out and listed\n";
+    let source = toml::to_string(&Sectioned { source: &found.source })
+        .map_err(|error| vqkit_recipe::InvalidRequest::option("path", error.to_string()))?;
+    Ok(text + &source.replace("[source", "[data.source"))
+}
+
+/// A source under its key.
+#[derive(serde::Serialize)]
+struct Sectioned<'a> {
+    source: &'a SourceConfig,
+}
+
+fn tokenizer(section: &str, choices: &Choices, steps: u64) -> String {
+    let Choices { downsampling, codebook_size, .. } = choices;
+    let (grid, batch) = (choices.grid(), BATCH_SIZES.0);
+    let (warmup, every) = (warmup(steps), every(steps));
+    format!(
+        "
+[{section}]
+type = \"vqvae\"
+downsampling = {downsampling}                    # {grid}x{grid} tokens; half as much gives four times as many, and sharper images
+channels = 128
+fine_channels = 48
+{NETWORK}[{section}.quantizer]
+type = \"ema\"
+codebook_size = {codebook_size}
+commitment_weight = 0.05
+[{section}.train]
+steps = {steps}
+batch_size = {batch}
+{OPTIMIZER}betas = [0.9, 0.99]
+schedule = {{ type = \"warmup-cosine\", warmup_steps = {warmup} }}
+ema_decay = 0.995
+validate_every = {every}
+checkpoint_every = {every}
+"
+    )
+}
+
+fn losses(choices: &Choices, steps: u64) -> String {
+    let mut text = "[tokenizer.loss]
+reconstruction = \"l2\"
+[tokenizer.loss.perceptual]
+type = \"vgg\"                        # a small network that comes with vqkit; \"lpips\" needs a download
+weight = 0.1
+"
+    .to_owned();
+    if choices.is_adversarial {
+        let start = steps / 2;
+        text += &format!(
+            "# The discriminator makes textures sharp. It starts when the tokenizer is half trained.
+[tokenizer.loss.adversarial]
+weight = 0.5
+start_step = {start}
+ramp_steps = {}
+lecam_weight = 0.001
+[tokenizer.loss.adversarial.discriminator]
+ndf = 32
+n_layers = 2
+[tokenizer.loss.adversarial.train]
+learning_rate = 2e-4
+",
+            (steps / 20).max(1)
+        );
+    }
+    text
+}
+
+fn conditions(found: &Found) -> String {
+    let mut text = String::new();
+    let plan = &found.plan;
+    if plan.num_classes > 1 {
+        text += &format!("class = true                        # {} classes\n", plan.num_classes);
+    }
+    if plan.has_captions {
+        text += "text = { length = 32 }              # captions, in at most this many ids; longer ones are cut\n";
+    }
+    if found.template.is_some() {
+        text += "template = { type = \"given\" }       # that of the data\n";
+    }
+    if text.is_empty() { text } else { format!("\n[condition]\n{text}") }
+}
+
+fn prior(choices: &Choices, steps: u64, is_conditional: bool) -> String {
+    let Choices { prior: [layers, heads, width], dropout, .. } = choices;
+    let (warmup, every, batch) = (warmup(steps), every(steps), BATCH_SIZES.1);
+    let free = if is_conditional { "condition_dropout = 0.1             # allows guidance (--cfg)\n" } else { "" };
+    let scale = if is_conditional { "cfg_scale = 2.0\n" } else { "" };
+    format!(
+        "
+[[prior]]
+type = \"gpt2\"
+n_layer = {layers}
+n_head = {heads}
+n_embd = {width}
+resid_pdrop = {dropout}
+attn_pdrop = {dropout}
+embd_pdrop = {dropout}
+{free}[prior.train]
+steps = {steps}
+batch_size = {batch}
+{OPTIMIZER}schedule = {{ type = \"warmup-cosine\", warmup_steps = {warmup} }}
+weight_decay = 0.05
+ema_decay = 0.995
+validate_every = {every}
+checkpoint_every = {every}
+
+[sample.sampling]
+{scale}top_p = 0.95
+"
+    )
+}
+
+/// Steps of warm-up: a twentieth, 100 at most.
+fn warmup(steps: u64) -> u64 {
+    (steps / 20).clamp(1, 100)
+}
+
+/// Steps between two validations: about ten in all.
+fn every(steps: u64) -> u64 {
+    (steps / 10).max(1)
+}
