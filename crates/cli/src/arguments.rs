@@ -157,8 +157,11 @@ pub struct New {
     #[arg(short, long, value_name = "FILE")]
     pub out: PathBuf,
     /// How long training may take, in hours.
-    #[arg(long, value_name = "H", default_value_t = 1.0)]
+    #[arg(long, value_name = "H", default_value_t = 1.0, allow_negative_numbers = true)]
     pub hours: f64,
+    /// How long to measure this machine, in seconds; start-up comes on top.
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub seconds: u64,
     /// Print JSON instead of text.
     #[arg(long)]
     pub json: bool,

@@ -66,6 +66,14 @@ impl PassedOver {
         }
     }
 
+    /// Counts `count` less of this kind.
+    pub(crate) fn take_back(&mut self, kind: &str, count: usize) {
+        if let Some(counted) = self.0.get_mut(kind) {
+            *counted = counted.saturating_sub(count);
+        }
+        self.0.retain(|_, count| *count > 0);
+    }
+
     /// Counts what another count has.
     pub(crate) fn extend(&mut self, other: &Self) {
         other.iter().for_each(|(kind, count)| self.add(kind, count));

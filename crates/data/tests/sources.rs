@@ -122,6 +122,27 @@ fn manifests_say_the_same_in_every_notation() {
 }
 
 #[test]
+fn a_text_beside_an_image_is_its_caption() {
+    let folder = tempdir().unwrap();
+    for name in ["a/1.png", "a/2.png", "b/1.png"] {
+        write(folder.path(), name, &png(8, 5));
+    }
+    write(folder.path(), "a/1.txt", b"\xef\xbb\xbf  a cat \n");
+    write(folder.path(), "b/1.txt", b" \n");
+    write(folder.path(), "b/notes.txt", b"of no image");
+    let data = open(folder.path(), "", "type = 'folder'\ntrain = '.'").unwrap();
+    let captions: Vec<_> = (0..3).map(|index| data.train.get(index).unwrap().caption).collect();
+    assert_eq!(captions, [Some("a cat".to_owned()), None, None]);
+    assert!(data.train.has_captions());
+    assert_eq!(data.train.passed_over().to_string(), "1 .txt");
+    let error = refusal(folder.path(), "require_caption = true", "type = 'folder'\ntrain = '.'");
+    assert!(error.contains("has no caption"), "{error}");
+    write(folder.path(), "a/2.txt", b"caf\xe9");
+    let error = refusal(folder.path(), "", "type = 'folder'\ntrain = '.'");
+    assert!(error.contains("2.txt") && error.contains("is not UTF-8 text"), "{error}");
+}
+
+#[test]
 fn a_broken_manifest_is_named_with_its_line() {
     let folder = tempdir().unwrap();
     write(folder.path(), "a.csv", b"picture\n1.png\n");

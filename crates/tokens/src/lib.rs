@@ -24,6 +24,6 @@ pub use error::{Result, TokensError};
 pub use rows::TokenRows;
 pub use split::Split;
 pub use text_tokenizer::{Ids, TextTokenizer};
-pub use token_file::{Columns, TokenHeader, write_header};
+pub use token_file::{Columns, TokenHeader};
 pub use token_set::TokenSet;
 pub use usage::TokenUsage;

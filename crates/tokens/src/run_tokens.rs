@@ -1,10 +1,15 @@
 //! The token files of a run.
 
+use std::path::Path;
+
 use vqkit_models::ConditionVocabulary;
 use vqkit_recipe::{Modality, Recipe, stage_names};
-use vqkit_run::{Run, RunError};
+use vqkit_run::{Run, RunError, files};
 
 use crate::{error::Result, error::TokensError, split, split::Split, token_file::TokenHeader, token_set::TokenSet};
+
+/// The header of token files that stay behind where a run is passed on.
+const HEADER: &str = "header.json";
 
 /// The run's token files of a split, which must have been written by the run's trained tokenizer.
 ///
@@ -52,15 +57,27 @@ pub fn vocabulary(run: &Run) -> Result<Vocabulary> {
     Ok(Vocabulary { classes: header.classes, empty_classes: header.empty_classes, facts })
 }
 
-/// The header of a run's first token file.
+/// The header of a run's token files: of the first, or what stands in their place in a run that was passed on without tokens.
 ///
 /// # Errors
 /// When the stage `tokens` is not done, or its files are gone.
 pub fn header(run: &Run) -> Result<TokenHeader> {
     let folder = run.path().join(&run.require(stage_names::TOKENS)?.path);
+    let alone = folder.join(HEADER);
+    if alone.is_file() {
+        return Ok(files::read_json(&alone)?);
+    }
     let files = split::files_of(&folder, Split::Train);
     let missing = || RunError::artifact(&folder, "holds no token file; remove it and run the stage `tokens` again");
     TokenHeader::read(files.first().ok_or_else(missing)?)
+}
+
+/// Writes a header in place of token files into the folder of the stage `tokens`.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_header(folder: &Path, header: &TokenHeader) -> Result<()> {
+    Ok(files::write_json(&folder.join(HEADER), header)?)
 }
 
 /// The classes of a recipe; where they have no names, their numbers.

@@ -135,14 +135,6 @@ pub fn write(path: &Path, header: &TokenHeader, columns: &Columns) -> Result<()>
     Ok(files::write(path, &bytes)?)
 }
 
-/// Writes a file without tokens, which says only what the header says: what a run has that is passed on without its tokens.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn write_header(path: &Path, header: &TokenHeader) -> Result<()> {
-    write(path, header, &Columns::new())
-}
-
 /// The bytes of one tensor, to be written.
 struct Entry {
     dtype: Dtype,

@@ -8,14 +8,16 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::captions::Captions;
 use super::files::{FilePlace, Files, gather, item};
 use super::labels::Label;
 use super::listing::Listing;
 use super::open::{DataKeys, OpenSource, Opening};
-use crate::{DataError, Source};
+use crate::{BadFile, DataError, Source};
 
 /// `type = "folder"`: a folder of images. Images directly in it have no class; if all images are in sub-folders, the
-/// first sub-folder is the class. A mixture of both is an error.
+/// first sub-folder is the class. A mixture of both is an error. A text beside an image, `0001.txt` beside `0001.jpg`, is its
+/// caption; a blank one is none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FolderConfig {
@@ -41,7 +43,7 @@ impl OpenSource for FolderConfig {
 }
 
 fn open(folder: &Path, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
-    let Listing { paths, rejected, passed } = Listing::of(folder)?;
+    let Listing { paths, rejected, mut passed, texts } = Listing::of(folder)?;
     let flat = paths.iter().filter(|path| !path.contains('/')).count();
     if flat != 0 && flat != paths.len() {
         let reason = format!(
@@ -50,10 +52,18 @@ fn open(folder: &Path, opening: &Opening) -> Result<Arc<dyn Source>, DataError> 
         );
         return Err(DataError::Source { path: folder.into(), reason });
     }
-    let items = paths.into_iter().map(|path| {
-        let label = path.split_once('/').map(|(class, _)| Label::Name(class.to_owned()));
-        item(path.clone(), FilePlace { image: folder.join(&path), template: None, caption: None }, label)
-    });
-    let found = gather(items, rejected, passed);
+    let mut captions = Captions::new(folder, texts);
+    let items: Vec<_> = paths
+        .into_iter()
+        .map(|path| {
+            let label = path.split_once('/').map(|(class, _)| Label::Name(class.to_owned()));
+            let image = folder.join(&path);
+            let bad = |reason: String| BadFile { key: image.display().to_string(), reason };
+            let caption = captions.take(&path).map_err(bad)?;
+            item(path, FilePlace { image, template: None, caption }, label)
+        })
+        .collect();
+    captions.leave_in(&mut passed);
+    let found = gather(items.into_iter(), rejected, passed);
     Ok(Arc::new(Files::new(folder, found, None, opening)?))
 }

@@ -1,6 +1,7 @@
 //! The images under a folder.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, Metadata},
     io::ErrorKind,
     os::unix::fs::MetadataExt,
@@ -12,6 +13,9 @@ use crate::{BadFile, DataError, OVERVIEW, PassedOver};
 
 /// The record beside generated samples, whose overviews are for people to look at.
 const RECORD: &str = "samples.json";
+
+/// The ending of texts.
+pub(super) const TEXT: &str = ".txt";
 
 /// Folders inside folders that are followed.
 const MAX_DEPTH: usize = 32;
@@ -25,6 +29,8 @@ pub(super) struct Listing {
     pub rejected: Vec<BadFile>,
     /// Files that are no pictures.
     pub passed: PassedOver,
+    /// Those of them that are texts (`.txt`), as paths like those of the images.
+    pub texts: BTreeSet<String>,
 }
 
 impl Listing {
@@ -89,7 +95,12 @@ impl Walk<'_> {
             (Ending::Image, _) => self.listing.paths.push(relative),
             (Ending::Unread(format), _) => self.reject(&path, Ending::refusal(format)),
             (_, Err((kind, error))) if kind != ErrorKind::NotFound => return Err(DataError::io(&path)(error)),
-            _ => self.listing.passed.add_file(&shown),
+            _ => {
+                self.listing.passed.add_file(&shown);
+                if shown.ends_with(TEXT) {
+                    self.listing.texts.insert(relative);
+                }
+            }
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod annotation;
 mod at_path;
+mod captions;
 mod catalogue;
 mod endings;
 mod files;

@@ -9,13 +9,14 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::captions::Captions;
 use super::files::{FilePlace, Files, gather, item};
 use super::listing::Listing;
 use super::open::{DataKeys, OpenSource, Opening};
 use crate::{BadFile, DataError, PassedOver, Source, TemplateKind};
 
 /// `type = "pairs"`: two folders whose files are matched by name without extension. A template has the size of its
-/// image.
+/// image. A text beside an image is its caption.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PairsConfig {
@@ -59,20 +60,23 @@ impl PairsConfig {
     fn open(&self, folder: &Path, opening: &Opening) -> Result<Arc<dyn Source>, DataError> {
         let (images, folder_of_templates) = (folder.join(&self.images), folder.join(&self.templates));
         let mut templates = Templates::of(&folder_of_templates)?;
-        let Listing { paths, rejected, mut passed } = Listing::of(&images)?;
+        let Listing { paths, rejected, mut passed, texts } = Listing::of(&images)?;
+        let mut captions = Captions::new(&images, texts);
         let items: Vec<_> = paths
             .into_iter()
             .map(|path| {
                 let image = images.join(&path);
-                match templates.take(stem(&path)) {
-                    Ok(template) => {
-                        let place = FilePlace { image, template: Some(template), caption: None };
+                let found = templates.take(stem(&path)).and_then(|template| Ok((template, captions.take(&path)?)));
+                match found {
+                    Ok((template, caption)) => {
+                        let place = FilePlace { image, template: Some(template), caption };
                         item(stem(&path).to_owned(), place, None)
                     }
                     Err(reason) => Err(BadFile { key: image.display().to_string(), reason }),
                 }
             })
             .collect();
+        captions.leave_in(&mut passed);
         passed.extend(&templates.passed_over());
         let found = gather(items.into_iter(), rejected, passed);
         Ok(Arc::new(Files::new(folder, found, Some(self.template.clone()), opening)?))
@@ -92,7 +96,7 @@ struct Templates<'a> {
 
 impl<'a> Templates<'a> {
     fn of(folder: &'a Path) -> Result<Self, DataError> {
-        let Listing { paths, rejected, passed } = Listing::of(folder)?;
+        let Listing { paths, rejected, passed, .. } = Listing::of(folder)?;
         let mut by_stem: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for path in paths {
             by_stem.entry(stem(&path).to_owned()).or_default().push(path);

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use tch::{Kind, Tensor};
 use vqkit_recipe::{Modality, Recipe, stage_names};
 use vqkit_run::{Checkpoints, Invocation, MODEL, Output, Run, STATE, State, checkpoint_weights, files};
-use vqkit_tokens::{Split, TEXT_TOKENIZER, TokenHeader, run_tokens, split, write_header};
+use vqkit_tokens::{TEXT_TOKENIZER, TokenHeader, run_tokens};
 use vqkit_torch::weights;
 
 use super::networks;
@@ -71,7 +71,7 @@ fn is_matrix(name: &str, value: &Tensor) -> bool {
     value.dim() >= 2 && value.kind() == Kind::Float && !is_of_codebook
 }
 
-/// Names of classes and the text tokenizer, in token files without tokens.
+/// Names of classes, and the text tokenizer.
 fn write_vocabulary(run: &Run, packed: &mut Run) -> Result<()> {
     packed.begin(stage_names::TOKENS)?;
     let folder = packed.make_folder(stage_names::TOKENS)?;
@@ -82,8 +82,7 @@ fn write_vocabulary(run: &Run, packed: &mut Run) -> Result<()> {
         template: header.template.as_ref().and_then(|_| fingerprint(Modality::Template.stage())),
         ..header
     };
-    let path = folder.join(split::file_name(Split::Train, 0));
-    write_header(&path, &header)?;
+    run_tokens::write_header(&folder, &header)?;
     let text = run.folder(stage_names::TOKENS).join(TEXT_TOKENIZER);
     if text.is_file() {
         let to = folder.join(TEXT_TOKENIZER);

@@ -28,6 +28,8 @@ pub struct DataPlan {
     pub fingerprint: String,
     /// Number of images that were decoded for the following, evenly spread over all.
     pub looked_at: usize,
+    /// Number of images with a caption among them.
+    pub captioned: usize,
     /// Number of images per class among them.
     pub of_class: BTreeMap<String, usize>,
     /// Number of images per format among them.
@@ -82,6 +84,7 @@ impl DataPlan {
             has_captions: view.has_captions(),
             fingerprint: view.fingerprint(),
             looked_at: 0,
+            captioned: 0,
             of_class: BTreeMap::new(),
             of_encoding: BTreeMap::new(),
             gray: 0,
@@ -128,6 +131,7 @@ impl DataPlan {
         }
         let encoding = looks.encoding.map_or_else(|| "generated, not read".into(), |encoding| encoding.to_string());
         *self.of_encoding.entry(encoding).or_default() += 1;
+        self.captioned += usize::from(looks.is_captioned);
         self.gray += usize::from(looks.is_gray);
         self.mean += looks.mean;
     }
@@ -139,6 +143,7 @@ struct Looks {
     class: Option<u32>,
     encoding: Option<Encoding>,
     is_gray: bool,
+    is_captioned: bool,
     /// Mean of its values.
     mean: f64,
 }
@@ -150,6 +155,7 @@ impl Looks {
             size: [sample.image.width(), sample.image.height()],
             class: sample.class,
             encoding,
+            is_captioned: sample.caption.is_some(),
             is_gray: !matches!(sample.image.pixels(), Pixels::Rgb8(_)),
             mean: values.iter().map(|value| f64::from(*value)).sum::<f64>() / values.len() as f64,
         }

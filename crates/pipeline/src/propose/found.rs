@@ -52,6 +52,11 @@ impl Found {
         Ok(Self { source, plan, template })
     }
 
+    /// Whether every image that was looked at has a caption.
+    pub fn has_captions(&self) -> bool {
+        self.plan.looked_at > 0 && self.plan.captioned == self.plan.looked_at
+    }
+
     /// The side of the middle image, the shorter one.
     pub fn short_side(&self) -> u32 {
         let middle = self.plan.sizes.get(1).or(self.plan.sizes.first());

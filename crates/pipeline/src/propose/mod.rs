@@ -26,9 +26,6 @@ const MEASURED: Steps = Steps { tokenizer: 2_000, prior: 2_000 };
 /// Shares of the time for the tokenizers and for the prior; the rest is for tokens, samples and the report.
 const SHARES: (f64, f64) = (0.5, 0.4);
 
-/// How long is measured.
-const MEASUREMENT: Duration = Duration::from_secs(20);
-
 /// Fewer images than this are memorised, whatever is done.
 const FEW: usize = 5_000;
 
@@ -45,6 +42,8 @@ pub struct Request {
     pub name: String,
     /// How long training may take, in hours.
     pub hours: f64,
+    /// How long to measure the machine.
+    pub measurement: Duration,
 }
 
 /// A recipe, and what to expect of it.
@@ -58,7 +57,7 @@ pub struct Proposal {
     pub notes: Vec<String>,
 }
 
-/// Looks at the images, measures the machine for half a minute, and composes a recipe that takes about the hours asked for.
+/// Looks at the images, measures the machine, and composes a recipe that takes about the hours asked for.
 ///
 /// # Errors
 /// When there are no images, or training on them fails.
@@ -74,7 +73,7 @@ pub fn propose(request: &Request, context: &Context) -> Result<Proposal> {
         text::recipe(&request.name, &header(request, &found, &notes, measured), &found, &choices, steps)
     };
     let first = parse(&compose(MEASURED, None)?)?;
-    let measured = estimate::estimate(first, MEASUREMENT, context)?;
+    let measured = estimate::estimate(first, request.measurement, context)?;
     let steps = steps(&measured, &found, request.hours * 3600.0);
     let estimate = measured.with_steps(|stage| match stage {
         "tokenizer" => Some(steps.tokenizer),
@@ -148,6 +147,12 @@ fn notes(found: &Found, choices: &Choices) -> Vec<String> {
     }
     if !plan.bad.is_empty() {
         notes.push(format!("{} files cannot be read and are left out; `vqkit inspect` names them.", plan.bad.len()));
+    }
+    if plan.captioned > 0 && !found.has_captions() {
+        notes.push(format!(
+            "{} of {} images that were looked at have a caption; the recipe uses captions only where all have one.",
+            plan.captioned, plan.looked_at
+        ));
     }
     let least = plan.of_class.iter().min_by_key(|(_, count)| **count);
     if let Some((class, count)) = least.filter(|(_, count)| plan.num_classes > 1 && **count * 20 < plan.looked_at) {

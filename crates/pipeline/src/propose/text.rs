@@ -48,7 +48,7 @@ pub fn recipe(name: &str, header: &[String], found: &Found, choices: &Choices, s
 }
 
 fn is_conditional(found: &Found) -> bool {
-    found.plan.num_classes > 1 || found.plan.has_captions || found.template.is_some()
+    found.plan.num_classes > 1 || found.has_captions() || found.template.is_some()
 }
 
 fn data(found: &Found, choices: &Choices) -> Result<String> {
@@ -58,7 +58,7 @@ fn data(found: &Found, choices: &Choices) -> Result<String> {
          validation = {validation:.3}                # share of the images to validate on\n"
     );
     // A flipped caption or letter may be wrong.
-    if !found.plan.has_captions {
+    if !found.has_captions() {
         text +=
             "flip = true                         # mirror half of the training images; false for letters and signs\n";
     }
@@ -136,7 +136,7 @@ fn conditions(found: &Found) -> String {
     if plan.num_classes > 1 {
         text += &format!("class = true                        # {} classes\n", plan.num_classes);
     }
-    if plan.has_captions {
+    if found.has_captions() {
         text += "text = { length = 32 }              # captions, in at most this many ids; longer ones are cut\n";
     }
     if found.template.is_some() {
