@@ -79,17 +79,18 @@ impl<'s> Page<'s> {
         }
     }
 
-    /// The keys that all members share, then each member's own.
+    /// The keys that are the same in all members, then each member's own. A key of the same name may take another value in
+    /// another member, or mean something else.
     fn choices(&mut self, members: &[&'s Value], keys: &[Key<'s>]) {
-        let everywhere =
-            |name: &str| members.iter().all(|member| member.pointer(&format!("/properties/{name}")).is_some());
-        let shared: Vec<Key> = keys.iter().copied().filter(|(name, ..)| *name != "type" && everywhere(name)).collect();
+        let of_members: Vec<Vec<Key>> = members.iter().map(|member| self.split(&[member]).0).collect();
+        let is_shared = |key: &Key<'s>| of_members.iter().all(|of_member| of_member.contains(key));
+        let shared: Vec<Key> = keys.iter().copied().filter(is_shared).collect();
         let types: Vec<String> = members.iter().filter_map(|member| Some(format!("`{}`", kind(member)?))).collect();
         self.text += &format!("\n`type` is one of {}.\n", types.join(", "));
         self.keys(&shared);
-        for member in members {
-            let (own, _) = self.split(&[member]);
-            let own: Vec<Key> = own.into_iter().filter(|(name, ..)| *name != "type" && !everywhere(name)).collect();
+        for (member, of_member) in members.iter().zip(&of_members) {
+            let is_own = |key: &Key<'s>| key.0 != "type" && !is_shared(key);
+            let own: Vec<Key> = of_member.iter().copied().filter(is_own).collect();
             let kind = kind(member).map(ToString::to_string).unwrap_or_default();
             self.text += &format!("\n**`type = {kind}`** {}\n", description(member).unwrap_or_default());
             self.keys(&own);
@@ -255,6 +256,24 @@ mod tests {
             \n**`type = \"b\"`** The b.\n\n| key | value | meaning |\n|---|---|---|\n| `depth` | number |  |\n\
             \n## `[net.train]`\n\n\n| key | value | meaning |\n|---|---|---|\n| `steps` | integer, required | How many. |\n\
             \n## `[[more]]`\n\n\nThe keys are those of [`[net.train]`](#nettrain).\n";
+        assert_eq!(rest, expected);
+    }
+
+    #[test]
+    fn a_key_that_differs_between_members_stands_with_each() {
+        let member = |kind: &str, files: Value| {
+            let weight = json!({ "type": "number", "description": "How much." });
+            let properties = json!({ "type": { "const": kind }, "weight": weight, "files": files });
+            json!({ "description": format!("The {kind}."), "properties": properties })
+        };
+        let (one, several) = (json!({ "type": "string" }), json!({ "type": "array", "items": { "type": "string" } }));
+        let schema = json!({ "properties": { "loss": { "oneOf": [member("a", one), member("b", several)] } } });
+        let page = page(&schema);
+        let rest = page.strip_prefix(HEAD).unwrap();
+        let expected = "\n## `[loss]`\n\n\n`type` is one of `\"a\"`, `\"b\"`.\n\
+            \n| key | value | meaning |\n|---|---|---|\n| `weight` | number | How much. |\n\
+            \n**`type = \"a\"`** The a.\n\n| key | value | meaning |\n|---|---|---|\n| `files` | string |  |\n\
+            \n**`type = \"b\"`** The b.\n\n| key | value | meaning |\n|---|---|---|\n| `files` | list of string |  |\n";
         assert_eq!(rest, expected);
     }
 }
