@@ -26,7 +26,7 @@ fn counts_and_numbers_at_the_end_of_their_range_are_answered() {
         "-n 100000000000",
         "-n 4 --batch-size 18446744073709551615",
         "-n 100000000 --batch-size 100000000",
-        "-n 4 --each 18446744073709551615",
+        "-n 4 --samples-per-condition 18446744073709551615",
         "-n 1 --size 60000x60000",
         "-n 1 --size 4294967295x4294967295",
         "-n 1 --temperature 1e-300",

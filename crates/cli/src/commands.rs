@@ -80,7 +80,12 @@ fn new(options: New, context: &Context) -> Result<()> {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
     let name = out.file_stem().unwrap_or_default().to_string_lossy().chars().map(plain).collect();
     terminal::say(format_args!("looking at the images, then measuring this machine for about {} s", options.seconds));
-    let request = propose::Request { path: options.images, name, hours: options.hours, measurement: Duration::from_secs(options.seconds) };
+    let request = propose::Request {
+        path: options.images,
+        name,
+        hours: options.hours,
+        measurement: Duration::from_secs(options.seconds),
+    };
     let proposal = propose::propose(&request, context)?;
     files::create_file(&out, |path| files::write(path, proposal.text.as_bytes()))?;
     print(&proposal, options.json)?;

@@ -19,7 +19,7 @@ pub struct Metrics {
     /// PSNR of that error, in dB.
     pub reconstruction_psnr_db: f64,
     /// Fréchet distance between images and reconstructions in the features of a small CIFAR-10 classifier
-    /// (`assets/evaluation-cifar10.safetensors`); not comparable with FID. Only for colour images.
+    /// (`crates/models/assets/evaluation-cifar10.safetensors`); not comparable with FID. Only for colour images.
     pub reconstruction_fd_vgg_cifar10: Option<f64>,
     /// Fréchet distance between images and reconstructions in Inception's features (rFID), where Inception's weights
     /// were given; not comparable with that of samples.

@@ -22,10 +22,10 @@ const SHIPPED: &str = "cifar10";
 const LPIPS_FILES: [&str; 2] = ["vgg16", "lpips-vgg"];
 
 /// The perceptual network of small recipes: `configs/features-cifar10.toml`.
-const FEATURES_CIFAR10: &[u8] = include_bytes!("../../../assets/features-cifar10.safetensors");
+const FEATURES_CIFAR10: &[u8] = include_bytes!("../assets/features-cifar10.safetensors");
 
 /// The evaluation classifier, which no loss uses: `configs/evaluation-cifar10.toml`.
-const EVALUATION_CIFAR10: &[u8] = include_bytes!("../../../assets/evaluation-cifar10.safetensors");
+const EVALUATION_CIFAR10: &[u8] = include_bytes!("../assets/evaluation-cifar10.safetensors");
 
 /// Checks that the network that a recipe names takes its images; one that is not trained yet, or is in a file, is
 /// checked later.

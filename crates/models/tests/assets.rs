@@ -23,7 +23,7 @@ fn root() -> PathBuf {
 
 fn assets() -> [Asset; 2] {
     ["features-cifar10", "evaluation-cifar10"].map(|name| {
-        let path = root().join(format!("assets/{name}.safetensors"));
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("assets/{name}.safetensors"));
         let (metadata, tensors) = (weights::metadata(&path).unwrap(), weights::read(&path).unwrap());
         Asset { name, path, metadata, tensors }
     })

@@ -19,8 +19,7 @@ const FREE: [&str; 4] = ["pkeep", "activation_checkpointing", "block_size", "tex
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Finetune {
-    /// A run, a checkpoint of a run, or a file of weights (safetensors or PyTorch) whose tensors have the names of the
-    /// original implementation. A file of a quantizer alone, as vector-quantize-pytorch has them, gives the codes.
+    /// A run, a checkpoint of a run, or a checkpoint of another project of a family that `vqkit import` reads. A file of a quantizer alone, as vector-quantize-pytorch has them, gives the codes.
     pub from: PathBuf,
     /// The part that is trained. Default `"all"`.
     #[serde(default)]
@@ -65,8 +64,8 @@ pub enum InitFrom {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PriorFinetune {
-    /// A run whose prior of the same level is used, a checkpoint of a prior in a run, or a safetensors file of a prior's
-    /// weights.
+    /// A run whose prior of the same level is used, a checkpoint of a prior in a run, a safetensors file of a prior's
+    /// weights, or a checkpoint of another project of a family that `vqkit import` reads.
     pub from: PathBuf,
     /// The part that is trained. Default `"all"`.
     #[serde(default)]

@@ -2,18 +2,19 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, BufWriter, Write},
+    io::{BufWriter, Write},
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use protobuf::{Message, RepeatedField};
-use tensorboard_proto::{
-    event::Event,
-    summary::{Summary, Summary_Image, Summary_Value},
-};
+use prost::Message;
 
-use crate::{error::Result, error::RunError, files};
+use crate::{
+    error::Result,
+    error::RunError,
+    event_messages::{Content, Event, Image, Summary, Value, What},
+    files,
+};
 
 /// Appends events to one file.
 pub struct EventLog {
@@ -32,9 +33,7 @@ impl EventLog {
         let is_new = file.metadata().map_err(io)?.len() == 0;
         let mut log = Self { path: path.to_owned(), writer: BufWriter::new(file) };
         if is_new {
-            let mut version = Event::new();
-            version.set_file_version("brain.Event:2".into());
-            log.write(version)?;
+            log.write(0, What::FileVersion("brain.Event:2".into()))?;
             log.flush()?;
         }
         Ok(log)
@@ -45,10 +44,7 @@ impl EventLog {
     /// # Errors
     /// When the file cannot be written.
     pub fn scalar(&mut self, tag: &str, value: f64, step: u64) -> Result<()> {
-        let mut summary = Summary_Value::new();
-        summary.set_tag(tag.into());
-        summary.set_simple_value(value as f32);
-        self.summary(summary, step)
+        self.summary(tag, Content::Scalar(value as f32), step)
     }
 
     /// One image, encoded as PNG.
@@ -56,15 +52,8 @@ impl EventLog {
     /// # Errors
     /// When the file cannot be written.
     pub fn image(&mut self, tag: &str, png: Vec<u8>, (width, height): (u32, u32), step: u64) -> Result<()> {
-        let mut image = Summary_Image::new();
-        image.set_width(width as i32);
-        image.set_height(height as i32);
-        image.set_colorspace(3);
-        image.set_encoded_image_string(png);
-        let mut summary = Summary_Value::new();
-        summary.set_tag(tag.into());
-        summary.set_image(image);
-        self.summary(summary, step)
+        let image = Image { height: height as i32, width: width as i32, colorspace: 3, encoded_image_string: png };
+        self.summary(tag, Content::Image(image), step)
     }
 
     /// Flushes everything to the operating system.
@@ -75,20 +64,15 @@ impl EventLog {
         self.writer.flush().map_err(|source| RunError::io("write", &self.path, source))
     }
 
-    fn summary(&mut self, value: Summary_Value, step: u64) -> Result<()> {
-        let mut summary = Summary::new();
-        summary.set_value(RepeatedField::from_vec(vec![value]));
-        let mut event = Event::new();
-        event.set_step(step as i64);
-        event.set_summary(summary);
-        self.write(event)
+    fn summary(&mut self, tag: &str, content: Content, step: u64) -> Result<()> {
+        let value = Value { tag: tag.into(), content: Some(content) };
+        self.write(step, What::Summary(Summary { value: vec![value] }))
     }
 
-    fn write(&mut self, mut event: Event) -> Result<()> {
+    fn write(&mut self, step: u64, what: What) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        event.set_wall_time(now.as_secs_f64());
-        let written =
-            event.write_to_bytes().map_err(io::Error::other).and_then(|bytes| self.writer.write_all(&record(&bytes)));
+        let event = Event { wall_time: now.as_secs_f64(), step: step as i64, what: Some(what) };
+        let written = self.writer.write_all(&record(&event.encode_to_vec()));
         written.map_err(|source| RunError::io("write", &self.path, source))
     }
 }

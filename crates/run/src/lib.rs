@@ -7,6 +7,7 @@ mod checkpoint;
 pub mod checkpoint_weights;
 mod device;
 mod error;
+mod event_messages;
 mod events;
 pub mod files;
 mod interrupt;

@@ -1,7 +1,8 @@
 //! What lies at a path that a recipe could train on.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
     fs,
     path::{Path, PathBuf},
 };
@@ -76,13 +77,15 @@ fn source_at(path: &Path) -> Result<SourceConfig> {
     }
 }
 
-/// A folder `images` and one other folder beside it.
+/// A folder `images`, and one other folder beside it whose files have the same names, but for their endings.
 fn pairs_at(folder: &Path) -> Result<Option<PairsConfig>> {
     let images = folder.join("images");
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let others: Vec<PathBuf> = entries.filter(|path| path.is_dir() && *path != images).collect();
     let [templates] = others.as_slice() else { return Ok(None) };
-    if !images.is_dir() {
+    let [of_images, of_templates] = [&images, templates].map(|folder| stems(folder));
+    // Two classes, of which one is called `images`, have other names.
+    if of_images.is_empty() || of_images.intersection(&of_templates).count() * 2 < of_images.len() {
         return Ok(None);
     }
     let Some(template) = kind_of(templates)? else { return Ok(None) };
@@ -93,6 +96,12 @@ fn pairs_at(folder: &Path) -> Result<Option<PairsConfig>> {
         templates: templates.file_name().unwrap_or_default().into(),
         template,
     }))
+}
+
+/// Names of files without their endings.
+fn stems(folder: &Path) -> BTreeSet<OsString> {
+    let paths = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    paths.filter(|path| path.is_file()).filter_map(|path| path.file_stem().map(OsString::from)).collect()
 }
 
 /// What the pictures of a folder are as templates: maps of labels have few values, 16 bits are a depth.
