@@ -53,8 +53,8 @@ impl Choices {
             _ => 16,
         };
         let codebook_size = match images {
-            ..2_000 => 512,
-            ..100_000 => 1024,
+            0..2_000 => 512,
+            2_000..100_000 => 1024,
             _ => 4096,
         };
         let prior = match (images, hours) {

@@ -132,7 +132,7 @@ fn of_values(counts: &BTreeMap<u8, usize>) -> Option<TemplateKind> {
         return Some(TemplateKind::Gray(GrayTemplate {}));
     }
     let unlabelled = highest == 255 && !counts.contains_key(&254);
-    let last = counts.keys().copied().filter(|value| !unlabelled || *value < 255).next_back().unwrap_or(0);
+    let last = counts.keys().copied().rfind(|value| !unlabelled || *value < 255).unwrap_or(0);
     let (count, offset) = if unlabelled { (u32::from(last) + 2, 1) } else { (u32::from(last) + 1, 0) };
     Some(TemplateKind::Labels(LabelMap { count, offset }))
 }
