@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::book;
 use crate::cargo::{cargo, run, status};
+use crate::package;
 use crate::setup;
 use crate::terminal::{complain, say};
 use crate::venv::TESTS;
@@ -47,6 +48,7 @@ fn every_check(flags: &[&str], options: &setup::Options, needs_python: bool) -> 
     run(cargo(&["doc", "--workspace", "--no-deps"]).args(flags).env("RUSTDOCFLAGS", "-D warnings"))?;
     let mut tests = cargo(&["test", "--workspace", "--exclude", "xtask"]);
     run(tests.args(flags).envs(python(needs_python)?.map(|python| ("VQKIT_TEST_PYTHON", python))))?;
+    package::dry_run(flags)?;
     say!("\nEvery check passed, in {:.1} minutes.", begin.elapsed().as_secs_f64() / 60.0);
     Ok(())
 }

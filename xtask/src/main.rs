@@ -6,6 +6,7 @@ mod cargo;
 mod check;
 mod demo;
 mod forward;
+mod package;
 mod quantizers;
 mod reference;
 mod setup;
@@ -54,6 +55,9 @@ enum Verb {
     /// Check the house rules: layers of crates, circles of imports, versions, module headers, sizes of files and crates.
     #[command(after_help = "Example:\n  cargo xtask tidy")]
     Tidy,
+    /// Pack every crate as for a registry, from a copy of the checkout; publishes nothing.
+    #[command(after_help = "Example:\n  cargo xtask package")]
+    Package,
     /// What `.ci/run` calls: the versions in use, set-up for the CPU, and every test with the locked dependencies.
     #[command(after_help = "Example:\n  cargo xtask ci")]
     Ci,
@@ -82,6 +86,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Book(options) => book::book(&options)?,
         Verb::Reference => reference::reference()?,
         Verb::Tidy => check::tidy(&[])?,
+        Verb::Package => package::dry_run(&[])?,
         Verb::Ci => check::ci()?,
     }
     Ok(ExitCode::SUCCESS)

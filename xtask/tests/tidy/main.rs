@@ -7,6 +7,7 @@ mod layers;
 mod libraries;
 mod manifests;
 mod modules;
+mod packing;
 mod printing;
 mod recipes;
 
