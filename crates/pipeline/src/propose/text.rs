@@ -17,6 +17,12 @@ pub struct Steps {
     pub prior: u64,
 }
 
+/// What stands between a value and its comment.
+const BEHIND: &str = "  # ";
+
+/// The column of such comments.
+const COLUMN: usize = 36;
+
 /// Keys of a tokenizer's network that are the same at every size: what learns fastest on a processor.
 const NETWORK: &str = "residual_blocks = 2
 residual_channels = 64
@@ -27,14 +33,14 @@ residual = \"preactivated\"
 ";
 
 /// How everything is optimized.
-const OPTIMIZER: &str = "optimizer = \"muon\"               # fewer steps than AdamW, each a little slower
+const OPTIMIZER: &str = "optimizer = \"muon\"  # fewer steps than AdamW, each a little slower
 learning_rate = 3e-3
 ";
 
 /// The recipe. `header`: lines of the comment at its head.
 pub fn recipe(name: &str, header: &[String], found: &Found, choices: &Choices, steps: Steps) -> Result<String> {
     let mut text: String = header.iter().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect();
-    text += &format!("name = \"{name}\"                   # the run goes to runs/{name}\n\n");
+    text += &format!("name = \"{name}\"  # the run goes to runs/{name}\n\n");
     text += &data(found, choices)?;
     text += &tokenizer("tokenizer", choices, steps.tokenizer);
     text += &losses(choices, steps.tokenizer);
@@ -44,7 +50,15 @@ pub fn recipe(name: &str, header: &[String], found: &Found, choices: &Choices, s
     }
     text += &conditions(found);
     text += &prior(choices, steps.prior, is_conditional(found));
-    Ok(text)
+    Ok(text.lines().map(aligned).collect())
+}
+
+/// A line whose comment, if it has one behind a value, begins in the column of all.
+fn aligned(line: &str) -> String {
+    match line.split_once(BEHIND) {
+        Some((value, comment)) => format!("{value:<COLUMN$}# {comment}\n"),
+        None => format!("{line}\n"),
+    }
 }
 
 fn is_conditional(found: &Found) -> bool {
@@ -54,15 +68,14 @@ fn is_conditional(found: &Found) -> bool {
 fn data(found: &Found, choices: &Choices) -> Result<String> {
     let Choices { image_size, validation, .. } = choices;
     let mut text = format!(
-        "[data]\nimage_size = {image_size}                     # the short side is resized to this, then the centre is cut out\n\
-         validation = {validation:.3}                # share of the images to validate on\n"
+        "[data]\nimage_size = {image_size}  # the short side is resized to this, then the centre is cut out\n\
+         validation = {validation:.3}  # share of the images to validate on\n"
     );
     // A flipped caption or letter may be wrong.
     if !found.has_captions() {
-        text +=
-            "flip = true                         # mirror half of the training images; false for letters and signs\n";
+        text += "flip = true  # mirror half of the training images; false for letters and signs\n";
     }
-    text += "on_error = \"skip\"                   # images that cannot be read are left out and listed\n";
+    text += "on_error = \"skip\"  # images that cannot be read are left out and listed\n";
     let source = toml::to_string(&Sectioned { source: &found.source })
         .map_err(|error| vqkit_recipe::InvalidRequest::option("path", error.to_string()))?;
     Ok(text + &source.replace("[source", "[data.source"))
@@ -82,7 +95,7 @@ fn tokenizer(section: &str, choices: &Choices, steps: u64) -> String {
         "
 [{section}]
 type = \"vqvae\"
-downsampling = {downsampling}                    # {grid}x{grid} tokens; half as much gives four times as many, and sharper images
+downsampling = {downsampling}  # {grid}x{grid} tokens; half as much gives four times as many, and sharper images
 channels = 128
 fine_channels = 48
 {NETWORK}[{section}.quantizer]
@@ -105,7 +118,7 @@ fn losses(choices: &Choices, steps: u64) -> String {
     let mut text = "[tokenizer.loss]
 reconstruction = \"l2\"
 [tokenizer.loss.perceptual]
-type = \"vgg\"                        # a small network that comes with vqkit; \"lpips\" needs a download
+type = \"vgg\"  # a small network that comes with vqkit; \"lpips\" needs a download
 weight = 0.1
 "
     .to_owned();
@@ -134,13 +147,13 @@ fn conditions(found: &Found) -> String {
     let mut text = String::new();
     let plan = &found.plan;
     if plan.num_classes > 1 {
-        text += &format!("class = true                        # {} classes\n", plan.num_classes);
+        text += &format!("class = true  # {} classes\n", plan.num_classes);
     }
     if found.has_captions() {
-        text += "text = { length = 32 }              # captions, in at most this many ids; longer ones are cut\n";
+        text += "text = { length = 32 }  # captions, in at most this many ids; longer ones are cut\n";
     }
     if found.template.is_some() {
-        text += "template = { type = \"given\" }       # that of the data\n";
+        text += "template = { type = \"given\" }  # that of the data\n";
     }
     if text.is_empty() { text } else { format!("\n[condition]\n{text}") }
 }
@@ -148,7 +161,7 @@ fn conditions(found: &Found) -> String {
 fn prior(choices: &Choices, steps: u64, is_conditional: bool) -> String {
     let Choices { prior: [layers, heads, width], dropout, .. } = choices;
     let (warmup, every, batch) = (warmup(steps), every(steps), BATCH_SIZES.1);
-    let free = if is_conditional { "condition_dropout = 0.1             # allows guidance (--cfg)\n" } else { "" };
+    let free = if is_conditional { "condition_dropout = 0.1  # allows guidance (--cfg)\n" } else { "" };
     let scale = if is_conditional { "cfg_scale = 2.0\n" } else { "" };
     format!(
         "
@@ -157,8 +170,7 @@ type = \"gpt2\"
 n_layer = {layers}
 n_head = {heads}
 n_embd = {width}
-resid_pdrop = {dropout}
-attn_pdrop = {dropout}
+resid_pdrop = {dropout}  # attn_pdrop drops out attention too, and takes most of the time on a processor
 embd_pdrop = {dropout}
 {free}[prior.train]
 steps = {steps}
