@@ -16,6 +16,7 @@ mod finetune_configs;
 mod finetune_priors;
 mod folders;
 mod golden_checkpoints;
+mod guards;
 mod hub;
 mod inherited;
 mod limits;

@@ -69,8 +69,18 @@ impl Session {
             context.note(&name, "already done");
             return Ok(());
         }
-        let output = attempt_in_memory(format!("the stage {name}"), || stage.run(run, data, context));
-        let output = output.map_err(|error| gone(run).unwrap_or(error))?;
+        let output = loop {
+            let result = attempt_in_memory(format!("the stage {name}"), || stage.run(run, data, context));
+            match result.map_err(|error| gone(run).unwrap_or(error)) {
+                Ok(output) => break output,
+                Err(error) => match stage.step_back(run, &error)? {
+                    Some(step) => {
+                        context.warn(format_args!("{error}; back to step {step}, and on with a lower learning rate"))
+                    }
+                    None => return Err(error),
+                },
+            }
+        };
         Ok(run.finish(&name, output)?)
     }
 

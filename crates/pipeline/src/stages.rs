@@ -5,12 +5,12 @@ use vqkit_data::{Dataset, TemplateConfig};
 use vqkit_models::{ConditionVocabulary, Tokenizers, build, perceptual};
 use vqkit_pretrained::hub;
 use vqkit_priors::{PriorError, check_predicts};
-use vqkit_recipe::{InvalidRequest, Modality, Recipe, Sample, Tokenizer, stage_names};
+use vqkit_recipe::{InvalidRequest, Modality, Recipe, Sample, Tokenizer, Train, stage_names};
 use vqkit_run::{Context, Output, Run};
 use vqkit_sample::{folder, networks};
 use vqkit_tokens::{TokensError, encode};
 use vqkit_torch::memory;
-use vqkit_train::{classifier, prior, tokenizer};
+use vqkit_train::{TrainError, classifier, prior, tokenizer};
 
 use crate::{error::PipelineError, error::Result, report_stage};
 
@@ -67,6 +67,30 @@ impl Stage {
         let mut stages = Self::of(recipe);
         stages.retain(|stage| only.is_none_or(|only| stage.belongs_to(recipe, only)));
         stages
+    }
+
+    /// Takes the stage back before the fault that ended it, where its recipe wants that; gives the step that it is at then.
+    pub(crate) fn step_back(&self, run: &Run, error: &PipelineError) -> Result<Option<u64>> {
+        let is_fault = matches!(error, PipelineError::Train(TrainError::Fault { .. } | TrainError::Diverged { .. }));
+        let recipe = run.recipe();
+        match self.train_of(recipe).filter(|_| is_fault) {
+            Some(train) => Ok(vqkit_train::step_back(run, &self.name(recipe), train)?),
+            None => Ok(None),
+        }
+    }
+
+    /// How the network of the stage is trained, where the stage trains one.
+    pub(crate) fn train_of<'r>(&self, recipe: &'r Recipe) -> Option<&'r Train> {
+        let of_tokenizer = |found: &'r Option<Tokenizer>| {
+            found.as_ref().filter(|found| found.inherited.is_none()).map(|found| &found.train)
+        };
+        match self {
+            Self::Features => recipe.features.as_ref().map(|features| &features.train),
+            Self::Tokenizer(Modality::Image) => of_tokenizer(&recipe.tokenizer),
+            Self::Tokenizer(Modality::Template) => of_tokenizer(&recipe.template),
+            Self::Prior(level) => recipe.priors.get(*level).map(|prior| &prior.train),
+            Self::Tokens | Self::Samples | Self::Report => None,
+        }
     }
 
     pub(crate) fn run(&self, run: &mut Run, data: &Dataset, context: &Context) -> Result<Output> {

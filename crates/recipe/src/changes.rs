@@ -17,7 +17,7 @@ const FREE: [&str; 7] = [
     "sample.",
 ];
 
-/// Keys of a section of training that change nothing that is computed.
+/// Keys of a section of training that change nothing that is computed; nor does the guard, before a fault.
 const FREE_OF_TRAIN: [&str; 3] = ["keep", "checkpoint_every", "log_every"];
 
 /// A key whose value differs.
@@ -48,7 +48,8 @@ impl Recipe {
     fn check_change(&self, change: &Change, is_done: impl Fn(&str) -> bool) -> Result<()> {
         let key = change.key.as_str();
         let is_free = FREE.iter().any(|free| key == *free || (free.ends_with('.') && key.starts_with(free)));
-        if is_free || FREE_OF_TRAIN.iter().any(|free| key.ends_with(&format!(".train.{free}"))) {
+        let is_free_of_train = FREE_OF_TRAIN.iter().any(|free| key.ends_with(&format!(".train.{free}")));
+        if is_free || is_free_of_train || key.contains(".train.guard") {
             return Ok(());
         }
         let shown = |value: &Option<Value>| value.as_ref().map_or_else(|| "not given".to_owned(), Value::to_string);

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use vqkit_config::{ConfigError, Section};
 use vqkit_torch::schedule::Schedule;
 
+use crate::guard::Guard;
+
 /// How a network is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -54,6 +56,9 @@ pub struct Train {
     /// Number of most recent checkpoints to keep, in addition to the best. Default 2.
     #[serde(default = "Train::default_keep")]
     pub keep: usize,
+    /// What happens when training goes wrong. Default: a warning.
+    #[serde(default, skip_serializing_if = "Guard::is_default")]
+    pub guard: Guard,
 }
 
 /// The optimizer.
@@ -149,6 +154,7 @@ impl Train {
         if let Some((key, _, value, rule)) = checks.into_iter().find(|(_, holds, ..)| !holds) {
             return Err((key, format!("{rule}, found {value}")));
         }
+        self.guard.validate()?;
         self.schedule.validate(self.steps).map_err(|error| ("schedule", error.to_string()))
     }
 }

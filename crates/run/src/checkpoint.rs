@@ -11,6 +11,7 @@ use crate::{error::Result, error::RunError, files};
 const PREFIX: &str = "checkpoint-";
 const LAST: &str = "last";
 const BEST: &str = "best";
+const GOOD: &str = "good";
 
 /// The checkpoints of one stage.
 #[derive(Debug, Clone)]
@@ -58,6 +59,31 @@ impl Checkpoints {
     /// When the link to it names a missing one.
     pub fn chosen(&self) -> Result<Option<PathBuf>> {
         self.target(BEST)?.map_or_else(|| self.last(), |best| Ok(Some(best)))
+    }
+
+    /// Points `good` at the last checkpoint: the one to step back to.
+    ///
+    /// # Errors
+    /// When the link cannot be written.
+    pub fn mark_good(&self) -> Result<()> {
+        let last = self.last()?;
+        let name = last.as_deref().and_then(Path::file_name).map(OsStr::to_string_lossy);
+        name.map_or(Ok(()), |name| files::point(&self.folder.join(GOOD), &name))
+    }
+
+    /// Points `last` at the checkpoint that was marked as good, and removes later ones but the best; `None` where none was.
+    ///
+    /// # Errors
+    /// When a link names a missing checkpoint, or one cannot be removed.
+    pub fn step_back(&self) -> Result<Option<PathBuf>> {
+        let Some(good) = self.target(GOOD)? else { return Ok(None) };
+        files::point(&self.folder.join(LAST), &good.file_name().unwrap_or_default().to_string_lossy())?;
+        let (best, steps) = (self.target(BEST)?, self.steps()?);
+        let later = steps.iter().rev().map(|(_, path)| path).take_while(|path| **path != good);
+        for path in later.filter(|path| best.as_ref() != Some(*path)) {
+            fs::remove_dir_all(path).map_err(|source| RunError::io("remove", path, source))?;
+        }
+        Ok(Some(good))
     }
 
     /// Writes the checkpoint of `step`, points `last` (and `best`, if requested) at it, and removes old ones.
@@ -128,7 +154,7 @@ impl Checkpoints {
     /// Removes checkpoints before `step` except for the latest and those that are named. Later ones, which a killed
     /// process left beyond `last`, are replaced when training reaches them.
     fn prune(&self, step: u64) -> Result<()> {
-        let named = [self.target(LAST)?, self.target(BEST)?];
+        let named = [self.target(LAST)?, self.target(BEST)?, self.target(GOOD)?];
         let steps = self.steps()?;
         let before = steps.iter().rev().filter(|(other, _)| *other <= step).skip(self.keep).map(|(_, path)| path);
         for old in before.filter(|path| !named.iter().flatten().any(|named| named == *path)) {
@@ -223,6 +249,21 @@ mod tests {
             names(folder.path()),
             ["best", "checkpoint-0000010", "checkpoint-0000025", "checkpoint-0000030", "last"]
         );
+    }
+
+    #[test]
+    fn a_step_back_leads_to_the_good_one_which_is_never_pruned() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::open(folder.path(), 1).unwrap();
+        assert_eq!(checkpoints.step_back().unwrap(), None);
+        [10, 20].into_iter().for_each(|step| write(&checkpoints, step));
+        checkpoints.mark_good().unwrap();
+        [30, 40].into_iter().for_each(|step| write(&checkpoints, step));
+        assert_eq!(names(folder.path()), ["checkpoint-0000020", "checkpoint-0000040", "good", "last"]);
+        let back = checkpoints.step_back().unwrap().unwrap();
+        assert!(back.ends_with("checkpoint-0000020"));
+        assert_eq!(last(&checkpoints), back);
+        assert_eq!(names(folder.path()), ["checkpoint-0000020", "good", "last"]);
     }
 
     #[test]

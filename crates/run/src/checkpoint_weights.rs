@@ -65,6 +65,14 @@ pub struct State {
     /// Whether the user interrupted the validation of this step.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub owes_measurement: bool,
+    /// How often training went back to an earlier checkpoint because of a fault.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub step_backs: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// The file of a checkpoint with its weights for use: the averaged ones where there are any.

@@ -17,6 +17,18 @@ pub enum TrainError {
         /// The cause and the remedy.
         reason: String,
     },
+    /// Training went wrong, and its recipe wants it to stop or to step back then.
+    #[error("{stage}, step {step}: {verdict} (fault `{}`)", fault.name())]
+    Fault {
+        /// The stage.
+        stage: String,
+        /// The step, counted from 1.
+        step: u64,
+        /// What is wrong.
+        fault: crate::guard::Fault,
+        /// The cause and the remedy.
+        verdict: String,
+    },
     /// The training images of a prior were requested before they were opened.
     #[error("the training images of the prior were not started")]
     NotStarted,

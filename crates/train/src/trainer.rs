@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
-use vqkit_recipe::Train;
+use vqkit_recipe::{OnFault, Train};
 use vqkit_run::{
     CLOCK, COUNTER, Checkpoints, Context, DISCRIMINATOR, DISCRIMINATOR_OPTIMIZER, EMA, Event, Home, LORA, LogOffsets,
     MODEL, OPTIMIZER, Progress, RNG, RgbImage, Run, RunError, STATE, Shelter, StageLog, State, Tensors,
@@ -17,7 +17,8 @@ use vqkit_run::{
 use vqkit_torch::{ema::WeightEma, rng, weights};
 
 use crate::{
-    adapter_files::AdapterFiles, error::Result, error::TrainError, train_state::TrainState, train_state::is_finite,
+    adapter_files::AdapterFiles, error::Result, error::TrainError, guard::Fault, guard::Guards,
+    train_state::TrainState, train_state::is_finite,
 };
 
 /// The direction in which a validation metric improves.
@@ -56,6 +57,7 @@ pub struct Trainer {
     adapter_files: Option<AdapterFiles>,
     state: State,
     counters: Tensors,
+    guards: Guards,
     log: StageLog,
     progress: Progress,
     context: Context,
@@ -111,6 +113,7 @@ impl Trainer {
                 files::read_json::<Clock>(&path.join(CLOCK))?.logs
             }
         };
+        let guards = Guards::restore(train.guard, &counters);
         log::cut(run.path(), logs)?;
         let log = StageLog::open(run.path(), stage)?;
         let progress = Progress::begin(&context.observer, stage, "steps", state.step, train.steps);
@@ -126,6 +129,7 @@ impl Trainer {
             adapter_files,
             state,
             counters,
+            guards,
             log,
             progress,
             context: context.clone(),
@@ -200,6 +204,34 @@ impl Trainer {
         self.save(is_best)
     }
 
+    /// The guards of this training.
+    pub fn guards(&self) -> &Guards {
+        &self.guards
+    }
+
+    /// The same, for their readings.
+    pub fn guards_mut(&mut self) -> &mut Guards {
+        &mut self.guards
+    }
+
+    /// Does what the recipe wants about faults that are sure; `known`: what a monitor knows of the first of them.
+    ///
+    /// # Errors
+    /// [`TrainError::Fault`], where training is to stop or to step back.
+    pub fn answer(&self, faults: impl IntoIterator<Item = Fault>, known: Option<&str>) -> Result<()> {
+        let Some(fault) = faults.into_iter().next() else { return Ok(()) };
+        let verdict = known.unwrap_or(fault.verdict()).to_owned();
+        match self.train.guard.on_fault {
+            OnFault::Warn => {
+                self.note(&format!("warning: {verdict}"));
+                Ok(())
+            }
+            OnFault::Stop | OnFault::StepBack => {
+                Err(TrainError::Fault { stage: self.stage.clone(), step: self.state.step, fault, verdict })
+            }
+        }
+    }
+
     fn is_due(&self, every: u64) -> bool {
         self.state.step.is_multiple_of(every) || self.is_done()
     }
@@ -230,7 +262,8 @@ impl Trainer {
     /// refuses.
     pub fn step_weights(&mut self, samples: u64, updated: Updated) -> Result<()> {
         let looks = self.looks_now();
-        let factor = self.train.schedule.factor(self.state.step, self.train.steps);
+        let slower = self.train.guard.rate_factor.powi(self.state.step_backs as i32);
+        let factor = self.train.schedule.factor(self.state.step, self.train.steps) * slower;
         let (stage, step) = (&self.stage, self.state.step + 1);
         let network = (updated != Updated::Discriminator).then_some(&mut self.network);
         let discriminator = self.discriminator.as_mut().filter(|_| updated != Updated::Network);
@@ -373,10 +406,13 @@ impl Trainer {
         self.log.flush()?;
         let mut moving = self.network.moments();
         moving.insert(RNG.into(), rng::state(self.network.vs.device())?);
-        moving.extend(self.counters.iter().map(|(name, value)| (format!("{COUNTER}{name}"), value.shallow_clone())));
+        let counters = self.counters.iter().map(|(name, value)| (name.clone(), value.shallow_clone()));
+        // The loops may hand back what a checkpoint held of the guards.
+        let counters = counters.chain(self.guards.save());
+        moving.extend(counters.map(|(name, value)| (format!("{COUNTER}{name}"), value)));
         let clock = Clock { logs: log::offsets(&self.run) };
         let none = BTreeMap::new();
-        Ok(self.checkpoints.write(self.state.step, is_best, |folder| {
+        self.checkpoints.write::<TrainError>(self.state.step, is_best, |folder| {
             weights::save(&folder.join(MODEL), &weights::tensors(&self.network.vs), &none)?;
             if let Some(discriminator) = &self.discriminator {
                 weights::save(&folder.join(DISCRIMINATOR), &weights::tensors(&discriminator.vs), &none)?;
@@ -390,8 +426,10 @@ impl Trainer {
             }
             weights::save(&folder.join(OPTIMIZER), &moving, &none)?;
             files::write_json(&folder.join(STATE), &self.state)?;
-            files::write_json(&folder.join(CLOCK), &clock)
-        })?)
+            Ok(files::write_json(&folder.join(CLOCK), &clock)?)
+        })?;
+        let is_good = self.train.guard.on_fault == OnFault::StepBack && !self.guards.suspects();
+        if is_good { Ok(self.checkpoints.mark_good()?) } else { Ok(()) }
     }
 
     /// Ends the stage: shows its last line, and returns the checkpoint that later stages use.
@@ -412,6 +450,28 @@ fn not_finite(stage: &str, step: u64, what: &str) -> TrainError {
          sound"
     );
     TrainError::Diverged { stage: stage.to_owned(), step, reason }
+}
+
+/// Takes a stage back to its last checkpoint before a fault, from where it goes on with a lower learning rate; gives that
+/// checkpoint's step. `None` where the recipe does not want that, there is no such checkpoint, or it was done as often as the recipe
+/// allows.
+///
+/// # Errors
+/// When a checkpoint cannot be read or written.
+pub fn step_back(run: &Run, stage: &str, train: &Train) -> Result<Option<u64>> {
+    if train.guard.on_fault != OnFault::StepBack {
+        return Ok(None);
+    }
+    let checkpoints = Checkpoints::open(&run.make_folder(stage)?, train.keep)?;
+    let state_of = |path: &Path| Ok::<State, TrainError>(files::read_json(&path.join(STATE))?);
+    let done = checkpoints.last()?.map(|last| state_of(&last)).transpose()?.map_or(0, |state| state.step_backs);
+    if done >= train.guard.max_step_backs {
+        return Ok(None);
+    }
+    let Some(path) = checkpoints.step_back()? else { return Ok(None) };
+    let state = State { step_backs: done + 1, ..state_of(&path)? };
+    files::write_json(&path.join(STATE), &state)?;
+    Ok(Some(state.step))
 }
 
 /// Whether a stage has no checkpoint yet to continue from.

@@ -17,10 +17,7 @@ use vqkit_torch::{memory, memory::format_bytes};
 
 use crate::{
     error::Result,
-    estimate::{
-        plan::{Phase, train_of},
-        probe::Probe,
-    },
+    estimate::{plan::Phase, probe::Probe},
     stages::Stage,
 };
 
@@ -82,7 +79,7 @@ pub fn estimate(recipe: Recipe, budget: Duration, context: &Context) -> Result<E
     let begun = Instant::now();
     let recipe = inherit::resolve(recipe, None)?;
     let folder = tempfile::tempdir().map_err(|source| RunError::io("create", &std::env::temp_dir(), source))?;
-    let trained = Stage::of(&recipe).into_iter().filter(|stage| train_of(&recipe, stage).is_some()).count();
+    let trained = Stage::of(&recipe).into_iter().filter(|stage| stage.train_of(&recipe).is_some()).count();
 
     let trial = plan::shortened(&recipe, |_| TRIAL_STEPS, Phase::Alone);
     let before_samples = |stage: &Stage| !matches!(stage, Stage::Samples | Stage::Report);
@@ -146,7 +143,7 @@ fn of_stage(recipe: &Recipe, stage: &Stage, probe: &Probe, adversarial: Option<&
     let (whole, bytes) = (lap.whole.as_secs_f64(), probe.bytes.get(&name).copied().unwrap_or(0) as f64);
     let ratio = |(part, all): (usize, usize)| all as f64 / part.max(1) as f64;
     let images = (probe.train.0 + probe.validation.0, probe.train.1 + probe.validation.1);
-    let (seconds, disk) = match (stage, train_of(recipe, stage), lap.step) {
+    let (seconds, disk) = match (stage, stage.train_of(recipe), lap.step) {
         (_, Some(train), Some(step)) => {
             let alone = plan::steps_alone(recipe, stage, train).min(train.steps);
             let together = adversarial.and_then(|probe| probe.lap(stage)?.step).unwrap_or(step);

@@ -1,6 +1,6 @@
 //! The recipe of a short run that shows what a long one takes.
 
-use vqkit_recipe::{Modality, Recipe, Tokenizer, Train};
+use vqkit_recipe::{Guard, Modality, Recipe, Tokenizer, Train};
 use vqkit_torch::schedule::Schedule;
 
 use crate::stages::Stage;
@@ -23,6 +23,7 @@ pub fn shortened(recipe: &Recipe, steps: impl Fn(&Stage) -> u64, phase: Phase) -
         (train.validate_every, train.checkpoint_every) = (train.steps, train.steps);
         // A warm-up may be longer than the short run; a rate takes no time.
         train.schedule = Schedule::default();
+        train.guard = Guard::default();
     }
     for tokenizer in short.tokenizer.iter_mut().chain(&mut short.template) {
         let Some(adversarial) = &mut tokenizer.loss.adversarial else { continue };
@@ -36,7 +37,7 @@ pub fn shortened(recipe: &Recipe, steps: impl Fn(&Stage) -> u64, phase: Phase) -
 /// The stages whose discriminator starts after the first step and before the last.
 pub fn adversarial(recipe: &Recipe) -> Vec<Stage> {
     let starts_late = |stage: &Stage| {
-        let train = train_of(recipe, stage)?;
+        let train = stage.train_of(recipe)?;
         let alone = steps_alone(recipe, stage, train);
         Some(tokenizer(recipe, stage)?.loss.adversarial.is_some() && alone > 0 && alone < train.steps)
     };
@@ -47,18 +48,6 @@ pub fn adversarial(recipe: &Recipe) -> Vec<Stage> {
 pub fn steps_alone(recipe: &Recipe, stage: &Stage, train: &Train) -> u64 {
     let adversarial = tokenizer(recipe, stage).and_then(|tokenizer| tokenizer.loss.adversarial.as_ref());
     adversarial.map_or(train.steps, |adversarial| adversarial.objective.start_step)
-}
-
-/// How the network of a stage is trained, where the stage trains one.
-pub fn train_of<'r>(recipe: &'r Recipe, stage: &Stage) -> Option<&'r Train> {
-    match stage {
-        Stage::Features => recipe.features.as_ref().map(|features| &features.train),
-        Stage::Tokenizer(_) => {
-            tokenizer(recipe, stage).filter(|found| found.inherited.is_none()).map(|found| &found.train)
-        }
-        Stage::Prior(level) => recipe.priors.get(*level).map(|prior| &prior.train),
-        _ => None,
-    }
 }
 
 fn train_mut<'r>(recipe: &'r mut Recipe, stage: &Stage) -> Option<&'r mut Train> {

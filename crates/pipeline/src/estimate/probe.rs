@@ -6,10 +6,7 @@ use vqkit_data::{Dataset, View};
 use vqkit_recipe::Recipe;
 use vqkit_run::Context;
 
-use super::{
-    plan::train_of,
-    stopwatch::{Lap, Stopwatch},
-};
+use super::stopwatch::{Lap, Stopwatch};
 use crate::{error::Result, experiment::Experiment, stages::Stage};
 
 /// The most images that a probe encodes of each part of the data.
@@ -64,7 +61,7 @@ impl Probe {
 /// The first images, as many as a probe needs: enough for some batches of any stage.
 fn first(view: &View, recipe: &Recipe) -> View {
     let stages = Stage::of(recipe);
-    let batches = stages.iter().filter_map(|stage| Some(train_of(recipe, stage)?.batch_size * 4));
+    let batches = stages.iter().filter_map(|stage| Some(stage.train_of(recipe)?.batch_size * 4));
     view.first(batches.max().unwrap_or(0).max(MOST_IMAGES))
 }
 

@@ -110,6 +110,7 @@ schedule = {{ type = \"warmup-cosine\", warmup_steps = {warmup} }}
 ema_decay = 0.995
 validate_every = {every}
 checkpoint_every = {every}
+guard = {{ on_fault = \"step-back\" }}  # where training goes wrong, back to a sound checkpoint and on more slowly
 "
     )
 }

@@ -62,9 +62,15 @@ pub fn train(run: &mut Run, level: usize, data: &Dataset, context: &Context) -> 
         if trainer.logs_now() {
             let bits = loss.double_value(&[]) / LN_2;
             trainer.log(vec![("bits_per_token".into(), bits)], &format!("{bits:.3} bits per token"))?;
+            let exploded = trainer.guards_mut().loss(bits);
+            trainer.answer(exploded, None)?;
         }
         let bits =
             trainer.measure_if_due(|trainer| measure(trainer, prior.as_ref(), recipe, level, &validation, context))?;
+        if let Some(bits) = bits {
+            let diverged = trainer.guards_mut().bits(bits);
+            trainer.answer(diverged, None)?;
+        }
         trainer.end_step(bits.map(|bits| (bits, Goal::Minimize)))?;
     }
     batches.report_bad(run, &stage)?;

@@ -1,7 +1,7 @@
-//! Monitors codebooks in training: a warning where one collapses, and the health of all of them at the end of an epoch.
+//! Monitors codebooks in training: whether and why one collapses, and the health of all of them at the end of an epoch.
 
 use tch::Tensor;
-use vqkit_fidelity::{CodebookId, codebook::collapse, codebook::collapse::COLLAPSED, codebook::usage};
+use vqkit_fidelity::{CodebookId, codebook::collapse, codebook::usage};
 use vqkit_quantizer::{CodebookHealth, CodebookUsage, Quantizer, Usage};
 use vqkit_tokens::TokenUsage;
 use vqkit_vqvae::Tokenizer;
@@ -20,30 +20,31 @@ pub struct CodebookMonitor<'a> {
 }
 
 impl CodebookMonitor<'_> {
-    /// Warns of every codebook that collapses, judged by its usage in the epoch so far, or on validation images: a
-    /// quantizer that samples codes in training may use many there, and only few in evaluation.
+    /// Which codebooks collapse and why, judged by their usage in the epoch so far, or on validation images: a quantizer
+    /// that samples codes in training may use many there, and only few in evaluation. `None` where none does.
     ///
     /// # Errors
     /// When a quantizer does not fit its counts.
-    pub fn warn(&self, trainer: &Trainer, epoch: &TokenUsage, validation: &TokenUsage) -> Result<()> {
+    pub fn collapse(&self, trainer: &Trainer, epoch: &TokenUsage, validation: &TokenUsage) -> Result<Option<String>> {
+        let least = trainer.guards().min_usage();
+        let mut causes = Vec::new();
         let both = epoch.levels().iter().zip(validation.levels());
         for (level, (quantizer, (epoch, validation))) in self.tokenizer.quantizers().iter().zip(both).enumerate() {
             let healths = summary(quantizer.as_ref(), epoch)?;
             let used = epoch.codebooks().iter().zip(validation.codebooks());
             for (codebook, (health, (epoch, validation))) in healths.iter().zip(used).enumerate() {
                 let found = [(epoch, "in this epoch"), (validation, "on validation images")];
-                let Some((used, at)) = found.into_iter().find(|(used, _)| used.is_collapsed(COLLAPSED)) else {
+                let Some((used, at)) = found.into_iter().find(|(used, _)| used.is_collapsed(least)) else {
                     continue;
                 };
                 let name = usage::name(CodebookId { level, codebook }, healths.len());
                 let latents = (healths.len() == 1).then(|| &self.latents[level]);
                 let cause = collapse::diagnosis(self.config, trainer.step(), health, latents);
                 let percent = used.usage() * 100.0;
-                trainer
-                    .note(&format!("warning: {name} collapses: {percent:.1} % of its codes were used {at}; {cause}"));
+                causes.push(format!("{name} collapses: {percent:.1} % of its codes were used {at}; {cause}"));
             }
         }
-        Ok(())
+        Ok((!causes.is_empty()).then(|| causes.join("; ")))
     }
 
     /// Logs usage, perplexity, ages and duplicates at the end of an epoch.

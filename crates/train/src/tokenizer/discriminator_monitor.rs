@@ -3,6 +3,8 @@
 use tch::{Device, Kind, Tensor};
 use vqkit_run::Tensors;
 
+use crate::guard::Fault;
+
 /// Decay per step of the running accuracies.
 const DECAY: f64 = 0.99;
 
@@ -52,19 +54,25 @@ impl DiscriminatorMonitor {
     }
 
     /// What is wrong with adversarial training, and what to do about it.
-    pub fn warning(&self) -> Option<String> {
+    pub fn fault(&self) -> Option<(Fault, String)> {
         let (real, fake) = self.accuracies();
         let percent = format!("{:.0} % of real and {:.0} % of fake patches", real * 100.0, fake * 100.0);
         match () {
             () if self.state.int64_value(&[2]) < WARM => None,
-            () if real > WON && fake > WON => Some(format!(
-                "the discriminator is right on {percent}: it is too strong for the generator to learn from. Lower \
-                 adversarial.train.learning_rate, set adversarial.lecam_weight (0.001), or start it later"
-            )),
-            () if f64::midpoint(real, fake) < 0.5 + BLIND => Some(format!(
-                "the discriminator is right on {percent}, no better than guessing: its gradient is useless. Raise \
-                 adversarial.train.learning_rate, lower lecam_weight or r1_weight, or give it more channels (ndf)"
-            )),
+            () if real > WON && fake > WON => {
+                let cause = format!(
+                    "the discriminator is right on {percent}: it is too strong for the generator to learn from. Lower \
+                     adversarial.train.learning_rate, set adversarial.lecam_weight (0.001), or start it later"
+                );
+                Some((Fault::DiscriminatorWins, cause))
+            }
+            () if f64::midpoint(real, fake) < 0.5 + BLIND => {
+                let cause = format!(
+                    "the discriminator is right on {percent}, no better than guessing: its gradient is useless. Raise \
+                     adversarial.train.learning_rate, lower lecam_weight or r1_weight, or give it more channels (ndf)"
+                );
+                Some((Fault::DiscriminatorGuesses, cause))
+            }
             () => None,
         }
     }
@@ -82,13 +90,14 @@ mod tests {
 
     #[test]
     fn a_discriminator_that_always_wins_is_reported_once_that_is_sure() {
-        assert_eq!(after(2.0, -2.0, 50).warning(), None);
-        assert!(after(2.0, -2.0, 500).warning().unwrap().contains("100 % of real and 100 % of fake"));
+        assert_eq!(after(2.0, -2.0, 50).fault(), None);
+        let (fault, cause) = after(2.0, -2.0, 500).fault().unwrap();
+        assert!(fault == Fault::DiscriminatorWins && cause.contains("100 % of real and 100 % of fake"), "{cause}");
     }
 
     #[test]
     fn one_that_calls_everything_real_is_blind() {
-        assert!(after(2.0, 2.0, 500).warning().unwrap().contains("100 % of real and 0 % of fake"));
+        assert!(after(2.0, 2.0, 500).fault().unwrap().1.contains("100 % of real and 0 % of fake"));
     }
 
     #[test]
@@ -98,7 +107,7 @@ mod tests {
             let sign = if step % 2 == 0 { 1.0f32 } else { -1.0 };
             monitor.add(&Tensor::from_slice(&[sign]), &Tensor::from_slice(&[sign]));
         }
-        assert!(monitor.warning().unwrap().contains("guessing"));
+        assert!(monitor.fault().unwrap().1.contains("guessing"));
         let restored = DiscriminatorMonitor::restore(Device::Cpu, &monitor.save());
         assert_eq!(restored.accuracies(), monitor.accuracies());
     }

@@ -21,7 +21,7 @@ use vqkit_tokens::{TokenUsage, loaders};
 use vqkit_vqvae::Tokenizer;
 
 use crate::{
-    error::Result, tokenizer::codebook_monitor::CodebookMonitor,
+    error::Result, guard::Fault, tokenizer::codebook_monitor::CodebookMonitor,
     tokenizer::discriminator_monitor::DiscriminatorMonitor, tokenizer::step::Step, tokenizer::step::StepOutput,
     train_state::TrainState, trainer, trainer::Goal, trainer::Score, trainer::Trainer, trainer::Updated,
 };
@@ -86,16 +86,30 @@ pub fn train(run: &mut Run, modality: Modality, data: &Dataset, context: &Contex
 
         if trainer.logs_now() {
             log(&mut trainer, &output, &usage, &monitor)?;
+            let faults = faults_of_losses(&mut trainer, &output, discriminator_objective.as_ref(), now);
+            trainer.answer(faults, None)?;
         }
         let codebooks = CodebookMonitor { config, tokenizer: &tokenizer, latents: &output.reconstruction.latents };
         let validation =
             trainer.measure_if_due(|trainer| measure(trainer, &tokenizer, recipe, modality, data, context))?;
         if let Some(validation) = &validation {
-            monitor.warning().iter().for_each(|warning| trainer.note(&format!("warning: {warning}")));
-            codebooks.warn(&trainer, &usage, &validation.usage)?;
+            let (monitored, collapse) = (monitor.fault(), codebooks.collapse(&trainer, &usage, &validation.usage)?);
+            let faults = faults_of_validation(&mut trainer, validation, &monitored, collapse.is_some());
+            let known = faults.first().and_then(|fault| match fault {
+                Fault::CodebookCollapses => collapse.clone(),
+                fault => monitored.as_ref().filter(|(found, _)| found == fault).map(|(_, cause)| cause.clone()),
+            });
+            let unsure = monitored.map(|(_, cause)| cause).into_iter().chain(collapse);
+            unsure
+                .filter(|cause| Some(cause) != known.as_ref())
+                .for_each(|cause| trainer.note(&format!("warning: {cause}")));
+            trainer.answer(faults, known.as_deref())?;
         }
         if epoch_ends(&batch, data) {
-            codebooks.warn(&trainer, &usage, &usage)?;
+            codebooks
+                .collapse(&trainer, &usage, &usage)?
+                .iter()
+                .for_each(|cause| trainer.note(&format!("warning: {cause}")));
             codebooks.log_epoch(&mut trainer, &usage)?;
             usage.reset();
         }
@@ -178,6 +192,43 @@ fn log(trainer: &mut Trainer, output: &StepOutput, usage: &TokenUsage, monitor: 
         shown += &format!("  discriminator right on {:.0} / {:.0} %", real * 100.0, fake * 100.0);
     }
     trainer.log(metrics, &shown)
+}
+
+/// The faults that the losses of a step show for sure.
+fn faults_of_losses(
+    trainer: &mut Trainer,
+    output: &StepOutput,
+    objective: Option<&DiscriminatorObjective>,
+    step: u64,
+) -> Vec<Fault> {
+    let terms = output.terms.metrics();
+    let term = |name: &str| terms.iter().find(|(found, _)| found == name).map(|(_, value)| *value);
+    let loss = term("reconstruction").and_then(|loss| trainer.guards_mut().loss(loss));
+    let weight = match (term("adaptive_weight"), objective) {
+        (Some(weight), Some(objective)) if objective.config().adaptive && objective.weight(step) > 0.0 => {
+            let bound = objective.config().max_adaptive_weight;
+            trainer.guards_mut().adaptive_weight(weight / objective.weight(step), bound)
+        }
+        _ => None,
+    };
+    loss.into_iter().chain(weight).collect()
+}
+
+/// The faults that a validation shows for sure. `monitored`: what the discriminator's monitor found, sure or not.
+fn faults_of_validation(
+    trainer: &mut Trainer,
+    validation: &Validation,
+    monitored: &Option<(Fault, String)>,
+    collapses: bool,
+) -> Vec<Fault> {
+    let guards = trainer.guards_mut();
+    let mut faults: Vec<Fault> = [Fault::DiscriminatorWins, Fault::DiscriminatorGuesses]
+        .into_iter()
+        .filter_map(|fault| guards.reading(fault, monitored.as_ref().is_some_and(|(found, _)| *found == fault)))
+        .collect();
+    faults.extend(guards.reading(Fault::CodebookCollapses, collapses));
+    faults.extend(guards.psnr(validation.fidelity));
+    faults
 }
 
 /// The results of a tokenizer on validation images.
