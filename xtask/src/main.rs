@@ -36,8 +36,8 @@ enum Verb {
     #[command(
         visible_alias = "sample",
         after_help = "Examples:\n  cargo xtask condition runs/demo --class 3 -n 16 -o circles\n  \
-                            cargo xtask condition runs/demo-text --text \"a large red circle\" --cfg 2\n  \
-                            cargo xtask condition runs/demo-template --template map.png -n 3\n  \
+                            cargo xtask condition runs/shapes-text --text \"a large red circle\" --cfg 2\n  \
+                            cargo xtask condition runs/shapes-template --template map.png -n 3\n  \
                             cargo xtask condition runs/demo --image picture.png --keep top=0.5"
     )]
     Condition(forward::Arguments),

@@ -142,6 +142,24 @@ impl Condition {
         Ok(Self { class, text, embedding, grids: grids.collect::<Result<_, _>>()? })
     }
 
+    /// As [`where_not`](Self::where_not), with rows of their own for the class, the text, the embedding and the grids.
+    pub(crate) fn where_not_each(
+        &self,
+        mut from_other: impl FnMut() -> Tensor,
+        other: &Self,
+    ) -> Result<Self, PriorError> {
+        let class = |of: &Self| Self { class: of.clone().class, ..Self::none() };
+        let text = |of: &Self| Self { text: of.clone().text, ..Self::none() };
+        let embedding = |of: &Self| Self { embedding: of.clone().embedding, ..Self::none() };
+        let grids = |of: &Self| Self { grids: of.clone().grids, ..Self::none() };
+        Ok(Self {
+            class: class(self).where_not(&from_other(), &class(other))?.class,
+            text: text(self).where_not(&from_other(), &text(other))?.text,
+            embedding: embedding(self).where_not(&from_other(), &embedding(other))?.embedding,
+            grids: grids(self).where_not(&from_other(), &grids(other))?.grids,
+        })
+    }
+
     /// `self` with the class, text and embedding of `other` where it has none.
     pub(crate) fn or(self, other: &Self) -> Self {
         let Self { class, text, embedding, grids } = self;
@@ -171,5 +189,26 @@ impl Condition {
             mask: first.mask.as_ref().zip(second.mask.as_ref()).map(|(first, second)| pair(first, second)),
         });
         Self { class, text, embedding, grids: grids.collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_part_is_taken_from_the_other_by_a_choice_of_its_own() {
+        let of = |value: i64| {
+            let ids = Tensor::full([2, 3], value, (tch::Kind::Int64, tch::Device::Cpu));
+            let mask = ids.ge(0);
+            Condition::none().with_class(Tensor::from_slice(&[value, value])).with_text(ids, mask)
+        };
+        let mut choices = [[true, false], [false, true]].into_iter().cycle();
+        let choose = || Tensor::from_slice(&choices.next().unwrap_or_default());
+        let mixed = of(1).where_not_each(choose, &of(2)).unwrap();
+        assert_eq!(Vec::<i64>::try_from(mixed.class.unwrap()).unwrap(), [2, 1]);
+        let firsts = mixed.text.unwrap().ids.select(1, 0);
+        assert_eq!(Vec::<i64>::try_from(firsts).unwrap(), [1, 2]);
+        assert!(mixed.grids.is_empty() && mixed.embedding.is_none());
     }
 }

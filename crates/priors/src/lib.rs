@@ -30,7 +30,7 @@ pub use condition_names::ConditionNames;
 pub use cost::Cost;
 pub use cursor::Cursor;
 pub use error::PriorError;
-pub use gpt::{Gpt, Gpt2Config, LlamaConfig, TokenOrder, Vocabulary};
+pub use gpt::{ConditionDropoutMode, Gpt, Gpt2Config, LlamaConfig, TokenOrder, Vocabulary};
 pub use grid_spec::GridSpec;
 pub use known_tokens::KnownTokens;
 pub use levels::check_predicts;

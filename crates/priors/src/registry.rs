@@ -3,7 +3,7 @@
 use tch::{Device, nn};
 use vqkit_torch::{attempt, memory};
 
-use crate::gpt::{Gpt2Config, LlamaConfig};
+use crate::gpt::{ConditionDropoutMode, Gpt2Config, LlamaConfig};
 use crate::pixelcnn::GatedPixelCnnConfig;
 use crate::pixelsnail::PixelSnailConfig;
 use crate::{BuildPrior, Cost, Prior, PriorError, PriorSpec, Sampling, WeightDtype};
@@ -31,6 +31,16 @@ impl PriorConfig {
             Self::Llama(config) => config,
             Self::PixelSnail(config) => config,
         }
+    }
+
+    /// Whether each part of a condition may be left out by itself.
+    pub fn drops_each_condition(&self) -> bool {
+        let (mode, dropout) = match self {
+            Self::Gpt2(config) => (config.condition_dropout_mode, config.condition_dropout),
+            Self::Llama(config) => (config.condition_dropout_mode, config.condition_dropout),
+            Self::PixelCnn(_) | Self::PixelSnail(_) => return false,
+        };
+        mode == ConditionDropoutMode::Each && dropout > 0.0
     }
 
     /// The prior with its parameters under `vs`.

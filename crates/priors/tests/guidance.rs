@@ -3,10 +3,11 @@
 
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{
-    AutoregressiveSampling, Condition, Embedding, GatedPixelCnnConfig, Gpt2Config, LlamaConfig, PixelSnailConfig,
-    Prior, PriorConfig, PriorSpec,
+    AutoregressiveSampling, Condition, ConditionDropoutMode, Embedding, GatedPixelCnnConfig, Gpt2Config, GridSpec,
+    LlamaConfig, PixelSnailConfig, Prior, PriorConfig, PriorSpec,
 };
 use vqkit_testing::{Draws, generator};
+use vqkit_torch::TokenGrid;
 
 mod one_level;
 
@@ -109,4 +110,33 @@ fn guidance_of_nothing_is_the_unconditional_draw() {
         let whole = condition(prior.spec(), [true; 3]);
         assert_ne!(draw(prior.as_ref(), &whole, 4.0), plain, "{prior:?}: the condition changes nothing");
     }
+}
+
+/// A GPT of classes and a grid of 2 x 2 with seven codes, which are dropped as `mode` says.
+fn of_class_and_grid(mode: ConditionDropoutMode) -> (nn::VarStore, Box<dyn Prior>) {
+    let spec = PriorSpec::new(vec![11], [3, 4])
+        .with_classes(CLASSES)
+        .with_condition_grid(GridSpec { sizes: vec![7], grid: [2, 2] });
+    let gpt2 = Gpt2Config { condition_dropout: 0.3, condition_dropout_mode: mode, ..Gpt2Config::new(2, 2, 12) };
+    build(&PriorConfig::Gpt2(gpt2), &spec)
+}
+
+#[test]
+fn a_grid_can_be_left_out_where_each_part_is_dropped_by_itself() {
+    let grid =
+        |token: i64| TokenGrid { indices: Tensor::full([BATCH, 1, 2, 2], token, (Kind::Int64, CPU)), sizes: vec![7] };
+    let class = Condition::none().with_class(Tensor::from_slice(&[1i64, 2]));
+    let target = TokenGrid { indices: Tensor::zeros([BATCH, 1, 3, 4], (Kind::Int64, CPU)), sizes: vec![11] };
+    let loss = |prior: &dyn Prior, given: &Condition, train: bool| {
+        let loss = prior.loss(std::slice::from_ref(&target), given, train);
+        loss.map(|loss| loss.total.double_value(&[]))
+    };
+    let (_vs, each) = of_class_and_grid(ConditionDropoutMode::Each);
+    let null = each.null(&class.clone().with_grid(grid(3)), BATCH).unwrap();
+    assert_eq!(null.grids[0].indices.unique2(true, false, false).0.int64_value(&[0]), 7);
+    let without = loss(each.as_ref(), &class.clone().with_grid(grid(7)), false).unwrap();
+    assert!((without - loss(each.as_ref(), &class.clone().with_grid(grid(3)), false).unwrap()).abs() > 1e-4);
+    assert!(loss(each.as_ref(), &class.clone().with_grid(grid(3)), true).unwrap().is_finite());
+    let (_vs, together) = of_class_and_grid(ConditionDropoutMode::Together);
+    assert!(loss(together.as_ref(), &class.with_grid(grid(7)), false).is_err(), "no null token was trained");
 }

@@ -87,8 +87,10 @@ impl PromptResolver {
             ..Prompt::default()
         };
         let words = condition.class || condition.text.is_some() || condition.embedding.is_some();
-        // Guidance moves away from a template only where there is nothing else.
-        let needs_template = condition.template.is_some() && (words || !asked.unconditional);
+        let may_lack_template = self.recipe.priors.iter().all(|prior| prior.network.drops_each_condition());
+        // Elsewhere guidance moves away from a template only where there is nothing else.
+        let is_needed = if may_lack_template { !asked.asks() } else { words || !asked.unconditional };
+        let needs_template = condition.template.is_some() && is_needed;
         let lacks_template = needs_template && !asked.has_template();
         let lacks_words = (condition.text.is_some() || condition.embedding.is_some()) && !asked.asks();
         if lacks_template && size != [self.recipe.data.image_size; 2] {

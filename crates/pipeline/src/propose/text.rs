@@ -49,7 +49,7 @@ pub fn recipe(name: &str, header: &[String], found: &Found, choices: &Choices, s
         text += &tokenizer("template", choices, steps.tokenizer.div_ceil(4));
     }
     text += &conditions(found);
-    text += &prior(choices, steps.prior, is_conditional(found));
+    text += &prior(choices, steps.prior, kinds_of_conditions(found));
     Ok(text.lines().map(aligned).collect())
 }
 
@@ -61,8 +61,12 @@ fn aligned(line: &str) -> String {
     }
 }
 
-fn is_conditional(found: &Found) -> bool {
-    found.plan.num_classes > 1 || found.has_captions() || found.template.is_some()
+/// The number of kinds of conditions: class, text, template.
+fn kinds_of_conditions(found: &Found) -> usize {
+    [found.plan.num_classes > 1, found.has_captions(), found.template.is_some()]
+        .into_iter()
+        .filter(|kind| *kind)
+        .count()
 }
 
 fn data(found: &Found, choices: &Choices) -> Result<String> {
@@ -159,11 +163,17 @@ fn conditions(found: &Found) -> String {
     if text.is_empty() { text } else { format!("\n[condition]\n{text}") }
 }
 
-fn prior(choices: &Choices, steps: u64, is_conditional: bool) -> String {
+fn prior(choices: &Choices, steps: u64, kinds_of_conditions: usize) -> String {
     let Choices { prior: [layers, heads, width], dropout, .. } = choices;
     let (warmup, every, batch) = (warmup(steps), every(steps), BATCH_SIZES.1);
-    let free = if is_conditional { "condition_dropout = 0.1  # allows guidance (--cfg)\n" } else { "" };
-    let scale = if is_conditional { "cfg_scale = 2.0\n" } else { "" };
+    let mut free = String::new();
+    if kinds_of_conditions > 0 {
+        free += "condition_dropout = 0.1  # allows guidance (--cfg)\n";
+    }
+    if kinds_of_conditions > 1 {
+        free += "condition_dropout_mode = \"each\"  # any part of the condition may be left out\n";
+    }
+    let scale = if kinds_of_conditions > 0 { "cfg_scale = 2.0\n" } else { "" };
     format!(
         "
 [[prior]]

@@ -13,7 +13,7 @@ use super::init::{STDEV, table};
 use super::layout::Layout;
 use super::model::Gpt;
 use super::network::Network;
-use super::options::{Options, Vocabulary, divides};
+use super::options::{ConditionDropoutMode, Options, Vocabulary, divides};
 use super::order::TokenOrder;
 use super::positions::interpolated;
 use super::prefix::{Prefix, Projection, TextTable};
@@ -78,6 +78,9 @@ pub struct Gpt2Config {
     /// grids where there are none of these. Classifier-free guidance needs a value above 0. Default 0.
     #[serde(default)]
     pub condition_dropout: f64,
+    /// Which parts of the condition are dropped together. Default `"together"`.
+    #[serde(default)]
+    pub condition_dropout_mode: ConditionDropoutMode,
     /// Whether blocks are recomputed in the backward pass instead of keeping their activations: less memory, more time.
     /// Default false.
     #[serde(default)]
@@ -106,6 +109,7 @@ impl Gpt2Config {
             tied_head: false,
             text_loss_weight: 0.0,
             condition_dropout: 0.0,
+            condition_dropout_mode: ConditionDropoutMode::default(),
             activation_checkpointing: false,
         }
     }
@@ -140,6 +144,7 @@ impl Gpt2Config {
             vocabulary: self.vocabulary,
             pkeep: self.pkeep,
             condition_dropout: self.condition_dropout,
+            dropout_mode: self.condition_dropout_mode,
             n_unmasked: self.n_unmasked,
             text_loss_weight: self.text_loss_weight,
             checkpoint: self.activation_checkpointing,

@@ -11,7 +11,7 @@ use super::init::table;
 use super::layout::Layout;
 use super::model::Gpt;
 use super::network::Network;
-use super::options::{Options, Vocabulary, divides};
+use super::options::{ConditionDropoutMode, Options, Vocabulary, divides};
 use super::order::TokenOrder;
 use super::prefix::{Prefix, Projection, TextTable};
 use super::rotary::rotary_table;
@@ -84,6 +84,9 @@ pub struct LlamaConfig {
     /// `class_dropout_prob` and uses 0.1. Default 0.
     #[serde(default)]
     pub condition_dropout: f64,
+    /// Which parts of the condition are dropped together. Default `"together"`.
+    #[serde(default)]
+    pub condition_dropout_mode: ConditionDropoutMode,
     /// Whether blocks are recomputed in the backward pass instead of keeping their activations: less memory, more time.
     /// Default false.
     #[serde(default)]
@@ -134,6 +137,7 @@ impl LlamaConfig {
             tied_head: false,
             text_loss_weight: 0.0,
             condition_dropout: 0.0,
+            condition_dropout_mode: ConditionDropoutMode::default(),
             activation_checkpointing: false,
         }
     }
@@ -181,6 +185,7 @@ impl LlamaConfig {
             vocabulary: Vocabulary::Separate,
             pkeep: self.pkeep,
             condition_dropout: self.condition_dropout,
+            dropout_mode: self.condition_dropout_mode,
             n_unmasked: 0,
             text_loss_weight: self.text_loss_weight,
             checkpoint: self.activation_checkpointing,

@@ -28,6 +28,6 @@ pub use decode::GptCursor;
 pub use gpt2::Gpt2Config;
 pub use llama::LlamaConfig;
 pub use model::Gpt;
-pub use options::Vocabulary;
+pub use options::{ConditionDropoutMode, Vocabulary};
 pub use order::TokenOrder;
 pub use rotary::rotary_table;

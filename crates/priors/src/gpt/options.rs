@@ -18,12 +18,24 @@ pub enum Vocabulary {
     Shared,
 }
 
+/// Which parts of a condition are dropped together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ConditionDropoutMode {
+    /// Class, text and embedding all at once; condition grids only where there are none of these.
+    #[default]
+    Together,
+    /// Each part by itself, condition grids too, and all at once as often: any part of the condition may then be left out.
+    Each,
+}
+
 /// The options of a prior that do not depend on the kind of its blocks.
 #[derive(Debug, Clone)]
 pub(super) struct Options {
     pub vocabulary: Vocabulary,
     pub pkeep: f64,
     pub condition_dropout: f64,
+    pub dropout_mode: ConditionDropoutMode,
     pub n_unmasked: i64,
     pub text_loss_weight: f64,
     pub checkpoint: bool,
@@ -103,9 +115,9 @@ impl Options {
         codes + i64::from(self.drops_grids(spec))
     }
 
-    /// Whether guidance moves away from the condition grids: where there is no other condition.
+    /// Whether guidance moves away from the condition grids: where there is no other condition, or each part is dropped.
     pub(super) fn drops_grids(&self, spec: &PriorSpec) -> bool {
-        self.has_null() && !spec.has_words()
+        self.has_null() && (!spec.has_words() || self.dropout_mode == ConditionDropoutMode::Each)
     }
 }
 

@@ -7,7 +7,7 @@ use super::block::Pass;
 use super::checkpoint;
 use super::layout::Layout;
 use super::network::Network;
-use super::options::Options;
+use super::options::{ConditionDropoutMode, Options};
 use super::prefix::{lookup, offsets};
 use crate::classes::Classes;
 use crate::{Condition, PriorError, PriorSpec};
@@ -60,8 +60,12 @@ impl Transformer {
     /// `condition` with the null values in some rows.
     pub(super) fn drop_some(&self, condition: &Condition, batch: i64) -> Result<Condition, PriorError> {
         let null = self.null(condition, batch)?;
-        let dropped = Tensor::rand([batch], (Kind::Float, self.device())).lt(self.options.condition_dropout);
-        condition.where_not(&dropped, &null)
+        let some = || Tensor::rand([batch], (Kind::Float, self.device())).lt(self.options.condition_dropout);
+        let left = condition.where_not(&some(), &null)?;
+        match self.options.dropout_mode {
+            ConditionDropoutMode::Together => Ok(left),
+            ConditionDropoutMode::Each => left.where_not_each(some, &null),
+        }
     }
 
     /// The normalised output of the blocks for a prefix and the first tokens `[B, T]` of a sequence, `[B, P + T, D]`.
