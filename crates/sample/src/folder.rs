@@ -52,7 +52,7 @@ pub enum Target {
     Stage,
     /// `samples-N` inside the run, with the first number that is free when all images are generated.
     Numbered,
-    /// `NAME-N` in a folder, with the first free number: `emoji-1`.
+    /// `NAME-N` in a folder, with the first free number: `shapes-1`.
     NumberedIn {
         /// The folder.
         folder: PathBuf,

@@ -36,55 +36,39 @@ pub struct Drawn {
     pub picture: PathBuf,
 }
 
-/// By text, by class, by a template, and a completed picture.
-const DRAWINGS: [Drawing; 6] = [
+/// By caption, by class, by a map, and a completed picture.
+const DRAWINGS: [Drawing; 4] = [
     Drawing {
-        title: "Emoji by text",
-        about: "A caption becomes tokens, and a GPT continues them with the tokens of a picture.",
-        model: "emoji",
-        arguments: &["--text", "cat with tears of joy", "-n", "8"],
-        completes: None,
-        folder: "emoji",
-    },
-    Drawing {
-        title: "Another caption",
-        about: "Names of emoji are what the model has learned.",
-        model: "emoji",
-        arguments: &["--text", "red apple", "-n", "8"],
-        completes: None,
-        folder: "apple",
-    },
-    Drawing {
-        title: "A completed picture",
-        about: "The upper half is given, and the lower half is drawn eight times.",
-        model: "emoji",
-        arguments: &["--text", "cat with tears of joy", "--keep", "top=0.5", "-n", "8", "--seed", "3"],
-        completes: Some("emoji"),
-        folder: "completed",
-    },
-    Drawing {
-        title: "Clothes by class",
-        about: "Two pictures of each of ten classes.",
-        model: "clothes",
-        arguments: &["-n", "20"],
-        completes: None,
-        folder: "clothes",
-    },
-    Drawing {
-        title: "Shapes by caption",
-        about: "The model knows classes, captions and maps; here it gets a caption.",
+        title: "By caption",
+        about: "The caption becomes tokens, and a GPT continues them with the tokens of a picture.",
         model: "shapes",
         arguments: &["--text", "a small red circle above a large blue square", "-n", "8"],
         completes: None,
-        folder: "shapes",
+        folder: "caption",
     },
     Drawing {
-        title: "Shapes by map",
-        about: "Each row begins with a segmentation map, which a second tokenizer turns into tokens.",
+        title: "By class",
+        about: "The same model knows classes: the shape that a picture shows.",
+        model: "shapes",
+        arguments: &["--class", "cross", "-n", "8"],
+        completes: None,
+        folder: "class",
+    },
+    Drawing {
+        title: "By caption, class and map",
+        about: "Each row begins with a caption and a segmentation map, which a second tokenizer turns into tokens.",
         model: "shapes",
         arguments: &["--samples-per-condition", "4", "-n", "16"],
         completes: None,
-        folder: "maps",
+        folder: "map",
+    },
+    Drawing {
+        title: "A completed picture",
+        about: "The upper half of the first picture is given, and the lower half is drawn eight times.",
+        model: "shapes",
+        arguments: &["--text", "a small red circle above a large yellow cross", "--keep", "top=0.5", "-n", "8"],
+        completes: Some("caption"),
+        folder: "completed",
     },
 ];
 
