@@ -25,7 +25,7 @@ pub enum TrainError {
         /// The step, counted from 1.
         step: u64,
         /// What is wrong.
-        fault: crate::guard::Fault,
+        fault: vqkit_guard::Fault,
         /// The cause and the remedy.
         verdict: String,
     },

@@ -8,6 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
+use vqkit_guard::{Fault, Guards};
 use vqkit_recipe::{OnFault, Train};
 use vqkit_run::{
     CLOCK, COUNTER, Checkpoints, Context, DISCRIMINATOR, DISCRIMINATOR_OPTIMIZER, EMA, Event, Home, LORA, LogOffsets,
@@ -17,8 +18,7 @@ use vqkit_run::{
 use vqkit_torch::{ema::WeightEma, rng, weights};
 
 use crate::{
-    adapter_files::AdapterFiles, error::Result, error::TrainError, guard::Fault, guard::Guards,
-    train_state::TrainState, train_state::is_finite,
+    adapter_files::AdapterFiles, error::Result, error::TrainError, train_state::TrainState, train_state::is_finite,
 };
 
 /// The direction in which a validation metric improves.

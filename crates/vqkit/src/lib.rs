@@ -7,6 +7,7 @@ pub use vqkit_evaluate as evaluate;
 pub use vqkit_fidelity as fidelity;
 pub use vqkit_foreign as foreign;
 pub use vqkit_graph as graph;
+pub use vqkit_guard as guard;
 pub use vqkit_interop as interop;
 pub use vqkit_losses as losses;
 pub use vqkit_metrics as metrics;

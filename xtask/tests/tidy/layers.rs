@@ -25,13 +25,13 @@ const LAYERS: &[&[Row]] = &[
     &[("foreign", &[&["torch", "torch-file", "vqvae"]]), ("graph", &[&["config", "torch", "quantizer", "vqvae"]])],
     &[("recipe", &[&["config", "data", "losses", "priors", "quantizer", "torch", "vqvae"]])],
     &[("run", &[&["config", "data", "recipe", "torch"]])],
-    &[("pretrained", &[&["recipe", "run"]])],
+    &[("pretrained", &[&["recipe", "run"]]), ("guard", &[&["recipe", "run", "torch"]])],
     &[("models", &[LOWER, &["recipe", "run", "pretrained"]])],
     &[("tokens", &[LOWER, NETWORKS])],
     &[("interop", &[LOWER, NETWORKS, &["foreign", "graph", "tokens"]])],
     &[("fidelity", &[LOWER, NETWORKS, &["tokens"]])],
     &[
-        ("train", &[LOWER, NETWORKS, &["tokens", "foreign", "interop", "fidelity"]]),
+        ("train", &[LOWER, NETWORKS, &["guard", "tokens", "foreign", "interop", "fidelity"]]),
         ("sample", &[LOWER, NETWORKS, &["tokens"]]),
     ],
     &[("evaluate", &[LOWER, NETWORKS, &["tokens", "fidelity", "sample"]])],
@@ -41,7 +41,7 @@ const LAYERS: &[&[Row]] = &[
         &[
             LOWER,
             NETWORKS,
-            &["foreign", "graph", "tokens", "interop", "fidelity", "train", "sample", "evaluate", "report"],
+            &["foreign", "graph", "guard", "tokens", "interop", "fidelity", "train", "sample", "evaluate", "report"],
         ],
     )],
     &[(
@@ -49,7 +49,8 @@ const LAYERS: &[&[Row]] = &[
         &[
             LOWER,
             NETWORKS,
-            &["foreign", "graph", "tokens", "interop", "fidelity", "train", "sample", "evaluate", "report", "pipeline"],
+            &["foreign", "graph", "guard", "tokens", "interop", "fidelity", "train", "sample", "evaluate", "report"],
+            &["pipeline"],
         ],
     )],
     &[("cli", &[&["pipeline", "vqkit"]])],

@@ -2,7 +2,6 @@
 //! optionally against a discriminator.
 
 pub mod codebook_monitor;
-pub mod discriminator_monitor;
 pub mod finetune;
 mod foreign;
 pub mod step;
@@ -12,6 +11,7 @@ use std::sync::Arc;
 use tch::{Kind, Tensor, nn::VarStore, no_grad};
 use vqkit_data::{Batch, Dataset};
 use vqkit_fidelity::ReconstructionError;
+use vqkit_guard::{DiscriminatorMonitor, Fault};
 use vqkit_losses::{DiscriminatorObjective, GeneratorLoss};
 use vqkit_models::{build, inherit, perceptual};
 use vqkit_quantizer::Mode;
@@ -21,8 +21,7 @@ use vqkit_tokens::{TokenUsage, loaders};
 use vqkit_vqvae::Tokenizer;
 
 use crate::{
-    error::Result, guard::Fault, tokenizer::codebook_monitor::CodebookMonitor,
-    tokenizer::discriminator_monitor::DiscriminatorMonitor, tokenizer::step::Step, tokenizer::step::StepOutput,
+    error::Result, tokenizer::codebook_monitor::CodebookMonitor, tokenizer::step::Step, tokenizer::step::StepOutput,
     train_state::TrainState, trainer, trainer::Goal, trainer::Score, trainer::Trainer, trainer::Updated,
 };
 

@@ -1,16 +1,12 @@
 //! Guards of training: what is wrong, once that is sure.
 
-mod fault;
-mod trend;
-
 use std::collections::BTreeMap;
 
-pub use fault::Fault;
 use tch::Tensor;
 use vqkit_recipe::Guard;
 use vqkit_run::Tensors;
 
-use self::trend::Trend;
+use crate::{fault::Fault, trend::Trend};
 
 /// A training loss that is this many times its lowest has exploded.
 const EXPLODED: f64 = 4.0;

@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Tensor};
 use vqkit_run::Tensors;
 
-use crate::guard::Fault;
+use crate::fault::Fault;
 
 /// Decay per step of the running accuracies.
 const DECAY: f64 = 0.99;
