@@ -41,9 +41,11 @@ impl Guards {
     /// Continues from `saved`, or starts anew.
     pub fn restore(config: Guard, saved: &Tensors) -> Self {
         let numbers = saved.get(Self::NAME).and_then(|state| Vec::<f64>::try_from(state).ok()).unwrap_or_default();
-        let number = |index: usize| numbers.get(index).copied().filter(|number| number.is_finite());
+        let at = |index: usize| numbers.get(index).copied().unwrap_or(0.0);
+        // What is known stands behind a one, what is not behind a zero.
+        let number = |index: usize| (at(2 * index) > 0.0).then(|| at(2 * index + 1));
         let suspicion = |(index, fault): (usize, &Fault)| {
-            let count = number(4 + index).unwrap_or(0.0) as u32;
+            let count = at(8 + index) as u32;
             (count > 0).then_some((*fault, count))
         };
         Self {
@@ -58,7 +60,7 @@ impl Guards {
     /// The state by name.
     pub fn save(&self) -> Tensors {
         let known = [self.loss.running, self.loss.lowest, self.best_bits, self.best_psnr];
-        let known = known.into_iter().map(|number| number.unwrap_or(f64::NAN));
+        let known = known.into_iter().flat_map(|number| [f64::from(u8::from(number.is_some())), number.unwrap_or(0.0)]);
         let counts = Fault::ALL.iter().map(|fault| f64::from(self.suspicions.get(fault).copied().unwrap_or(0)));
         [(Self::NAME.to_owned(), Tensor::from_slice(&known.chain(counts).collect::<Vec<f64>>()))].into()
     }
