@@ -44,8 +44,7 @@ pub enum Command {
     #[command(after_help = "Example: vqkit estimate configs/vqgan-cifar10.toml --set data.root=FOLDER")]
     Estimate(Estimate),
     /// Generate images with a trained run.
-    #[command(after_help = "Examples:\n  vqkit sample --model shapes --text \"a small red circle\" -n 16\n  \
-                            vqkit sample runs/demo --class circle -n 16 --temperature 0.9 -o circles\n  \
+    #[command(after_help = "Examples:\n  vqkit sample runs/demo --class circle -n 16 --temperature 0.9 -o circles\n  \
                             vqkit sample runs/shapes-text --text \"a small red circle above a large blue square\" --cfg 2\n  \
                             vqkit sample runs/ade20k-template --template map.png -n 3\n  \
                             vqkit sample runs/demo --replay circles/samples.json -o once-more")]
@@ -189,7 +188,8 @@ pub struct Sample {
     /// The run folder.
     #[arg(required_unless_present = "model")]
     pub run: Option<PathBuf>,
-    /// A model that comes with vqkit, in place of a run, such as shapes; an unknown name lists them all.
+    /// A run by its name in the folder of models, in place of its path: $VQKIT_MODELS, else share/vqkit/models beside the binary's
+    /// folder. An unknown name lists them all.
     #[arg(long, value_name = "NAME", conflicts_with = "run")]
     pub model: Option<String>,
     /// An image of which a part is kept, as --keep or --mask says; the rest is generated.

@@ -20,7 +20,7 @@ use vqkit::{
     },
     pretrained::{
         hub::{self, HubPath},
-        published, shipped,
+        named, published,
     },
     priors::{AutoregressiveSampling, Sampling},
     recipe::{self, Recipe, stage_names},
@@ -132,7 +132,7 @@ fn sample(options: Sample, context: &Context) -> Result<()> {
     let numbered = options.model.as_ref().map(|name| Target::NumberedIn { folder: ".".into(), name: name.clone() });
     let run = match (options.run, options.model) {
         (Some(run), _) => run,
-        (None, name) => shipped::find(&name.unwrap_or_default())?,
+        (None, name) => named::find(&name.unwrap_or_default())?,
     };
     let target = target(options.how.out.as_deref(), numbered.unwrap_or(Target::Numbered))?;
     match options.replay {

@@ -4,8 +4,8 @@
 pub mod download;
 mod error;
 pub mod hub;
+pub mod named;
 pub mod published;
-pub mod shipped;
 
 pub use download::{Cache, KnownFile, Obtained};
 pub use error::{ChecksumError, FetchError, HubError, HubProblem, PretrainedError, Result};

@@ -1,25 +1,20 @@
-//! The verb `demo`: pictures from the models that come with vqkit, then a small pipeline trained from nothing.
+//! The verb `demo`: a small pipeline, from set-up to a page with what it drew at its beginning and at its end.
 
-mod drawings;
 mod page;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
 
 use anyhow::{Context, Result};
 
 use crate::cargo::{cargo, root, run};
 use crate::terminal::say;
 use crate::{forward, setup};
-use drawings::{Drawn, picture};
+use page::Drawn;
 
 /// The recipe that is trained.
 const RECIPE: &str = "configs/demo.toml";
-
-/// The models that come with vqkit.
-const MODELS: &str = "assets/models";
 
 /// What is set for the run that shows the beginning of training: a few seconds of it.
 const FIRST_STEPS: [&str; 6] = [
@@ -31,9 +26,9 @@ const FIRST_STEPS: [&str; 6] = [
     "data.source.validation_count=200",
 ];
 
-/// Draw pictures from the models that come with vqkit, then train a tokenizer and a prior on the built-in shapes; downloads no data.
+/// Train a tokenizer and a prior on the built-in shapes, draw new images by class, and write a report and a page; downloads no data.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  cargo xtask demo --quick\n  cargo xtask demo --set seed=1")]
+#[command(after_help = "Example:\n  cargo xtask demo --set seed=1")]
 pub struct Options {
     /// Folder of the trained run [default: the first of runs/demo, runs/demo-2, … that is free]
     #[arg(long, value_name = "DIR")]
@@ -41,9 +36,6 @@ pub struct Options {
     /// Override a key of the recipe
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Stop after the pictures: train nothing
-    #[arg(long)]
-    quick: bool,
 }
 
 /// Runs the demo and says where to look.
@@ -57,23 +49,16 @@ pub fn demo(options: &Options) -> Result<ExitCode> {
     say!("\nbuilding vqkit; the first time this takes some minutes");
     run(&mut cargo(&["build", "--release", "--package", "vqkit-cli"]))?;
 
-    let begun = Instant::now();
-    fs::create_dir_all(&pictures).with_context(|| format!("cannot create {}", pictures.display()))?;
-    let mut drawn = drawings::draw(&pictures, &root().join(MODELS))?;
-    let page = pictures.join("index.html");
-    page::write(&page, &drawn)?;
-    say!("\n{} drawings in {:.0} s. Look at\n  {}", drawn.len(), begun.elapsed().as_secs_f64(), page.display());
-    if options.quick {
-        return Ok(ExitCode::SUCCESS);
-    }
     announce(&root().join(RECIPE), &folder)?;
     let first = beside(&folder, "first-steps");
     train(&first, &[&FIRST_STEPS.map(str::to_owned)[..], &options.set[..]].concat())?;
     train(&folder, &options.set)?;
-    drawn.extend([
+    let drawn = [
         trained("After 30 steps", "What the tokenizer and the prior draw a few seconds after their start.", &first)?,
         trained("After training", "The same recipe to its end: each row begins with the class asked for.", &folder)?,
-    ]);
+    ];
+    fs::create_dir_all(&pictures).with_context(|| format!("cannot create {}", pictures.display()))?;
+    let page = pictures.join("index.html");
     page::write(&page, &drawn)?;
     conclude(&folder, &page);
     Ok(ExitCode::SUCCESS)
@@ -94,6 +79,13 @@ fn trained(title: &str, about: &str, folder: &Path) -> Result<Drawn> {
     Ok(Drawn { title: title.into(), about: about.into(), command, picture: picture(&folder.join("samples"))? })
 }
 
+/// The picture of a folder of samples: the sheet with the conditions, if there is one.
+fn picture(samples: &Path) -> Result<PathBuf> {
+    let overview = samples.join("overview");
+    let there = ["sheet.png", "grid.png"].map(|name| overview.join(name)).into_iter().find(|path| path.is_file());
+    there.with_context(|| format!("there is no picture in {}", overview.display()))
+}
+
 /// The folder of something that belongs to a run: `runs/demo-pictures` beside `runs/demo`.
 fn beside(folder: &Path, kind: &str) -> PathBuf {
     let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -103,7 +95,7 @@ fn beside(folder: &Path, kind: &str) -> PathBuf {
 /// Prints the recipe's own account of what it does, how long it takes and what to expect.
 fn announce(recipe: &Path, folder: &Path) -> Result<()> {
     let text = fs::read_to_string(recipe).with_context(|| format!("cannot read {}", recipe.display()))?;
-    say!("\nNow the demo trains {RECIPE} from nothing into {}:\n\n{}", folder.display(), header(&text));
+    say!("\nThe demo trains {RECIPE} from nothing into {}:\n\n{}", folder.display(), header(&text));
     Ok(())
 }
 

@@ -2,11 +2,22 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::drawings::Drawn;
+/// What was drawn, and how.
+#[derive(Debug, Clone)]
+pub struct Drawn {
+    /// The heading on the page.
+    pub title: String,
+    /// What there is to see.
+    pub about: String,
+    /// The command, as one would type it.
+    pub command: String,
+    /// The picture.
+    pub picture: PathBuf,
+}
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:72rem;margin:2rem auto;padding:0 1rem;\
     color:#222;background:#fff}img{max-width:100%;image-rendering:pixelated}code{background:#eee;padding:.1rem .3rem}\
@@ -58,9 +69,9 @@ mod tests {
             command: "vqkit sample --text \"a < b\"".into(),
             picture: Path::new(picture).into(),
         };
-        let drawn = [of("runs/demo-pictures/emoji/overview/sheet.png"), of("runs/demo/samples/overview/grid.png")];
+        let drawn = [of("runs/demo-pictures/first/overview/sheet.png"), of("runs/demo/samples/overview/grid.png")];
         let text = html(&drawn, Path::new("runs/demo-pictures")).unwrap();
-        assert!(text.contains("src=\"emoji/overview/sheet.png\""), "{text}");
+        assert!(text.contains("src=\"first/overview/sheet.png\""), "{text}");
         assert!(text.contains("src=\"../demo/samples/overview/grid.png\""), "{text}");
         assert!(text.contains("--text &quot;a &lt; b&quot;"), "{text}");
     }

@@ -1,4 +1,4 @@
-//! The models that come with vqkit, by name: small runs, ready to use.
+//! Runs by name, in a folder of models.
 
 use std::{
     fs,
@@ -43,15 +43,13 @@ fn is_run(path: &Path) -> bool {
     Run::find(path).unwrap_or(false)
 }
 
-/// Where models may be: the folder that the user names; `share/vqkit/models` of the folder that the binary is installed in; the
-/// checkout that it was built from.
+/// Where models may be: the folder that the user names, else `share/vqkit/models` of the folder that the binary is installed in.
 fn folders() -> Vec<PathBuf> {
     if let Some(named) = std::env::var_os(MODELS) {
         return vec![named.into()];
     }
-    let installed = std::env::current_exe().ok();
-    let installed = installed.and_then(|binary| Some(binary.parent()?.parent()?.join("share/vqkit/models")));
-    installed.into_iter().chain([Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/models")]).collect()
+    let binary = std::env::current_exe().ok();
+    binary.and_then(|binary| Some(binary.parent()?.parent()?.join("share/vqkit/models"))).into_iter().collect()
 }
 
 fn missing(name: &str, folders: &[PathBuf]) -> String {
@@ -61,7 +59,7 @@ fn missing(name: &str, folders: &[PathBuf]) -> String {
     match names.is_empty() {
         false => format!("there is no model `{name}`; there are {}", names.join(", ")),
         true => format!(
-            "there are no models in {}; set {MODELS} to the folder assets/models of a checkout of vqkit",
+            "there are no models in {}; set {MODELS} to a folder of runs, as `vqkit export --to run` writes them",
             looked.join(" or ")
         ),
     }
