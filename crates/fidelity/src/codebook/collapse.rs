@@ -5,8 +5,6 @@ use vqkit_quantizer::{Assignment, CodebookHealth, Metric, QuantizerConfig};
 use vqkit_recipe::Tokenizer;
 use vqkit_vqvae::NormKind;
 
-/// Share of used codes below which a codebook counts as collapsed.
-pub const COLLAPSED: f64 = 0.1;
 /// Latents whose spread is less than this share of the distance between codes are all assigned to a few codes.
 const ALIKE: f64 = 0.5;
 /// Latents whose spread is less than this share of their own length count as identical.

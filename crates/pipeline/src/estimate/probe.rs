@@ -7,7 +7,11 @@ use vqkit_recipe::Recipe;
 use vqkit_run::Context;
 
 use super::stopwatch::{Lap, Stopwatch};
-use crate::{error::Result, experiment::Experiment, stages::Stage};
+use crate::{
+    error::Result,
+    experiment::Experiment,
+    stages::{self, Stage},
+};
 
 /// The most images that a probe encodes of each part of the data.
 const MOST_IMAGES: usize = 512;
@@ -41,7 +45,10 @@ impl Probe {
         let experiment = Experiment::new(recipe.clone(), None, &timed)?;
         let recipe = experiment.recipe().clone();
         let mut session = experiment.begin(path)?;
-        let full = crate::stages::open_data(&recipe)?;
+        let full = match session.data.take() {
+            Some(data) => data,
+            None => stages::open_data(&recipe)?,
+        };
         let data = Dataset { train: first(&full.train, &recipe), validation: first(&full.validation, &recipe) };
         let (train, validation) =
             ((data.train.len(), full.train.len()), (data.validation.len(), full.validation.len()));
