@@ -31,6 +31,7 @@ mod priors;
 mod processes;
 mod recipes;
 mod reference;
+mod reference_curves;
 mod report_page;
 mod resume;
 mod sampling;

@@ -238,7 +238,7 @@ fn what_cannot_be_compared_is_refused_with_one_message() {
     assert!(message(&real, &broken, &[], 1).contains("broken-0001.png"));
     assert!(message(&damaged, &real, &[], 1).contains("damaged.npz"));
     assert!(message(&other, &real, &[], 1).contains("holds no statistics"));
-    assert!(message(&real, &real, &["--protocol", "clean-fid"], 2).contains("vgg-cifar10 takes own-size"));
+    assert!(message(&real, &real, &["--protocol", "clean-fid"], 2).contains("the others take own-size"));
     assert!(message(&real, &real, &["--weights", text(&other)], 2).contains("comes with its own weights"));
     let by_inception = ["evaluate", "--real", text(&real), "--fake", text(&real)];
     assert!(refused(&place, &by_inception, 1).contains("cannot fetch fid-inception"));

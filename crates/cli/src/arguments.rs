@@ -328,7 +328,8 @@ pub struct Evaluate {
     /// How images are prepared for the network: pytorch-fid, clean-fid or own-size [default: that of the network].
     #[arg(long, value_name = "NAME", requires = "real", help_heading = "Any two sets of images")]
     pub protocol: Option<Protocol>,
-    /// The network: inception, or vgg-cifar10, which comes with vqkit and is for small images.
+    /// The network: inception; vgg-cifar10, which comes with vqkit and is for small images; or classifier, the run of a recipe with
+    /// [features] that --weights names. A classifier also says how many samples it assigns to their class.
     #[arg(long, value_name = "NETWORK", default_value = "inception", help_heading = "Any two sets of images")]
     pub features: Features,
     /// Number of images that pass through the network at once.
@@ -338,7 +339,7 @@ pub struct Evaluate {
     #[arg(long, value_name = "FILE", requires = "real", help_heading = "Any two sets of images")]
     pub save_statistics: Option<PathBuf>,
     /// Inception weights as pytorch-fid publishes them (.pth or .safetensors), also as hf://OWNER/NAME/FILE. For runs, adds FID and Inception Score; for two sets
-    /// of images the default is to fetch them.
+    /// of images the default is to fetch them, and --features classifier takes the run of a classifier.
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
     /// Print JSON instead of a table.
@@ -361,8 +362,8 @@ pub struct Compare {
     /// Prepare the images at N x N pixels for all, the same for every tokenizer [default: as each one's recipe says].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub size: Option<u32>,
-    /// The network that compares reconstructions and images as sets: inception (rFID), or vgg-cifar10, which comes with vqkit and is
-    /// for small images.
+    /// The network that compares reconstructions and images as sets: inception (rFID); vgg-cifar10, which comes with vqkit and is
+    /// for small images; or classifier, the run of a recipe with [features] that --weights names.
     #[arg(long, value_name = "NETWORK", default_value = "inception")]
     pub features: Features,
     /// Inception weights as pytorch-fid publishes them (.pth or .safetensors) [default: those that were downloaded before, else no

@@ -9,14 +9,14 @@ use std::{
 
 use anyhow::{Result, anyhow};
 use vqkit::{
-    evaluate::{TokenizerRequest, compare_tokenizers},
-    fidelity::{self, Request},
+    evaluate::{TokenizerRequest, compare_sets, compare_tokenizers},
+    fidelity::Request,
     foreign::Hints,
     interop::{self, Imported},
     pipeline::{
         Experiment, Session, estimate, inspect, propose,
         reconstruct::{self, Reconstructed},
-        report_stage, stages,
+        reference, report_stage, stages,
     },
     pretrained::{
         hub::{self, HubPath},
@@ -101,7 +101,11 @@ fn train(options: Train, context: &Context) -> Result<()> {
     let goes_on = options.resume && fs::symlink_metadata(&path).is_ok();
     let experiment = Experiment::new(recipe, goes_on.then_some(path.as_path()), context)?;
     stages::check_name(experiment.recipe(), options.stage.as_deref())?;
+    let curves = reference::beside(&options.recipe, &options.overrides)?;
     let mut session = if goes_on { experiment.resume(&path)? } else { experiment.begin(&path)? };
+    if let Some(curves) = curves.filter(|_| !goes_on) {
+        session.compare_with(&curves)?;
+    }
     let Invocation { device, threads, .. } = &session.run().record().call;
     terminal::say(format_args!("run {} on {device}, {threads} threads", path.display()));
     session.run_stages(options.stage.as_deref()).map_err(|error| match is_interruption(&error) {
@@ -229,7 +233,7 @@ fn evaluate(options: Evaluate, context: &Context) -> Result<()> {
             batch_size: options.batch_size as usize,
             save_statistics: options.save_statistics,
         };
-        return print(&fidelity::compare(&request, context)?, options.json);
+        return print(&compare_sets(&request, context)?, options.json);
     }
     let out = options.out.as_deref().map(free).transpose()?;
     let compared =

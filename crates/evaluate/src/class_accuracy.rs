@@ -1,9 +1,9 @@
-//! Class accuracy: how many samples of a class the evaluation classifier, which no loss uses, assigns to it.
+//! Class accuracy: how many samples of a class a classifier, which no loss uses, assigns to it.
 
 use serde::Serialize;
 use tch::{Device, Tensor};
 use vqkit_data::PictureReader;
-use vqkit_models::perceptual;
+use vqkit_models::EvaluationClassifier;
 use vqkit_run::RgbImage;
 use vqkit_sample::SampleFile;
 
@@ -12,7 +12,7 @@ use crate::error::Result;
 /// Images classified at a time.
 const BATCH: usize = 100;
 
-/// How many samples the evaluation classifier assigns to the class that they were generated for.
+/// How many samples a classifier assigns to the class that they were generated for.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ClassAccuracy {
     /// Samples classified.
@@ -27,18 +27,18 @@ impl ClassAccuracy {
     ///
     /// # Errors
     /// When an image cannot be read, or is too small for the classifier.
-    pub fn of(pictures: &[SampleFile], device: Device) -> Result<Option<Self>> {
-        let known = perceptual::evaluation_classes()?;
+    pub fn of(pictures: &[SampleFile], classifier: &EvaluationClassifier, device: Device) -> Result<Option<Self>> {
+        let EvaluationClassifier { network, classes: known, .. } = classifier;
         let number = |drawn: &SampleFile| known.iter().position(|name| Some(name) == drawn.class.as_ref());
         let Some(classes) = pictures.iter().map(number).collect::<Option<Vec<_>>>() else {
             return Ok(None);
         };
-        let (classifier, reader) = (perceptual::evaluation_classifier(device)?, PictureReader::default());
+        let reader = PictureReader::default();
         let mut right = 0;
         for (pictures, classes) in pictures.chunks(BATCH).zip(classes.chunks(BATCH)) {
             let images = pictures.iter().map(|drawn| Ok(RgbImage::read(&drawn.path, &reader)?.to_tensor()));
             let images = Tensor::f_cat(&images.collect::<Result<Vec<_>>>()?, 0)?.to_device(device);
-            let said = Vec::<i64>::try_from(classifier.classify(&classifier.pooled(&images)?).argmax(-1, false))?;
+            let said = Vec::<i64>::try_from(network.classify(&network.pooled(&images)?).argmax(-1, false))?;
             right += said.iter().zip(classes).filter(|(said, class)| **said == **class as i64).count();
         }
         Ok((!pictures.is_empty()).then_some(Self { samples: pictures.len(), right }))
@@ -57,29 +57,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_are_right_whose_class_the_judge_names() {
+    fn samples_are_right_whose_class_the_classifier_names() {
         tch::manual_seed(3);
         let folder = tempfile::tempdir().unwrap();
         let images = Tensor::rand([6, 3, 8, 8], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
-        let (classifier, known) =
-            (perceptual::evaluation_classifier(Device::Cpu).unwrap(), perceptual::evaluation_classes().unwrap());
+        let classifier = EvaluationClassifier::shipped(Device::Cpu).unwrap();
+        let EvaluationClassifier { network, classes: known, .. } = &classifier;
         let draw = |(index, picture): (usize, RgbImage)| {
             let path = folder.path().join(format!("{index}.png"));
             picture.write(&path).unwrap();
-            let said = classifier.classify(
-                &classifier.pooled(&RgbImage::read(&path, &PictureReader::default()).unwrap().to_tensor()).unwrap(),
-            );
-            let said = said.argmax(-1, false).int64_value(&[0]) as usize;
+            let read = RgbImage::read(&path, &PictureReader::default()).unwrap().to_tensor();
+            let said = network.classify(&network.pooled(&read).unwrap()).argmax(-1, false).int64_value(&[0]) as usize;
             let class = known[if index < 4 { said } else { (said + 1) % known.len() }].clone();
             SampleFile { path, class: Some(class) }
         };
         let pictures: Vec<_> = RgbImage::from_batch(&images).into_iter().enumerate().map(draw).collect();
-        let recognised = ClassAccuracy::of(&pictures, Device::Cpu).unwrap().unwrap();
-        assert_eq!(recognised, ClassAccuracy { samples: 6, right: 4 });
-        assert_eq!(ClassAccuracy::of(&[], Device::Cpu).unwrap(), None);
+        let of = |pictures: &[SampleFile]| ClassAccuracy::of(pictures, &classifier, Device::Cpu).unwrap();
+        assert_eq!(of(&pictures), Some(ClassAccuracy { samples: 6, right: 4 }));
+        assert_eq!(of(&[]), None);
         for class in [Some("circle".into()), None] {
-            let other = SampleFile { path: pictures[0].path.clone(), class };
-            assert_eq!(ClassAccuracy::of(&[other], Device::Cpu).unwrap(), None);
+            let other = SampleFile { class, ..pictures[0].clone() };
+            assert_eq!(of(&[other]), None);
         }
     }
 }

@@ -11,6 +11,7 @@ mod protocol;
 mod reconstruction;
 mod run;
 mod samples;
+mod sets;
 mod similarity;
 mod text;
 mod tokenizers;
@@ -23,6 +24,7 @@ pub use protocol::Protocol;
 pub use reconstruction::{MAGNIFIED, Reconstructed};
 pub use run::measure;
 pub use samples::SamplesAsSet;
+pub use sets::compare as compare_sets;
 pub use similarity::{Compared, Similarity};
 pub use tokenizers::{
     Better, BitsPerPixel, CodebookMeasures, ComparisonProtocol, FeaturesProtocol, LevelMeasures, MetricCell,

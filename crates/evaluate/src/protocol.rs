@@ -3,7 +3,7 @@
 use serde::Serialize;
 use vqkit_data::{Crop, Dataset, Filter};
 use vqkit_fidelity::{set_metrics, statistics};
-use vqkit_models::perceptual;
+use vqkit_models::EvaluationClassifier;
 use vqkit_priors::Sampling;
 use vqkit_recipe::{Modality, stage_names};
 use vqkit_run::{Context, Invocation, Run};
@@ -86,7 +86,7 @@ impl Protocol {
             versions: [env!("CARGO_PKG_VERSION").into(), call.libtorch],
             tokenizer: run.require(Modality::Image.stage())?.fingerprint.clone(),
             priors: priors.collect(),
-            vgg_cifar10: perceptual::evaluation_fingerprint(),
+            vgg_cifar10: EvaluationClassifier::shipped(context.device)?.fingerprint,
             inception,
             sampling: record::settings(run)?,
             kept_features: statistics::KEPT,

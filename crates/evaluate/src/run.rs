@@ -5,6 +5,7 @@ use std::path::Path;
 use vqkit_data::Dataset;
 use vqkit_fidelity::{Extractor, Features};
 use vqkit_metrics::PixelError;
+use vqkit_models::EvaluationClassifier;
 use vqkit_recipe::Modality;
 use vqkit_run::{Context, RgbImage, Run};
 use vqkit_sample::record;
@@ -45,7 +46,7 @@ pub fn measure(run: &Run, data: &Dataset, inception: Option<&Path>, context: &Co
         reconstruction_psnr_db: seen.error.fidelity(),
         reconstruction_fd_vgg_cifar10: seen.error.fd_vgg_cifar10(),
         reconstruction_similarity: seen.similarity,
-        class_accuracy: ClassAccuracy::of(&drawn, context.device)?,
+        class_accuracy: ClassAccuracy::of(&drawn, &EvaluationClassifier::shipped(context.device)?, context.device)?,
         reconstructions_shape_accuracy: seen.shape_accuracy,
         samples_shape_accuracy: record::shape_accuracy(run)?,
         template,

@@ -4,11 +4,10 @@ use std::{fmt, fs, path::Path, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
-use vqkit_losses::FrozenVgg;
 use vqkit_metrics::FidInception;
-use vqkit_models::perceptual;
+use vqkit_models::EvaluationClassifier;
 use vqkit_pretrained::{download, hub};
-use vqkit_recipe::InvalidRequest;
+use vqkit_recipe::{InputSpec, InvalidRequest};
 use vqkit_run::{Context, RunError};
 use vqkit_torch::weights;
 
@@ -26,6 +25,8 @@ pub enum Features {
     Inception,
     /// The small classifier of CIFAR-10 that comes with vqkit.
     VggCifar10,
+    /// A classifier of one's own: a run whose recipe has `[features]`.
+    Classifier,
 }
 
 impl Features {
@@ -36,6 +37,8 @@ impl Features {
             (Self::Inception, name) => name.into(),
             (Self::VggCifar10, "frechet_distance") => "fd_vgg_cifar10".into(),
             (Self::VggCifar10, name) => format!("{name}_vgg_cifar10"),
+            (Self::Classifier, "frechet_distance") => "fd_classifier".into(),
+            (Self::Classifier, name) => format!("{name}_classifier"),
         }
     }
 }
@@ -47,7 +50,8 @@ impl FromStr for Features {
         match text {
             "inception" => Ok(Self::Inception),
             "vgg-cifar10" => Ok(Self::VggCifar10),
-            _ => Err("must be inception or vgg-cifar10".into()),
+            "classifier" => Ok(Self::Classifier),
+            _ => Err("must be inception, vgg-cifar10 or classifier".into()),
         }
     }
 }
@@ -57,6 +61,7 @@ impl fmt::Display for Features {
         out.write_str(match self {
             Self::Inception => "inception",
             Self::VggCifar10 => "vgg-cifar10",
+            Self::Classifier => "classifier",
         })
     }
 }
@@ -64,6 +69,7 @@ impl fmt::Display for Features {
 /// A network in whose features sets of images are compared.
 #[derive(Debug)]
 pub struct Extractor {
+    kind: Features,
     network: Network,
     weights: String,
 }
@@ -71,12 +77,12 @@ pub struct Extractor {
 #[derive(Debug)]
 enum Network {
     Inception(FidInception),
-    Classifier(FrozenVgg),
+    Classifier(EvaluationClassifier),
 }
 
 impl Extractor {
     /// The network of this kind; the weights of Inception from `weights`, a path or a location on the Hub, else
-    /// fetched by name.
+    /// fetched by name; for a classifier of one's own, `weights` is its run, or the run's file.
     ///
     /// # Errors
     /// [`InvalidRequest`] where weights are given for a network that comes with its own, or are missing; when they
@@ -85,8 +91,12 @@ impl Extractor {
         let device = context.device;
         let weights = weights.map(|weights| hub::local_path(weights, &context.observer)).transpose()?;
         match (features, weights.as_deref()) {
-            (Features::Inception, Some(path)) if !path.exists() => {
+            (Features::Inception | Features::Classifier, Some(path)) if !path.exists() => {
                 Err(InvalidRequest::option("weights", format!("there are no weights at {}", path.display())).into())
+            }
+            (Features::Classifier, Some(path)) => Ok(Self::of(EvaluationClassifier::read(path, device)?, features)),
+            (Features::Classifier, None) => {
+                Err(InvalidRequest::option("weights", "name the run whose recipe has [features]").into())
             }
             (Features::Inception, Some(path)) => Self::inception(path, device),
             (Features::Inception, None) => {
@@ -120,22 +130,40 @@ impl Extractor {
     /// # Errors
     /// When libtorch refuses.
     pub fn embedded(device: Device) -> Result<Self> {
-        let network = Network::Classifier(perceptual::evaluation_classifier(device)?);
-        Ok(Self { network, weights: perceptual::evaluation_fingerprint() })
+        Ok(Self::of(EvaluationClassifier::shipped(device)?, Features::VggCifar10))
+    }
+
+    fn of(classifier: EvaluationClassifier, kind: Features) -> Self {
+        let weights = classifier.fingerprint.clone();
+        Self { kind, network: Network::Classifier(classifier), weights }
     }
 
     fn inception(path: &Path, device: Device) -> Result<Self> {
         let network = FidInception::from_tensors(&weights::read_any(path)?, device)
             .map_err(|error| RunError::artifact(path, error.to_string()))?;
         let bytes = fs::read(path).map_err(|source| RunError::io("read", path, source))?;
-        Ok(Self { network: Network::Inception(network), weights: blake3::hash(&bytes).to_hex().to_string() })
+        let weights = blake3::hash(&bytes).to_hex().to_string();
+        Ok(Self { kind: Features::Inception, network: Network::Inception(network), weights })
     }
 
     /// The kind.
     pub fn kind(&self) -> Features {
-        match self.network {
-            Network::Inception(_) => Features::Inception,
-            Network::Classifier(_) => Features::VggCifar10,
+        self.kind
+    }
+
+    /// Whether it takes images of this shape: colour images that are large enough.
+    pub fn takes(&self, shape: InputSpec) -> bool {
+        match &self.network {
+            Network::Inception(_) => shape.channels == 3,
+            Network::Classifier(classifier) => classifier.takes(shape),
+        }
+    }
+
+    /// The classifier, where the network is one.
+    pub fn classifier(&self) -> Option<&EvaluationClassifier> {
+        match &self.network {
+            Network::Inception(_) => None,
+            Network::Classifier(classifier) => Some(classifier),
         }
     }
 
@@ -148,7 +176,7 @@ impl Extractor {
     pub fn width(&self) -> i64 {
         match &self.network {
             Network::Inception(_) => FidInception::WIDTH,
-            Network::Classifier(classifier) => classifier.width(),
+            Network::Classifier(classifier) => classifier.network.width(),
         }
     }
 
@@ -159,7 +187,7 @@ impl Extractor {
     pub fn features(&self, images: &Tensor) -> Result<Tensor> {
         match &self.network {
             Network::Inception(network) => Ok(network.features(images)?),
-            Network::Classifier(classifier) => Ok(classifier.pooled(images)?),
+            Network::Classifier(classifier) => Ok(classifier.network.pooled(images)?),
         }
     }
 
@@ -167,7 +195,9 @@ impl Extractor {
     pub fn probabilities(&self, features: &Tensor) -> Option<Tensor> {
         match &self.network {
             Network::Inception(network) => network.probabilities(features),
-            Network::Classifier(classifier) => Some(classifier.classify(features).softmax(-1, tch::Kind::Float)),
+            Network::Classifier(classifier) => {
+                Some(classifier.network.classify(features).softmax(-1, tch::Kind::Float))
+            }
         }
     }
 }

@@ -34,11 +34,11 @@ impl Protocol {
     pub fn resolve(asked: Option<Self>, features: Features) -> Result<Self> {
         match (features, asked) {
             (Features::Inception, None) => Ok(Self::PytorchFid),
-            (Features::VggCifar10, None) => Ok(Self::OwnSize),
+            (Features::VggCifar10 | Features::Classifier, None) => Ok(Self::OwnSize),
             (Features::Inception, Some(Self::OwnSize))
-            | (Features::VggCifar10, Some(Self::PytorchFid | Self::CleanFid)) => {
+            | (Features::VggCifar10 | Features::Classifier, Some(Self::PytorchFid | Self::CleanFid)) => {
                 let message = format!(
-                    "inception takes pytorch-fid or clean-fid, vgg-cifar10 takes own-size; found {} for {features}",
+                    "inception takes pytorch-fid or clean-fid, the others take own-size; found {} for {features}",
                     asked.map_or_else(String::new, |asked| asked.to_string())
                 );
                 Err(InvalidRequest::option("protocol", message).into())

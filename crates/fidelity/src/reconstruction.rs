@@ -4,7 +4,6 @@ use std::fmt;
 
 use tch::{Device, Tensor};
 use vqkit_metrics::{LabelAgreement, PixelError};
-use vqkit_models::perceptual;
 use vqkit_recipe::InputSpec;
 
 use crate::{error::Result, extractor::Extractor, extractor::Features, statistics::FeatureAccumulator};
@@ -51,8 +50,9 @@ impl ReconstructionError {
             false => Difference::Pixels(PixelError::default()),
         };
         let mut error = Self { difference, sets: Vec::new() };
-        if perceptual::evaluation_takes(shape, device)? {
-            error.compare_by(Extractor::embedded(device)?, total);
+        let extractor = Extractor::embedded(device)?;
+        if extractor.takes(shape) {
+            error.compare_by(extractor, total);
         }
         Ok(error)
     }

@@ -22,7 +22,7 @@ pub fn of([real, fake]: [&Side; 2], metrics: &MetricValues, features: Features) 
     if let (Some(real), Some(fake)) = (real.origin(), fake.origin()) {
         warnings.extend(of_files(real, fake));
         // Of other networks, the size is a matter of their protocol.
-        warnings.extend(of_sizes(real, fake).filter(|_| features == Features::VggCifar10));
+        warnings.extend(of_sizes(real, fake).filter(|_| features != Features::Inception));
     }
     if let (Some(real), Some(fake)) = (&real.set, &fake.set)
         && fake.is_named_after(real)

@@ -5,12 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use safetensors::SafeTensors;
 use tch::{Device, Tensor, nn::VarStore};
 use vqkit_losses::{FrozenVgg, Lpips, Perceptual, lpips_state};
 use vqkit_pretrained::{PretrainedError, download, hub};
 use vqkit_recipe::{InputSpec, InvalidRequest, LpipsConfig, PerceptualConfig, VggConfig, stage_names};
-use vqkit_run::{Context, Run, RunError};
+use vqkit_run::{Context, Run};
 use vqkit_torch::weights;
 
 use crate::{error::ModelError, error::Result};
@@ -23,9 +22,6 @@ const LPIPS_FILES: [&str; 2] = ["vgg16", "lpips-vgg"];
 
 /// The perceptual network of small recipes: `configs/features-cifar10.toml`.
 const FEATURES_CIFAR10: &[u8] = include_bytes!("../assets/features-cifar10.safetensors");
-
-/// The evaluation classifier, which no loss uses: `configs/evaluation-cifar10.toml`.
-const EVALUATION_CIFAR10: &[u8] = include_bytes!("../assets/evaluation-cifar10.safetensors");
 
 /// Checks that the network that a recipe names takes its images; one that is not trained yet, or is in a file, is
 /// checked later.
@@ -69,24 +65,6 @@ pub fn load(config: &PerceptualConfig, run: &Run, context: &Context) -> Result<O
     }
 }
 
-/// The evaluation classifier: its features define `fd_vgg_cifar10`, its classes the class accuracy.
-///
-/// # Errors
-/// When libtorch refuses.
-pub fn evaluation_classifier(device: Device) -> Result<FrozenVgg> {
-    embedded("evaluation-cifar10.safetensors", EVALUATION_CIFAR10, device)
-}
-
-/// Whether the evaluation classifier takes images of this shape: colour images, large enough for its last stage.
-///
-/// # Errors
-/// When libtorch refuses.
-pub fn evaluation_takes(shape: InputSpec, device: Device) -> Result<bool> {
-    let classifier = evaluation_classifier(device)?;
-    let in_colour = !shape.labels && classifier.in_channels() == shape.channels as i64;
-    Ok(in_colour && i64::from(shape.size) >= classifier.least_size())
-}
-
 /// LPIPS with the weights that a recipe's loss names, else with those that were downloaded before; `None` where they
 /// are missing.
 ///
@@ -105,23 +83,6 @@ pub fn lpips_at_hand(config: Option<&PerceptualConfig>, device: Device) -> Resul
     at_hand.filter(|files| files.iter().all(|file| file.is_file())).map(|files| lpips_of(&files, device)).transpose()
 }
 
-/// BLAKE3 of the evaluation classifier's weights.
-pub fn evaluation_fingerprint() -> String {
-    blake3::hash(EVALUATION_CIFAR10).to_hex().to_string()
-}
-
-/// The classes that the evaluation classifier knows, in the order of its logits.
-///
-/// # Errors
-/// When its header cannot be read.
-pub fn evaluation_classes() -> Result<Vec<String>> {
-    let refuse = |reason: String| RunError::artifact(Path::new("evaluation-cifar10.safetensors"), reason);
-    let (_, header) = SafeTensors::read_metadata(EVALUATION_CIFAR10).map_err(|error| refuse(error.to_string()))?;
-    let classes = header.metadata().as_ref().and_then(|metadata| metadata.get("classes"));
-    let classes = classes.ok_or_else(|| refuse("does not name its classes".into()))?;
-    Ok(classes.split(',').map(str::to_owned).collect())
-}
-
 fn vgg(config: &VggConfig, run: &Run, context: &Context) -> Result<FrozenVgg> {
     let device = context.device;
     match config.weights.as_str() {
@@ -138,11 +99,8 @@ fn vgg(config: &VggConfig, run: &Run, context: &Context) -> Result<FrozenVgg> {
 }
 
 fn shipped(device: Device) -> Result<FrozenVgg> {
-    embedded("features-cifar10.safetensors", FEATURES_CIFAR10, device)
-}
-
-fn embedded(name: &str, bytes: &[u8], device: Device) -> Result<FrozenVgg> {
-    Ok(FrozenVgg::from_tensors(&weights::parse(Path::new(name), bytes)?, device)?)
+    let path = Path::new("features-cifar10.safetensors");
+    Ok(FrozenVgg::from_tensors(&weights::parse(path, FEATURES_CIFAR10)?, device)?)
 }
 
 fn lpips(config: &LpipsConfig, context: &Context) -> Result<Lpips> {

@@ -7,6 +7,7 @@ mod experiment;
 pub mod inspect;
 pub mod propose;
 pub mod reconstruct;
+pub mod reference;
 pub mod report_stage;
 mod session;
 pub mod stages;

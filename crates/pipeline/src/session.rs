@@ -6,7 +6,7 @@ use vqkit_data::Dataset;
 use vqkit_models::TrainedTokenizer;
 use vqkit_recipe::Recipe;
 use vqkit_report::Compared;
-use vqkit_run::{Context, Run, RunError};
+use vqkit_run::{Context, ReferenceCurves, Run, RunError};
 use vqkit_sample::{GeneratedImage, Generator, Request, Target, Written, folder};
 use vqkit_torch::attempt_in_memory;
 
@@ -43,6 +43,14 @@ impl Session {
     /// The resolved recipe.
     pub fn recipe(&self) -> &Recipe {
         self.run.recipe()
+    }
+
+    /// Compares this run with reference curves: its stages say where they leave them, and its report shows both.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn compare_with(&self, curves: &ReferenceCurves) -> Result<()> {
+        Ok(curves.accompany(self.run.path())?)
     }
 
     /// Runs every missing stage in order, or only those that `only` names (`prior` means all priors). This process must

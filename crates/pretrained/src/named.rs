@@ -43,13 +43,16 @@ fn is_run(path: &Path) -> bool {
     Run::find(path).unwrap_or(false)
 }
 
-/// Where models may be: the folder that the user names, else `share/vqkit/models` of the folder that the binary is installed in.
+/// Where models may be: the folder that the user names; else those of the checkout that the binary was built in, and
+/// `share/vqkit/models` of the folder that it is installed in.
 fn folders() -> Vec<PathBuf> {
     if let Some(named) = std::env::var_os(MODELS) {
         return vec![named.into()];
     }
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/models");
     let binary = std::env::current_exe().ok();
-    binary.and_then(|binary| Some(binary.parent()?.parent()?.join("share/vqkit/models"))).into_iter().collect()
+    let installed = binary.and_then(|binary| Some(binary.parent()?.parent()?.join("share/vqkit/models")));
+    [Some(checkout), installed].into_iter().flatten().collect()
 }
 
 fn missing(name: &str, folders: &[PathBuf]) -> String {

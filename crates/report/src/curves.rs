@@ -1,8 +1,10 @@
 //! Curves of the metrics that a run logged.
 
+use std::iter;
+
 use plotters::prelude::*;
 use serde_json::{Map, Value};
-use vqkit_run::{FONT, Run, RunError, chart, log};
+use vqkit_run::{FONT, Point, ReferenceCurves, Run, RunError, chart, log};
 
 use crate::error::Result;
 
@@ -10,6 +12,8 @@ use crate::error::Result;
 pub struct Curve {
     title: String,
     points: Vec<(f64, f64)>,
+    /// The recipe's reference curve, behind it.
+    reference: Vec<Point>,
 }
 
 /// Every logged metric of a run, in the order in which they appear.
@@ -18,6 +22,7 @@ pub struct Curve {
 /// When the log cannot be read.
 pub fn of_run(run: &Run) -> Result<Vec<Curve>> {
     let mut curves: Vec<Curve> = Vec::new();
+    let references = ReferenceCurves::of_run(run.path())?.unwrap_or_default();
     for line in log::read(run.path())? {
         let (Some(stage), Some(step)) = (line.get("stage").and_then(Value::as_str), step(&line)) else { continue };
         for (name, value) in &line {
@@ -25,7 +30,10 @@ pub fn of_run(run: &Run) -> Result<Vec<Curve>> {
             let title = format!("{stage}: {}", name.replace('_', " "));
             match curves.iter_mut().find(|curve| curve.title == title) {
                 Some(curve) => curve.points.push((step, value)),
-                None => curves.push(Curve { title, points: vec![(step, value)] }),
+                None => {
+                    let reference = references.points(stage, name).to_vec();
+                    curves.push(Curve { title, points: vec![(step, value)], reference });
+                }
             }
         }
     }
@@ -51,7 +59,9 @@ impl Curve {
 
     fn draw(&self, text: &mut String) -> Result<(), Box<dyn std::error::Error>> {
         let root = SVGBackend::with_string(text, (420, 260)).into_drawing_area();
-        let (steps, values) = (self.range(|point| point.0), self.range(|point| point.1));
+        let reference = self.reference.iter().map(|point| point.value);
+        let steps = range(self.points.iter().map(|point| point.0));
+        let values = range(self.points.iter().map(|point| point.1).chain(reference));
         let mut chart = ChartBuilder::on(&root)
             .caption(&self.title, (FONT, 15))
             .margin(6)
@@ -66,16 +76,22 @@ impl Curve {
             .y_labels(5)
             .light_line_style(TRANSPARENT)
             .draw()?;
+        let edge = |of: fn(&Point) -> f64| {
+            let inside = self.reference.iter().filter(|point| point.step as f64 <= steps.1);
+            inside.map(move |point| (point.step as f64, of(point).clamp(values.0, values.1)))
+        };
+        let band: Vec<_> = edge(|point| point.low).chain(edge(|point| point.high).rev()).collect();
+        chart.draw_series(iter::once(Polygon::new(band, BLACK.mix(0.12))))?;
+        chart.draw_series(LineSeries::new(edge(|point| point.value), BLACK.mix(0.5)))?;
         chart.draw_series(LineSeries::new(self.points.iter().copied(), &BLUE))?;
         root.present()?;
         Ok(())
     }
+}
 
-    /// Lowest and highest value, with a margin; a larger one where all are equal.
-    fn range(&self, axis: fn(&(f64, f64)) -> f64) -> (f64, f64) {
-        let values = self.points.iter().map(axis);
-        let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
-        let room = if high > low { (high - low) * 0.05 } else { low.abs().max(1.0) * 0.5 };
-        (low - room, high + room)
-    }
+/// Lowest and highest value, with a margin; a larger one where all are equal.
+fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (low, high) = values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)));
+    let room = if high > low { (high - low) * 0.05 } else { low.abs().max(1.0) * 0.5 };
+    (low - room, high + room)
 }

@@ -1,6 +1,7 @@
 //! What an experiment leaves on disk, and where it computes.
 #![doc = include_str!("../README.md")]
 
+mod band_watch;
 pub mod batch_tensors;
 pub mod chart;
 mod checkpoint;
@@ -13,9 +14,11 @@ pub mod files;
 mod interrupt;
 pub mod log;
 mod observer;
+mod reference_curves;
 mod rgb_image;
 mod run;
 
+pub use band_watch::BandWatch;
 pub use chart::{Canvas, FONT};
 pub use checkpoint::Checkpoints;
 pub use checkpoint_weights::{
@@ -29,5 +32,6 @@ pub use files::Home;
 pub use interrupt::{Interrupt, Shelter};
 pub use log::{LogOffsets, StageLog};
 pub use observer::{Event, Observer, Progress, Silent};
+pub use reference_curves::{Point, ReferenceCurves};
 pub use rgb_image::RgbImage;
 pub use run::{DataRecord, Invocation, Output, Part, RECIPE, Record, Run, StageRecord};

@@ -14,7 +14,7 @@ use crate::{
     error::Result,
     generated_image::GeneratedImage,
     generator::Generator,
-    record::SampleRecord,
+    record::{RECORD, SampleRecord},
     request::Request,
     shape_check::{ShapeAccuracy, ShapeChecker},
     task::Task,
@@ -40,7 +40,7 @@ pub fn run_stage(run: &mut Run, data: &Dataset, context: &Context) -> Result<Out
         }
     }
     log.flush()?;
-    let path = folder.join("samples.json");
+    let path = folder.join(RECORD);
     let bytes = fs::read(&path).map_err(|source| RunError::io("read", &path, source))?;
     Ok(Output { path: stage_names::SAMPLES.into(), fingerprint: blake3::hash(&bytes).to_hex().to_string() })
 }
@@ -109,7 +109,7 @@ pub fn write(
         drawing.write_overview(&task, &folder.join(stage_names::OVERVIEW))?;
         shape_accuracy = drawing.checker.and_then(ShapeChecker::finish);
         let record = task.record(drawing.records, shape_accuracy)?;
-        Ok(files::write_json(&folder.join("samples.json"), &record)?)
+        Ok(files::write_json(&folder.join(RECORD), &record)?)
     })?;
     Ok(Written { folder, shape_accuracy })
 }

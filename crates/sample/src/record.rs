@@ -11,6 +11,9 @@ use crate::{
     error::Result, inpaint::KeptTokens, prompt::Prompt, request::Prompts, request::Request, shape_check::ShapeAccuracy,
 };
 
+/// The name of the record, beside the images.
+pub(crate) const RECORD: &str = "samples.json";
+
 /// `samples.json`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Record {
@@ -52,12 +55,12 @@ pub struct SampleRecord {
     pub log_likelihood: f64,
 }
 
-/// An image of the run's `samples/`.
+/// A generated image.
 #[derive(Debug, Clone)]
 pub struct SampleFile {
     /// The PNG file.
     pub path: PathBuf,
-    /// The class for which it was generated.
+    /// The class for which it was generated; of a run without classes, the caption.
     pub class: Option<String>,
 }
 
@@ -110,10 +113,23 @@ impl Record {
 /// # Errors
 /// When `samples.json` is there and cannot be read.
 pub fn drawn(run: &Run) -> Result<Vec<SampleFile>> {
-    let folder = run.folder(stage_names::SAMPLES);
-    let record = of_run(run)?;
+    match run.output(stage_names::SAMPLES) {
+        Some(_) => drawn_in(&run.folder(stage_names::SAMPLES)),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The images of a folder that was written by `vqkit sample`; empty for another folder.
+///
+/// # Errors
+/// When there is a `samples.json`, and it cannot be read.
+pub fn drawn_in(folder: &Path) -> Result<Vec<SampleFile>> {
+    let path = folder.join(RECORD);
+    let record: Option<Record> = path.is_file().then(|| files::read_json(&path)).transpose()?;
     let samples = record.into_iter().flat_map(|record| record.samples);
-    Ok(samples.map(|sample| SampleFile { path: folder.join(sample.file), class: sample.prompt.class }).collect())
+    let file =
+        |SampleRecord { file, prompt, .. }| SampleFile { path: folder.join(file), class: prompt.class.or(prompt.text) };
+    Ok(samples.map(file).collect())
 }
 
 /// How the run's `samples/` were generated.
@@ -135,6 +151,6 @@ pub fn shape_accuracy(run: &Run) -> Result<Option<ShapeAccuracy>> {
 fn of_run(run: &Run) -> Result<Option<Record>> {
     Ok(run
         .output(stage_names::SAMPLES)
-        .map(|_| files::read_json(&run.folder(stage_names::SAMPLES).join("samples.json")))
+        .map(|_| files::read_json(&run.folder(stage_names::SAMPLES).join(RECORD)))
         .transpose()?)
 }

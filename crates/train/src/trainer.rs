@@ -11,8 +11,8 @@ use tch::Tensor;
 use vqkit_guard::{Fault, Guards};
 use vqkit_recipe::{OnFault, Train};
 use vqkit_run::{
-    CLOCK, COUNTER, Checkpoints, Context, DISCRIMINATOR, DISCRIMINATOR_OPTIMIZER, EMA, Event, Home, LORA, LogOffsets,
-    MODEL, OPTIMIZER, Progress, RNG, RgbImage, Run, RunError, STATE, Shelter, StageLog, State, Tensors,
+    BandWatch, CLOCK, COUNTER, Checkpoints, Context, DISCRIMINATOR, DISCRIMINATOR_OPTIMIZER, EMA, Event, Home, LORA,
+    LogOffsets, MODEL, OPTIMIZER, Progress, RNG, RgbImage, Run, RunError, STATE, Shelter, StageLog, State, Tensors,
     checkpoint_weights, files, is_interruption, log,
 };
 use vqkit_torch::{ema::WeightEma, rng, weights};
@@ -59,6 +59,7 @@ pub struct Trainer {
     counters: Tensors,
     guards: Guards,
     log: StageLog,
+    bands: BandWatch,
     progress: Progress,
     context: Context,
     /// Keeps the program from ending before a step is finished.
@@ -116,6 +117,7 @@ impl Trainer {
         let guards = Guards::restore(train.guard, &counters);
         log::cut(run.path(), logs)?;
         let log = StageLog::open(run.path(), stage)?;
+        let bands = BandWatch::new(run.path(), stage)?;
         let progress = Progress::begin(&context.observer, stage, "steps", state.step, train.steps);
         Ok(Self {
             stage: stage.to_owned(),
@@ -131,6 +133,7 @@ impl Trainer {
             counters,
             guards,
             log,
+            bands,
             progress,
             context: context.clone(),
             _shelter: context.interrupt.shelter(),
@@ -334,6 +337,9 @@ impl Trainer {
         }
         let (stage, step) = (self.stage.as_str(), self.state.step);
         self.context.observer.observe(&Event::Measures { stage, step, values: &metrics });
+        for left in self.bands.add(step, &metrics) {
+            self.progress.note(&format!("warning: {left}"));
+        }
         Ok(self.log.metrics(step, &metrics)?)
     }
 

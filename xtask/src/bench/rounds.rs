@@ -12,8 +12,8 @@ use crate::terminal::say;
 use crate::venv::PEERS;
 
 /// What `.cargo/config.toml` sets for our programs: the peer runs as its users start it.
-const OUR_SETTINGS: [&str; 4] =
-    ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"];
+const OUR_SETTINGS: [&str; 5] =
+    ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"];
 
 /// One round of a pair.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,10 +1,12 @@
-//! The verb `demo`: a small pipeline, from set-up to a page with what it drew at its beginning and at its end.
+//! The verb `demo`: pictures from the models that come with vqkit, then a small pipeline trained from nothing.
 
+mod drawings;
 mod page;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 
@@ -16,6 +18,9 @@ use page::Drawn;
 /// The recipe that is trained.
 const RECIPE: &str = "configs/demo.toml";
 
+/// The models that come with vqkit.
+const MODELS: &str = "assets/models";
+
 /// What is set for the run that shows the beginning of training: a few seconds of it.
 const FIRST_STEPS: [&str; 6] = [
     "tokenizer.train.steps=30",
@@ -26,9 +31,9 @@ const FIRST_STEPS: [&str; 6] = [
     "data.source.validation_count=200",
 ];
 
-/// Train a tokenizer and a prior on the built-in shapes, draw new images by class, and write a report and a page; downloads no data.
+/// Draw pictures from the models that come with vqkit, then train a tokenizer and a prior on the built-in shapes; downloads no data.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  cargo xtask demo --set seed=1")]
+#[command(after_help = "Examples:\n  cargo xtask demo --quick\n  cargo xtask demo --set seed=1")]
 pub struct Options {
     /// Folder of the trained run [default: the first of runs/demo, runs/demo-2, … that is free]
     #[arg(long, value_name = "DIR")]
@@ -36,6 +41,9 @@ pub struct Options {
     /// Override a key of the recipe
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Stop after the pictures: train nothing
+    #[arg(long)]
+    quick: bool,
 }
 
 /// Runs the demo and says where to look.
@@ -49,16 +57,23 @@ pub fn demo(options: &Options) -> Result<ExitCode> {
     say!("\nbuilding vqkit; the first time this takes some minutes");
     run(&mut cargo(&["build", "--release", "--package", "vqkit-cli"]))?;
 
+    let begun = Instant::now();
+    fs::create_dir_all(&pictures).with_context(|| format!("cannot create {}", pictures.display()))?;
+    let mut drawn = drawings::draw(&pictures, &root().join(MODELS))?;
+    let page = pictures.join("index.html");
+    page::write(&page, &drawn)?;
+    say!("\n{} drawings in {:.0} s. Look at\n  {}", drawn.len(), begun.elapsed().as_secs_f64(), page.display());
+    if options.quick {
+        return Ok(ExitCode::SUCCESS);
+    }
     announce(&root().join(RECIPE), &folder)?;
     let first = beside(&folder, "first-steps");
     train(&first, &[&FIRST_STEPS.map(str::to_owned)[..], &options.set[..]].concat())?;
     train(&folder, &options.set)?;
-    let drawn = [
+    drawn.extend([
         trained("After 30 steps", "What the tokenizer and the prior draw a few seconds after their start.", &first)?,
         trained("After training", "The same recipe to its end: each row begins with the class asked for.", &folder)?,
-    ];
-    fs::create_dir_all(&pictures).with_context(|| format!("cannot create {}", pictures.display()))?;
-    let page = pictures.join("index.html");
+    ]);
     page::write(&page, &drawn)?;
     conclude(&folder, &page);
     Ok(ExitCode::SUCCESS)
@@ -95,7 +110,7 @@ fn beside(folder: &Path, kind: &str) -> PathBuf {
 /// Prints the recipe's own account of what it does, how long it takes and what to expect.
 fn announce(recipe: &Path, folder: &Path) -> Result<()> {
     let text = fs::read_to_string(recipe).with_context(|| format!("cannot read {}", recipe.display()))?;
-    say!("\nThe demo trains {RECIPE} from nothing into {}:\n\n{}", folder.display(), header(&text));
+    say!("\nNow the demo trains {RECIPE} from nothing into {}:\n\n{}", folder.display(), header(&text));
     Ok(())
 }
 

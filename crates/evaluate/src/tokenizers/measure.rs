@@ -180,7 +180,7 @@ impl<'l> Gathered<'l> {
     ) -> Result<Self> {
         let shape = Modality::Image.input_spec(&subject.recipe.data);
         let features = match sets {
-            Some(sets) if sets.takes(shape, context)? => Some(sets.begin(&subject.reading(), subject.view.len())),
+            Some(sets) if sets.takes(shape) => Some(sets.begin(&subject.reading(), subject.view.len())),
             _ => None,
         };
         let key = |index: usize| subject.view.key(index).map(str::to_owned);

@@ -3,7 +3,6 @@
 use serde::Serialize;
 use tch::Tensor;
 use vqkit_fidelity::{Extractor, FeatureAccumulator, Features, Frechet, Protocol, Statistics};
-use vqkit_models::perceptual;
 use vqkit_recipe::InputSpec;
 use vqkit_run::Context;
 
@@ -55,14 +54,8 @@ impl SetComparer {
     }
 
     /// Whether the network takes images of this shape: colour images that are large enough.
-    ///
-    /// # Errors
-    /// When libtorch refuses.
-    pub fn takes(&self, shape: InputSpec, context: &Context) -> Result<bool> {
-        match self.extractor.kind() {
-            Features::Inception => Ok(shape.channels == 3),
-            Features::VggCifar10 => Ok(perceptual::evaluation_takes(shape, context.device)?),
-        }
+    pub fn takes(&self, shape: InputSpec) -> bool {
+        self.extractor.takes(shape)
     }
 
     /// Empty accumulators for `total` images.

@@ -27,7 +27,7 @@ pub fn of(protocol: &ComparisonProtocol, tokenizers: &[TokenizerMeasures], featu
         ));
     } else if tokenizers.iter().any(|measures| measures.set_distance.is_none()) {
         warnings.push(format!(
-            "{features} compares sets of at least two colour images, and vgg-cifar10 takes none that are too small: \
+            "{features} compares sets of at least two colour images, and classifiers take none that are too small: \
                                the other tokenizers have no distance"
         ));
     }
