@@ -40,6 +40,7 @@ mod signals;
 mod streams;
 mod strict_imports;
 mod tensorboard;
+mod tutorial;
 mod vqkit;
 mod whole_path;
 mod wrong_recipes;

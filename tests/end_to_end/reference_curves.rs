@@ -24,7 +24,8 @@ fn the_curves_of_a_run_become_the_reference_of_its_recipe() {
     assert!(same.matches("<polygon").count() > first.matches("<polygon").count(), "the report draws the bands");
 
     let tokenizer = |run_name: &str, overrides: &[&str]| {
-        let call = ["train", &path, "--run", text(&place(run_name)), "--stage", "tokenizer"];
+        let folder = place(run_name);
+        let call = ["train", &path, "--run", text(&folder), "--stage", "tokenizer"];
         stderr(&run(&[&call[..], overrides].concat()))
     };
     let slower = SMALL.replacen("learning_rate = 1e-3", "learning_rate = 1e-9", 1);

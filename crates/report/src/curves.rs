@@ -76,13 +76,15 @@ impl Curve {
             .y_labels(5)
             .light_line_style(TRANSPARENT)
             .draw()?;
-        let edge = |of: fn(&Point) -> f64| {
-            let inside = self.reference.iter().filter(|point| point.step as f64 <= steps.1);
-            inside.map(move |point| (point.step as f64, of(point).clamp(values.0, values.1)))
-        };
-        let band: Vec<_> = edge(|point| point.low).chain(edge(|point| point.high).rev()).collect();
-        chart.draw_series(iter::once(Polygon::new(band, BLACK.mix(0.12))))?;
-        chart.draw_series(LineSeries::new(edge(|point| point.value), BLACK.mix(0.5)))?;
+        if !self.reference.is_empty() {
+            let edge = |of: fn(&Point) -> f64| {
+                let inside = self.reference.iter().filter(|point| point.step as f64 <= steps.1);
+                inside.map(move |point| (point.step as f64, of(point).clamp(values.0, values.1)))
+            };
+            let band: Vec<_> = edge(|point| point.low).chain(edge(|point| point.high).rev()).collect();
+            chart.draw_series(iter::once(Polygon::new(band, BLACK.mix(0.12))))?;
+            chart.draw_series(LineSeries::new(edge(|point| point.value), BLACK.mix(0.5)))?;
+        }
         chart.draw_series(LineSeries::new(self.points.iter().copied(), &BLUE))?;
         root.present()?;
         Ok(())
