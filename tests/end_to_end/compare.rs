@@ -282,6 +282,9 @@ fn what_cannot_be_compared_is_told() {
         let message = fail(&["compare", small, "--data", &images, option, text(&at("nowhere"))], &[2]);
         assert!(message.contains(option) && message.contains("nowhere"), "{message}");
     }
+    let location = "hf://me/model/lpips.safetensors";
+    let message = fail(&["compare", small, "--data", &images, "--lpips", location], &[1, 2]);
+    assert!(message.contains("vqkit weights fetch"), "a location on the Hub is looked up: {message}");
 
     // The recipe of one stops at what it cannot read, that of the other leaves it out.
     fs::write(Path::new(&images).join("00-broken.png"), "no image").unwrap();

@@ -225,10 +225,13 @@ pub struct How {
     /// The class of every image, by its position in the list of classes, from 0.
     #[arg(long, value_name = "N", conflicts_with = "class", help_heading = "Conditions")]
     pub class_index: Option<usize>,
-    /// A caption, in the manner of the data's captions [default: validation captions in turn, those that do not occur in the training
-    /// data first].
+    /// A caption, in the manner of the data's captions; several are used in turn [default: validation captions in turn, those that do
+    /// not occur in the training data first].
     #[arg(long, value_name = "TEXT", help_heading = "Conditions")]
-    pub text: Option<String>,
+    pub text: Vec<String>,
+    /// A file with a caption on each line, used in turn.
+    #[arg(long, value_name = "FILE", conflicts_with = "text", help_heading = "Conditions")]
+    pub text_file: Option<PathBuf>,
     /// A safetensors file of embeddings, each a tensor [L, D] as in training; they are used in turn, in the order of their names
     /// [default: those of validation samples in turn].
     #[arg(long, value_name = "FILE", help_heading = "Conditions")]
@@ -373,8 +376,8 @@ pub struct Compare {
     /// How images are prepared for the network: pytorch-fid, clean-fid or own-size [default: that of the network].
     #[arg(long, value_name = "NAME")]
     pub protocol: Option<Protocol>,
-    /// Weights of LPIPS: the state of the package lpips, or VGG16 and the heads of lpips [default: those that were downloaded before,
-    /// else no LPIPS].
+    /// Weights of LPIPS: the state of the package lpips, or VGG16 and the heads of lpips, also as hf://OWNER/NAME/FILE [default: those
+    /// that were downloaded before, else no LPIPS].
     #[arg(long, num_args = 1..=2, value_name = "FILE")]
     pub lpips: Vec<PathBuf>,
     /// Number of images that are encoded and decoded at once.

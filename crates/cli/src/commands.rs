@@ -42,6 +42,9 @@ use crate::{
     usage::Usage,
 };
 
+/// The longest file of captions, in bytes.
+const LONGEST_TEXTS: u64 = 16 << 20;
+
 /// Runs the command.
 pub fn run(arguments: Arguments, interrupt: Interrupt) -> Result<()> {
     let context = Context::new(&arguments.device, arguments.threads, interrupt, Arc::new(Bars::default()))?;
@@ -164,7 +167,7 @@ fn draw(run: &Path, image: Option<PathBuf>, how: How, target: &Target, context: 
     let asked = PromptArgs {
         class: how.class,
         class_index: how.class_index,
-        text: how.text,
+        texts: texts(how.text, how.text_file.as_deref())?,
         embedding: how.embedding,
         template: how.template,
         template_of: how.template_of,
@@ -172,6 +175,17 @@ fn draw(run: &Path, image: Option<PathBuf>, how: How, target: &Target, context: 
     };
     let prompts = Prompts::PromptArgs { asked, samples_per_condition: wanted.samples_per_condition };
     write_samples(&mut session, &sample::Request { sample: wanted, prompts, keep }, target)
+}
+
+/// The captions of the call: those that are written out, or the lines of a file that are not empty.
+fn texts(written: Vec<String>, file: Option<&Path>) -> Result<Vec<String>> {
+    let Some(file) = file else { return Ok(written) };
+    let text = files::read_text(file, LONGEST_TEXTS)?;
+    let lines: Vec<String> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    match lines.is_empty() {
+        true => Err(Usage(format!("--text-file: there is no caption in {}", file.display())).into()),
+        false => Ok(lines),
+    }
 }
 
 /// The part of an image that is kept, where an image is given.

@@ -16,8 +16,8 @@ pub struct PromptArgs {
     pub class: Option<String>,
     /// A class, by its position among the classes, from 0.
     pub class_index: Option<usize>,
-    /// A text.
-    pub text: Option<String>,
+    /// Texts, which are used in turn; none: no text.
+    pub texts: Vec<String>,
     /// A file with vectors.
     pub embedding: Option<PathBuf>,
     /// A file with a template.
@@ -41,7 +41,7 @@ impl PromptArgs {
 
     /// Whether it names any condition.
     pub fn asks(&self) -> bool {
-        let words = self.has_class() || self.text.is_some() || self.embedding.is_some();
+        let words = self.has_class() || !self.texts.is_empty() || self.embedding.is_some();
         words || self.unconditional || self.has_template()
     }
 }

@@ -73,8 +73,8 @@ impl PromptResolver {
             self.context
                 .warn(format_args!("the class `{class}` has no training sample, so the priors know nothing of it"));
         }
-        if let (Some(text), Some(tokenizer)) = (&asked.text, self.encoder.text()) {
-            tokenizer.encode_prompt(text)?;
+        if let Some(tokenizer) = self.encoder.text() {
+            asked.texts.iter().try_for_each(|text| tokenizer.encode_prompt(text).map(drop))?;
         }
         let vectors = match (&asked.embedding, &condition.embedding) {
             (Some(path), Some(config)) => EmbeddingRef::of_file(path, config)?,
@@ -82,7 +82,7 @@ impl PromptResolver {
         };
         let own = |index: usize| Prompt {
             class: class.clone(),
-            text: asked.text.clone(),
+            text: asked.texts.get(index % asked.texts.len().max(1)).cloned(),
             embedding: vectors.get(index % vectors.len().max(1)).cloned(),
             ..Prompt::default()
         };
@@ -171,7 +171,7 @@ impl PromptResolver {
         let condition = &self.recipe.condition;
         let leaves_out = asked.asks()
             && (condition.class && !asked.has_class()
-                || condition.text.is_some() && asked.text.is_none()
+                || condition.text.is_some() && asked.texts.is_empty()
                 || condition.embedding.is_some() && asked.embedding.is_none());
         if (leaves_out || asked.unconditional) && !networks.has_null() {
             let reason = format!(
@@ -199,7 +199,7 @@ impl PromptResolver {
         let condition = &self.recipe.condition;
         for (option, is_asked, takes) in [
             ("class", asked.has_class(), condition.class),
-            ("text", asked.text.is_some(), condition.text.is_some()),
+            ("text", !asked.texts.is_empty(), condition.text.is_some()),
             ("embedding", asked.embedding.is_some(), condition.embedding.is_some()),
             ("template", asked.has_template(), condition.template.is_some()),
         ] {

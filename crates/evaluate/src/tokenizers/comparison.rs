@@ -1,8 +1,11 @@
 //! Trained tokenizers on the same images, measured one after the other.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 use vqkit_losses::Lpips;
 use vqkit_models::perceptual;
+use vqkit_pretrained::hub;
 use vqkit_recipe::{InvalidRequest, LpipsConfig, PerceptualConfig};
 use vqkit_run::Context;
 
@@ -71,11 +74,13 @@ fn check(request: &TokenizerRequest) -> Result<(), InvalidRequest> {
 
 /// LPIPS with the weights of the request, else with those that were downloaded before; `None` where there are none.
 fn lpips(request: &TokenizerRequest, context: &Context) -> Result<Option<Lpips>> {
-    if let Some(gone) = request.lpips.iter().find(|file| !file.is_file()) {
+    let local = |file: &PathBuf| Ok(hub::local_path(file, &context.observer)?.into_owned());
+    let weights = request.lpips.iter().map(local).collect::<Result<Vec<PathBuf>>>()?;
+    if let Some(gone) = weights.iter().find(|file| !file.is_file()) {
         let reason = format!("there are no weights at {}", gone.display());
         return Err(InvalidRequest::option("lpips", reason).into());
     }
-    let given = LpipsConfig { weight: 1.0, weights: request.lpips.clone(), optional: false };
+    let given = LpipsConfig { weight: 1.0, weights, optional: false };
     Ok(perceptual::lpips_at_hand(Some(&PerceptualConfig::Lpips(given)), context.device)?)
 }
 
