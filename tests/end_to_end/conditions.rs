@@ -125,6 +125,26 @@ fn a_text_steers_the_pictures_and_leaving_it_out_is_unconditional() {
 }
 
 #[test]
+fn captions_are_used_in_turn_and_may_come_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (red, blue) = ("a small red circle", "a large blue cross");
+    let drawn = |arguments: &[&str]| {
+        sample(&folder, text_run(), &[&["-n", "6", "--samples-per-condition", "2"], arguments].concat())
+    };
+    let written = drawn(&["--text", red, "--text", blue]);
+    let record = record(&written);
+    let captions: Vec<_> = record["samples"].as_array().unwrap().iter().map(|sample| sample["text"].clone()).collect();
+    assert_eq!(captions, [red, red, blue, blue, red, red]);
+    let file = folder.path().join("captions.txt");
+    fs::write(&file, format!("{red}\n\n{blue}\n")).unwrap();
+    assert_eq!(pictures(&written), pictures(&drawn(&["--text-file", text(&file)])));
+    fs::write(&file, "\n").unwrap();
+    let out = folder.path().join("out");
+    let message = fail(&["sample", text(text_run()), "--text-file", text(&file), "-o", text(&out)], &[2]);
+    assert!(message.contains("captions.txt"), "{message}");
+}
+
+#[test]
 fn validation_captions_are_the_default_and_every_picture_can_be_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let out = sample(&folder, text_run(), &["-n", "6", "--samples-per-condition", "2", "--cfg", "2", "--seed", "3"]);

@@ -119,11 +119,12 @@ pub struct Train {
 }
 
 /// Options that `samples.json` holds.
-const OF_A_RECORD: [&str; 24] = [
+const OF_A_RECORD: [&str; 25] = [
     "image",
     "class",
     "class_index",
     "text",
+    "text_file",
     "embedding",
     "template",
     "template_of",
@@ -188,8 +189,8 @@ pub struct Sample {
     /// The run folder.
     #[arg(required_unless_present = "model")]
     pub run: Option<PathBuf>,
-    /// A run by its name in the folder of models, in place of its path: $VQKIT_MODELS, else share/vqkit/models beside the binary's
-    /// folder. An unknown name lists them all.
+    /// A run by its name in the folder of models, in place of its path: $VQKIT_MODELS, else assets/models of the checkout that vqkit
+    /// was built in and share/vqkit/models beside the binary's folder. An unknown name lists what there is.
     #[arg(long, value_name = "NAME", conflicts_with = "run")]
     pub model: Option<String>,
     /// An image of which a part is kept, as --keep or --mask says; the rest is generated.

@@ -86,6 +86,9 @@ impl Curve {
             chart.draw_series(LineSeries::new(edge(|point| point.value), BLACK.mix(0.5)))?;
         }
         chart.draw_series(LineSeries::new(self.points.iter().copied(), &BLUE))?;
+        if let [only] = self.points[..] {
+            chart.draw_series(iter::once(Circle::new(only, 3, BLUE.filled())))?;
+        }
         root.present()?;
         Ok(())
     }
