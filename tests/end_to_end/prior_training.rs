@@ -92,3 +92,23 @@ fn validation_figures_are_logged_and_reported_in_every_unit() {
     assert!((of("prior_bits_per_dim") - tokens).abs() < 1e-12);
     assert!((of("total_bits_per_dim") - tokens - gaussian).abs() < 1e-9);
 }
+
+/// A rate that rises until validation is worse than before.
+const RISING: &str = "prior.0.train.schedule={type=\"warmup-cosine\",warmup_steps=40,start=1.0,peak=300.0}";
+
+#[test]
+fn a_recipe_chooses_between_the_best_checkpoint_and_the_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe(folder.path(), SMALL);
+    let used = |name: &str, select: &[&str]| {
+        let run = folder.path().join(name);
+        let call = ["train", &recipe, "--run", text(&run), "--set", RISING, "--set", "prior.0.train.validate_every=10"];
+        succeed(&[&call[..], select].concat());
+        let record: Value = serde_json::from_slice(&fs::read(run.join("run.json")).unwrap()).unwrap();
+        let stages = record["stages"].as_array().unwrap();
+        let prior = stages.iter().find(|stage| stage["name"] == "prior/0").unwrap();
+        prior["done"]["path"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(used("last", &["--set", "prior.0.train.select=last"]), "prior/0/checkpoint-0000040");
+    assert_ne!(used("best", &[]), "prior/0/checkpoint-0000040");
+}

@@ -34,7 +34,7 @@ impl Recipe {
     ///
     /// May change: where the data lies (that it is the same data, its fingerprint says), threads and bounds of memory, how often a
     /// stage logs and writes checkpoints, `[sample]`, which holds for what is sampled from then on; and of a stage that is not done, `steps`
-    /// upwards and `learning_rate` downwards.
+    /// upwards, `learning_rate` downwards, and `select`.
     ///
     /// # Errors
     /// [`InvalidRequest`] that names the first key that may not change, with both values; when a recipe has no TOML form.
@@ -86,6 +86,7 @@ impl Recipe {
         let (was, is) = (change.was.as_ref().and_then(number), change.is.as_ref().and_then(number));
         let (section, direction) = match change.key.rsplit_once(".train.")? {
             (section, "steps") => (section, (is >= was, "grow")),
+            (section, "select") => (section, (true, "")),
             (section, "learning_rate") => (section, (is <= was, "become smaller")),
             _ => return None,
         };
@@ -182,6 +183,8 @@ learning_rate = 1e-3
             let [more, lower] = ["steps=20", "learning_rate=1e-4"].map(|key| format!("{section}.train.{key}"));
             resumed(&[&more, &lower], &["tokens"]).unwrap();
         }
+        resumed(&["prior.0.train.select=last"], &["tokenizer"]).unwrap();
+        assert!(resumed(&["tokenizer.train.select=last"], &["tokenizer"]).unwrap_err().contains("done already"));
         let done = resumed(&["tokenizer.train.steps=20"], &["tokenizer"]).unwrap_err();
         assert!(
             done.starts_with("tokenizer.train.steps: changes from 10 to 20") && done.contains("done already"),

@@ -29,4 +29,4 @@ pub use recipe::{Head, Prior, Recipe};
 pub use schema::schema;
 pub use sections::{Evaluate, Precision, Sample, TokenSource};
 pub use tokenizer::Tokenizer;
-pub use train::{OptimizerKind, Train};
+pub use train::{OptimizerKind, Select, Train};

@@ -56,9 +56,30 @@ pub struct Train {
     /// Number of most recent checkpoints to keep, in addition to the best. Default 2.
     #[serde(default = "Train::default_keep")]
     pub keep: usize,
+    /// The checkpoint that later stages use: that of the best validation, or the last. A prior that is to know few images by heart
+    /// needs the last. Default `"best"`.
+    #[serde(default, skip_serializing_if = "Select::is_default")]
+    pub select: Select,
     /// What happens when training goes wrong. Default: a warning.
     #[serde(default, skip_serializing_if = "Guard::is_default")]
     pub guard: Guard,
+}
+
+/// The checkpoint that later stages use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Select {
+    /// That of the best validation.
+    #[default]
+    Best,
+    /// The last.
+    Last,
+}
+
+impl Select {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The optimizer.

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use vqkit_guard::{Fault, Guards};
-use vqkit_recipe::{OnFault, Train};
+use vqkit_recipe::{OnFault, Select, Train};
 use vqkit_run::{
     BandWatch, CLOCK, COUNTER, Checkpoints, Context, DISCRIMINATOR, DISCRIMINATOR_OPTIMIZER, EMA, Event, Home, LORA,
     LogOffsets, MODEL, OPTIMIZER, Progress, RNG, RgbImage, Run, RunError, STATE, Shelter, StageLog, State, Tensors,
@@ -446,7 +446,11 @@ impl Trainer {
         let best = self.state.best.map_or(String::new(), |best| format!(", best validation metric {best:.3}"));
         self.progress.finish(&format!("{} steps done{best}", self.state.step));
         let folder = self.run.join(&self.stage);
-        Ok(self.checkpoints.chosen()?.ok_or_else(|| RunError::artifact(&folder, "no checkpoint was written"))?)
+        let selected = match self.train.select {
+            Select::Best => self.checkpoints.chosen()?,
+            Select::Last => self.checkpoints.last()?,
+        };
+        Ok(selected.ok_or_else(|| RunError::artifact(&folder, "no checkpoint was written"))?)
     }
 }
 
