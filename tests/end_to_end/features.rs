@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use crate::{
     processes::{kill, start, wait_for},
-    vqkit::{ADVERSARIAL, assert_same, recipe, text, train, weights},
+    vqkit::{ADVERSARIAL, assert_same, fail, recipe, shared_run, succeed, text, train, weights},
 };
 
 const FEATURES: &str = r#"
@@ -85,4 +85,27 @@ fn the_runs_own_network_is_another_judge_than_the_one_that_ships() {
     });
     assert!(own.0 == shipped.0, "the same network is trained");
     assert!(own.1 != shipped.1, "and only one tokenizer heeds it");
+}
+
+#[test]
+fn a_classifier_of_ones_own_measures_two_sets_and_their_classes() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = train(folder.path(), &with_features(), &["--stage", "features"]);
+    let drawn = |name: &str, condition: &[&str]| {
+        let out = folder.path().join(name);
+        succeed(&[&["sample", text(shared_run()), "-n", "40", "-o", text(&out)], condition].concat());
+        out
+    };
+    let (classes, circles) = (drawn("classes", &[]), drawn("circles", &["--class", "circle"]));
+    let call = ["evaluate", "--real", text(&classes), "--fake", text(&circles), "--features", "classifier", "--json"];
+    let measured = |weights: &Path| -> serde_json::Value {
+        serde_json::from_str(&succeed(&[&call[..], &["--weights", text(weights)]].concat())).unwrap()
+    };
+    let found = measured(&run);
+    assert_eq!(found["metrics"], measured(&run.join("features/backbone.safetensors"))["metrics"]);
+    assert!(found["metrics"]["fd_classifier"].as_f64().unwrap() >= 0.0, "{found}");
+    let right = found["metrics"]["class_accuracy_percent"].as_f64().unwrap() * 40.0 / 100.0;
+    assert!((right - right.round()).abs() < 1e-6 && (0.0..=40.0).contains(&right), "{found}");
+    assert!(fail(&call, &[2]).contains("--weights"));
+    fail(&[&call[..], &["--weights", text(&classes)]].concat(), &[1]);
 }

@@ -1,6 +1,6 @@
 //! Comparison of any two sets of images; where one was generated for classes, with the class accuracy.
 
-use vqkit_fidelity::{Extractor, Request, SetMetrics};
+use vqkit_fidelity::{Extractor, Features, Request, SetMetrics};
 use vqkit_run::Context;
 use vqkit_sample::record;
 
@@ -15,6 +15,9 @@ use crate::{class_accuracy::ClassAccuracy, error::Result};
 pub fn compare(request: &Request, context: &Context) -> Result<SetMetrics> {
     let mut compared = vqkit_fidelity::compare(request, context)?;
     let drawn = record::drawn_in(&request.fake)?;
+    if drawn.is_empty() || request.features == Features::Inception {
+        return Ok(compared);
+    }
     let network = Extractor::load(request.features, request.weights.as_deref(), context)?;
     if let Some(classifier) = network.classifier()
         && let Some(accuracy) = ClassAccuracy::of(&drawn, classifier, context.device)?
