@@ -36,6 +36,7 @@ mod report_page;
 mod resume;
 mod sampling;
 mod sets;
+mod shipped_models;
 mod signals;
 mod streams;
 mod strict_imports;

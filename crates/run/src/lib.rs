@@ -1,7 +1,6 @@
 //! What an experiment leaves on disk, and where it computes.
 #![doc = include_str!("../README.md")]
 
-mod band_watch;
 pub mod batch_tensors;
 pub mod chart;
 mod checkpoint;
@@ -18,7 +17,6 @@ mod reference_curves;
 mod rgb_image;
 mod run;
 
-pub use band_watch::BandWatch;
 pub use chart::{Canvas, FONT};
 pub use checkpoint::Checkpoints;
 pub use checkpoint_weights::{

@@ -8,11 +8,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
-use vqkit_guard::{Fault, Guards};
+use vqkit_guard::{BandWatch, Fault, Guards};
 use vqkit_recipe::{OnFault, Select, Train};
 use vqkit_run::{
-    BandWatch, CLOCK, COUNTER, Checkpoints, Context, DISCRIMINATOR, DISCRIMINATOR_OPTIMIZER, EMA, Event, Home, LORA,
-    LogOffsets, MODEL, OPTIMIZER, Progress, RNG, RgbImage, Run, RunError, STATE, Shelter, StageLog, State, Tensors,
+    CLOCK, COUNTER, Checkpoints, Context, DISCRIMINATOR, DISCRIMINATOR_OPTIMIZER, EMA, Event, Home, LORA, LogOffsets,
+    MODEL, OPTIMIZER, Progress, RNG, RgbImage, Run, RunError, STATE, Shelter, StageLog, State, Tensors,
     checkpoint_weights, files, is_interruption, log,
 };
 use vqkit_torch::{ema::WeightEma, rng, weights};

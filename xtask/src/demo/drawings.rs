@@ -4,8 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::page::Drawn;
-use super::picture;
+use super::page::{Drawn, picture};
 use crate::cargo::{display, run};
 use crate::forward;
 
@@ -25,55 +24,23 @@ pub struct Drawing {
     folder: &'static str,
 }
 
-/// By text, by class, by a template, and a completed picture.
-const DRAWINGS: [Drawing; 6] = [
+/// By class, and a completed picture.
+const DRAWINGS: [Drawing; 2] = [
     Drawing {
-        title: "Emoji by text",
-        about: "A caption becomes tokens, and a GPT continues them with the tokens of a picture.",
-        model: "emoji",
-        arguments: &["--text", "cat with tears of joy", "-n", "8"],
+        title: "Shapes by class",
+        about: "A GPT draws a grid of tokens for each class, and the tokenizer decodes it.",
+        model: "shapes",
+        arguments: &["-n", "20"],
         completes: None,
-        folder: "emoji",
-    },
-    Drawing {
-        title: "Another caption",
-        about: "Names of emoji are what the model has learned.",
-        model: "emoji",
-        arguments: &["--text", "red apple", "-n", "8"],
-        completes: None,
-        folder: "apple",
+        folder: "classes",
     },
     Drawing {
         title: "A completed picture",
-        about: "The upper half is given, and the lower half is drawn eight times.",
-        model: "emoji",
-        arguments: &["--text", "cat with tears of joy", "--keep", "top=0.5", "-n", "8", "--seed", "3"],
-        completes: Some("emoji"),
+        about: "The upper half of a circle is given, and the lower half is drawn eight times.",
+        model: "shapes",
+        arguments: &["--class", "circle", "--keep", "top=0.5", "-n", "8", "--seed", "3"],
+        completes: Some("classes"),
         folder: "completed",
-    },
-    Drawing {
-        title: "Clothes by class",
-        about: "Two pictures of each of ten classes.",
-        model: "clothes",
-        arguments: &["-n", "20"],
-        completes: None,
-        folder: "clothes",
-    },
-    Drawing {
-        title: "Shapes by caption",
-        about: "The model knows classes, captions and maps; here it gets a caption.",
-        model: "shapes",
-        arguments: &["--text", "a small red circle above a large blue square", "-n", "8"],
-        completes: None,
-        folder: "shapes",
-    },
-    Drawing {
-        title: "Shapes by map",
-        about: "Each row begins with a segmentation map, which a second tokenizer turns into tokens.",
-        model: "shapes",
-        arguments: &["--samples-per-condition", "4", "-n", "16"],
-        completes: None,
-        folder: "maps",
     },
 ];
 
@@ -110,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_command_is_shown_without_cargo() {
-        assert_eq!(typed("cargo run --release -- sample --model emoji"), "vqkit sample --model emoji");
+        assert_eq!(typed("cargo run --release -- sample --model shapes"), "vqkit sample --model shapes");
     }
 
     #[test]

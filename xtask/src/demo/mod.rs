@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use crate::cargo::{cargo, root, run};
 use crate::terminal::say;
 use crate::{forward, setup};
-use page::Drawn;
+use page::{Drawn, picture};
 
 /// The recipe that is trained.
 const RECIPE: &str = "configs/demo.toml";
@@ -92,13 +92,6 @@ fn train(folder: &Path, set: &[String]) -> Result<()> {
 fn trained(title: &str, about: &str, folder: &Path) -> Result<Drawn> {
     let command = format!("vqkit train {RECIPE}");
     Ok(Drawn { title: title.into(), about: about.into(), command, picture: picture(&folder.join("samples"))? })
-}
-
-/// The picture of a folder of samples: the sheet with the conditions, if there is one.
-fn picture(samples: &Path) -> Result<PathBuf> {
-    let overview = samples.join("overview");
-    let there = ["sheet.png", "grid.png"].map(|name| overview.join(name)).into_iter().find(|path| path.is_file());
-    there.with_context(|| format!("there is no picture in {}", overview.display()))
 }
 
 /// The folder of something that belongs to a run: `runs/demo-pictures` beside `runs/demo`.

@@ -53,6 +53,13 @@ fn relative(picture: &Path, folder: &Path) -> String {
     inside.ok().or_else(beside).unwrap_or_else(|| picture.to_owned()).to_string_lossy().into_owned()
 }
 
+/// The picture of a folder of samples: the sheet with the conditions, if there is one.
+pub fn picture(samples: &Path) -> Result<PathBuf> {
+    let overview = samples.join("overview");
+    let there = ["sheet.png", "grid.png"].map(|name| overview.join(name)).into_iter().find(|path| path.is_file());
+    there.with_context(|| format!("there is no picture in {}", overview.display()))
+}
+
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

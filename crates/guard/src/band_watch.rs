@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use crate::{
-    error::Result,
-    reference_curves::{Point, ReferenceCurves},
-};
+use vqkit_run::{Point, ReferenceCurves, Result};
 
 /// Says when a stage leaves the bands of its curves.
 #[derive(Debug)]
@@ -47,8 +44,9 @@ impl BandWatch {
 
 #[cfg(test)]
 mod tests {
+    use vqkit_run::StageLog;
+
     use super::*;
-    use crate::log::StageLog;
 
     fn falling(scale: f64) -> impl Fn(u64) -> f64 {
         move |step| {
