@@ -94,7 +94,7 @@ fn validation_figures_are_logged_and_reported_in_every_unit() {
 }
 
 /// A rate that rises until validation is worse than before.
-const RISING: &str = "prior.0.train.schedule={type=\"warmup-cosine\",warmup_steps=40,start=1.0,peak=300.0}";
+const RISING: &str = "prior.0.train.schedule={type=\"warmup-cosine\",warmup_steps=39,start=1.0,peak=300.0}";
 
 #[test]
 fn a_recipe_chooses_between_the_best_checkpoint_and_the_last() {
