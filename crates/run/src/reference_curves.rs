@@ -48,6 +48,9 @@ pub struct Point {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ReferenceCurves(BTreeMap<(String, String), Vec<Point>>);
 
+/// The columns of the CSV file.
+const COLUMNS: [&str; 6] = ["stage", "metric", "step", "value", "low", "high"];
+
 /// A line of the CSV file.
 #[derive(Serialize, Deserialize)]
 struct Row {
@@ -87,8 +90,13 @@ impl ReferenceCurves {
     /// When it is missing, or is not such a file.
     pub fn read(path: &Path) -> Result<Self> {
         let refuse = |error: csv::Error| RunError::artifact(path, error.to_string());
+        let mut reader = csv::Reader::from_path(path).map_err(refuse)?;
+        let headers = reader.headers().map_err(refuse)?;
+        if let Some(column) = COLUMNS.iter().find(|column| !headers.iter().any(|header| header == **column)) {
+            return Err(RunError::artifact(path, format!("lacks the column `{column}`")));
+        }
         let mut curves = Self::default();
-        for row in csv::Reader::from_path(path).map_err(refuse)?.into_deserialize() {
+        for row in reader.into_deserialize() {
             let Row { stage, metric, step, value, low, high } = row.map_err(refuse)?;
             curves.0.entry((stage, metric)).or_default().push(Point { step, value, low, high });
         }
