@@ -87,7 +87,7 @@ impl ReferenceCurves {
     /// Reads a CSV file with the columns stage, metric, step, value, low and high.
     ///
     /// # Errors
-    /// When it is missing, or is not such a file.
+    /// When it is missing, is not such a file, or a band has no finite width.
     pub fn read(path: &Path) -> Result<Self> {
         let refuse = |error: csv::Error| RunError::artifact(path, error.to_string());
         let mut reader = csv::Reader::from_path(path).map_err(refuse)?;
@@ -98,6 +98,10 @@ impl ReferenceCurves {
         let mut curves = Self::default();
         for row in reader.into_deserialize() {
             let Row { stage, metric, step, value, low, high } = row.map_err(refuse)?;
+            if ![value, low, high].iter().all(|number| number.is_finite()) || low > high {
+                let reason = format!("`{metric}` at step {step} has no band: {value}, from {low} to {high}");
+                return Err(RunError::artifact(path, reason));
+            }
             curves.0.entry((stage, metric)).or_default().push(Point { step, value, low, high });
         }
         curves.0.values_mut().for_each(|points| points.sort_by_key(|point| point.step));
@@ -257,7 +261,17 @@ mod tests {
     fn a_broken_file_is_refused() {
         let run = tempfile::tempdir().unwrap();
         assert_eq!(ReferenceCurves::of_run(run.path()).unwrap(), None);
-        std::fs::write(run.path().join(OF_RUN), "stage,metric,step\ntokenizer,loss,one\n").unwrap();
-        assert!(ReferenceCurves::of_run(run.path()).unwrap_err().to_string().contains(OF_RUN));
+        let columns = COLUMNS.join(",");
+        let rows = [
+            "tokenizer,loss,1,inf,0,1",
+            "tokenizer,loss,1,1,NaN,2",
+            "tokenizer,loss,1,1,2,0",
+            "tokenizer,loss,one,1,0,2",
+        ];
+        let broken = rows.map(|row| format!("{columns}\n{row}\n"));
+        for text in broken.iter().map(String::as_str).chain(["stage,metric,step\ntokenizer,loss,1\n"]) {
+            std::fs::write(run.path().join(OF_RUN), text).unwrap();
+            assert!(ReferenceCurves::of_run(run.path()).unwrap_err().to_string().contains(OF_RUN), "{text}");
+        }
     }
 }
