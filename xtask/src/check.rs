@@ -21,7 +21,7 @@ pub fn test() -> Result<()> {
 pub fn ci() -> Result<()> {
     status(&mut cargo(&["--version"]))?;
     status(&mut cargo(&["clippy", "--version"]))?;
-    every_check(&["--locked"], &setup::Options::without_cuda(), true)
+    every_check(&["--locked"], &setup::Options::for_tests(), true)
 }
 
 /// The Python that tests read our files with; where it cannot be had and is not needed, those tests say that they are skipped.

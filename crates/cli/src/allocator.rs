@@ -1,16 +1,19 @@
-//! Memory from the system; if there is none left, the program ends with an error message, where Rust would abort.
+//! Memory from mimalloc; if there is none left, the program ends with an error message, where Rust would abort.
+//!
+//! mimalloc takes the place of `malloc` for the whole program, and so for the tensors of libtorch.
 
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
+    alloc::{GlobalAlloc, Layout},
     cell::Cell,
 };
 
+use mimalloc::MiMalloc;
 use signal_hook::low_level;
 use vqkit::run::files::abandon_all;
 
 use crate::terminal;
 
-/// The system's allocator.
+/// mimalloc, with a message in the place of an abort.
 pub struct Allocator;
 
 thread_local! {
@@ -31,28 +34,28 @@ fn checked(pointer: *mut u8, layout: Layout) -> *mut u8 {
     if pointer.is_null() && layout.size() > 0 { fail(layout) } else { pointer }
 }
 
-// SAFETY: every call goes to the system's allocator unchanged; the addition runs only if that returns null, and does
+// SAFETY: every call goes to mimalloc unchanged; the addition runs only if that returns null, and does
 // not return.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
-        checked(unsafe { System.alloc(layout) }, layout)
+        checked(unsafe { MiMalloc.alloc(layout) }, layout)
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as above.
-        checked(unsafe { System.alloc_zeroed(layout) }, layout)
+        checked(unsafe { MiMalloc.alloc_zeroed(layout) }, layout)
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: as above, for `GlobalAlloc::realloc`.
-        let moved = unsafe { System.realloc(pointer, layout, size) };
+        let moved = unsafe { MiMalloc.realloc(pointer, layout, size) };
         let wanted = Layout::from_size_align(size, layout.align()).unwrap_or(layout);
         checked(moved, wanted)
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: as above, for `GlobalAlloc::dealloc`.
-        unsafe { System.dealloc(pointer, layout) }
+        unsafe { MiMalloc.dealloc(pointer, layout) }
     }
 }

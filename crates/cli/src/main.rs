@@ -24,19 +24,18 @@ use crate::{allocator::Allocator, arguments::Arguments};
 #[global_allocator]
 static ALLOCATOR: Allocator = Allocator;
 
-/// Environment variables that OpenMP and glibc's allocator read before `main`.
+/// Environment variables that OpenMP and the allocator read before `main`.
 ///
 /// OpenMP's threads wait for the next loop by spinning for some tens of microseconds, which is longer than a network
 /// takes from one operation to the next, and then sleep. The allocator reuses the memory of freed tensors, since every
-/// training step allocates them again, instead of returning it to the system, which would clear every page; 32 MiB is
-/// the largest threshold that every glibc accepts. It asks for pages of 2 MiB, which most distributions give only to
-/// programs that ask: addresses of small pages are looked up so often that a step of a GPT takes half as long again.
-const SETTINGS: [(&str, &str); 5] = [
+/// training step allocates them again, instead of returning it to the system, which would clear every page. It asks for
+/// pages of 2 MiB, which most distributions give only to programs that ask: addresses of small pages are looked up so
+/// often that a step of a GPT takes half as long again.
+const SETTINGS: [(&str, &str); 4] = [
     ("OMP_WAIT_POLICY", "passive"),
     ("GOMP_SPINCOUNT", "10000"),
-    ("MALLOC_MMAP_THRESHOLD_", "33554432"),
-    ("MALLOC_TRIM_THRESHOLD_", "8589934592"),
-    ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"),
+    ("MIMALLOC_PURGE_DELAY", "-1"),
+    ("MIMALLOC_ALLOW_LARGE_OS_PAGES", "1"),
 ];
 
 fn main() -> ExitCode {

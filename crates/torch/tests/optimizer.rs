@@ -166,8 +166,20 @@ fn orthogonalize_takes_each_singular_value_through_the_polynomial() {
         }
         assert!(x.min().double_value(&[]) > 0.6 && x.max().double_value(&[]) < 1.25, "{x}");
         let expected = (u * x.unsqueeze(-2)).matmul(&v.transpose(-2, -1));
-        let difference = (orthogonalize(&matrices).unwrap() - expected).abs().max().double_value(&[]);
+        let difference = (orthogonalize(&matrices, Kind::Double).unwrap() - expected).abs().max().double_value(&[]);
         assert!(difference < 1e-6, "{shape:?}: {difference}");
+    }
+}
+
+#[test]
+fn in_bfloat16_singular_values_come_out_near_one_too() {
+    for shape in [[3, 24, 40], [3, 40, 24]] {
+        let matrices = Draws::new(1).randn(&shape);
+        let exact = orthogonalize(&matrices, Kind::Float).unwrap();
+        let rounded = orthogonalize(&matrices, Kind::BFloat16).unwrap();
+        assert_eq!(rounded.kind(), Kind::BFloat16);
+        let distance = (rounded.to_kind(Kind::Float) - &exact).norm() / exact.norm();
+        assert!(distance.double_value(&[]) < 0.03, "{distance}");
     }
 }
 
@@ -175,10 +187,10 @@ fn orthogonalize_takes_each_singular_value_through_the_polynomial() {
 fn muon_s_first_step_is_the_orthogonalised_gradient() {
     let weight = leaf(&[3, 2, 2, 1]);
     let gradient = Draws::new(1).randn(&[3, 2, 2, 1]);
-    let mut muon = Muon::new(group("hidden", &[("w", &weight)]), MuonConfig { momentum: 0.0 }).unwrap();
+    let mut muon = Muon::new(group("hidden", &[("w", &weight)]), MuonConfig { momentum: 0.0, ..MuonConfig::default() }).unwrap();
     (&weight * &gradient).sum(Kind::Float).backward();
     muon.step().unwrap();
-    let update = orthogonalize(&gradient.view([3, 4])).unwrap().view([3, 2, 2, 1]);
+    let update = orthogonalize(&gradient.view([1, 3, 4]), Kind::Float).unwrap().view([3, 2, 2, 1]);
     let expected = Tensor::ones([3, 2, 2, 1], CPU) * (1.0 - 0.1 * 0.01) - update * (0.1 * 0.2 * 2.0);
     assert!((weight.detach() - expected).abs().max().double_value(&[]) < 1e-6);
 }
@@ -213,6 +225,6 @@ fn muon_s_state_put_back_continues_bit_for_bit() {
 fn muon_refuses_what_is_no_matrix() {
     let message = Muon::new(group("hidden", &[("bias", &leaf(&[3]))]), MuonConfig::default()).unwrap_err().to_string();
     assert!(message.contains("`bias`") && message.contains("[3]"), "{message}");
-    let wrong = Muon::new(group("hidden", &[("w", &leaf(&[2, 2]))]), MuonConfig { momentum: 1.0 });
+    let wrong = Muon::new(group("hidden", &[("w", &leaf(&[2, 2]))]), MuonConfig { momentum: 1.0, ..MuonConfig::default() });
     assert!(wrong.unwrap_err().to_string().starts_with("`momentum`"));
 }

@@ -31,16 +31,10 @@ pub fn train(run: &mut Run, data: &Dataset, context: &Context) -> Result<Output>
     {
         checkpoint_weights::load_for_use(&hub::local_path(checkpoint, &context.observer)?, &mut vs)?;
     }
-    let mut trainer = Trainer::begin(
-        run,
-        stage_names::FEATURES,
-        &features.train,
-        TrainState::new(vs, &features.train)?,
-        None,
-        context,
-    )?;
-    let mut loader = loaders::training(recipe, data, features.train.batch_size, trainer.samples())?;
     let kind = context.kind(recipe.head.precision);
+    let state = TrainState::new(vs, &features.train, kind)?;
+    let mut trainer = Trainer::begin(run, stage_names::FEATURES, &features.train, state, None, context)?;
+    let mut loader = loaders::training(recipe, data, features.train.batch_size, trainer.samples())?;
     trainer.settle(|trainer| Ok(Some((measure(trainer, &network, recipe, data, context)?, Goal::Maximize))))?;
 
     while !trainer.is_done() {

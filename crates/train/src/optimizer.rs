@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tch::{Tensor, nn::VarStore};
+use tch::{Kind, Tensor, nn::VarStore};
 use vqkit_recipe::{OptimizerKind, Train};
 use vqkit_torch::{
     optim::{Adam, AdamConfig, Muon, MuonConfig, ParamGroup, decays},
@@ -25,19 +25,20 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// Over all trainable variables of `vs`. Weight decay is applied where [`decays`] is true.
+    /// Over all trainable variables of `vs`, for a network that computes in `kind`. Weight decay is applied where [`decays`]
+    /// is true.
     ///
     /// # Errors
     /// When a number of the recipe is out of its range.
-    pub fn new(vs: &VarStore, train: &Train) -> Result<Self> {
-        Self::over(weights::trainable(vs), train)
+    pub fn new(vs: &VarStore, train: &Train, kind: Kind) -> Result<Self> {
+        Self::over(weights::trainable(vs), train, kind)
     }
 
     /// As [`new`](Self::new), over parameters by their names.
     ///
     /// # Errors
     /// When a number of the recipe is out of its range.
-    pub fn over(parameters: Vec<(String, Tensor)>, train: &Train) -> Result<Self> {
+    pub fn over(parameters: Vec<(String, Tensor)>, train: &Train, kind: Kind) -> Result<Self> {
         let (matrices, plain): (Named, Named) = parameters.into_iter().partition(|(name, value)| decays(name, value));
         let (hidden, decayed): (Named, Named) = match train.optimizer {
             OptimizerKind::AdamW => (Vec::new(), matrices),
@@ -52,7 +53,10 @@ impl Optimizer {
         let groups = vec![group("decayed", decayed, train.weight_decay), group("plain", plain, 0.0)];
         let muon = match train.optimizer {
             OptimizerKind::AdamW => None,
-            OptimizerKind::Muon => Some(Muon::new(group("hidden", hidden, train.weight_decay), MuonConfig::default())?),
+            OptimizerKind::Muon => {
+                let config = MuonConfig { kind, ..MuonConfig::default() };
+                Some(Muon::new(group("hidden", hidden, train.weight_decay), config)?)
+            }
         };
         Ok(Self { adam: Adam::new(groups, AdamConfig::adamw(train.betas))?, muon })
     }

@@ -30,12 +30,12 @@ pub struct TrainState {
 }
 
 impl TrainState {
-    /// Takes over a network's variables; those that require a gradient are trained.
+    /// Takes over the variables of a network that computes in `kind`; those that require a gradient are trained.
     ///
     /// # Errors
     /// When a number of the recipe is out of its range.
-    pub fn new(vs: VarStore, train: &Train) -> Result<Self> {
-        let optimizer = Optimizer::new(&vs, train)?;
+    pub fn new(vs: VarStore, train: &Train, kind: Kind) -> Result<Self> {
+        let optimizer = Optimizer::new(&vs, train, kind)?;
         let moved = trained(&vs);
         Ok(Self::assemble(vs, optimizer, moved, None, train))
     }
@@ -45,11 +45,11 @@ impl TrainState {
     ///
     /// # Errors
     /// When a number of the recipe is out of its range.
-    pub fn with_lora(vs: VarStore, lora: Lora, train: &Train) -> Result<Self> {
+    pub fn with_lora(vs: VarStore, lora: Lora, train: &Train, kind: Kind) -> Result<Self> {
         let adapted = lora.base();
         let whole = trained(&vs).into_iter().filter(|(name, _)| !adapted.contains_key(name));
         let moved: Named = whole.chain(lora.parameters()).collect();
-        let optimizer = Optimizer::over(shared(&moved), train)?;
+        let optimizer = Optimizer::over(shared(&moved), train, kind)?;
         Ok(Self::assemble(vs, optimizer, moved, Some(lora), train))
     }
 

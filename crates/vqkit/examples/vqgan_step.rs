@@ -91,9 +91,9 @@ impl Training {
         let discriminator_objective = DiscriminatorObjective::new(&discriminator_vs.root(), 3, &adversarial.objective)?;
         Ok(Self {
             tokenizer,
-            network: TrainState::new(vs, &config.train)?,
+            network: TrainState::new(vs, &config.train, kind)?,
             discriminator_objective,
-            discriminator: TrainState::new(discriminator_vs, &adversarial.train.beside(&config.train))?,
+            discriminator: TrainState::new(discriminator_vs, &adversarial.train.beside(&config.train), kind)?,
             generator_loss: GeneratorLoss {
                 reconstruction: config.loss.pixels.reconstruction,
                 reconstruction_weight: config.loss.pixels.reconstruction_weight,

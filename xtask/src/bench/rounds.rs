@@ -12,8 +12,15 @@ use crate::terminal::say;
 use crate::venv::PEERS;
 
 /// What `.cargo/config.toml` sets for our programs: the peer runs as its users start it.
-const OUR_SETTINGS: [&str; 5] =
-    ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"];
+const OUR_SETTINGS: [&str; 7] = [
+    "OMP_WAIT_POLICY",
+    "GOMP_SPINCOUNT",
+    "MALLOC_MMAP_THRESHOLD_",
+    "MALLOC_TRIM_THRESHOLD_",
+    "GLIBC_TUNABLES",
+    "MIMALLOC_PURGE_DELAY",
+    "MIMALLOC_ALLOW_LARGE_OS_PAGES",
+];
 
 /// One round of a pair.
 #[derive(Debug, Clone, PartialEq)]

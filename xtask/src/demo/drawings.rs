@@ -24,23 +24,63 @@ pub struct Drawing {
     folder: &'static str,
 }
 
-/// By class, and a completed picture.
-const DRAWINGS: [Drawing; 2] = [
+/// By text, by class, by a template, and a completed picture.
+const DRAWINGS: [Drawing; 7] = [
+    Drawing {
+        title: "Emoji by text",
+        about: "A caption becomes tokens, and a GPT continues them with the tokens of a picture.",
+        model: "emoji",
+        arguments: &["--text", "cat with tears of joy", "-n", "8"],
+        completes: None,
+        folder: "emoji",
+    },
+    Drawing {
+        title: "Other captions",
+        about: "The names of emoji are what the model has learned.",
+        model: "emoji",
+        arguments: &["--text", "red apple", "--text", "rainbow", "--text", "panda", "--text", "house", "-n", "16"],
+        completes: None,
+        folder: "captions",
+    },
+    Drawing {
+        title: "Clothes by class",
+        about: "Two pictures of each of ten classes, after photographs.",
+        model: "clothes",
+        arguments: &["-n", "20"],
+        completes: None,
+        folder: "clothes",
+    },
+    Drawing {
+        title: "A completed picture",
+        about: "The upper half of a picture is given, and the lower half is drawn eight times.",
+        model: "clothes",
+        arguments: &["--class", "dress", "--keep", "top=0.5", "-n", "8", "--seed", "3"],
+        completes: Some("clothes"),
+        folder: "completed",
+    },
     Drawing {
         title: "Shapes by class",
-        about: "A GPT draws a grid of tokens for each class, and the tokenizer decodes it.",
+        about: "The model knows classes, captions and maps, and draws under any of them. Here it gets a class.",
         model: "shapes",
-        arguments: &["-n", "20"],
+        arguments: &["--class", "cross", "-n", "8"],
         completes: None,
         folder: "classes",
     },
     Drawing {
-        title: "A completed picture",
-        about: "The upper half of a circle is given, and the lower half is drawn eight times.",
+        title: "Shapes by caption",
+        about: "The same model under a caption.",
         model: "shapes",
-        arguments: &["--class", "circle", "--keep", "top=0.5", "-n", "8", "--seed", "3"],
-        completes: Some("classes"),
-        folder: "completed",
+        arguments: &["--text", "a large red circle", "-n", "8"],
+        completes: None,
+        folder: "shapes",
+    },
+    Drawing {
+        title: "Shapes by a map",
+        about: "Each row begins with a segmentation map, which a second tokenizer turns into tokens.",
+        model: "shapes",
+        arguments: &["--samples-per-condition", "4", "-n", "16"],
+        completes: None,
+        folder: "maps",
     },
 ];
 

@@ -4,6 +4,7 @@
 //! cache, and only then downloads the PyPI wheel into that cache, which all checkouts of this machine share.
 //! Cargo learns the place from `.libtorch/cargo.toml` ([`settings`]), so that plain `cargo build` works afterwards.
 
+mod ahead;
 mod cache;
 mod installer;
 mod layout;
@@ -19,6 +20,7 @@ use anyhow::{Context, Result};
 
 use crate::cargo::root;
 use crate::terminal::say;
+use ahead::Ahead;
 use library::Library;
 use version::VERSION;
 
@@ -38,6 +40,9 @@ pub struct Options {
     /// Leave the CUDA libraries out
     #[arg(long)]
     cpu: bool,
+    /// Fetch only; by default, what needs no libtorch is compiled meanwhile
+    #[arg(long)]
+    alone: bool,
 }
 
 /// Provides libtorch as the options say, and says what it did.
@@ -48,8 +53,8 @@ pub fn setup(options: &Options) -> Result<()> {
     let library = match (&options.libtorch, current) {
         (Some(home), _) => named(home, "--libtorch")?,
         (None, Some(library)) if !(cuda && provision::lacks_cuda(&library)) => library,
-        (None, Some(_)) => provision::provide(true)?,
-        (None, None) => choose(configured.as_deref(), cuda)?,
+        (None, Some(_)) => provision::provide(true, |_| None)?,
+        (None, None) => choose(configured.as_deref(), cuda, !options.alone)?,
     };
     let changed = settings::write(&root(), &library)?;
     let verb = if changed { "is ready" } else { "is in place" };
@@ -59,9 +64,9 @@ pub fn setup(options: &Options) -> Result<()> {
 }
 
 impl Options {
-    /// libtorch for the CPU alone, whatever driver there is.
-    pub fn without_cuda() -> Self {
-        Self { cpu: true, ..Self::default() }
+    /// libtorch for the CPU alone, whatever driver there is, and no build in release beside it.
+    pub fn for_tests() -> Self {
+        Self { cpu: true, alone: true, ..Self::default() }
     }
 }
 
@@ -77,19 +82,26 @@ pub fn ensure_with(options: &Options) -> Result<()> {
 }
 
 /// `stale` is what the settings of a former set-up say: Cargo hands it to this program as LIBTORCH.
-fn choose(stale: Option<&Path>, cuda: bool) -> Result<Library> {
+fn choose(stale: Option<&Path>, cuda: bool, ahead: bool) -> Result<Library> {
     let named_by_user = std::env::var_os("LIBTORCH").map(PathBuf::from).filter(|home| Some(home.as_path()) != stale);
     if let Some(home) = named_by_user {
         return named(&home, "LIBTORCH");
     }
+    let provide = || provision::provide(cuda, |home| if ahead { compile_for(home) } else { None });
     match library::installed_pytorch() {
         Some(Ok(library)) => Ok(library),
         Some(Err(unfit)) => {
             say!("passing over the installed PyTorch: {unfit:#}");
-            provision::provide(cuda)
+            provide()
         }
-        None => provision::provide(cuda),
+        None => provide(),
     }
+}
+
+/// Compiles what needs no libtorch, with the flags of the libtorch that `home` will be.
+fn compile_for(home: &Path) -> Option<Ahead> {
+    settings::write(&root(), &Library { home: home.to_owned() }).ok()?;
+    Ahead::start()
 }
 
 fn named(home: &Path, by: &str) -> Result<Library> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use super::ahead::Ahead;
 use super::cache::{Cache, Partial, size};
 use super::installer::{Dependencies, Installer};
 use super::layout;
@@ -33,11 +34,12 @@ fn cuda_folder(library: &Library) -> Option<PathBuf> {
     library.home.join(MARK).is_file().then(|| library.home.join("cuda"))
 }
 
-/// The cache's libtorch, fetched if it is not there; with `cuda`, the CUDA libraries too.
-pub fn provide(cuda: bool) -> Result<Library> {
+/// The cache's libtorch, fetched if it is not there; with `cuda`, the CUDA libraries too. `beside` starts what goes on
+/// meanwhile, for the folder that libtorch will lie in.
+pub fn provide(cuda: bool, beside: impl FnOnce(&Path) -> Option<Ahead>) -> Result<Library> {
     let platform = Platform::here()?;
     let cache = Cache::lock()?;
-    provide_in(&cache, &platform, cuda, Installer::find)
+    provide_in(&cache, &platform, cuda, Installer::find, beside)
 }
 
 fn provide_in(
@@ -45,8 +47,10 @@ fn provide_in(
     platform: &Platform,
     cuda: bool,
     installer: impl FnOnce() -> Result<Installer>,
+    beside: impl FnOnce(&Path) -> Option<Ahead>,
 ) -> Result<Library> {
-    let home = cache.folder.join(format!("{VERSION}-{}", platform.name));
+    let name = format!("{VERSION}-{}", platform.name);
+    let home = cache.folder.join(&name);
     let complete = Library::open(&home).ok();
     match complete {
         Some(library) if !(cuda && lacks_cuda(&library)) => return Ok(library),
@@ -58,10 +62,11 @@ fn provide_in(
     }
     let installer = installer()?;
     announce(&cache.folder, cuda)?;
+    let ahead = beside(&fs::canonicalize(&cache.folder)?.join(&name));
     let build = Build { installer, platform, partial: cache.partial()? };
     build.unpack(cuda)?;
     build.finish(&home, cuda)?;
-    drop(build);
+    drop((build, ahead));
     say!("{} takes {} MB", home.display(), size(&home)? / 1_000_000);
     Library::open(&home)
 }
@@ -176,7 +181,7 @@ mod tests {
         }
 
         fn provide(&self, cuda: bool) -> Result<Library> {
-            provide_in(&self.cache, &PLATFORM, cuda, || Ok(self.installer("")))
+            provide_in(&self.cache, &PLATFORM, cuda, || Ok(self.installer("")), |_| None)
         }
 
         fn names(&self) -> Vec<String> {
@@ -204,7 +209,7 @@ mod tests {
     fn a_second_checkout_downloads_nothing() {
         let stage = Stage::new(["2", "11", "0"]);
         let first = stage.provide(false).unwrap();
-        let second = provide_in(&stage.cache, &PLATFORM, false, || anyhow::bail!("asked for a download")).unwrap();
+        let second = provide_in(&stage.cache, &PLATFORM, false, || anyhow::bail!("asked for a download"), |_| None).unwrap();
         assert_eq!(first, second);
     }
 
@@ -218,13 +223,13 @@ mod tests {
         assert!(library.home.join("cuda/torch/lib/libtorch_cuda.so").is_file());
         assert!(library.home.join("cuda/nvidia/cu13/lib/libcublas.so.13").is_file());
         assert!(!library.lib().join("libtorch_cuda.so").exists());
-        provide_in(&stage.cache, &PLATFORM, true, || anyhow::bail!("asked for a download")).unwrap();
+        provide_in(&stage.cache, &PLATFORM, true, || anyhow::bail!("asked for a download"), |_| None).unwrap();
     }
 
     #[test]
     fn a_failure_leaves_nothing_behind() {
         let stage = Stage::new(["2", "11", "0"]);
-        let error = provide_in(&stage.cache, &PLATFORM, false, || Ok(stage.installer("exit 1"))).unwrap_err();
+        let error = provide_in(&stage.cache, &PLATFORM, false, || Ok(stage.installer("exit 1")), |_| None).unwrap_err();
         assert!(error.to_string().contains("failed"), "{error}");
         assert!(stage.names().is_empty());
         stage.provide(false).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tch::{Tensor, no_grad};
+use tch::{Kind, Tensor, no_grad};
 
 use super::group::{ParamGroup, check_unique, drop_gradients, not_negative, restore};
 use crate::TorchError;
@@ -22,12 +22,15 @@ const RMS: f64 = 0.2;
 pub struct MuonConfig {
     /// Decay rate of the running average of gradients, in `[0, 1)`.
     pub momentum: f64,
+    /// The number format in which updates are orthogonalised. The authors take bfloat16: a direction need not be exact, and
+    /// where the hardware multiplies it natively this is two to four times as fast.
+    pub kind: Kind,
 }
 
 impl Default for MuonConfig {
-    /// The authors' momentum, 0.95.
+    /// The authors' momentum, 0.95, in 32-bit floats.
     fn default() -> Self {
-        Self { momentum: 0.95 }
+        Self { momentum: 0.95, kind: Kind::Float }
     }
 }
 
@@ -114,8 +117,8 @@ impl Muon {
         }
         let direction = |slot: &&Slot| slot.direction(self.config.momentum)?.f_reshape([rows, columns]);
         let directions = moving.iter().map(direction).collect::<Result<Vec<_>, _>>()?;
-        let updates =
-            orthogonalize(&Tensor::f_stack(&directions, 0)?)? * (self.lr * RMS * (rows.max(columns) as f64).sqrt());
+        let updates = orthogonalize(&Tensor::f_stack(&directions, 0)?, self.config.kind)?
+            * (self.lr * RMS * (rows.max(columns) as f64).sqrt());
         for (slot, update) in moving.iter().zip(updates.unbind(0)) {
             let mut parameter = slot.parameter.shallow_clone();
             if self.weight_decay > 0.0 {
@@ -163,21 +166,21 @@ impl Slot {
 /// the singular values, whatever they were, to about one (0.7 to 1.2).
 ///
 /// # Shapes
-/// `[..., R, C]`, floating, to the same.
+/// `[N, R, C]`, floating, to the same in `kind`.
 ///
 /// # Errors
 /// When libtorch refuses.
-pub fn orthogonalize(matrices: &Tensor) -> Result<Tensor, TorchError> {
-    let size = matrices.size();
-    let is_tall = size[size.len() - 2] > size[size.len() - 1];
+pub fn orthogonalize(matrices: &Tensor, kind: Kind) -> Result<Tensor, TorchError> {
+    let (_, rows, columns) = matrices.size3()?;
+    let is_tall = rows > columns;
     let wide = if is_tall { matrices.f_transpose(-2, -1)? } else { matrices.shallow_clone() };
     let norm = wide.f_square()?.f_sum_dim_intlist([-2, -1].as_slice(), true, wide.kind())?.f_sqrt()?;
     let (a, b, c) = QUINTIC;
-    let mut x = &wide / (norm + EPS);
+    let mut x = (&wide / (norm + EPS)).f_to_kind(kind)?;
     for _ in 0..ITERATIONS {
-        let gram = x.f_matmul(&x.f_transpose(-2, -1)?)?;
-        let polynomial = &gram * b + gram.f_matmul(&gram)? * c;
-        x = &x * a + polynomial.f_matmul(&x)?;
+        let gram = x.f_bmm(&x.f_transpose(-2, -1)?)?;
+        let polynomial = gram.f_baddbmm(&gram, &gram, b, c)?;
+        x = x.f_baddbmm(&polynomial, &x, a, 1.0)?;
     }
     if is_tall { Ok(x.f_transpose(-2, -1)?) } else { Ok(x) }
 }

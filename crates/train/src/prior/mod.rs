@@ -38,13 +38,13 @@ pub fn train(run: &mut Run, level: usize, data: &Dataset, context: &Context) -> 
     {
         finetuned.begin(&mut vs, &validation.header.classes, run, context)?;
     }
+    let kind = context.kind(recipe.head.precision);
     let network = match finetuned.map(|finetuned| finetuned.freeze(&vs)).transpose()?.flatten() {
-        Some(lora) => TrainState::with_lora(vs, lora, &config.train)?,
-        None => TrainState::new(vs, &config.train)?,
+        Some(lora) => TrainState::with_lora(vs, lora, &config.train, kind)?,
+        None => TrainState::new(vs, &config.train, kind)?,
     };
     let mut trainer = Trainer::begin(run, &stage, &config.train, network, None, context)?;
     batches.start(data, trainer.samples())?;
-    let kind = context.kind(recipe.head.precision);
     trainer.settle(|trainer| {
         Ok(Some((measure(trainer, prior.as_ref(), recipe, level, &validation, context)?, Goal::Minimize)))
     })?;

@@ -136,9 +136,10 @@ fn begin(
     {
         finetune::begin(finetune, modality, &mut vs, &tokenizer, discriminator_vs.as_mut(), context)?;
     }
-    let network = network_state(config, modality, vs, &tokenizer)?;
+    let kind = context.kind(recipe.head.precision);
+    let network = network_state(config, kind, modality, vs, &tokenizer)?;
     let discriminator = match (discriminator_vs, &config.loss.adversarial) {
-        (Some(vs), Some(adversarial)) => Some(TrainState::new(vs, &adversarial.train.beside(&config.train))?),
+        (Some(vs), Some(adversarial)) => Some(TrainState::new(vs, &adversarial.train.beside(&config.train), kind)?),
         _ => None,
     };
     let trainer = Trainer::begin(run, modality.stage(), &config.train, network, discriminator, context)?;
@@ -148,14 +149,15 @@ fn begin(
 /// The tokenizer in training, with what is frozen and what has low-rank updates.
 fn network_state(
     config: &vqkit_recipe::Tokenizer,
+    kind: Kind,
     modality: Modality,
     vs: VarStore,
     tokenizer: &Tokenizer,
 ) -> Result<TrainState> {
-    let Some(finetune) = &config.finetune else { return TrainState::new(vs, &config.train) };
+    let Some(finetune) = &config.finetune else { return TrainState::new(vs, &config.train, kind) };
     let state = match finetune::freeze(finetune, modality, &vs, tokenizer)? {
-        Some(lora) => TrainState::with_lora(vs, lora, &config.train)?,
-        None => TrainState::new(vs, &config.train)?,
+        Some(lora) => TrainState::with_lora(vs, lora, &config.train, kind)?,
+        None => TrainState::new(vs, &config.train, kind)?,
     };
     // The adaptive weight needs the gradient at the last layer, also where that layer is not trained. What is trained was
     // settled above.

@@ -40,7 +40,7 @@ fn gathered(parts: &[i64]) -> (Named, f64) {
     seeded(5, || {
         let vs = VarStore::new(Device::Cpu);
         let prior = recipe.priors[0].network.build(&vs.root(), &spec).unwrap();
-        let mut state = TrainState::new(vs, &recipe.priors[0].train).unwrap();
+        let mut state = TrainState::new(vs, &recipe.priors[0].train, Kind::Float).unwrap();
         let (grids, coarse, classes) =
             (random(11, &[BATCH, 1, 4, 5]), random(7, &[BATCH, 1, 2, 3]), random(3, &[BATCH]));
         let mut start = 0;
