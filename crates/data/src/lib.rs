@@ -16,6 +16,7 @@ mod plain;
 mod random;
 mod reader;
 mod resample;
+mod resize;
 pub mod shapes;
 mod source;
 mod sources;

@@ -5,7 +5,7 @@ use fast_image_resize::{
     images::{Image, ImageRef},
 };
 
-use crate::{DataError, Filter, Picture, Pixels, picture::to_8_bits, transform::convolution};
+use crate::{DataError, Filter, Picture, Pixels, picture::to_8_bits, resize::resize, transform::convolution};
 
 /// A picture at another size, its sides each stretched to it: antialiased, channel by channel in f32 and not rounded, values cut to
 /// 0 to 255. So clean-fid resizes (Parmar, Zhang & Zhu 2022), with the bicubic filter.
@@ -36,7 +36,7 @@ pub fn resample(picture: &Picture, width: u32, height: u32, filter: Filter) -> R
         if (from_width, from_height) != (width, height) {
             let source = ImageRef::new(from_width, from_height, &plane, PixelType::F32).map_err(|_| refused())?;
             let mut target = Image::new(width, height, PixelType::F32);
-            resizer.resize(&source, &mut target, &options).map_err(|_| refused())?;
+            resize(&mut resizer, &source, &mut target, &options).map_err(|_| refused())?;
             plane = target.into_vec();
         }
         let numbers = plane.chunks_exact(4).map(|bytes| f32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));

@@ -7,7 +7,9 @@ use fast_image_resize::{
     images::{Image, ImageRef},
 };
 
-use crate::{Color, Crop, DataConfig, DataError, Filter, LabelMap, Picture, Pixels, TemplateKind, random::Random};
+use crate::{
+    Color, Crop, DataConfig, DataError, Filter, LabelMap, Picture, Pixels, TemplateKind, random::Random, resize::resize,
+};
 
 /// Crop, antialiased resize, mirror, colour mode and value range of `[data]`.
 ///
@@ -263,7 +265,7 @@ impl Transform {
             let source = ImageRef::new(width, height, bytes, kind).map_err(|_| refused())?;
             let mut target = Image::new(size, size, kind);
             let options = ResizeOptions::new().resize_alg(algorithm).crop(left, top, side, side);
-            workspace.0.resize(&source, &mut target, &options).map_err(|_| refused())?;
+            resize(&mut workspace.0, &source, &mut target, &options).map_err(|_| refused())?;
             target.into_vec()
         };
         if cut.mirrored {
