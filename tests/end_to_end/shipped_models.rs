@@ -46,7 +46,13 @@ fn every_model_draws_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
     for model in models() {
         let out = folder.path().join(name(&model));
-        succeed(&["sample", "--model", &name(&model), "--class-index", "0", "-n", "2", "-o", text(&out)]);
+        let recipe: toml::Table = fs::read_to_string(model.join("recipe.toml")).unwrap().parse().unwrap();
+        let condition = match recipe["condition"].get("class").and_then(toml::Value::as_bool) {
+            Some(true) => &["--class-index", "0"][..],
+            _ => &["--text", "red apple", "--text", "rainbow", "--samples-per-condition", "1"],
+        };
+        let call = ["sample", "--model", &name(&model), "-n", "2", "-o", text(&out)];
+        succeed(&[&call[..], condition].concat());
         let images = [0, 1].map(|index| fs::read(out.join(format!("{index:06}.png"))).unwrap());
         assert_ne!(images[0], images[1], "{}", name(&model));
     }
