@@ -187,7 +187,8 @@ fn in_bfloat16_singular_values_come_out_near_one_too() {
 fn muon_s_first_step_is_the_orthogonalised_gradient() {
     let weight = leaf(&[3, 2, 2, 1]);
     let gradient = Draws::new(1).randn(&[3, 2, 2, 1]);
-    let mut muon = Muon::new(group("hidden", &[("w", &weight)]), MuonConfig { momentum: 0.0, ..MuonConfig::default() }).unwrap();
+    let mut muon =
+        Muon::new(group("hidden", &[("w", &weight)]), MuonConfig { momentum: 0.0, ..MuonConfig::default() }).unwrap();
     (&weight * &gradient).sum(Kind::Float).backward();
     muon.step().unwrap();
     let update = orthogonalize(&gradient.view([1, 3, 4]), Kind::Float).unwrap().view([3, 2, 2, 1]);
@@ -225,6 +226,7 @@ fn muon_s_state_put_back_continues_bit_for_bit() {
 fn muon_refuses_what_is_no_matrix() {
     let message = Muon::new(group("hidden", &[("bias", &leaf(&[3]))]), MuonConfig::default()).unwrap_err().to_string();
     assert!(message.contains("`bias`") && message.contains("[3]"), "{message}");
-    let wrong = Muon::new(group("hidden", &[("w", &leaf(&[2, 2]))]), MuonConfig { momentum: 1.0, ..MuonConfig::default() });
+    let wrong =
+        Muon::new(group("hidden", &[("w", &leaf(&[2, 2]))]), MuonConfig { momentum: 1.0, ..MuonConfig::default() });
     assert!(wrong.unwrap_err().to_string().starts_with("`momentum`"));
 }

@@ -209,7 +209,8 @@ mod tests {
     fn a_second_checkout_downloads_nothing() {
         let stage = Stage::new(["2", "11", "0"]);
         let first = stage.provide(false).unwrap();
-        let second = provide_in(&stage.cache, &PLATFORM, false, || anyhow::bail!("asked for a download"), |_| None).unwrap();
+        let second =
+            provide_in(&stage.cache, &PLATFORM, false, || anyhow::bail!("asked for a download"), |_| None).unwrap();
         assert_eq!(first, second);
     }
 

@@ -100,7 +100,8 @@ impl AdversarialTraining {
         let images = Tensor::rand([4, 3, 24, 24], (Kind::Float, Device::Cpu)) * 2.0 - 1.0;
         Self {
             network: TrainState::new(vs, &config.train, Kind::Float).unwrap(),
-            discriminator: TrainState::new(discriminator_vs, &adversarial.train.beside(&config.train), Kind::Float).unwrap(),
+            discriminator: TrainState::new(discriminator_vs, &adversarial.train.beside(&config.train), Kind::Float)
+                .unwrap(),
             objective: GeneratorLoss {
                 reconstruction: config.loss.pixels.reconstruction,
                 reconstruction_weight: config.loss.pixels.reconstruction_weight,
