@@ -7,7 +7,7 @@ use fast_image_resize::{
 };
 
 /// Resizes `source` into `target`, both of one of four kinds of pixels. [`Resizer::resize`] takes all of fifteen, whose code
-/// takes three quarters of this crate's compilation.
+/// takes a third of this crate's compilation.
 pub(crate) fn resize(
     resizer: &mut Resizer,
     source: &ImageRef<'_>,

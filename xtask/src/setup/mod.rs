@@ -40,9 +40,9 @@ pub struct Options {
     /// Leave the CUDA libraries out
     #[arg(long)]
     cpu: bool,
-    /// Fetch only; by default, what needs no libtorch is compiled meanwhile
+    /// Compile nothing meanwhile; by default, what needs no libtorch is compiled while it is fetched
     #[arg(long)]
-    alone: bool,
+    fetch_only: bool,
 }
 
 /// Provides libtorch as the options say, and says what it did.
@@ -54,7 +54,7 @@ pub fn setup(options: &Options) -> Result<()> {
         (Some(home), _) => named(home, "--libtorch")?,
         (None, Some(library)) if !(cuda && provision::lacks_cuda(&library)) => library,
         (None, Some(_)) => provision::provide(true, |_| None)?,
-        (None, None) => choose(configured.as_deref(), cuda, !options.alone)?,
+        (None, None) => choose(configured.as_deref(), cuda, !options.fetch_only)?,
     };
     let changed = settings::write(&root(), &library)?;
     let verb = if changed { "is ready" } else { "is in place" };
@@ -66,7 +66,7 @@ pub fn setup(options: &Options) -> Result<()> {
 impl Options {
     /// libtorch for the CPU alone, whatever driver there is, and no build in release beside it.
     pub fn for_tests() -> Self {
-        Self { cpu: true, alone: true, ..Self::default() }
+        Self { cpu: true, fetch_only: true, ..Self::default() }
     }
 }
 
@@ -87,7 +87,11 @@ fn choose(stale: Option<&Path>, cuda: bool, ahead: bool) -> Result<Library> {
     if let Some(home) = named_by_user {
         return named(&home, "LIBTORCH");
     }
-    let provide = || provision::provide(cuda, |home| if ahead { compile_for(home) } else { None });
+    let provide = || {
+        let provided = provision::provide(cuda, |home| if ahead { compile_for(home) } else { None });
+        // What was written for the build beside the download would hide the user's own LIBTORCH from the next set-up.
+        provided.inspect_err(|_| settings::forget(&root()))
+    };
     match library::installed_pytorch() {
         Some(Ok(library)) => Ok(library),
         Some(Err(unfit)) => {

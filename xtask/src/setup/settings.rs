@@ -32,6 +32,12 @@ pub fn write(root: &Path, library: &Library) -> Result<bool> {
     Ok(true)
 }
 
+/// Points the checkout `root` at no libtorch.
+pub fn forget(root: &Path) {
+    // It fails where there are no settings.
+    let _ = fs::remove_file(root.join(FILE));
+}
+
 /// The target that this machine builds for.
 fn host() -> Result<String> {
     let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
@@ -82,6 +88,8 @@ mod tests {
         assert!(write(root.path(), &library).unwrap());
         assert_eq!(libtorch(root.path()), Some(library.home.clone()));
         assert!(!write(root.path(), &library).unwrap(), "the second time changes nothing");
+        forget(root.path());
+        assert_eq!(libtorch(root.path()), None);
     }
 
     #[test]
