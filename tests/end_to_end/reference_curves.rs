@@ -10,7 +10,7 @@ fn the_curves_of_a_run_become_the_reference_of_its_recipe() {
     let (path, place) = (recipe(folder.path(), SMALL), |name: &str| folder.path().join(name));
     succeed(&["train", &path, "--run", text(&place("first"))]);
     assert!(!place("first/reference.csv").exists());
-    let curves = fs::read_to_string(place("first/report/curves.csv")).unwrap();
+    let curves = fs::read_to_string(place("first/curves.csv")).unwrap();
     assert!(curves.starts_with("stage,metric,step,value,low,high\n"), "{curves}");
     fs::create_dir(place("curves")).unwrap();
     let name = fs::canonicalize(&path).unwrap().with_extension("csv");

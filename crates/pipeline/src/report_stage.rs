@@ -6,11 +6,11 @@ use vqkit_data::Dataset;
 use vqkit_evaluate::CodebookInspector;
 use vqkit_recipe::stage_names;
 use vqkit_report::{Compared, Comparison, html};
-use vqkit_run::{Context, Output, ReferenceCurves, Run, RunError, StageLog, files};
+use vqkit_run::{Context, Output, Run, RunError, StageLog, files};
 
 use crate::error::Result;
 
-/// Measures a run and writes `metrics.json`, `curves.csv` and `report.html`.
+/// Measures a run and writes `metrics.json` and `report.html`.
 ///
 /// # Errors
 /// When the run is not trained, nothing is set aside for validation, or files cannot be read or written.
@@ -33,11 +33,9 @@ pub fn run_stage(run: &mut Run, data: &Dataset, context: &Context) -> Result<Out
 pub fn refresh(run: &Run, data: &Dataset, inception: Option<&Path>, context: &Context) -> Result<Compared> {
     let (metrics, reconstructions) = vqkit_evaluate::measure(run, data, inception, context)?;
     let codebooks = CodebookInspector::of_run(run, context)?.map_or(Ok(Vec::new()), |subject| subject.pictures())?;
-    let curves = ReferenceCurves::of_log(run.path())?.csv()?;
     let page = html::html(run, &metrics, &reconstructions, &codebooks)?;
     files::replace(&run.folder(stage_names::REPORT), |folder| {
         files::write_json(&folder.join("metrics.json"), &metrics)?;
-        files::write(&folder.join("curves.csv"), curves.as_bytes())?;
         files::write(&folder.join("report.html"), page.as_bytes())
     })?;
     Ok(Compared { name: run.recipe().head.name.clone(), run: run.path().to_owned(), metrics, reconstructions })

@@ -53,15 +53,16 @@ impl Session {
         Ok(curves.accompany(self.run.path())?)
     }
 
-    /// Runs every missing stage in order, or only those that `only` names (`prior` means all priors). This process must
-    /// have started or resumed the run.
+    /// Runs every missing stage in order, or only those that `only` names (`prior` means all priors), and writes the curves of
+    /// all stages so far to `curves.csv`. This process must have started or resumed the run.
     ///
     /// # Errors
     /// When there is no such stage, one fails, or the work is interrupted.
     pub fn run_stages(&mut self, only: Option<&str>) -> Result<()> {
         let recipe = Arc::clone(self.run.recipe());
         stages::check_name(&recipe, only)?;
-        Stage::wanted(&recipe, only).iter().try_for_each(|stage| self.run_stage(stage))
+        Stage::wanted(&recipe, only).iter().try_for_each(|stage| self.run_stage(stage))?;
+        Ok(ReferenceCurves::of_log(self.run.path())?.write(&self.run.path().join("curves.csv"))?)
     }
 
     /// Runs a stage, if it is not done.

@@ -122,7 +122,7 @@ impl ReferenceCurves {
     /// # Errors
     /// When a file cannot be written.
     pub fn accompany(&self, run: &Path) -> Result<()> {
-        files::write(&run.join(OF_RUN), self.csv()?.as_bytes())?;
+        self.write(&run.join(OF_RUN))?;
         let events = files::make_inside(run, Path::new(EVENTS_FOLDER))?.join(EVENTS);
         let mut log = EventLog::open(&events)?;
         for ((stage, metric), points) in &self.0 {
@@ -133,12 +133,12 @@ impl ReferenceCurves {
         log.flush()
     }
 
-    /// The curves as CSV.
+    /// Writes the CSV file that [`read`](Self::read) reads.
     ///
     /// # Errors
-    /// When there is no memory for it.
-    pub fn csv(&self) -> Result<String> {
-        let refuse = |error: String| RunError::artifact(Path::new(OF_RUN), error);
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let refuse = |error: String| RunError::artifact(path, error);
         let mut writer = csv::Writer::from_writer(Vec::new());
         for ((stage, metric), points) in &self.0 {
             for &Point { step, value, low, high } in points {
@@ -147,8 +147,7 @@ impl ReferenceCurves {
                 writer.serialize(row).map_err(|error| refuse(error.to_string()))?;
             }
         }
-        let bytes = writer.into_inner().map_err(|error| refuse(error.to_string()))?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        files::write(path, &writer.into_inner().map_err(|error| refuse(error.to_string()))?)
     }
 
     /// The curve of a metric; empty where there is none.

@@ -50,6 +50,7 @@ pub fn setup(options: &Options) -> Result<()> {
     let cuda = options.cuda || (!options.cpu && platform::nvidia_driver());
     let configured = settings::libtorch(&root());
     let current = configured.as_deref().and_then(|home| Library::open(home).ok());
+    let was_ready = current.is_some();
     let library = match (&options.libtorch, current) {
         (Some(home), _) => named(home, "--libtorch")?,
         (None, Some(library)) if !(cuda && provision::lacks_cuda(&library)) => library,
@@ -57,7 +58,7 @@ pub fn setup(options: &Options) -> Result<()> {
         (None, None) => choose(configured.as_deref(), cuda, !options.fetch_only)?,
     };
     let changed = settings::write(&root(), &library)?;
-    let verb = if changed { "is ready" } else { "is in place" };
+    let verb = if was_ready && !changed { "is in place" } else { "is ready" };
     say!("libtorch {VERSION} {verb}: {}", library.home.display());
     platform::warn_without_compiler();
     Ok(())
