@@ -62,7 +62,12 @@ impl Session {
         let recipe = Arc::clone(self.run.recipe());
         stages::check_name(&recipe, only)?;
         Stage::wanted(&recipe, only).iter().try_for_each(|stage| self.run_stage(stage))?;
-        Ok(ReferenceCurves::of_log(self.run.path())?.write(&self.run.path().join("curves.csv"))?)
+        let curves = ReferenceCurves::of_log(self.run.path())?;
+        // Stages that train nothing have none.
+        if !curves.is_empty() {
+            curves.write(&self.run.path().join("curves.csv"))?;
+        }
+        Ok(())
     }
 
     /// Runs a stage, if it is not done.

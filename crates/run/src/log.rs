@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -102,12 +102,16 @@ pub fn cut(run: &Path, offsets: LogOffsets) -> Result<()> {
     Ok(())
 }
 
-/// The metrics of `log.jsonl`, line by line; a last line that a killed process left half-written is ignored.
+/// The metrics of `log.jsonl`, line by line; a last line that a killed process left half-written is ignored. Empty where no
+/// stage has logged anything.
 ///
 /// # Errors
 /// When the file cannot be read.
 pub fn read(run: &Path) -> Result<Vec<Map<String, Value>>> {
     let path = run.join(LINES);
-    let text = std::fs::read_to_string(&path).map_err(|source| RunError::io("read", &path, source))?;
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read.map_err(|source| RunError::io("read", &path, source))?,
+    };
     Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
