@@ -64,7 +64,7 @@ impl Session {
         Stage::wanted(&recipe, only).iter().try_for_each(|stage| self.run_stage(stage))?;
         let curves = ReferenceCurves::of_log(self.run.path())?;
         // Stages that train nothing have none.
-        if !curves.is_empty() {
+        if curves != ReferenceCurves::default() {
             curves.write(&self.run.path().join("curves.csv"))?;
         }
         Ok(())

@@ -102,8 +102,7 @@ pub fn cut(run: &Path, offsets: LogOffsets) -> Result<()> {
     Ok(())
 }
 
-/// The metrics of `log.jsonl`, line by line; a last line that a killed process left half-written is ignored. Empty where no
-/// stage has logged anything.
+/// The metrics of `log.jsonl`, line by line, if there are any; a last line that a killed process left half-written is ignored.
 ///
 /// # Errors
 /// When the file cannot be read.

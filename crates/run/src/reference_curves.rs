@@ -150,11 +150,6 @@ impl ReferenceCurves {
         files::write(path, &writer.into_inner().map_err(|error| refuse(error.to_string()))?)
     }
 
-    /// Whether there is no curve at all.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The curve of a metric; empty where there is none.
     pub fn points(&self, stage: &str, metric: &str) -> &[Point] {
         self.0.get(&(stage.to_owned(), metric.to_owned())).map_or(&[], Vec::as_slice)
