@@ -60,6 +60,8 @@ fn a_run_trains_the_network_that_judges_it_and_resumes_exactly() {
     assert_eq!(tensors["classifier.weight"].size(), [classes, 12]);
     let log = fs::read_to_string(whole.join("log.jsonl")).unwrap();
     assert!(log.contains("\"accuracy_percent\"") && log.contains("\"perceptual\""), "{log}");
+    let curves = fs::read_to_string(whole.join("curves.csv")).unwrap();
+    assert!(curves.contains("\nfeatures,accuracy_percent,") && curves.contains("\ntokenizer,perceptual,"), "{curves}");
 
     let (recipe, run) = (recipe(cut.path(), &text_of_recipe), cut.path().join("run"));
     for moment in ["features/checkpoint-0000010", "features/backbone.safetensors", "tokenizer/checkpoint-0000004"] {
