@@ -105,3 +105,38 @@ fn hours_and_folders_that_are_none_are_refused() {
     assert!(fail(&["new", text(&photographs), "-o", text(&path), "--hours", "-1"], &[2]).contains("--hours"));
     assert!(!path.exists());
 }
+
+#[test]
+fn what_lies_beside_good_images_does_not_stop_a_newcomer() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let new = |images: &Path, out: &str| {
+        let said = succeed(&["new", text(images), "-o", text(&at(out)), "--hours", "0.05", "--seconds", "1"]);
+        (said, fs::read_to_string(at(out)).unwrap())
+    };
+    // Files that cannot be read, and a path that looks like a comment.
+    let photographs = at("summer  # 1\n");
+    fs::rename(pictures(folder.path()), &photographs).unwrap();
+    ["one/bad.png", "two/phone.heic"].iter().for_each(|name| fs::write(photographs.join(name), "bad").unwrap());
+    let (said, written) = new(&photographs, "my photos.toml");
+    assert!(said.contains("2 of 82 images that were looked at cannot be used"), "{said}");
+    for part in ["#   vqkit train 'my photos.toml'", "name = \"my-photos\"", "summer  # 1\\n", "2 classes: one, two"] {
+        assert!(written.contains(part), "{part}: {written}");
+    }
+    // Classes of some images, and numbers that are no classes.
+    let line =
+        |index: usize, class: &str| format!("{},{class}\n", photographs.join(format!("one/{index}.png")).display());
+    let lines: String = (0..40).map(|index| line(index, if index % 2 == 0 { "a" } else { "" })).collect();
+    fs::write(at("some.CSV"), "image,class\n".to_owned() + &lines.replace("# 1\n/", "# 1/")).unwrap();
+    fs::rename(&photographs, at("summer  # 1")).unwrap();
+    let (said, written) = new(&at("some.CSV"), "some.toml");
+    assert!(said.contains("the recipe uses classes only where every image has one"), "{said}");
+    assert!(!written.contains("class = true"), "{written}");
+    // One image, and a folder of others.
+    fs::create_dir(at("broken")).unwrap();
+    (0..9).for_each(|index| fs::write(at("broken").join(format!("{index}.png")), "bad").unwrap());
+    let message = fail(&["new", text(&at("broken")), "-o", text(&at("none.toml"))], &[2]);
+    assert!(message.contains("9 of 9 images cannot be used; the first"), "{message}");
+    let message = fail(&["new", text(&at("summer  # 1")), "-o", text(&at("gone/none.toml"))], &[2]);
+    assert!(message.contains("there is no folder"), "{message}");
+}

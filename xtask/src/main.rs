@@ -35,7 +35,7 @@ enum Verb {
     /// Draw new images under conditions from a trained run: by class, text or template, or from a kept part (`vqkit sample`).
     #[command(
         visible_alias = "sample",
-        after_help = "Examples:\n  cargo xtask condition runs/demo --class 3 -n 16 -o circles\n  \
+        after_help = "Examples:\n  cargo xtask condition runs/demo --class circle -n 16 -o circles\n  \
                             cargo xtask condition runs/shapes-text --text \"a large red circle\" --cfg 2\n  \
                             cargo xtask condition runs/shapes-template --template map.png -n 3\n  \
                             cargo xtask condition runs/demo --image picture.png --keep top=0.5"

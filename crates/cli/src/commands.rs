@@ -80,12 +80,14 @@ fn command(command: Command, context: &Context) -> Result<()> {
 
 fn new(options: New, context: &Context) -> Result<()> {
     let out = free(&options.out)?;
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
-    let name = out.file_stem().unwrap_or_default().to_string_lossy().chars().map(plain).collect();
+    if let Some(folder) = out.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        return Err(Usage(format!("--out: there is no folder {}", folder.display())).into());
+    }
     terminal::say(format_args!("looking at the images, then measuring this machine for about {} s", options.seconds));
     let request = propose::Request {
+        name: plain_name(&out).or_else(|| plain_name(&options.images)).unwrap_or_else(|| "images".into()),
         path: options.images,
-        name,
+        out: out.clone(),
         hours: options.hours,
         measurement: Duration::from_secs(options.seconds),
     };
@@ -98,15 +100,22 @@ fn new(options: New, context: &Context) -> Result<()> {
     Ok(())
 }
 
+/// The name of a file without its ending, in characters that are plain in any path; `None` where no letter or digit is left.
+fn plain_name(path: &Path) -> Option<String> {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let name: String = path.file_stem()?.to_string_lossy().chars().map(plain).collect();
+    name.contains(|c: char| c.is_ascii_alphanumeric()).then_some(name)
+}
+
 fn train(options: Train, context: &Context) -> Result<()> {
     let recipe = Recipe::read(&options.recipe, &options.overrides)?;
     let path = options.run.unwrap_or_else(|| Path::new("runs").join(&recipe.head.name));
     let goes_on = options.resume && fs::symlink_metadata(&path).is_ok();
     let experiment = Experiment::new(recipe, goes_on.then_some(path.as_path()), context)?;
     stages::check_name(experiment.recipe(), options.stage.as_deref())?;
-    let curves = reference::beside(&options.recipe, &options.overrides)?;
+    let curves = if goes_on { None } else { reference::beside(&options.recipe, &options.overrides)? };
     let mut session = if goes_on { experiment.resume(&path)? } else { experiment.begin(&path)? };
-    if let Some(curves) = curves.filter(|_| !goes_on) {
+    if let Some(curves) = curves {
         session.compare_with(&curves)?;
     }
     let Invocation { device, threads, .. } = &session.run().record().call;

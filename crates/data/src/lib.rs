@@ -44,6 +44,7 @@ pub use resample::resample;
 pub use source::{Sample, Source, SourceInfo};
 pub use sources::{
     FilesConfig, FolderConfig, ManifestConfig, NoneConfig, PairsConfig, ShapesConfig, SourceConfig, TarConfig,
+    images_under,
 };
 pub use template::{DownsampledTemplate, EdgesTemplate, GivenTemplate, GrayedTemplate, TemplateConfig};
 pub use template_kind::{DepthMap, GrayTemplate, LabelMap, PictureTemplate, TemplateKind};

@@ -46,7 +46,7 @@ fn is_run(path: &Path) -> bool {
 /// Where models may be: the folder that the user names; else those of the checkout that the binary was built in, and
 /// `share/vqkit/models` of the folder that it is installed in.
 fn folders() -> Vec<PathBuf> {
-    if let Some(named) = std::env::var_os(MODELS) {
+    if let Some(named) = std::env::var_os(MODELS).filter(|named| !named.is_empty()) {
         return vec![named.into()];
     }
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/models");

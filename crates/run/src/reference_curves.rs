@@ -87,7 +87,7 @@ impl ReferenceCurves {
     /// Reads a CSV file with the columns stage, metric, step, value, low and high.
     ///
     /// # Errors
-    /// When it is missing, is not such a file, or a band has no finite width.
+    /// When it is missing, is not such a file, the steps of a curve do not rise, or a band has no finite width.
     pub fn read(path: &Path) -> Result<Self> {
         let refuse = |error: csv::Error| RunError::artifact(path, error.to_string());
         let mut reader = csv::Reader::from_path(path).map_err(refuse)?;
@@ -102,9 +102,13 @@ impl ReferenceCurves {
                 let reason = format!("`{metric}` at step {step} has no band: {value}, from {low} to {high}");
                 return Err(RunError::artifact(path, reason));
             }
-            curves.0.entry((stage, metric)).or_default().push(Point { step, value, low, high });
+            let points = curves.0.entry((stage, metric.clone())).or_default();
+            if points.last().is_some_and(|last: &Point| last.step >= step) {
+                let reason = format!("the steps of `{metric}` do not rise: {step} comes late");
+                return Err(RunError::artifact(path, reason));
+            }
+            points.push(Point { step, value, low, high });
         }
-        curves.0.values_mut().for_each(|points| points.sort_by_key(|point| point.step));
         Ok(curves)
     }
 
@@ -266,6 +270,7 @@ mod tests {
             "tokenizer,loss,1,1,NaN,2",
             "tokenizer,loss,1,1,2,0",
             "tokenizer,loss,one,1,0,2",
+            "tokenizer,loss,2,1,0,2\ntokenizer,loss,2,1,0,2",
         ];
         let broken = rows.map(|row| format!("{columns}\n{row}\n"));
         for text in broken.iter().map(String::as_str).chain(["stage,metric,step\ntokenizer,loss,1\n"]) {

@@ -35,7 +35,8 @@ const FIRST_STEPS: [&str; 6] = [
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  cargo xtask demo --quick\n  cargo xtask demo --set seed=1")]
 pub struct Options {
-    /// Folder of the trained run [default: the first of runs/demo, runs/demo-2, … that is free]
+    /// Folder of the trained run; pictures go to DIR-pictures [default: the first of runs/demo, runs/demo-2, … that is free, with
+    /// --quick of runs/demo-quick, …]
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
     /// Override a key of the recipe
@@ -50,7 +51,7 @@ pub struct Options {
 pub fn demo(options: &Options) -> Result<ExitCode> {
     let folder = match &options.run {
         Some(folder) => std::path::absolute(folder)?,
-        None => first_free(&root().join("runs"), "demo"),
+        None => first_free(&root().join("runs"), if options.quick { "demo-quick" } else { "demo" }),
     };
     let pictures = beside(&folder, "pictures");
     setup::ensure()?;

@@ -129,19 +129,20 @@ impl Builder {
     /// from seed, epoch and index alone, in a single pass none.
     fn add(&self, slot: Slot, built: &mut Built, workspace: &mut Workspace) -> Result<(), DataError> {
         let mut random = Random::keyed(&[self.seed, slot.epoch, slot.index as u64, 1]);
-        let mut index = slot.index;
+        let (mut index, mut last) = (slot.index, String::new());
         for _ in 0..REPLACEMENTS {
             let bad = match self.push(Slot { index, ..slot }, &mut built.batch, workspace) {
                 Err(DataError::Bad(bad)) if self.view.reading().on_error == OnError::Skip => bad,
                 done => return done,
             };
+            last = format!("{}: {}", bad.key, bad.reason);
             built.bad.push((index, bad));
             if self.order == Order::Sequential {
                 return Ok(());
             }
             index = random.below(self.view.len() as u64) as usize;
         }
-        let reason = format!("{REPLACEMENTS} samples drawn in its place are bad as well");
+        let reason = format!("{REPLACEMENTS} samples drawn in its place are bad as well; the last is {last}");
         Err(DataError::bad(format!("sample {}", slot.index), reason))
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use super::listing::TEXT;
+use super::listing::TEXTS;
 use super::text::{present, utf8};
 use crate::{PassedOver, read_file};
 
@@ -27,8 +27,9 @@ impl<'a> Captions<'a> {
     /// # Errors
     /// In words: what is wrong with the text.
     pub fn take(&mut self, image: &str) -> Result<Option<String>, String> {
-        let name = image.rsplit_once('.').map(|(stem, _)| format!("{stem}{TEXT}"));
-        let Some(name) = name.filter(|name| self.texts.contains(name)) else { return Ok(None) };
+        let stem = image.rsplit_once('.').map_or(image, |(stem, _)| stem);
+        let mut names = TEXTS.iter().map(|ending| format!("{stem}{ending}"));
+        let Some(name) = names.find(|name| self.texts.contains(name)) else { return Ok(None) };
         self.taken += 1;
         let path = self.folder.join(name);
         let wrong = |reason: String| format!("its caption {}: {reason}", path.display());
@@ -38,6 +39,6 @@ impl<'a> Captions<'a> {
 
     /// Leaves in `passed` only the texts that belong to no image.
     pub fn leave_in(self, passed: &mut PassedOver) {
-        passed.take_back(TEXT, self.taken);
+        passed.take_back(TEXTS[0], self.taken);
     }
 }

@@ -14,8 +14,17 @@ use crate::{BadFile, DataError, OVERVIEW, PassedOver};
 /// The record beside generated samples, whose overviews are for people to look at.
 const RECORD: &str = "samples.json";
 
-/// The ending of texts.
-pub(super) const TEXT: &str = ".txt";
+/// The endings of texts.
+pub(super) const TEXTS: [&str; 2] = [".txt", ".TXT"];
+
+/// The images under a folder, as paths relative to it, with `/` between names and in byte order: those that a source would
+/// take, so neither hidden files nor files of other kinds.
+///
+/// # Errors
+/// When a folder cannot be listed.
+pub fn images_under(folder: &Path) -> Result<Vec<String>, DataError> {
+    Ok(Listing::of(folder)?.paths)
+}
 
 /// Folders inside folders that are followed.
 const MAX_DEPTH: usize = 32;
@@ -29,7 +38,7 @@ pub(super) struct Listing {
     pub rejected: Vec<BadFile>,
     /// Files that are no pictures.
     pub passed: PassedOver,
-    /// Those of them that are texts (`.txt`), as paths like those of the images.
+    /// Those of them that are texts (`.txt`, `.TXT`), as paths like those of the images.
     pub texts: BTreeSet<String>,
 }
 
@@ -97,7 +106,7 @@ impl Walk<'_> {
             (_, Err((kind, error))) if kind != ErrorKind::NotFound => return Err(DataError::io(&path)(error)),
             _ => {
                 self.listing.passed.add_file(&shown);
-                if shown.ends_with(TEXT) {
+                if TEXTS.iter().any(|ending| shown.ends_with(ending)) {
                     self.listing.texts.insert(relative);
                 }
             }

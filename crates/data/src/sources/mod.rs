@@ -21,6 +21,7 @@ mod text;
 
 pub use folder::FolderConfig;
 pub use listed::FilesConfig;
+pub use listing::images_under;
 pub use manifest::ManifestConfig;
 pub use none::NoneConfig;
 pub use pairs::PairsConfig;

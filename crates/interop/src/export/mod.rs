@@ -73,7 +73,8 @@ fn convert(run: &Run, format: Format, folder: &Path) -> Result<()> {
 
 /// Writes a run of ours; what was begun is removed where that fails.
 fn pack(run: &Run, is_rounded: bool, out: &Path) -> Result<()> {
-    let written = run::write(run, is_rounded, out).and_then(|usage| card::write(run, Format::Run, &usage, out));
+    let packed = run::begin(run, out)?;
+    let written = run::write(run, is_rounded, packed).and_then(|usage| card::write(run, Format::Run, &usage, out));
     written.inspect_err(|_| {
         // The error is what the caller has to know.
         drop(fs::remove_dir_all(out));

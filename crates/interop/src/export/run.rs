@@ -1,25 +1,35 @@
 //! A run that holds only what its use needs: to pass on.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use tch::{Kind, Tensor};
 use vqkit_recipe::{Modality, Recipe, stage_names};
-use vqkit_run::{Checkpoints, Invocation, MODEL, Output, Run, STATE, State, checkpoint_weights, files};
+use vqkit_run::{Checkpoints, Invocation, MODEL, Output, RECIPE, Run, STATE, State, checkpoint_weights, files};
 use vqkit_tokens::{TEXT_TOKENIZER, TokenHeader, run_tokens};
 use vqkit_torch::weights;
 
 use super::networks;
 use crate::error::{InteropError, Result};
 
-/// Writes the run `out`: the recipe, the weights that later stages use of every network, and what the tokens say of classes and
+/// The key of a recipe whose values are never paths.
+const CLASS_NAMES: &str = "class_names";
+
+/// Makes the run `out`, with the recipe, and without what of it belongs to this machine.
+///
+/// # Errors
+/// When there is something at `out`.
+pub fn begin(run: &Run, out: &Path) -> Result<Run> {
+    let call = Invocation { command: Vec::new(), git: None, ..run.record().call.clone() };
+    Ok(Run::create(out, &of_anywhere(run.recipe())?, None, call)?)
+}
+
+/// Writes into a run that was begun: the weights that later stages use of every network, and what the tokens say of classes and
 /// captions. Matrices and kernels are rounded to bf16, if `is_rounded`; codebooks, biases and statistics stay as they are.
 ///
 /// Gives the line that uses it. Optimizers, discriminators, averages, token grids, logs and samples stay behind, so training cannot go on in it; fine-tuning can
 /// start from it.
-pub fn write(run: &Run, is_rounded: bool, out: &Path) -> Result<String> {
-    let recipe = &of_anywhere(run.recipe());
-    let call = Invocation { command: Vec::new(), git: None, ..run.record().call.clone() };
-    let mut packed = Run::create(out, recipe, None, call)?;
+pub fn write(run: &Run, is_rounded: bool, mut packed: Run) -> Result<String> {
+    let recipe = &Arc::clone(packed.recipe());
     for modality in recipe.modalities() {
         write_network(run, modality.stage(), is_rounded, &mut packed)?;
     }
@@ -34,8 +44,8 @@ pub fn write(run: &Run, is_rounded: bool, out: &Path) -> Result<String> {
     Ok(format!("```sh\nvqkit {verb}\n```\n"))
 }
 
-/// The recipe without the places of files on this machine.
-fn of_anywhere(recipe: &Recipe) -> Recipe {
+/// The recipe without the places of files on this machine: of absolute paths, the last part stays.
+fn of_anywhere(recipe: &Recipe) -> Result<Recipe> {
     let mut recipe = recipe.clone();
     recipe.data.root = None;
     for tokenizer in recipe.tokenizer.iter_mut().chain(&mut recipe.template) {
@@ -43,7 +53,24 @@ fn of_anywhere(recipe: &Recipe) -> Recipe {
         tokenizer.finetune = None;
     }
     recipe.priors.iter_mut().for_each(|prior| prior.finetune = None);
-    recipe
+    let text = recipe.to_toml()?;
+    let refuse = |reason: String| InteropError::file(Path::new(RECIPE), reason);
+    let mut table: toml::Table = text.parse().map_err(|error: toml::de::Error| refuse(error.to_string()))?;
+    table.iter_mut().for_each(|(key, value)| shorten(key, value));
+    let text = toml::to_string(&table).map_err(|error| refuse(error.to_string()))?;
+    Ok(Recipe::parse(RECIPE, &text, &[])?)
+}
+
+/// Leaves the last part of every absolute path in a value.
+fn shorten(key: &str, value: &mut toml::Value) {
+    match value {
+        toml::Value::String(text) if key != CLASS_NAMES && Path::new(text.as_str()).is_absolute() => {
+            *text = Path::new(text.as_str()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        }
+        toml::Value::Array(values) => values.iter_mut().for_each(|value| shorten(key, value)),
+        toml::Value::Table(table) => table.iter_mut().for_each(|(key, value)| shorten(key, value)),
+        _ => {}
+    }
 }
 
 fn write_network(run: &Run, stage: &str, is_rounded: bool, packed: &mut Run) -> Result<()> {
@@ -90,4 +117,40 @@ fn write_vocabulary(run: &Run, packed: &mut Run) -> Result<()> {
     }
     let output = Output { path: packed.relative(&folder), fingerprint: header.data };
     Ok(packed.finish(stage_names::TOKENS, output)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipe_to_pass_on_names_no_folder_of_this_machine() {
+        let text = r#"
+            name = "photographs"
+            [data]
+            root = "/home/somebody/data"
+            image_size = 32
+            class_names = ["/", "/s"]
+            [data.source]
+            type = "folder"
+            train = "/home/somebody/private pictures"
+            validation = "pictures/validation"
+            [tokenizer]
+            type = "vqvae"
+            downsampling = 8
+            [tokenizer.quantizer]
+            type = "ema"
+            codebook_size = 16
+            [tokenizer.loss.perceptual]
+            type = "vgg"
+            weights = "/home/somebody/weights.safetensors"
+            [tokenizer.train]
+            steps = 1
+        "#;
+        let passed_on = of_anywhere(&Recipe::parse("test", text, &[]).unwrap()).unwrap().to_toml().unwrap();
+        assert!(!passed_on.contains("somebody"), "{passed_on}");
+        for kept in ["\"private pictures\"", "\"pictures/validation\"", "\"weights.safetensors\"", "[\"/\", \"/s\"]"] {
+            assert!(passed_on.contains(kept), "{kept}: {passed_on}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use vqkit_data::{
 };
 use vqkit_run::Interrupt;
 
-use crate::error::Result;
+use crate::{error::Result, propose::found::source_at};
 
 /// Largest number of images that are decoded, evenly spread over all.
 const LOOKED_AT: usize = 500;
@@ -55,6 +55,12 @@ pub struct Bad {
     pub reason: String,
 }
 
+impl fmt::Display for Bad {
+    fn fmt(&self, out: &mut fmt::Formatter) -> fmt::Result {
+        if self.name.is_empty() { out.write_str(&self.reason) } else { write!(out, "{}: {}", self.name, self.reason) }
+    }
+}
+
 impl From<&BadFile> for Bad {
     fn from(bad: &BadFile) -> Self {
         Self { name: bad.key.clone(), reason: bad.reason.clone() }
@@ -62,12 +68,12 @@ impl From<&BadFile> for Bad {
 }
 
 impl DataPlan {
-    /// Lists a folder of images or tar archives, and decodes some.
+    /// Lists a folder of images, pairs, tar archives or a manifest, and decodes some.
     ///
     /// # Errors
     /// When there are no images, or the user interrupts.
     pub fn read(path: &Path, interrupt: &Interrupt) -> Result<Self> {
-        Self::of_source(SourceConfig::at_path(path)?, interrupt)
+        Self::of_source(source_at(path)?, interrupt)
     }
 
     /// As [`DataPlan::read`], of any source.
@@ -193,8 +199,6 @@ impl fmt::Display for DataPlan {
             writeln!(out, "passed over: {}", self.passed_over)?;
         }
         writeln!(out, "{} items cannot be used", self.bad.len())?;
-        let named =
-            |bad: &Bad| if bad.name.is_empty() { bad.reason.clone() } else { format!("{}: {}", bad.name, bad.reason) };
-        self.bad.iter().take(20).try_for_each(|bad| writeln!(out, "    {}", named(bad)))
+        self.bad.iter().take(20).try_for_each(|bad| writeln!(out, "    {bad}"))
     }
 }

@@ -12,7 +12,7 @@ const TOKENIZER_EPOCHS: u64 = 600;
 const PRIOR_EPOCHS: u64 = 150;
 
 /// The fewest steps that are worth a training.
-const FEWEST_STEPS: u64 = 200;
+pub const FEWEST_STEPS: u64 = 200;
 
 /// What a recipe is made of.
 #[derive(Debug, Clone, PartialEq)]

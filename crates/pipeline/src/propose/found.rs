@@ -1,31 +1,27 @@
 //! What lies at a path that a recipe could train on.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    ffi::OsString,
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
 
-use vqkit_data::{
-    DepthMap, GrayTemplate, LabelMap, ManifestConfig, PairsConfig, PictureTemplate, Pixels, SourceConfig, TemplateKind,
-    decode, decode_labels, read_file,
-};
+use vqkit_data::{FolderConfig, ManifestConfig, PairsConfig, SourceConfig, TemplateKind, images_under};
+use vqkit_recipe::InvalidRequest;
 use vqkit_run::Context;
 
+use super::templates;
 use crate::{error::Result, inspect::data::DataPlan};
-
-/// Templates that are looked at.
-const LOOKED_AT: usize = 50;
-
-/// More values than a label map of that many pictures is likely to have.
-const MOST_LABELS: usize = 192;
-
-/// Largest file of a template that is looked at, in MiB.
-const LARGEST_MB: u64 = 64;
 
 /// Names of files with one line for each sample.
 const MANIFESTS: [&str; 3] = ["csv", "tsv", "jsonl"];
+
+/// Folders of training and of validation images; the first one that is there counts.
+const TRAINING: [&str; 2] = ["train", "training"];
+const VALIDATION: [&str; 4] = ["val", "valid", "validation", "test"];
+
+/// What archivers of macOS leave beside what was packed.
+const LEFT_OVER: &str = "__MACOSX";
 
 /// What was found.
 #[derive(Debug)]
@@ -42,10 +38,19 @@ impl Found {
     /// Looks at a folder, archives or a manifest.
     ///
     /// # Errors
-    /// When there are no images.
+    /// When there are fewer than two images, or most cannot be read.
     pub fn at(path: &Path, context: &Context) -> Result<Self> {
         let source = source_at(path)?;
         let plan = DataPlan::of_source(source.clone(), &context.interrupt)?;
+        let refuse = |reason: String| Err(InvalidRequest::option("path", reason).into());
+        match plan.bad.first() {
+            Some(first) if plan.bad.len() > plan.looked_at => {
+                let looked_at = plan.looked_at + plan.bad.len();
+                return refuse(format!("{} of {looked_at} images cannot be used; the first: {first}", plan.bad.len()));
+            }
+            _ if plan.images < 2 => return refuse("there is one image; training and validation need one each".into()),
+            _ => {}
+        }
         let template = match &source {
             SourceConfig::Pairs(pairs) => Some(pairs.template.clone()),
             _ => None,
@@ -53,9 +58,26 @@ impl Found {
         Ok(Self { source, plan, template })
     }
 
+    /// Whether every image that was looked at has a class, and classes are fewer than images.
+    pub fn has_classes(&self) -> bool {
+        let labelled: usize = self.plan.of_class.values().sum();
+        let count = self.plan.num_classes as usize;
+        (2..=self.plan.images).contains(&count) && labelled == self.plan.looked_at
+    }
+
     /// Whether every image that was looked at has a caption.
     pub fn has_captions(&self) -> bool {
         self.plan.looked_at > 0 && self.plan.captioned == self.plan.looked_at
+    }
+
+    /// Whether there is a set of validation images.
+    pub fn has_validation(&self) -> bool {
+        matches!(&self.source, SourceConfig::Folder(FolderConfig { validation: Some(_), .. }))
+    }
+
+    /// Share of the images that were looked at that cannot be read.
+    pub fn bad_share(&self) -> f64 {
+        self.plan.bad.len() as f64 / (self.plan.looked_at + self.plan.bad.len()).max(1) as f64
     }
 
     /// The side of the middle image, the shorter one.
@@ -65,30 +87,54 @@ impl Found {
     }
 }
 
-fn source_at(path: &Path) -> Result<SourceConfig> {
+/// The source at a path: a manifest, images with templates, a folder of training and one of validation images, or whatever
+/// [`SourceConfig::at_path`] knows.
+///
+/// # Errors
+/// When there is nothing of the kind.
+pub fn source_at(path: &Path) -> Result<SourceConfig> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let is_manifest = path.extension().is_some_and(|found| MANIFESTS.iter().any(|known| found == *known));
+    let is_manifest =
+        path.extension().is_some_and(|found| MANIFESTS.iter().any(|known| found.eq_ignore_ascii_case(known)));
     if is_manifest && path.is_file() {
         return Ok(SourceConfig::Manifest(ManifestConfig { train: absolute, validation: None, template: None }));
     }
-    match pairs_at(&absolute)? {
-        Some(pairs) => Ok(SourceConfig::Pairs(pairs)),
+    let folders = folders_of_images(&absolute)?;
+    if let Some(pairs) = pairs_of(&absolute, &folders)? {
+        return Ok(SourceConfig::Pairs(pairs));
+    }
+    match split_of(&folders) {
+        Some(split) => Ok(SourceConfig::Folder(split)),
         None => Ok(SourceConfig::at_path(path)?),
     }
 }
 
+/// The folders in a folder that hold images, and these.
+fn folders_of_images(folder: &Path) -> Result<Vec<(PathBuf, Vec<String>)>> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_left_over = |name: &str| name.starts_with('.') || name == LEFT_OVER;
+    let mut folders = Vec::new();
+    for path in entries.filter(|entry| !is_left_over(&entry.file_name().to_string_lossy())).map(|entry| entry.path()) {
+        if path.is_dir() {
+            let images = images_under(&path)?;
+            folders.extend((!images.is_empty()).then_some((path, images)));
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
+
 /// A folder `images`, and one other folder beside it whose files have the same names, but for their endings.
-fn pairs_at(folder: &Path) -> Result<Option<PairsConfig>> {
-    let images = folder.join("images");
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let others: Vec<PathBuf> = entries.filter(|path| path.is_dir() && *path != images).collect();
-    let [templates] = others.as_slice() else { return Ok(None) };
-    let [of_images, of_templates] = [&images, templates].map(|folder| stems(folder));
+fn pairs_of(folder: &Path, folders: &[(PathBuf, Vec<String>)]) -> Result<Option<PairsConfig>> {
+    let (images, others): (Vec<_>, Vec<_>) = folders.iter().partition(|(path, _)| path.ends_with("images"));
+    let ([(_, images)], [(templates, files)]) = (images.as_slice(), others.as_slice()) else { return Ok(None) };
+    let [of_images, of_templates] = [images, files].map(|files| stems(files));
     // Two classes, of which one is called `images`, have other names.
-    if of_images.is_empty() || of_images.intersection(&of_templates).count() * 2 < of_images.len() {
+    if of_images.intersection(&of_templates).count() * 2 < of_images.len() {
         return Ok(None);
     }
-    let Some(template) = kind_of(templates)? else { return Ok(None) };
+    let paths = files.iter().map(|file| templates.join(file)).collect();
+    let Some(template) = templates::kind_of(paths) else { return Ok(None) };
     Ok(Some(PairsConfig {
         train: folder.to_owned(),
         validation: None,
@@ -98,64 +144,60 @@ fn pairs_at(folder: &Path) -> Result<Option<PairsConfig>> {
     }))
 }
 
-/// Names of files without their endings.
-fn stems(folder: &Path) -> BTreeSet<OsString> {
-    let paths = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    paths.filter(|path| path.is_file()).filter_map(|path| path.file_stem().map(OsString::from)).collect()
+/// Paths without their endings.
+fn stems(files: &[String]) -> BTreeSet<&str> {
+    files.iter().map(|path| path.rsplit_once('.').map_or(path.as_str(), |(stem, _)| stem)).collect()
 }
 
-/// What the pictures of a folder are as templates: maps of labels have few values, 16 bits are a depth.
-fn kind_of(folder: &Path) -> Result<Option<TemplateKind>> {
-    let mut paths: Vec<_> = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    paths.sort();
-    let mut counts: BTreeMap<u8, usize> = BTreeMap::new();
-    for path in paths.iter().filter(|path| path.is_file()).take(LOOKED_AT) {
-        let bytes = read_file(path, LARGEST_MB << 20)?;
-        let name = path.display().to_string();
-        let picture = match decode_labels(&bytes, &name) {
-            Ok(labels) => labels,
-            Err(_) => decode(&bytes, &name)?,
-        };
-        match picture.pixels() {
-            Pixels::Gray16(_) => return Ok(Some(TemplateKind::Depth(DepthMap {}))),
-            Pixels::Gray8(values) => values.iter().for_each(|value| *counts.entry(*value).or_default() += 1),
-            _ => return Ok(Some(TemplateKind::Picture(PictureTemplate {}))),
-        }
-    }
-    Ok(of_values(&counts))
-}
-
-/// Labels, if there are few values; the value 255 without its neighbours marks what has no label.
-fn of_values(counts: &BTreeMap<u8, usize>) -> Option<TemplateKind> {
-    let highest = *counts.keys().next_back()?;
-    if counts.len() > MOST_LABELS {
-        return Some(TemplateKind::Gray(GrayTemplate {}));
-    }
-    let unlabelled = highest == 255 && !counts.contains_key(&254);
-    let last = counts.keys().copied().rfind(|value| !unlabelled || *value < 255).unwrap_or(0);
-    let (count, offset) = if unlabelled { (u32::from(last) + 2, 1) } else { (u32::from(last) + 1, 0) };
-    Some(TemplateKind::Labels(LabelMap { count, offset }))
+/// A folder of training images and one of validation images, and no other.
+fn split_of(folders: &[(PathBuf, Vec<String>)]) -> Option<FolderConfig> {
+    let called = |names: &[&str]| {
+        let of_name = |name: &&str| folders.iter().find(|(path, _)| path.ends_with(name));
+        names.iter().find_map(of_name).map(|(path, _)| path.clone())
+    };
+    let is_part = |path: &Path| TRAINING.iter().chain(&VALIDATION).any(|name| path.ends_with(name));
+    let (train, validation) = (called(&TRAINING)?, called(&VALIDATION)?);
+    folders.iter().all(|(path, _)| is_part(path)).then_some(FolderConfig { train, validation: Some(validation) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn labels(values: &[u8]) -> Option<TemplateKind> {
-        of_values(&values.iter().map(|value| (*value, 1)).collect())
+    /// A folder with these files, and the source there.
+    fn source(files: &[&str]) -> SourceConfig {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "P2 2 1 255 0 7").unwrap();
+        }
+        source_at(folder.path()).unwrap()
     }
 
     #[test]
-    fn the_value_255_alone_means_no_label() {
-        assert_eq!(labels(&[0, 3, 150]), Some(TemplateKind::Labels(LabelMap { count: 151, offset: 0 })));
-        assert_eq!(labels(&[0, 3, 20, 255]), Some(TemplateKind::Labels(LabelMap { count: 22, offset: 1 })));
-        assert_eq!(labels(&[254, 255]), Some(TemplateKind::Labels(LabelMap { count: 256, offset: 0 })));
+    fn images_and_templates_of_the_same_names_are_pairs_whatever_else_lies_there() {
+        for files in [
+            &["images/a.pgm", "masks/a.pgm"][..],
+            &["images/a.pgm", "masks/a.pgm", "masks/.DS_Store", "masks/classes.txt"],
+            &["images/x/a.pgm", "masks/x/a.pgm", ".cache/a.pgm", "__MACOSX/images/a.pgm", "notes/readme.md"],
+        ] {
+            assert!(matches!(source(files), SourceConfig::Pairs(_)), "{files:?}");
+        }
+        for files in [&["images/a.pgm", "masks/b.pgm"][..], &["images/a.pgm", "masks/a.pgm", "others/a.pgm"]] {
+            assert!(matches!(source(files), SourceConfig::Folder(_)), "{files:?}");
+        }
     }
 
     #[test]
-    fn many_values_are_grey_levels() {
-        let all: Vec<u8> = (0..=255).collect();
-        assert_eq!(labels(&all), Some(TemplateKind::Gray(GrayTemplate {})));
-        assert_eq!(labels(&[]), None);
+    fn folders_for_training_and_validation_are_no_classes() {
+        let split = |files: &[&str]| match source(files) {
+            SourceConfig::Folder(folder) => folder.validation.map(|path| path.file_name().unwrap().to_owned()),
+            _ => None,
+        };
+        assert_eq!(split(&["train/cat/a.pgm", "val/cat/b.pgm"]), Some("val".into()));
+        assert_eq!(split(&["train/a.pgm", "valid/b.pgm", "test/c.pgm"]), Some("valid".into()));
+        assert_eq!(split(&["train/a.pgm", "plane/b.pgm", "test/c.pgm"]), None);
+        assert_eq!(split(&["train/a.pgm", "training/b.pgm"]), None);
     }
 }

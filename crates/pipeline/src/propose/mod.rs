@@ -1,7 +1,8 @@
 //! A recipe for a folder of images: what fits the data, the machine and a time.
 
 mod choices;
-mod found;
+pub(crate) mod found;
+mod templates;
 mod text;
 
 use std::{
@@ -23,11 +24,17 @@ use crate::{
 /// Steps of the recipe that is measured.
 const MEASURED: Steps = Steps { tokenizer: 2_000, prior: 2_000 };
 
-/// Shares of the time for the tokenizers and for the prior; the rest is for tokens, samples and the report.
-const SHARES: (f64, f64) = (0.5, 0.4);
+/// Share of the time of training for the tokenizers; the rest is the prior's.
+const SHARE_OF_TOKENIZERS: f64 = 0.55;
 
 /// Fewer images than this are memorised, whatever is done.
 const FEW: usize = 5_000;
+
+/// A recipe that takes this many times the hours asked for says so.
+const TOO_LONG: f64 = 1.1;
+
+/// Characters that a shell takes as they are.
+const PLAIN: &str = "-_./+,:=@%";
 
 /// Hours that a recipe can be wanted for.
 const LEAST_HOURS: f64 = 0.05;
@@ -40,6 +47,8 @@ pub struct Request {
     pub path: PathBuf,
     /// The name of the experiment.
     pub name: String,
+    /// The file that the recipe will be in.
+    pub out: PathBuf,
     /// How long training may take, in hours.
     pub hours: f64,
     /// How long to measure the machine.
@@ -68,11 +77,11 @@ pub fn propose(request: &Request, context: &Context) -> Result<Proposal> {
     }
     let found = Found::at(&request.path, context)?;
     let choices = Choices::of(&found, request.hours, context.device.is_cuda());
-    let notes = notes(&found, &choices);
-    let compose = |steps: Steps, measured: Option<&Estimate>| {
-        text::recipe(&request.name, &header(request, &found, &notes, measured), &found, &choices, steps)
+    let mut notes = notes(&found, &choices);
+    let compose = |steps: Steps, measured: Option<&Estimate>, notes: &[String]| {
+        text::recipe(&request.name, &header(request, &found, notes, measured), &found, &choices, steps)
     };
-    let first = parse(&compose(MEASURED, None)?)?;
+    let first = parse(&compose(MEASURED, None, &notes)?)?;
     let measured = estimate::estimate(first, request.measurement, context)?;
     let steps = steps(&measured, &found, request.hours * 3600.0);
     let estimate = measured.with_steps(|stage| match stage {
@@ -80,7 +89,13 @@ pub fn propose(request: &Request, context: &Context) -> Result<Proposal> {
         "template" => Some(steps.tokenizer.div_ceil(4)),
         stage => stage.starts_with("prior").then_some(steps.prior),
     });
-    let text = compose(steps, Some(&estimate))?;
+    if estimate.seconds > TOO_LONG * request.hours * 3600.0 {
+        let least = choices::FEWEST_STEPS;
+        notes.push(format!(
+            "This takes longer than the hours asked for: every network is trained for at least {least} steps."
+        ));
+    }
+    let text = compose(steps, Some(&estimate), &notes)?;
     parse(&text)?;
     Ok(Proposal { text, estimate, notes })
 }
@@ -96,13 +111,14 @@ fn steps(measured: &Estimate, found: &Found, seconds: f64) -> Steps {
         stage.and_then(|stage| Some(stage.seconds / stage.steps? as f64)).unwrap_or(0.0)
     };
     let fixed: f64 = measured.stages.iter().filter(|stage| stage.steps.is_none()).map(|stage| stage.seconds).sum();
-    let left = (seconds - fixed).max(seconds / 4.0) / (SHARES.0 + SHARES.1);
-    let of_tokenizers = per_step("tokenizer") + per_step("template") / 4.0;
+    let left = (seconds - fixed).max(seconds / 4.0);
+    let (of_tokenizers, of_prior) = (per_step("tokenizer") + per_step("template") / 4.0, per_step("prior"));
     let images = found.plan.images;
-    Steps {
-        tokenizer: choices::tokenizer_steps(left * SHARES.0, of_tokenizers, images),
-        prior: choices::prior_steps(left * SHARES.1, per_step("prior"), images),
-    }
+    // What the prior needs at least is not the tokenizer's; what the tokenizer does not use is the prior's.
+    let for_tokenizers = (left * SHARE_OF_TOKENIZERS).min(left - choices::FEWEST_STEPS as f64 * of_prior);
+    let tokenizer = choices::tokenizer_steps(for_tokenizers, of_tokenizers, images);
+    let prior = choices::prior_steps(left - tokenizer as f64 * of_tokenizers, of_prior, images);
+    Steps { tokenizer, prior }
 }
 
 fn header(request: &Request, found: &Found, notes: &[String], measured: Option<&Estimate>) -> Vec<String> {
@@ -110,7 +126,7 @@ fn header(request: &Request, found: &Found, notes: &[String], measured: Option<&
     let mut lines = vec![
         format!("{} images of {}.", plan.images, base(&request.path)),
         String::new(),
-        format!("  vqkit train {}.toml", request.name),
+        format!("  vqkit train {}", quoted(&request.out)),
         String::new(),
     ];
     if let Some(estimate) = measured {
@@ -124,8 +140,17 @@ fn header(request: &Request, found: &Found, notes: &[String], measured: Option<&
     lines
 }
 
+/// The last part of a path, in one line.
 fn base(path: &Path) -> String {
-    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+    let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+    name.replace(char::is_control, " ")
+}
+
+/// The last part of a path as a word for a shell.
+fn quoted(path: &Path) -> String {
+    let name = base(path);
+    let is_plain = name.chars().all(|c| c.is_alphanumeric() || PLAIN.contains(c));
+    if is_plain { name } else { format!("'{}'", name.replace('\'', "'\\''")) }
 }
 
 /// What a user should know of the data before training.
@@ -146,7 +171,11 @@ fn notes(found: &Found, choices: &Choices) -> Vec<String> {
         ));
     }
     if !plan.bad.is_empty() {
-        notes.push(format!("{} files cannot be read and are left out; `vqkit inspect` names them.", plan.bad.len()));
+        notes.push(format!(
+            "{} of {} images that were looked at cannot be used and are left out; `vqkit inspect` names them.",
+            plan.bad.len(),
+            plan.looked_at + plan.bad.len()
+        ));
     }
     if plan.captioned > 0 && !found.has_captions() {
         notes.push(format!(
@@ -154,8 +183,18 @@ fn notes(found: &Found, choices: &Choices) -> Vec<String> {
             plan.captioned, plan.looked_at
         ));
     }
+    if plan.num_classes > 1 && !found.has_classes() {
+        let labelled: usize = plan.of_class.values().sum();
+        notes.push(format!(
+            "{labelled} of {} images that were looked at have one of {} classes; the recipe uses classes only where every \
+             image has one, and there are fewer classes than images.",
+            plan.looked_at, plan.num_classes
+        ));
+    }
+    // Rare is less than a quarter of an even share.
+    let is_rare = |count: usize| found.has_classes() && count * plan.num_classes as usize * 4 < plan.looked_at;
     let least = plan.of_class.iter().min_by_key(|(_, count)| **count);
-    if let Some((class, count)) = least.filter(|(_, count)| plan.num_classes > 1 && **count * 20 < plan.looked_at) {
+    if let Some((class, count)) = least.filter(|(_, count)| is_rare(**count)) {
         notes.push(format!("The class `{class}` is rare: {count} of {} images that were looked at.", plan.looked_at));
     }
     notes

@@ -1,12 +1,13 @@
 //! The recipe as commented TOML.
 
 use vqkit_data::SourceConfig;
+use vqkit_recipe::InvalidRequest;
 
 use super::{
     choices::{BATCH_SIZES, Choices},
     found::Found,
 };
-use crate::error::Result;
+use crate::{error::Result, inspect::data::DataPlan};
 
 /// Steps of the networks of a recipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,12 @@ const BEHIND: &str = "  # ";
 
 /// The column of such comments.
 const COLUMN: usize = 36;
+
+/// Classes that a comment names.
+const NAMED: usize = 4;
+
+/// Bounds of the share of bad images that training tolerates: a few validation images may hold most of them by chance.
+const BAD_SHARE: (f64, f64) = (0.2, 0.9);
 
 /// Keys of a tokenizer's network that are the same at every size: what learns fastest on a processor.
 const NETWORK: &str = "residual_blocks = 2
@@ -39,10 +46,10 @@ learning_rate = 3e-3
 
 /// The recipe. `header`: lines of the comment at its head.
 pub fn recipe(name: &str, header: &[String], found: &Found, choices: &Choices, steps: Steps) -> Result<String> {
-    let mut text: String = header.iter().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect();
-    text += &format!("name = \"{name}\"  # the run goes to runs/{name}\n\n");
-    text += &data(found, choices)?;
-    text += &tokenizer("tokenizer", choices, steps.tokenizer);
+    let header: String = header.iter().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect();
+    let name = format!("name = \"{name}\"  # the run goes to runs/{name}\n\n");
+    let data = aligned(&(name + &data(found, choices)));
+    let mut text = tokenizer("tokenizer", choices, steps.tokenizer);
     text += &losses(choices, steps.tokenizer);
     if found.template.is_some() {
         text += "\n# The templates become tokens too, and stand in front of those of the image (Esser et al. 2021).\n";
@@ -50,39 +57,43 @@ pub fn recipe(name: &str, header: &[String], found: &Found, choices: &Choices, s
     }
     text += &conditions(found);
     text += &prior(choices, steps.prior, kinds_of_conditions(found));
-    Ok(text.lines().map(aligned).collect())
+    Ok(header + &data + &source(found)? + &aligned(&text))
 }
 
-/// A line whose comment, if it has one behind a value, begins in the column of all.
-fn aligned(line: &str) -> String {
-    match line.split_once(BEHIND) {
+/// Lines whose comments, where they have one behind a value, begin in the same column.
+fn aligned(text: &str) -> String {
+    let aligned = |line: &str| match line.split_once(BEHIND) {
         Some((value, comment)) => format!("{value:<COLUMN$}# {comment}\n"),
         None => format!("{line}\n"),
-    }
+    };
+    text.lines().map(aligned).collect()
 }
 
 /// The number of kinds of conditions: class, text, template.
 fn kinds_of_conditions(found: &Found) -> usize {
-    [found.plan.num_classes > 1, found.has_captions(), found.template.is_some()]
-        .into_iter()
-        .filter(|kind| *kind)
-        .count()
+    [found.has_classes(), found.has_captions(), found.template.is_some()].into_iter().filter(|kind| *kind).count()
 }
 
-fn data(found: &Found, choices: &Choices) -> Result<String> {
+fn data(found: &Found, choices: &Choices) -> String {
     let Choices { image_size, validation, .. } = choices;
-    let mut text = format!(
-        "[data]\nimage_size = {image_size}  # the short side is resized to this, then the centre is cut out\n\
-         validation = {validation:.3}  # share of the images to validate on\n"
-    );
+    let mut text =
+        format!("[data]\nimage_size = {image_size}  # the short side is resized to this, then the centre is cut out\n");
+    if !found.has_validation() {
+        text += &format!("validation = {validation:.3}  # share of the images to validate on\n");
+    }
     // A flipped caption or letter may be wrong.
     if !found.has_captions() {
         text += "flip = true  # mirror half of the training images; false for letters and signs\n";
     }
     text += "on_error = \"skip\"  # images that cannot be read are left out and listed\n";
+    let share = (2.0 * found.bad_share()).clamp(BAD_SHARE.0, BAD_SHARE.1);
+    text + &format!("max_error_rate = {share:.2}  # share of such images above which training stops\n")
+}
+
+fn source(found: &Found) -> Result<String> {
     let source = toml::to_string(&Sectioned { source: &found.source })
-        .map_err(|error| vqkit_recipe::InvalidRequest::option("path", error.to_string()))?;
-    Ok(text + &source.replace("[source", "[data.source"))
+        .map_err(|error| InvalidRequest::option("path", error.to_string()))?;
+    Ok(source.replace("[source", "[data.source"))
 }
 
 /// A source under its key.
@@ -151,8 +162,8 @@ learning_rate = 2e-4
 fn conditions(found: &Found) -> String {
     let mut text = String::new();
     let plan = &found.plan;
-    if plan.num_classes > 1 {
-        text += &format!("class = true  # {} classes\n", plan.num_classes);
+    if found.has_classes() {
+        text += &format!("class = true  # {}\n", classes(plan));
     }
     if found.has_captions() {
         text += "text = { length = 32 }  # captions, in at most this many ids; longer ones are cut\n";
@@ -161,6 +172,15 @@ fn conditions(found: &Found) -> String {
         text += "template = { type = \"given\" }  # that of the data\n";
     }
     if text.is_empty() { text } else { format!("\n[condition]\n{text}") }
+}
+
+/// The number of classes, and the names of the first ones.
+fn classes(plan: &DataPlan) -> String {
+    let names =
+        plan.classes.iter().take(NAMED).map(|name| name.replace(char::is_control, " ")).collect::<Vec<_>>().join(", ");
+    let more = if plan.classes.len() > NAMED { ", …" } else { "" };
+    let colon = if names.is_empty() { "" } else { ": " };
+    format!("{} classes{colon}{names}{more}", plan.num_classes)
 }
 
 fn prior(choices: &Choices, steps: u64, kinds_of_conditions: usize) -> String {

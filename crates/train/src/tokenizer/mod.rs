@@ -234,7 +234,7 @@ fn faults_of_validation(
 
 /// The results of a tokenizer on validation images.
 struct Validation {
-    /// PSNR, or for label maps the share of pixels that are right.
+    /// PSNR in dB, or for label maps the pixels that are right, in percent.
     fidelity: f64,
     usage: TokenUsage,
 }
@@ -281,7 +281,8 @@ fn measure(
     if let Some(picture) = picture {
         trainer.log_picture("reconstructions", &picture)?;
     }
-    Ok(Validation { fidelity: error.fidelity(), usage })
+    let fidelity = if error.pixels().is_some() { error.fidelity() } else { 100.0 * error.fidelity() };
+    Ok(Validation { fidelity, usage })
 }
 
 /// A row of originals above the row of their reconstructions.
