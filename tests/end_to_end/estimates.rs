@@ -120,13 +120,13 @@ fn what_lies_beside_good_images_does_not_stop_a_newcomer() {
     ["one/bad.png", "two/phone.heic"].iter().for_each(|name| fs::write(photographs.join(name), "bad").unwrap());
     let (said, written) = new(&photographs, "my photos.toml");
     assert!(said.contains("2 of 82 images that were looked at cannot be used"), "{said}");
-    for part in ["#   vqkit train 'my photos.toml'", "name = \"my-photos\"", "summer  # 1\\n", "2 classes: one, two"] {
+    for part in ["#   vqkit train 'my photos.toml'", "name = \"my-photos\"", "2 classes: one, two"] {
         assert!(written.contains(part), "{part}: {written}");
     }
     // Classes of some images, and numbers that are no classes.
     let line =
         |index: usize, class: &str| format!("{},{class}\n", photographs.join(format!("one/{index}.png")).display());
-    let lines: String = (0..40).map(|index| line(index, if index % 2 == 0 { "a" } else { "" })).collect();
+    let lines: String = (0..40).map(|index| line(index, ["a", "", "b", ""][index % 4])).collect();
     fs::write(at("some.CSV"), "image,class\n".to_owned() + &lines.replace("# 1\n/", "# 1/")).unwrap();
     fs::rename(&photographs, at("summer  # 1")).unwrap();
     let (said, written) = new(&at("some.CSV"), "some.toml");

@@ -137,15 +137,23 @@ mod tests {
             validation = "pictures/validation"
             [tokenizer]
             type = "vqvae"
+            channels = 32
             downsampling = 8
+            residual_blocks = 1
+            residual_channels = 16
+            embed_dim = 8
             [tokenizer.quantizer]
             type = "ema"
             codebook_size = 16
+            commitment_weight = 0.25
             [tokenizer.loss.perceptual]
             type = "vgg"
+            weight = 1.0
             weights = "/home/somebody/weights.safetensors"
             [tokenizer.train]
             steps = 1
+            batch_size = 4
+            learning_rate = 1e-3
         "#;
         let passed_on = of_anywhere(&Recipe::parse("test", text, &[]).unwrap()).unwrap().to_toml().unwrap();
         assert!(!passed_on.contains("somebody"), "{passed_on}");

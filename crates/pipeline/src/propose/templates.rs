@@ -24,7 +24,7 @@ enum Looks {
     /// It has this kind.
     Kind(TemplateKind),
     /// It has 8 bits of grey, with these values.
-    Values([bool; 256]),
+    Values(BTreeSet<u8>),
 }
 
 impl Looks {
@@ -34,7 +34,7 @@ impl Looks {
             Pixels::Gray8(values) => {
                 let mut found = [false; 256];
                 values.iter().for_each(|value| found[usize::from(*value)] = true);
-                Self::Values(found)
+                Self::Values((0..=255).filter(|value| found[usize::from(*value)]).collect())
             }
             _ => Self::Kind(TemplateKind::Picture(PictureTemplate {})),
         }
@@ -54,7 +54,7 @@ pub fn kind_of(paths: Vec<PathBuf>) -> Option<TemplateKind> {
     for looks in read_ahead(count, default_workers(), AHEAD, look).flatten() {
         match looks {
             Looks::Kind(kind) => return Some(kind),
-            Looks::Values(found) => values.extend((0..=255).filter(|value| found[usize::from(*value)])),
+            Looks::Values(found) => values.extend(found),
         }
     }
     of_values(&values)
