@@ -98,13 +98,11 @@ impl ReferenceCurves {
         let mut curves = Self::default();
         for row in reader.into_deserialize() {
             let Row { stage, metric, step, value, low, high } = row.map_err(refuse)?;
-            if ![value, low, high].iter().all(|number| number.is_finite()) || low > high {
-                let reason = format!("`{metric}` at step {step} has no band: {value}, from {low} to {high}");
-                return Err(RunError::artifact(path, reason));
-            }
             let points = curves.0.entry((stage, metric.clone())).or_default();
-            if points.last().is_some_and(|last: &Point| last.step >= step) {
-                let reason = format!("the steps of `{metric}` do not rise: {step} comes late");
+            let rises = points.last().is_none_or(|last: &Point| last.step < step);
+            if !rises || ![value, low, high].iter().all(|number| number.is_finite()) || low > high {
+                let reason =
+                    format!("`{metric}` has no band at step {step}, or comes late: {value}, from {low} to {high}");
                 return Err(RunError::artifact(path, reason));
             }
             points.push(Point { step, value, low, high });
@@ -169,10 +167,7 @@ impl ReferenceCurves {
             None if after.step == step => after,
             None => return None,
         };
-        let share = match after.step - before.step {
-            0 => 0.0,
-            length => (step - before.step) as f64 / length as f64,
-        };
+        let share = (step - before.step) as f64 / (after.step - before.step).max(1) as f64;
         let between = |of: fn(&Point) -> f64| of(before) + share * (of(after) - of(before));
         Some(Point {
             step,
@@ -210,8 +205,7 @@ fn curve(readings: &[(u64, f64)]) -> Vec<Point> {
         Point { step: readings[index].0, value, low: value - half, high: value + half }
     };
     let every = readings.len().div_ceil(POINTS).max(1);
-    let last = readings.len().saturating_sub(1);
-    (0..readings.len()).filter(|index| (last - index).is_multiple_of(every)).map(point).collect()
+    (0..readings.len()).rev().step_by(every).rev().map(point).collect()
 }
 
 #[cfg(test)]

@@ -128,12 +128,12 @@ mod tests {
         let text = r#"
             name = "photographs"
             [data]
-            root = "/home/somebody/data"
+            root = "/somebody/data"
             image_size = 32
             class_names = ["/", "/s"]
             [data.source]
             type = "folder"
-            train = "/home/somebody/private pictures"
+            train = "/somebody/private pictures"
             validation = "pictures/validation"
             [tokenizer]
             type = "vqvae"
@@ -149,7 +149,7 @@ mod tests {
             [tokenizer.loss.perceptual]
             type = "vgg"
             weight = 1.0
-            weights = "/home/somebody/weights.safetensors"
+            weights = "/somebody/weights.safetensors"
             [tokenizer.train]
             steps = 1
             batch_size = 4

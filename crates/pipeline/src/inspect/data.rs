@@ -8,7 +8,7 @@ use vqkit_data::{
 };
 use vqkit_run::Interrupt;
 
-use crate::{error::Result, propose::found::source_at};
+use crate::{error::Result, source_at::source_at};
 
 /// Largest number of images that are decoded, evenly spread over all.
 const LOOKED_AT: usize = 500;

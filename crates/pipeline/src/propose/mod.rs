@@ -1,8 +1,7 @@
 //! A recipe for a folder of images: what fits the data, the machine and a time.
 
 mod choices;
-pub(crate) mod found;
-mod templates;
+mod found;
 mod text;
 
 use std::{
