@@ -132,6 +132,8 @@ fn what_lies_beside_good_images_does_not_stop_a_newcomer() {
     let (said, written) = new(&at("some.CSV"), "some.toml");
     assert!(said.contains("the recipe uses classes only where every image has one"), "{said}");
     assert!(!written.contains("class = true"), "{written}");
+    assert!(succeed(&["inspect", text(&at("some.CSV"))]).contains("40 images, 2 classes"));
+    assert!(succeed(&["inspect", text(&at("summer  # 1/two/3.png"))]).contains("1 images"));
     // One image, and a folder of others.
     fs::create_dir(at("broken")).unwrap();
     (0..9).for_each(|index| fs::write(at("broken").join(format!("{index}.png")), "bad").unwrap());

@@ -7,10 +7,13 @@ mod recipe;
 use std::{
     f64::consts::LN_2,
     fmt,
+    fs::File,
+    io::Read,
     path::{Path, PathBuf},
 };
 
 use serde::Serialize;
+use vqkit_data::Encoding;
 use vqkit_evaluate::{CodebookInspector, CodebookReport};
 use vqkit_foreign::{Hints, Recognition, checkpoints};
 use vqkit_models::Tokenizers;
@@ -21,13 +24,16 @@ use vqkit_run::{Context, MODEL, Run, RunError, STATE, StageRecord, is_interrupti
 use vqkit_tokens::{TokenHeader, TokenSet, TokenUsage, run_tokens};
 use vqkit_torch::weights;
 
-use crate::{error::PipelineError, error::Result};
+use crate::{error::PipelineError, error::Result, source_at::is_manifest};
 
 pub use self::{
     data::{Bad, DataPlan},
     prior::{Bytes, PriorPlan},
     recipe::{RecipePlan, TokenizerPlan},
 };
+
+/// Bytes at the beginning of a file that say whether it is an image.
+const FIRST_BYTES: u64 = 16;
 
 /// The description of a path.
 #[derive(Debug, Serialize)]
@@ -104,8 +110,9 @@ pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Ins
         let subject = CodebookInspector::of_checkpoint(path, context)?;
         return inspect_weights(&model, look(subject, out, || Err(no_codebook(path)))?);
     }
-    if path.extension().is_some_and(|extension| extension == "tar") && out.is_none() {
-        // Braces may stand for several archives.
+    let is_archive = path.extension().is_some_and(|extension| extension == "tar");
+    // Braces may stand for several archives.
+    if out.is_none() && (is_archive || is_manifest(path) || is_image(path)) {
         return DataPlan::read(path, &context.interrupt).map(Inspection::Data);
     }
     if !path.exists() {
@@ -134,6 +141,13 @@ pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Ins
         Ok(metadata) if metadata.contains_key("vqkit") => inspect_tokens(path),
         _ => Ok(Inspection::Checkpoint(Box::new(Recognition::of(path, &Hints::default())?))),
     }
+}
+
+/// Whether a file is an image, by its first bytes.
+fn is_image(path: &Path) -> bool {
+    let mut first = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(FIRST_BYTES).read_to_end(&mut first));
+    read.is_ok() && Encoding::of(&first) != Encoding::Other
 }
 
 /// Whether a folder holds checkpoints rather than images.

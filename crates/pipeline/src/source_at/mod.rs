@@ -29,9 +29,7 @@ const LEFT_OVER: &str = "__MACOSX";
 /// When there is nothing of the kind.
 pub fn source_at(path: &Path) -> Result<SourceConfig> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let is_manifest =
-        path.extension().is_some_and(|found| MANIFESTS.iter().any(|known| found.eq_ignore_ascii_case(known)));
-    if is_manifest && path.is_file() {
+    if is_manifest(path) {
         return Ok(SourceConfig::Manifest(ManifestConfig { train: absolute, validation: None, template: None }));
     }
     let folders = folders_of_images(&absolute)?;
@@ -42,6 +40,12 @@ pub fn source_at(path: &Path) -> Result<SourceConfig> {
         Some(split) => Ok(SourceConfig::Folder(split)),
         None => Ok(SourceConfig::at_path(path)?),
     }
+}
+
+/// Whether a file has one line for each sample, by its name.
+pub fn is_manifest(path: &Path) -> bool {
+    let is_called = |known: &&str| path.extension().is_some_and(|found| found.eq_ignore_ascii_case(known));
+    path.is_file() && MANIFESTS.iter().any(|known| is_called(&known))
 }
 
 /// The folders in a folder that hold images, and these.
