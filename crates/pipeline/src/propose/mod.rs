@@ -139,10 +139,9 @@ fn header(request: &Request, found: &Found, notes: &[String], measured: Option<&
     lines
 }
 
-/// The last part of a path, in one line.
+/// The last part of a path.
 fn base(path: &Path) -> String {
-    let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-    name.replace(char::is_control, " ")
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
 /// The last part of a path as a word for a shell.

@@ -46,7 +46,8 @@ learning_rate = 3e-3
 
 /// The recipe. `header`: lines of the comment at its head.
 pub fn recipe(name: &str, header: &[String], found: &Found, choices: &Choices, steps: Steps) -> Result<String> {
-    let header: String = header.iter().map(|line| format!("# {line}").trim_end().to_owned() + "\n").collect();
+    let comment = |line: &String| format!("# {line}").replace(char::is_control, " ").trim_end().to_owned() + "\n";
+    let header: String = header.iter().map(comment).collect();
     let name = format!("name = \"{name}\"  # the run goes to runs/{name}\n\n");
     let data = aligned(&(name + &data(found, choices)));
     let mut text = tokenizer("tokenizer", choices, steps.tokenizer);
