@@ -119,7 +119,7 @@ fn what_lies_beside_good_images_does_not_stop_a_newcomer() {
     fs::rename(pictures(folder.path()), &photographs).unwrap();
     ["one/bad.png", "two/phone.heic"].iter().for_each(|name| fs::write(photographs.join(name), "bad").unwrap());
     let (said, written) = new(&photographs, "my photos.toml");
-    assert!(said.contains("2 of 82 images that were looked at cannot be used"), "{said}");
+    assert!(said.contains("About 2.4 % of the images cannot be used") && said.contains("my photos.toml'"), "{said}");
     for part in ["#   vqkit train 'my photos.toml'", "name = \"my-photos\"", "2 classes: one, two"] {
         assert!(written.contains(part), "{part}: {written}");
     }
@@ -134,11 +134,15 @@ fn what_lies_beside_good_images_does_not_stop_a_newcomer() {
     assert!(!written.contains("class = true"), "{written}");
     assert!(succeed(&["inspect", text(&at("some.CSV"))]).contains("40 images, 2 classes"));
     assert!(succeed(&["inspect", text(&at("summer  # 1/two/3.png"))]).contains("1 images"));
-    // One image, and a folder of others.
+    // Numbers that are no classes.
+    let rows: String = (0..40).map(|index| line(index, &index.to_string()).replace("# 1\n/", "# 1/")).collect();
+    fs::write(at("rows.csv"), "image,class\n".to_owned() + &rows).unwrap();
+    assert!(!new(&at("rows.csv"), "rows.toml").1.contains("class = true"));
+    // A folder of broken images, and one for the recipe that is not there.
     fs::create_dir(at("broken")).unwrap();
     (0..9).for_each(|index| fs::write(at("broken").join(format!("{index}.png")), "bad").unwrap());
     let message = fail(&["new", text(&at("broken")), "-o", text(&at("none.toml"))], &[2]);
-    assert!(message.contains("9 of 9 images cannot be used; the first"), "{message}");
+    assert!(message.contains("100 % of the images cannot be used; the first"), "{message}");
     let message = fail(&["new", text(&at("summer  # 1")), "-o", text(&at("gone/none.toml"))], &[2]);
     assert!(message.contains("there is no folder"), "{message}");
 }

@@ -150,8 +150,8 @@ const OF_A_RECORD: [&str; 25] = [
 /// `vqkit new`
 #[derive(Debug, Args)]
 pub struct New {
-    /// A folder of images, flat or with a folder for each class; a folder with images/ and a folder of templates; tar shards
-    /// such as name-{000..004}.tar; or a manifest (.csv, .tsv, .jsonl).
+    /// A folder of images, flat or with a folder for each class; a folder with train/ and val/; a folder with images/ and a
+    /// folder of templates; tar shards such as name-{000..004}.tar; or a manifest (.csv, .tsv, .jsonl).
     pub images: PathBuf,
     /// The recipe to write, which must not exist; its name becomes that of the run.
     #[arg(short, long, value_name = "FILE")]
@@ -398,8 +398,8 @@ pub struct Compare {
 /// `vqkit inspect`
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// A run folder, a checkpoint, a folder of checkpoints, a token file, a recipe, or images: a folder, or tar shards; also
-    /// hf://OWNER/NAME/FILE.
+    /// A run folder, a checkpoint, a folder of checkpoints, a token file, a recipe, or images: a folder, one with
+    /// images/ and a folder of templates, tar shards, a manifest, or a single image; also hf://OWNER/NAME/FILE.
     pub path: PathBuf,
     /// Print JSON instead of text.
     #[arg(long)]

@@ -95,7 +95,7 @@ fn new(options: New, context: &Context) -> Result<()> {
     files::create_file(&out, |path| files::write(path, proposal.text.as_bytes()))?;
     print(&proposal, options.json)?;
     if !options.json {
-        terminal::print(&format!("\nvqkit train {}\n", out.display()))?;
+        terminal::print(&format!("\nvqkit train {}\n", propose::shell_word(&out.to_string_lossy())))?;
     }
     Ok(())
 }

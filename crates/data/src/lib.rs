@@ -7,6 +7,7 @@ mod config;
 mod dataset;
 mod decode;
 mod error;
+pub mod guess;
 mod loader;
 mod options;
 mod passed_over;
@@ -31,7 +32,7 @@ pub const OVERVIEW: &str = "overview";
 pub use ahead::read_ahead;
 pub use config::DataConfig;
 pub use dataset::{Dataset, View};
-pub use decode::{Encoding, decode, decode_as_libjpeg, decode_labels};
+pub use decode::{Encoding, decode, decode_as_libjpeg, decode_labels, is_picture};
 pub use error::{BadFile, DataError};
 pub use loader::{Batch, Loader, LoaderConfig, Order, Templates, default_workers};
 pub use options::{Color, Crop, Filter, OnError};
@@ -44,7 +45,6 @@ pub use resample::resample;
 pub use source::{Sample, Source, SourceInfo};
 pub use sources::{
     FilesConfig, FolderConfig, ManifestConfig, NoneConfig, PairsConfig, ShapesConfig, SourceConfig, TarConfig,
-    images_under,
 };
 pub use template::{DownsampledTemplate, EdgesTemplate, GivenTemplate, GrayedTemplate, TemplateConfig};
 pub use template_kind::{DepthMap, GrayTemplate, LabelMap, PictureTemplate, TemplateKind};

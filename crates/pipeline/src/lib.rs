@@ -10,7 +10,6 @@ pub mod reconstruct;
 pub mod reference;
 pub mod report_stage;
 mod session;
-mod source_at;
 pub mod stages;
 
 pub use error::{PipelineError, Result};

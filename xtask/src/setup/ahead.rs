@@ -35,8 +35,8 @@ impl Ahead {
         Some(ahead)
     }
 
-    /// A signal that ends this program does not reach Cargo, which has a group of processes of its own: it ends Cargo too, and the
-    /// settings that name a libtorch that is not there yet.
+    /// Cargo has a group of processes of its own, which Ctrl-C does not reach: SIGINT and SIGTERM end it too, and the settings
+    /// that name a libtorch that is not there yet.
     fn end_at_signals(&self) -> io::Result<()> {
         let (group, is_wanted) = (self.group(), Arc::clone(&self.is_wanted));
         let mut signals = Signals::new([SIGINT, SIGTERM])?;

@@ -19,6 +19,16 @@ pub use encoding::Encoding;
 use crate::{DataError, Picture, bounds::DEFAULT_MAX_DECODED_MB};
 use measure::Measure;
 
+/// Whether a file is in a format that is read, by its first bytes.
+///
+/// ```
+/// assert!(vqkit_data::is_picture(b"P2 1 1 255 7"));
+/// assert!(!vqkit_data::is_picture(b"%PDF-1.7"));
+/// ```
+pub fn is_picture(bytes: &[u8]) -> bool {
+    format::of(bytes).is_ok()
+}
+
 /// Decodes a JPEG, PNG, WebP, GIF, BMP, TIFF or PNM; the content decides which, not the name.
 ///
 /// What comes out is upright (the orientation in EXIF is applied) and opaque (transparency is laid over white). Palettes

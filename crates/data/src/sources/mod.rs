@@ -21,7 +21,6 @@ mod text;
 
 pub use folder::FolderConfig;
 pub use listed::FilesConfig;
-pub use listing::images_under;
 pub use manifest::ManifestConfig;
 pub use none::NoneConfig;
 pub use pairs::PairsConfig;
@@ -29,6 +28,7 @@ pub use shapes::ShapesConfig;
 pub use tar::TarConfig;
 
 pub(crate) use labels::by_name;
+pub(crate) use listing::images_under;
 pub(crate) use open::{DataKeys, OpenSource, Opening};
 
 vqkit_config::tagged! {

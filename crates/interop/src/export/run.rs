@@ -65,7 +65,9 @@ fn of_anywhere(recipe: &Recipe) -> Result<Recipe> {
 fn shorten(key: &str, value: &mut toml::Value) {
     match value {
         toml::Value::String(text) if key != CLASS_NAMES && Path::new(text.as_str()).is_absolute() => {
-            *text = Path::new(text.as_str()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+            // A pattern such as `/data/{train,val}/0.tar` may have alternatives behind its first brace.
+            let fixed = text.find('{').unwrap_or(text.trim_end_matches('/').len());
+            *text = text[text[..fixed].rfind('/').map_or(0, |slash| slash + 1)..].to_owned();
         }
         toml::Value::Array(values) => values.iter_mut().for_each(|value| shorten(key, value)),
         toml::Value::Table(table) => table.iter_mut().for_each(|(key, value)| shorten(key, value)),
@@ -134,7 +136,7 @@ mod tests {
             [data.source]
             type = "folder"
             train = "/somebody/private pictures"
-            validation = "pictures/validation"
+            validation = "/somebody/{a/b,c/d}"
             [tokenizer]
             type = "vqvae"
             channels = 32
@@ -157,7 +159,7 @@ mod tests {
         "#;
         let passed_on = of_anywhere(&Recipe::parse("test", text, &[]).unwrap()).unwrap().to_toml().unwrap();
         assert!(!passed_on.contains("somebody"), "{passed_on}");
-        for kept in ["\"private pictures\"", "\"pictures/validation\"", "\"weights.safetensors\"", "[\"/\", \"/s\"]"] {
+        for kept in ["\"private pictures\"", "\"{a/b,c/d}\"", "\"weights.safetensors\"", "[\"/\", \"/s\"]"] {
             assert!(passed_on.contains(kept), "{kept}: {passed_on}");
         }
     }

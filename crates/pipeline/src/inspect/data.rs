@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, fmt, path::Path};
 
 use serde::Serialize;
 use vqkit_data::{
-    BadFile, DataConfig, Encoding, OnError, PassedOver, Pixels, Sample, SourceConfig, View, default_workers, read_ahead,
+    BadFile, DataConfig, Encoding, OnError, PassedOver, Pixels, Sample, SourceConfig, View, default_workers, guess,
+    read_ahead,
 };
 use vqkit_run::Interrupt;
 
-use crate::{error::Result, source_at::source_at};
+use crate::error::Result;
 
 /// Largest number of images that are decoded, evenly spread over all.
 const LOOKED_AT: usize = 500;
@@ -42,8 +43,11 @@ pub struct DataPlan {
     pub mean: f64,
     /// Files and entries that are no samples, by kind.
     pub passed_over: PassedOver,
-    /// Images that cannot be read, and items that were left out when the source was opened.
+    /// Items that were left out when the source was opened, and then the images that cannot be read of those that were
+    /// looked at.
     pub bad: Vec<Bad>,
+    /// The number of the former.
+    pub rejected: usize,
 }
 
 /// An item that cannot be used.
@@ -73,7 +77,7 @@ impl DataPlan {
     /// # Errors
     /// When there are no images, or the user interrupts.
     pub fn read(path: &Path, interrupt: &Interrupt) -> Result<Self> {
-        Self::of_source(source_at(path)?, interrupt)
+        Self::of_source(guess::source_at(path)?, interrupt)
     }
 
     /// As [`DataPlan::read`], of any source.
@@ -98,9 +102,17 @@ impl DataPlan {
             mean: 0.0,
             passed_over: view.passed_over().clone(),
             bad: view.rejected().iter().map(Bad::from).collect(),
+            rejected: view.rejected().len(),
         };
         plan.look(&view, interrupt)?;
         Ok(plan)
+    }
+
+    /// Share of all images that cannot be used, as far as those that were looked at tell.
+    pub fn bad_share(&self) -> f64 {
+        let unreadable = (self.bad.len() - self.rejected) as f64;
+        let of_images = unreadable / (self.looked_at as f64 + unreadable).max(1.0);
+        (self.rejected as f64 + self.images as f64 * of_images) / ((self.images + self.rejected) as f64).max(1.0)
     }
 
     fn look(&mut self, view: &View, interrupt: &Interrupt) -> Result<()> {

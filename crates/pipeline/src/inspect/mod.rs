@@ -13,7 +13,7 @@ use std::{
 };
 
 use serde::Serialize;
-use vqkit_data::Encoding;
+use vqkit_data::{guess::is_manifest, is_picture};
 use vqkit_evaluate::{CodebookInspector, CodebookReport};
 use vqkit_foreign::{Hints, Recognition, checkpoints};
 use vqkit_models::Tokenizers;
@@ -24,7 +24,7 @@ use vqkit_run::{Context, MODEL, Run, RunError, STATE, StageRecord, is_interrupti
 use vqkit_tokens::{TokenHeader, TokenSet, TokenUsage, run_tokens};
 use vqkit_torch::weights;
 
-use crate::{error::PipelineError, error::Result, source_at::is_manifest};
+use crate::{error::PipelineError, error::Result};
 
 pub use self::{
     data::{Bad, DataPlan},
@@ -33,7 +33,7 @@ pub use self::{
 };
 
 /// Bytes at the beginning of a file that say whether it is an image.
-const FIRST_BYTES: u64 = 16;
+const FIRST_BYTES: u64 = 64;
 
 /// The description of a path.
 #[derive(Debug, Serialize)]
@@ -147,7 +147,7 @@ pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Ins
 fn is_image(path: &Path) -> bool {
     let mut first = Vec::new();
     let read = File::open(path).and_then(|file| file.take(FIRST_BYTES).read_to_end(&mut first));
-    read.is_ok() && Encoding::of(&first) != Encoding::Other
+    read.is_ok() && is_picture(&first)
 }
 
 /// Whether a folder holds checkpoints rather than images.

@@ -1,12 +1,15 @@
 //! What lies at a path that a recipe could train on.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use vqkit_data::{FolderConfig, SourceConfig, TemplateKind};
+use vqkit_data::{FolderConfig, SourceConfig, TemplateKind, guess};
 use vqkit_recipe::InvalidRequest;
 use vqkit_run::Context;
 
-use crate::{error::Result, inspect::data::DataPlan, source_at};
+use crate::{error::Result, inspect::data::DataPlan};
+
+/// Share of images above which none of them are worth a training.
+const MOST: f64 = 0.5;
 
 /// What was found.
 #[derive(Debug)]
@@ -17,37 +20,60 @@ pub struct Found {
     pub plan: DataPlan,
     /// What the templates are, where there are any.
     pub template: Option<TemplateKind>,
+    /// A folder of validation images whose classes or captions are not those of the others.
+    pub unused: Option<PathBuf>,
 }
 
 impl Found {
     /// Looks at a folder, archives or a manifest.
     ///
     /// # Errors
-    /// When there are fewer than two images, or most cannot be read.
+    /// When there are fewer than two images, or most cannot be used.
     pub fn at(path: &Path, context: &Context) -> Result<Self> {
-        let source = source_at::source_at(path)?;
-        let plan = DataPlan::of_source(source.clone(), &context.interrupt)?;
-        let refuse = |reason: String| Err(InvalidRequest::option("path", reason).into());
-        match plan.bad.first() {
-            Some(first) if plan.bad.len() > plan.looked_at => {
-                let looked_at = plan.looked_at + plan.bad.len();
-                return refuse(format!("{} of {looked_at} images cannot be used; the first: {first}", plan.bad.len()));
-            }
-            _ if plan.images < 2 => return refuse("there is one image; training and validation need one each".into()),
-            _ => {}
-        }
+        let look = |source: &SourceConfig| DataPlan::of_source(source.clone(), &context.interrupt);
+        let split = guess::split_at(path)?;
+        let source = match &split {
+            Some([train, _]) => folder(train, None),
+            None => guess::source_at(path)?,
+        };
         let template = match &source {
             SourceConfig::Pairs(pairs) => Some(pairs.template.clone()),
             _ => None,
         };
-        Ok(Self { source, plan, template })
+        let mut found = Self { plan: look(&source)?, source, template, unused: None };
+        let refuse = |reason: String| Err(InvalidRequest::option("path", reason).into());
+        match found.plan.bad.first() {
+            Some(first) if found.plan.bad_share() > MOST => {
+                let percent = 100.0 * found.plan.bad_share();
+                return refuse(format!("{percent:.0} % of the images cannot be used; the first: {first}"));
+            }
+            _ if found.plan.images < 2 => {
+                return refuse("there is one image; training and validation need one each".into());
+            }
+            _ => {}
+        }
+        if let Some([train, validation]) = split {
+            match found.resembles(&look(&folder(&validation, None))?) {
+                true => found.source = folder(&train, Some(validation)),
+                false => found.unused = Some(validation),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether other images have the classes and captions of these.
+    fn resembles(&self, others: &DataPlan) -> bool {
+        let all = |count: usize| count == others.looked_at && others.looked_at > 0;
+        let are_known = || others.of_class.keys().all(|class| self.plan.of_class.contains_key(class));
+        (!self.has_classes() || (all(others.of_class.values().sum()) && are_known()))
+            && (!self.has_captions() || all(others.captioned))
     }
 
     /// Whether every image that was looked at has a class, and classes are fewer than images.
     pub fn has_classes(&self) -> bool {
         let labelled: usize = self.plan.of_class.values().sum();
         let count = self.plan.num_classes as usize;
-        (2..=self.plan.images).contains(&count) && labelled == self.plan.looked_at
+        (2..self.plan.images).contains(&count) && labelled == self.plan.looked_at
     }
 
     /// Whether every image that was looked at has a caption.
@@ -60,14 +86,13 @@ impl Found {
         matches!(&self.source, SourceConfig::Folder(FolderConfig { validation: Some(_), .. }))
     }
 
-    /// Share of the images that were looked at that cannot be read.
-    pub fn bad_share(&self) -> f64 {
-        self.plan.bad.len() as f64 / (self.plan.looked_at + self.plan.bad.len()).max(1) as f64
-    }
-
     /// The side of the middle image, the shorter one.
     pub fn short_side(&self) -> u32 {
         let middle = self.plan.sizes.get(1).or(self.plan.sizes.first());
         middle.map_or(64, |[width, height]| *width.min(height))
     }
+}
+
+fn folder(train: &Path, validation: Option<PathBuf>) -> SourceConfig {
+    SourceConfig::Folder(FolderConfig { train: train.to_owned(), validation })
 }

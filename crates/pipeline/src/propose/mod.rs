@@ -89,10 +89,16 @@ pub fn propose(request: &Request, context: &Context) -> Result<Proposal> {
         stage => stage.starts_with("prior").then_some(steps.prior),
     });
     if estimate.seconds > TOO_LONG * request.hours * 3600.0 {
-        let least = choices::FEWEST_STEPS;
-        notes.push(format!(
-            "This takes longer than the hours asked for: every network is trained for at least {least} steps."
-        ));
+        notes.push(match steps.tokenizer.min(steps.prior) {
+            choices::FEWEST_STEPS => format!(
+                "This takes longer than the hours asked for: tokenizer and prior are trained for at least {} steps.",
+                choices::FEWEST_STEPS
+            ),
+            _ => {
+                "This takes longer than the hours asked for: encoding, samples and the report alone take most of them."
+                    .into()
+            }
+        });
     }
     let text = compose(steps, Some(&estimate), &notes)?;
     parse(&text)?;
@@ -125,7 +131,7 @@ fn header(request: &Request, found: &Found, notes: &[String], measured: Option<&
     let mut lines = vec![
         format!("{} images of {}.", plan.images, base(&request.path)),
         String::new(),
-        format!("  vqkit train {}", quoted(&request.out)),
+        format!("  vqkit train {}", shell_word(&base(&request.out))),
         String::new(),
     ];
     if let Some(estimate) = measured {
@@ -144,11 +150,10 @@ fn base(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// The last part of a path as a word for a shell.
-fn quoted(path: &Path) -> String {
-    let name = base(path);
-    let is_plain = name.chars().all(|c| c.is_alphanumeric() || PLAIN.contains(c));
-    if is_plain { name } else { format!("'{}'", name.replace('\'', "'\\''")) }
+/// A text as one word of a shell's command line.
+pub fn shell_word(text: &str) -> String {
+    let is_plain = text.chars().all(|c| c.is_alphanumeric() || PLAIN.contains(c));
+    if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// What a user should know of the data before training.
@@ -170,9 +175,15 @@ fn notes(found: &Found, choices: &Choices) -> Vec<String> {
     }
     if !plan.bad.is_empty() {
         notes.push(format!(
-            "{} of {} images that were looked at cannot be used and are left out; `vqkit inspect` names them.",
-            plan.bad.len(),
-            plan.looked_at + plan.bad.len()
+            "About {:.1} % of the images cannot be used and are left out; `vqkit inspect` names some.",
+            100.0 * plan.bad_share()
+        ));
+    }
+    if let Some(folder) = &found.unused {
+        let folder = base(folder);
+        notes.push(format!(
+            "The images of `{folder}` have other classes or captions than the training images and are left out; some of these \
+             are set aside for validation."
         ));
     }
     if plan.captioned > 0 && !found.has_captions() {

@@ -87,7 +87,7 @@ fn data(found: &Found, choices: &Choices) -> String {
         text += "flip = true  # mirror half of the training images; false for letters and signs\n";
     }
     text += "on_error = \"skip\"  # images that cannot be read are left out and listed\n";
-    let share = (2.0 * found.bad_share()).clamp(BAD_SHARE.0, BAD_SHARE.1);
+    let share = (2.0 * found.plan.bad_share()).clamp(BAD_SHARE.0, BAD_SHARE.1);
     text + &format!("max_error_rate = {share:.2}  # share of such images above which training stops\n")
 }
 

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
-use vqkit_data::{
-    DepthMap, GrayTemplate, LabelMap, Picture, PictureTemplate, Pixels, TemplateKind, decode, decode_labels,
+use crate::{
+    DataError, DepthMap, GrayTemplate, LabelMap, Picture, PictureTemplate, Pixels, TemplateKind, decode, decode_labels,
     default_workers, read_ahead, read_file,
 };
 
@@ -19,45 +19,62 @@ const LARGEST_MB: u64 = 64;
 /// Templates decoded ahead.
 const AHEAD: usize = 16;
 
+/// What pictures are as templates: maps of labels have few values, 16 bits are a depth. Most of them decide.
+///
+/// # Errors
+/// When none can be read.
+pub fn kind_of(paths: Vec<PathBuf>) -> Result<TemplateKind, DataError> {
+    let (count, paths) = (paths.len().min(LOOKED_AT), Arc::new(paths));
+    let look = move |index: usize| {
+        let path = &paths[index * paths.len() / count.max(1)];
+        let name = path.display().to_string();
+        let picture = read_file(path, LARGEST_MB << 20)
+            .and_then(|bytes| decode_labels(&bytes, &name).or_else(|_| decode(&bytes, &name)));
+        picture.map(|picture| Looks::of(&picture))
+    };
+    let (mut depths, mut pictures, mut greys) = (0, 0, 0);
+    let (mut values, mut first) = (BTreeSet::new(), None);
+    for looks in read_ahead(count, default_workers(), AHEAD, look) {
+        match looks {
+            Ok(Looks::Depth) => depths += 1,
+            Ok(Looks::Picture) => pictures += 1,
+            Ok(Looks::Values(found)) => {
+                greys += 1;
+                values.extend(found);
+            }
+            Err(error) => drop(first.get_or_insert(error)),
+        }
+    }
+    match (of_values(&values), first) {
+        (Some(kind), _) if greys >= depths.max(pictures) => Ok(kind),
+        (_, Some(error)) if depths + pictures == 0 => Err(error),
+        _ if depths > pictures => Ok(TemplateKind::Depth(DepthMap {})),
+        _ => Ok(TemplateKind::Picture(PictureTemplate {})),
+    }
+}
+
 /// What of a template says its kind.
 enum Looks {
-    /// It has this kind.
-    Kind(TemplateKind),
-    /// It has 8 bits of grey, with these values.
+    /// 16 bits of grey.
+    Depth,
+    /// 8 bits of grey, and the values.
     Values(BTreeSet<u8>),
+    /// Colours.
+    Picture,
 }
 
 impl Looks {
     fn of(picture: &Picture) -> Self {
         match picture.pixels() {
-            Pixels::Gray16(_) => Self::Kind(TemplateKind::Depth(DepthMap {})),
+            Pixels::Gray16(_) => Self::Depth,
             Pixels::Gray8(values) => {
                 let mut found = [false; 256];
                 values.iter().for_each(|value| found[usize::from(*value)] = true);
                 Self::Values((0..=255).filter(|value| found[usize::from(*value)]).collect())
             }
-            _ => Self::Kind(TemplateKind::Picture(PictureTemplate {})),
+            _ => Self::Picture,
         }
     }
-}
-
-/// What pictures are as templates: maps of labels have few values, 16 bits are a depth. `None` where none can be read.
-pub fn kind_of(paths: Vec<PathBuf>) -> Option<TemplateKind> {
-    let (count, paths) = (paths.len().min(LOOKED_AT), Arc::new(paths));
-    let look = move |index: usize| {
-        let path = &paths[index * paths.len() / count.max(1)];
-        let bytes = read_file(path, LARGEST_MB << 20).ok()?;
-        let name = path.display().to_string();
-        decode_labels(&bytes, &name).or_else(|_| decode(&bytes, &name)).ok().map(|picture| Looks::of(&picture))
-    };
-    let mut values = BTreeSet::new();
-    for looks in read_ahead(count, default_workers(), AHEAD, look).flatten() {
-        match looks {
-            Looks::Kind(kind) => return Some(kind),
-            Looks::Values(found) => values.extend(found),
-        }
-    }
-    of_values(&values)
 }
 
 /// Labels, if there are few values; the value 255 without its neighbours marks what has no label.
@@ -104,8 +121,16 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             path
         };
-        let kind = kind_of((0..130).map(write).collect());
-        assert_eq!(kind, Some(TemplateKind::Labels(LabelMap { count: 31, offset: 0 })));
-        assert_eq!(kind_of(vec![write(7)]), None);
+        let kind = kind_of((0..130).map(write).collect()).unwrap();
+        assert_eq!(kind, TemplateKind::Labels(LabelMap { count: 31, offset: 0 }));
+        assert!(kind_of(vec![write(7)]).unwrap_err().to_string().contains("7.pgm"));
+        let colours = folder.path().join("colours.ppm");
+        std::fs::write(&colours, "P3 1 1 255 1 2 3").unwrap();
+        let kind = |paths: Vec<PathBuf>| kind_of(paths).unwrap();
+        assert_eq!(
+            kind(vec![colours.clone(), write(1), write(2)]),
+            TemplateKind::Labels(LabelMap { count: 3, offset: 0 })
+        );
+        assert_eq!(kind(vec![colours.clone(), write(1), colours]), TemplateKind::Picture(PictureTemplate {}));
     }
 }
