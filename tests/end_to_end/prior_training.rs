@@ -93,22 +93,38 @@ fn validation_figures_are_logged_and_reported_in_every_unit() {
     assert!((of("total_bits_per_dim") - tokens - gaussian).abs() < 1e-9);
 }
 
-/// A rate that rises until validation is worse than before.
+/// A rate that rises until validation is, with most seeds, worse than before.
 const RISING: &str = "prior.0.train.schedule={type=\"warmup-cosine\",warmup_steps=39,start=1.0,peak=300.0}";
+
+/// The step whose validation is the best, by the log.
+fn best_step(run: &Path) -> u64 {
+    let log = fs::read_to_string(run.join("log.jsonl")).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let validated =
+        lines.filter_map(|line| Some((line["validation_bits_per_token"].as_f64()?, line["step"].as_u64()?)));
+    validated.min_by(|one, other| one.0.total_cmp(&other.0)).unwrap().1
+}
 
 #[test]
 fn a_recipe_chooses_between_the_best_checkpoint_and_the_last() {
     let folder = tempfile::tempdir().unwrap();
     let recipe = recipe(folder.path(), SMALL);
-    let used = |name: &str, select: &[&str]| {
+    let train = |name: String, seed: u64, select: &str| {
         let run = folder.path().join(name);
-        let call = ["train", &recipe, "--run", text(&run), "--set", RISING, "--set", "prior.0.train.validate_every=10"];
-        succeed(&[&call[..], select].concat());
+        let [seed, select] = [format!("seed={seed}"), format!("prior.0.train.select={select}")];
+        let set = [RISING, "prior.0.train.validate_every=10", &seed, &select];
+        let set: Vec<&str> = set.into_iter().flat_map(|assignment| ["--set", assignment]).collect();
+        succeed(&[&["train", &recipe, "--run", text(&run)], &set[..]].concat());
         let record: Value = serde_json::from_slice(&fs::read(run.join("run.json")).unwrap()).unwrap();
         let stages = record["stages"].as_array().unwrap();
         let prior = stages.iter().find(|stage| stage["name"] == "prior/0").unwrap();
-        prior["done"]["path"].as_str().unwrap().to_owned()
+        (prior["done"]["path"].as_str().unwrap().to_owned(), best_step(&run))
     };
-    assert_eq!(used("last", &["--set", "prior.0.train.select=last"]), "prior/0/checkpoint-0000040");
-    assert_ne!(used("best", &[]), "prior/0/checkpoint-0000040");
+    let seed = (0..8).find(|seed| {
+        let (used, best) = train(format!("best-{seed}"), *seed, "best");
+        assert_eq!(used, format!("prior/0/checkpoint-{best:07}"));
+        best < 40
+    });
+    let (used, best) = train("last".into(), seed.expect("a seed whose best checkpoint is not the last"), "last");
+    assert!(best < 40 && used == "prior/0/checkpoint-0000040", "{used}, best {best}");
 }
