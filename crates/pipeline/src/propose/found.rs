@@ -8,8 +8,8 @@ use vqkit_run::Context;
 
 use crate::{error::Result, inspect::data::DataPlan};
 
-/// Share of images above which none of them are worth a training.
-const MOST: f64 = 0.5;
+/// Share of images that cannot be used above which the others are not worth a training.
+const MOST_UNUSABLE: f64 = 0.5;
 
 /// What was found.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Found {
         let mut found = Self { plan: look(&source)?, source, template, unused: None };
         let refuse = |reason: String| Err(InvalidRequest::option("path", reason).into());
         match found.plan.bad.first() {
-            Some(first) if found.plan.bad_share() > MOST => {
+            Some(first) if found.plan.bad_share() > MOST_UNUSABLE => {
                 let percent = 100.0 * found.plan.bad_share();
                 return refuse(format!("{percent:.0} % of the images cannot be used; the first: {first}"));
             }
@@ -64,7 +64,7 @@ impl Found {
     /// Whether other images have the classes and captions of these.
     fn resembles(&self, others: &DataPlan) -> bool {
         let all = |count: usize| count == others.looked_at && others.looked_at > 0;
-        let are_known = || others.of_class.keys().all(|class| self.plan.of_class.contains_key(class));
+        let are_known = || others.classes.iter().all(|class| self.plan.classes.contains(class));
         (!self.has_classes() || (all(others.of_class.values().sum()) && are_known()))
             && (!self.has_captions() || all(others.captioned))
     }
