@@ -123,26 +123,35 @@ fn what_lies_beside_good_images_does_not_stop_a_newcomer() {
     for part in ["#   vqkit train 'my photos.toml'", "name = \"my-photos\"", "2 classes: one, two"] {
         assert!(written.contains(part), "{part}: {written}");
     }
-    // Classes of some images, and numbers that are no classes.
-    let line =
-        |index: usize, class: &str| format!("{},{class}\n", photographs.join(format!("one/{index}.png")).display());
-    let lines: String = (0..40).map(|index| line(index, ["a", "", "b", ""][index % 4])).collect();
-    fs::write(at("some.CSV"), "image,class\n".to_owned() + &lines.replace("# 1\n/", "# 1/")).unwrap();
-    fs::rename(&photographs, at("summer  # 1")).unwrap();
+    // Classes of some images only.
+    let images = at("split/train");
+    fs::create_dir(at("split")).unwrap();
+    fs::rename(&photographs, &images).unwrap();
+    let line = |index: usize, class: &str| format!("{},{class}\n", images.join(format!("one/{index}.png")).display());
+    let manifest = |name: &str, class: &dyn Fn(usize) -> String| {
+        let rows: String = (0..40).map(|index| line(index, &class(index))).collect();
+        fs::write(at(name), "image,class\n".to_owned() + &rows).unwrap();
+    };
+    manifest("some.CSV", &|index| ["a", "", "b", ""][index % 4].to_owned());
     let (said, written) = new(&at("some.CSV"), "some.toml");
     assert!(said.contains("the recipe uses classes only where every image has one"), "{said}");
     assert!(!written.contains("class = true"), "{written}");
     assert!(succeed(&["inspect", text(&at("some.CSV"))]).contains("40 images, 2 classes"));
-    assert!(succeed(&["inspect", text(&at("summer  # 1/two/3.png"))]).contains("1 images"));
+    assert!(succeed(&["inspect", text(&images.join("two/3.png"))]).contains("1 images"));
     // Numbers that are no classes.
-    let rows: String = (0..40).map(|index| line(index, &index.to_string()).replace("# 1\n/", "# 1/")).collect();
-    fs::write(at("rows.csv"), "image,class\n".to_owned() + &rows).unwrap();
+    manifest("rows.csv", &|index| index.to_string());
     assert!(!new(&at("rows.csv"), "rows.toml").1.contains("class = true"));
+    // Validation images without the classes of the others.
+    fs::create_dir(at("split/test")).unwrap();
+    fs::copy(images.join("one/1.png"), at("split/test/1.png")).unwrap();
+    let (said, written) = new(&at("split"), "split.toml");
+    assert!(said.contains("The images of `test` have other classes or captions"), "{said}");
+    assert!(written.contains("2 classes: one, two") && written.contains("validation = 0.100"), "{written}");
     // A folder of broken images, and one for the recipe that is not there.
     fs::create_dir(at("broken")).unwrap();
     (0..9).for_each(|index| fs::write(at("broken").join(format!("{index}.png")), "bad").unwrap());
     let message = fail(&["new", text(&at("broken")), "-o", text(&at("none.toml"))], &[2]);
     assert!(message.contains("100 % of the images cannot be used; the first"), "{message}");
-    let message = fail(&["new", text(&at("summer  # 1")), "-o", text(&at("gone/none.toml"))], &[2]);
+    let message = fail(&["new", text(&images), "-o", text(&at("gone/none.toml"))], &[2]);
     assert!(message.contains("there is no folder"), "{message}");
 }
