@@ -143,11 +143,11 @@ pub fn inspect(path: &Path, out: Option<&Path>, context: &Context) -> Result<Ins
     }
 }
 
-/// Whether a file is an image, by its first bytes.
+/// Whether a path is an image, by its first bytes; a pipe, which may never have any, is none.
 fn is_image(path: &Path) -> bool {
     let mut first = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(FIRST_BYTES).read_to_end(&mut first));
-    read.is_ok() && is_picture(&first)
+    let mut read = || File::open(path).and_then(|file| file.take(FIRST_BYTES).read_to_end(&mut first));
+    path.is_file() && read().is_ok() && is_picture(&first)
 }
 
 /// Whether a folder holds checkpoints rather than images.
