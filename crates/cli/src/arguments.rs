@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use vqkit::{
     fidelity::{Features, Protocol},
     interop::Format,
-    priors::{CfgSchedule, WeightDtype},
+    priors::{BestBy, CfgSchedule, WeightDtype},
     sample::KeptRegion,
 };
 
@@ -140,6 +140,7 @@ const OF_A_RECORD: [&str; 25] = [
     "top_p",
     "min_p",
     "best_of",
+    "best_by",
     "no_repeat_ngram",
     "size",
     "weight_dtype",
@@ -277,9 +278,13 @@ pub struct How {
     /// Draw each token from those at least P times as probable as the likeliest.
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub min_p: Option<f64>,
-    /// Generate every image N times and keep the one with the highest likelihood.
+    /// Generate every image N times and keep the best.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub best_of: Option<i64>,
+    /// What is best with --best-of: the highest likelihood, or the condition that makes the image most likely beside
+    /// none: likelihood or condition [default: the recipe's].
+    #[arg(long, value_name = "SCORE")]
+    pub best_by: Option<BestBy>,
     /// Draw no token that would repeat a sequence of N tokens of the same image.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub no_repeat_ngram: Option<i64>,

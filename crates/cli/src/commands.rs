@@ -239,6 +239,7 @@ fn sample_as_asked(how: &How, of_recipe: vqkit::recipe::Sample) -> vqkit::recipe
             cfg_schedule: how.cfg_schedule.unwrap_or(own.cfg_schedule),
             no_repeat_ngram: how.no_repeat_ngram.or(own.no_repeat_ngram),
             best_of: how.best_of.unwrap_or(own.best_of),
+            best_by: how.best_by.unwrap_or(own.best_by),
             size: own.size,
             seed: how.seed.unwrap_or(own.seed),
         }),

@@ -35,7 +35,7 @@ pub use grid_spec::GridSpec;
 pub use known_tokens::KnownTokens;
 pub use levels::check_predicts;
 pub use loss::PriorLoss;
-pub use options::{AutoregressiveSampling, CfgSchedule, SampleOptions, Sampled, Sampling, WeightDtype};
+pub use options::{AutoregressiveSampling, BestBy, CfgSchedule, SampleOptions, Sampled, Sampling, WeightDtype};
 pub use pixelcnn::{GatedPixelCnn, GatedPixelCnnConfig};
 pub use pixelsnail::{PixelSnail, PixelSnailConfig};
 pub use prior::{Autoregressive, Prior};

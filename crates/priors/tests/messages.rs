@@ -2,8 +2,8 @@
 
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{
-    Autoregressive, AutoregressiveSampling, CfgSchedule, Condition, GatedPixelCnn, GatedPixelCnnConfig, GridSpec,
-    KnownTokens, PixelSnailConfig, Prior, PriorConfig, PriorSpec, WeightDtype,
+    Autoregressive, AutoregressiveSampling, BestBy, CfgSchedule, Condition, GatedPixelCnn, GatedPixelCnnConfig,
+    GridSpec, KnownTokens, PixelSnailConfig, Prior, PriorConfig, PriorSpec, WeightDtype,
 };
 use vqkit_torch::TokenGrid;
 
@@ -131,6 +131,7 @@ fn sampling_names_its_key() {
         &["`best_of`", "greedy"],
     );
     check(AutoregressiveSampling { size: Some([0, 4]), ..AutoregressiveSampling::default() }, &["`size`", "[0, 4]"]);
+    says("luck".parse::<BestBy>(), &["likelihood or condition", "luck"]);
     says("first=x".parse::<CfgSchedule>(), &["first=N", "first=x"]);
     says("fp8".parse::<WeightDtype>(), &["fp32, bf16 or int8", "fp8"]);
 }
@@ -166,7 +167,10 @@ fn conditions_that_do_not_fit_say_what_is_taken() {
     says(plain.start(&Condition::none().with_grid(grid()), 2), &["1 condition grids", "no condition"]);
     says(plain.loss(&[grid()], &Condition::none(), false), &["the target", "[3, 4]", "[2, 2]"]);
     let guided = AutoregressiveSampling { cfg_scale: 2.0, ..AutoregressiveSampling::default() };
-    says(sample(&classes, &class(0), 2, &guided, 0, None), &["`cfg_scale`", "class_dropout"]);
+    let best = AutoregressiveSampling { best_of: 2, best_by: BestBy::Condition, ..AutoregressiveSampling::default() };
+    for needs_null in [&guided, &best] {
+        says(sample(&classes, &class(0), 2, needs_null, 0, None), &["`cfg_scale`", "best_by", "class_dropout"]);
+    }
 }
 
 #[test]

@@ -4,9 +4,9 @@ use std::f64::consts::PI;
 
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{
-    Autoregressive, AutoregressiveSampling, CfgSchedule, Condition, Cursor, GatedPixelCnnConfig, Gpt2Config, GridSpec,
-    KnownTokens, LlamaConfig, Prior, PriorConfig, PriorError, PriorLoss, PriorSpec, SampleOptions, Sampled, Sampling,
-    TokenOrder, WeightDtype,
+    Autoregressive, AutoregressiveSampling, BestBy, CfgSchedule, Condition, Cursor, GatedPixelCnnConfig, Gpt2Config,
+    GridSpec, KnownTokens, LlamaConfig, Prior, PriorConfig, PriorError, PriorLoss, PriorSpec, SampleOptions, Sampled,
+    Sampling, TokenOrder, WeightDtype,
 };
 use vqkit_testing::{Draws, generator};
 use vqkit_torch::TokenGrid;
@@ -189,26 +189,33 @@ fn known_tokens_do_not_count() {
 }
 
 #[test]
-fn the_best_of_several_is_the_likeliest_whatever_the_batch() {
-    for (_vs, prior) in guided() {
+fn the_best_of_several_has_the_highest_score_whatever_the_batch() {
+    let of_both = |best_by| guided().into_iter().map(move |prior| (prior, best_by));
+    for ((_vs, prior), best_by) in of_both(BestBy::Likelihood).chain(of_both(BestBy::Condition)) {
         let condition = classes(&[0, 1, 2, 0]);
-        let draw = |best_of: i64| {
-            let sampling = AutoregressiveSampling { best_of, ..AutoregressiveSampling::default() };
-            scored(prior.as_ref(), &condition, 4, &sampling, None)
+        let sampling = |best_of| AutoregressiveSampling { best_of, best_by, ..AutoregressiveSampling::default() };
+        let draw = |best_of| scored(prior.as_ref(), &condition, 4, &sampling(best_of), None).tokens;
+        let score = |tokens: &TokenGrid| {
+            let with = log_likelihood(prior.as_ref(), &condition, tokens);
+            match best_by {
+                BestBy::Likelihood => with,
+                BestBy::Condition => with - log_likelihood(prior.as_ref(), &prior.null(&condition, 4).unwrap(), tokens),
+            }
         };
-        let (one, two, eight) = (draw(1), draw(2), draw(8));
-        let differs = |left: &TokenGrid, right: &TokenGrid| {
-            left.indices.not_equal_tensor(&right.indices).flatten(1, 3).any_dim(1, false)
-        };
-        let gain = &eight.log_likelihood - &one.log_likelihood;
+        let several: Vec<TokenGrid> = (1..=8).map(draw).collect();
+        let scores: Vec<Tensor> = several.iter().map(score).collect();
+        for more in 1..8 {
+            // What changes is better, and what is not better is the best of those before it.
+            let differs = several[more].indices.not_equal_tensor(&several[more - 1].indices);
+            let is_better = scores[more].gt_tensor(&(&scores[more - 1] + 1e-6));
+            assert_eq!(differs.flatten(1, 3).any_dim(1, false), is_better, "{best_by:?}, {more}");
+        }
+        let gain = &scores[7] - &scores[0];
         assert!(gain.min().double_value(&[]) >= 0.0 && gain.max().double_value(&[]) > 0.0, "{gain:?}");
-        // What changes is better, and what is not better is the plain sample.
-        assert_eq!(differs(&one.tokens, &two.tokens), two.log_likelihood.gt_tensor(&one.log_likelihood));
-        let sampling = AutoregressiveSampling { best_of: 8, ..AutoregressiveSampling::default() };
         for row in 0..4 {
-            let class = classes(&[row % 3]);
-            let alone = sample(prior.as_ref(), &class, 1, &sampling, row as u64, None).unwrap();
-            assert_eq!(alone.indices.get(0), eight.tokens.indices.get(row), "row {row}");
+            let class = classes(&[condition.class.as_ref().unwrap().int64_value(&[row])]);
+            let alone = sample(prior.as_ref(), &class, 1, &sampling(8), row as u64, None).unwrap();
+            assert_eq!(alone.indices.get(0), several[7].indices.get(row), "{best_by:?}, row {row}");
         }
     }
 }

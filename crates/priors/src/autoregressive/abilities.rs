@@ -19,8 +19,8 @@ impl Abilities {
     pub(crate) fn check(self, sampling: &Sampling, dtype: WeightDtype, spec: &PriorSpec) -> Result<(), PriorError> {
         let Sampling::Autoregressive(sampling) = sampling;
         sampling.validate()?;
-        if sampling.guides(spec.positions()) && !self.has_null {
-            let reason = "guidance needs a prior that is trained without its condition now and then: class_dropout or \
+        if sampling.needs_null(spec.positions()) && !self.has_null {
+            let reason = "guidance and best_by condition need a prior that is trained without its condition now and then: class_dropout or \
                           condition_dropout above 0";
             return Err(PriorError::config("cfg_scale", reason));
         }

@@ -14,12 +14,13 @@ pub(super) struct Task<'t> {
     pub prior: &'t dyn Autoregressive,
     pub sampling: &'t AutoregressiveSampling,
     pub windows: Windows,
-    /// Of `R` rows; with guidance, `R` unconditional rows follow.
+    /// Of `R` rows; `R` unconditional rows follow `with_null`.
     pub condition: Condition,
     pub known: Option<KnownSequence>,
     /// `R`, padding included.
     pub num_rows: i64,
-    pub guided: bool,
+    /// Whether the null condition is read beside the condition.
+    pub with_null: bool,
     pub first_sample: u64,
     /// Whether log-likelihoods are wanted.
     pub scored: bool,
@@ -33,6 +34,8 @@ pub(super) struct Candidate {
     pub tokens: Tensor,
     /// In nats, `[R]` f64; zero where `scored` is false.
     pub log_likelihood: Tensor,
+    /// What candidates are compared by, `[R]` f64: the highest is the best.
+    pub score: Tensor,
 }
 
 /// A candidate being drawn.
@@ -42,10 +45,12 @@ struct Drawing<'t> {
     cursor: Option<([i64; 2], Box<dyn Cursor + 't>)>,
     /// `[positions, R]`
     noise: Tensor,
-    /// `[positions, branches · R]`: with guidance every row twice, as the cursor reads them.
+    /// `[positions, branches · R]`: with the null condition every row twice, as the cursor reads them.
     tokens: Tensor,
     /// `[R]`, f64
     log_likelihood: Tensor,
+    /// The same under the null condition, where candidates are compared by it; else zero.
+    null_log_likelihood: Tensor,
     /// `[R]`, f64: a number that is finite as long as all logits are; read once at the end, since that waits for the device.
     witness: Tensor,
     no_repeat: Option<NoRepeat>,
@@ -62,6 +67,7 @@ impl Task<'_> {
             noise: noise::uniform(self.sampling.seed, self.first_sample, index, rows, length).to_device(device),
             tokens: Tensor::empty([length, self.branches() * rows], (Kind::Int64, device)),
             log_likelihood: Tensor::zeros([rows], (Kind::Double, device)),
+            null_log_likelihood: Tensor::zeros([rows], (Kind::Double, device)),
             witness: Tensor::zeros([rows], (Kind::Double, device)),
             no_repeat: self.sampling.no_repeat_ngram.map(no_repeat),
         };
@@ -76,11 +82,12 @@ impl Task<'_> {
             }
         }
         drawing.check_witness()?;
-        Ok(Candidate { tokens: drawing.tokens.narrow(1, 0, rows), log_likelihood: drawing.log_likelihood })
+        let score = &drawing.log_likelihood - &drawing.null_log_likelihood;
+        Ok(Candidate { tokens: drawing.tokens.narrow(1, 0, rows), log_likelihood: drawing.log_likelihood, score })
     }
 
     fn branches(&self) -> i64 {
-        1 + i64::from(self.guided)
+        1 + i64::from(self.with_null)
     }
 }
 
@@ -117,12 +124,11 @@ impl Drawing<'_> {
         let Drawn { tokens, witness } = draw::draw(&steered, sampling, &self.noise.get(position));
         self.witness += witness;
         if self.task.scored {
-            let all = conditional.log_softmax(-1, Kind::Float);
-            let mut own = all.f_gather(1, &tokens.unsqueeze(1), false)?.squeeze_dim(1);
-            if let Some(known) = known {
-                own = own.masked_fill(known, 0.0);
-            }
-            self.log_likelihood += own;
+            self.log_likelihood += log_likelihood(&conditional, &tokens, known)?;
+        }
+        if sampling.compares_by_condition() {
+            let null = logits.narrow(0, num_rows, num_rows);
+            self.null_log_likelihood += log_likelihood(&null, &tokens, known)?;
         }
         Ok(tokens)
     }
@@ -161,4 +167,11 @@ impl Drawing<'_> {
         }
         cursor.logits()
     }
+}
+
+/// The log-likelihood `[R]` of tokens `[R]` under logits `[R, K]`; zero in rows in `known` `[R]`, bool.
+fn log_likelihood(logits: &Tensor, tokens: &Tensor, known: Option<&Tensor>) -> Result<Tensor, PriorError> {
+    let all = logits.log_softmax(-1, Kind::Float);
+    let own = all.f_gather(1, &tokens.unsqueeze(1), false)?.squeeze_dim(1);
+    Ok(known.map_or_else(|| own.shallow_clone(), |known| own.masked_fill(known, 0.0)))
 }

@@ -11,7 +11,7 @@ use crate::{Autoregressive, Condition, GridSpec, KnownTokens, PriorError, Sample
 /// Draws a batch of grids token by token; [`Prior::generate`](crate::Prior::generate) of an autoregressive prior.
 ///
 /// The noise of a token is a function of seed, number of the sample, candidate and position, so a sample is the same
-/// whatever batch it is drawn in. With guidance, the cursor carries every row twice. Positions at which tokens are known
+/// whatever batch it is drawn in. With guidance, or to compare candidates by their condition, the cursor carries every row twice. Positions at which tokens are known
 /// carry these; runs of positions that are known in all rows are read in one pass.
 ///
 /// A grid larger than the prior's `[H, W]` ([`AutoregressiveSampling::size`](crate::AutoregressiveSampling::size)) is drawn through a
@@ -35,7 +35,7 @@ use crate::{Autoregressive, Condition, GridSpec, KnownTokens, PriorError, Sample
 /// ```
 ///
 /// # Errors
-/// [`PriorError::Config`] for an option that is not allowed, guidance of a prior without null condition, or a
+/// [`PriorError::Config`] for an option that is not allowed, a prior without null condition where one is needed, or a
 /// larger grid of a prior that does not read in raster order; [`PriorError::Logits`] when the prior gives NaN or infinities;
 /// [`PriorError::Stopped`] when `is_stopped` says so; otherwise as [`Autoregressive::start`].
 pub fn sample(
@@ -52,7 +52,7 @@ pub fn sample(
     let _guard = tch::no_grad_guard();
     let windows = Windows::new(prior, sampling.size)?;
     check_memory(prior, &windows, batch)?;
-    let guided = sampling.guides(windows.positions());
+    let with_null = sampling.needs_null(windows.positions());
     let grid = GridSpec { sizes: prior.spec().target.sizes.clone(), grid: windows.grid() };
     let order = prior.token_order().filter(|order| !order.is_sorted());
     let known = only(options.known)?.map(|known| KnownSequence::new(known, &grid, order, batch)).transpose()?;
@@ -60,17 +60,17 @@ pub fn sample(
     let task = Task {
         prior,
         sampling,
-        condition: padded(prior, &windows, condition, batch, &rows, guided)?,
+        condition: padded(prior, &windows, condition, batch, &rows, with_null)?,
         windows,
         known: known.map(|known| known.rows(&rows, prior.device())),
         num_rows: rows.size()[0],
-        guided,
+        with_null,
         first_sample: options.first_sample,
         scored: options.log_likelihood || sampling.best_of > 1,
         is_stopped: options.is_stopped,
     };
     // Drawing is fp32, but for weights that were prepared otherwise.
-    let Candidate { tokens, log_likelihood } = autocast::disabled(prior.device(), || best(&task))?;
+    let Candidate { tokens, log_likelihood, .. } = autocast::disabled(prior.device(), || best(&task))?;
     Ok(Sampled {
         tokens: vec![in_raster(&tokens.narrow(1, 0, batch), grid, order)?],
         log_likelihood: options.log_likelihood.then(|| log_likelihood.narrow(0, 0, batch)),
@@ -85,7 +85,7 @@ pub fn check(prior: &dyn Autoregressive, sampling: &Sampling) -> Result<(), Prio
     let Sampling::Autoregressive(sampling) = sampling;
     sampling.validate()?;
     let windows = Windows::new(prior, sampling.size)?;
-    if sampling.guides(windows.positions()) {
+    if sampling.needs_null(windows.positions()) {
         prior.null(&Condition::none(), 1)?;
     }
     Ok(())
@@ -115,15 +115,16 @@ fn check_memory(prior: &dyn Autoregressive, windows: &Windows, batch: i64) -> Re
     Ok(memory::check(&what, of_row.saturating_mul(batch.unsigned_abs()))?)
 }
 
-/// The likeliest candidate of every row.
+/// The best candidate of every row.
 fn best(task: &Task) -> Result<Candidate, PriorError> {
     let mut best = task.draw(0)?;
     for index in 1..task.sampling.best_of as u64 {
         let other = task.draw(index)?;
-        let better = other.log_likelihood.gt_tensor(&best.log_likelihood);
+        let better = other.score.gt_tensor(&best.score);
         best = Candidate {
             tokens: other.tokens.where_self(&better, &best.tokens),
             log_likelihood: other.log_likelihood.where_self(&better, &best.log_likelihood),
+            score: other.score.where_self(&better, &best.score),
         };
     }
     Ok(best)
@@ -148,19 +149,19 @@ fn padded_rows(batch: i64, multiple: i64) -> Tensor {
     Tensor::arange(num_rows, (Kind::Int64, Device::Cpu)).clamp_max(batch - 1)
 }
 
-/// The condition of the rows. With guidance their null condition follows, and its null values stand in for the kinds that are missing.
+/// The condition of the rows. Where it is needed their null condition follows, and its null values stand in for the kinds that are missing.
 fn padded(
     prior: &dyn Autoregressive,
     windows: &Windows,
     condition: &Condition,
     batch: i64,
     rows: &Tensor,
-    guided: bool,
+    with_null: bool,
 ) -> Result<Condition, PriorError> {
     // `Autoregressive::start` decides whether a null value may replace a kind that is missing.
     windows.whole(prior.spec()).check(condition, batch, true)?;
     let padded = condition.rows(rows);
-    if !guided {
+    if !with_null {
         return Ok(padded);
     }
     let null = prior.null(&padded, rows.size()[0])?;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::cfg_schedule::CfgSchedule;
+use super::{best_by::BestBy, cfg_schedule::CfgSchedule};
 use crate::PriorError;
 
 /// The largest scale of guidance: ten thousand times any useful value, and far below the largest f32.
@@ -49,9 +49,12 @@ pub struct AutoregressiveSampling {
     /// otherwise fall into loops (Paulus et al. 2017; `no_repeat_ngram_size` of transformers). Default: tokens may
     /// repeat.
     pub no_repeat_ngram: Option<i64>,
-    /// Generate this many grids for each sample and keep the one with the highest log-likelihood, the first of equal
-    /// ones. The first candidate is the sample that `best_of = 1` gives. Default 1.
+    /// Generate this many grids for each sample and keep the best, the first of equal ones. The first candidate is the
+    /// sample that `best_of = 1` gives. Default 1.
     pub best_of: i64,
+    /// What is best: `"likelihood"`, the highest log-likelihood, or `"condition"`, the highest ratio of the likelihoods
+    /// with and without the condition. Default `"likelihood"`.
+    pub best_by: BestBy,
     /// Height and width, in tokens, of a grid `[H', W']` larger than in training; see
     /// [`autoregressive::sample`](crate::autoregressive::sample). In a recipe, use `size` of `[sample]` instead.
     /// Default: those of training.
@@ -71,6 +74,7 @@ impl Default for AutoregressiveSampling {
             cfg_schedule: CfgSchedule::Constant,
             no_repeat_ngram: None,
             best_of: 1,
+            best_by: BestBy::Likelihood,
             size: None,
             seed: 0,
         }
@@ -87,7 +91,7 @@ impl AutoregressiveSampling {
             true => Ok(()),
             false => Err(PriorError::config(field, reason)),
         };
-        let Self { temperature, top_k, top_p, min_p, cfg_scale, cfg_schedule, no_repeat_ngram, best_of, size, seed: _ } =
+        let Self { temperature, top_k, top_p, min_p, cfg_scale, cfg_schedule, no_repeat_ngram, best_of, size, .. } =
             self;
         let finite = |value: f64| (0.0..f64::INFINITY).contains(&value);
         check(finite(*temperature), "temperature", format!("must be 0 (greedy) or positive, got {temperature:?}"))?;
@@ -122,8 +126,18 @@ impl AutoregressiveSampling {
         Ok(())
     }
 
+    /// Whether the null condition is read for any of `length` tokens: for guidance, or to compare candidates.
+    pub(crate) fn needs_null(&self, length: i64) -> bool {
+        self.guides(length) || (length > 0 && self.compares_by_condition())
+    }
+
+    /// Whether there are candidates that are compared by their condition.
+    pub(crate) fn compares_by_condition(&self) -> bool {
+        self.best_of > 1 && self.best_by == BestBy::Condition
+    }
+
     /// Whether any of `length` tokens is guided: every schedule but one reaches its scale at the last of them.
-    pub(crate) fn guides(&self, length: i64) -> bool {
+    fn guides(&self, length: i64) -> bool {
         let starts = !matches!(self.cfg_schedule, CfgSchedule::First(count) if count < 1);
         length > 0 && self.cfg_scale != 1.0 && starts
     }
