@@ -119,7 +119,7 @@ pub struct Train {
 }
 
 /// Options that `samples.json` holds.
-const OF_A_RECORD: [&str; 25] = [
+const OF_A_RECORD: [&str; 26] = [
     "image",
     "class",
     "class_index",

@@ -8,10 +8,15 @@
 use std::error::Error;
 use std::time::Instant;
 
+use mimalloc::MiMalloc;
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{AutoregressiveSampling, Condition, Gpt2Config, Prior, PriorSpec, SampleOptions, WeightDtype};
 use vqkit_torch::{device, threads};
+
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const TOP_K: i64 = 100;
 /// Numbers that are read to measure the memory: 1 GiB, far more than any cache holds.

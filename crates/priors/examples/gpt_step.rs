@@ -6,11 +6,16 @@
 use std::error::Error;
 use std::time::Instant;
 
+use mimalloc::MiMalloc;
 use serde_json::json;
 use tch::{Device, Kind, Tensor, nn};
 use vqkit_priors::{Condition, Gpt2Config, Prior, PriorSpec};
 use vqkit_torch::optim::{Adam, AdamConfig, ParamGroup, clip_grad_norm, decays};
 use vqkit_torch::{TokenGrid, autocast, device, threads, weights};
+
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Steps before the clock starts.
 const WARM_UP: u32 = 2;

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod activation;
 mod attempt;
 pub mod autocast;
 pub mod autograd;
@@ -24,6 +25,7 @@ mod tokens;
 pub mod weights;
 mod whole;
 
+pub use activation::leaky_relu;
 pub use attempt::{attempt, attempt_in_memory};
 pub use error::TorchError;
 pub use images::{images, rgb8};

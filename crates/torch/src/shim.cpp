@@ -255,6 +255,10 @@ Message vqkit_lerp(Tensors averages, Tensors values, size_t count, double weight
     });
 }
 
+Message vqkit_leaky_relu(const at::Tensor* x, double slope, at::Tensor** made) {
+    return guarded([&] { *made = new at::Tensor(at::leaky_relu(*x, slope)); });
+}
+
 Message vqkit_autocast_get(int32_t device, bool* enabled, int8_t* kind) {
     return guarded([&] {
         const auto type = device_of(device).type();

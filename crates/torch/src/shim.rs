@@ -62,6 +62,7 @@ unsafe extern "C" {
     fn vqkit_clear_gradients(parameters: *const RawTensor, count: usize) -> Message;
     fn vqkit_clip_gradients(parameters: *const RawTensor, count: usize, max_norm: f64, norm: *mut RawTensor)
     -> Message;
+    fn vqkit_leaky_relu(x: RawTensor, slope: f64, made: *mut RawTensor) -> Message;
     fn vqkit_lerp(averages: *const RawTensor, values: *const RawTensor, count: usize, weight: f64) -> Message;
     fn vqkit_autocast_get(device: i32, enabled: *mut bool, kind: *mut i8) -> Message;
     fn vqkit_autocast_set(device: i32, enabled: bool, kind: i8) -> Message;
@@ -257,6 +258,12 @@ pub fn clip_gradients(parameters: &[&Tensor], max_norm: f64) -> Result<Tensor, T
     let list = pointers(parameters);
     // SAFETY: a list of valid tensors, which outlive the call.
     tensor(|norm| unsafe { vqkit_clip_gradients(list.as_ptr(), list.len(), max_norm, norm) })
+}
+
+/// `x` above 0, `slope * x` below, as a function of `x`.
+pub fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor, TorchError> {
+    // SAFETY: a valid tensor, which outlives the call.
+    tensor(|made| unsafe { vqkit_leaky_relu(x.as_ptr().cast_mut().cast(), slope, made) })
 }
 
 /// `averages += weight * (values - averages)`.

@@ -5,13 +5,18 @@
 
 use std::{error::Error, sync::Arc, time::Instant};
 
+use mimalloc::MiMalloc;
 use serde_json::json;
 use tch::{Device, Kind, Tensor, nn::VarStore, no_grad};
-use vqkit_losses::{DiscriminatorObjective, GeneratorLoss, Lpips};
+use vqkit_losses::{DiscriminatorObjective, GeneratorLoss, Lpips, Perceptual};
 use vqkit_recipe::{FinetunedPart, Modality, Recipe, Tokenizer};
 use vqkit_run::{Context, Interrupt, Silent};
 use vqkit_torch::{memory, weights};
 use vqkit_train::{Step, TrainState};
+
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Steps before the clock starts.
 const WARM_UP: u64 = 3;
@@ -97,7 +102,7 @@ impl Training {
             generator_loss: GeneratorLoss {
                 reconstruction: config.loss.pixels.reconstruction,
                 reconstruction_weight: config.loss.pixels.reconstruction_weight,
-                perceptual: Some((1.0, Box::new(random_lpips()))),
+                perceptual: Some((1.0, Box::new(random_lpips(kind)))),
                 kind,
             },
         })
@@ -125,10 +130,10 @@ impl Training {
     }
 }
 
-/// LPIPS with random weights on the scale of trained ones.
-fn random_lpips() -> Lpips {
+/// LPIPS with random weights on the scale of trained ones, prepared as for training.
+fn random_lpips(kind: Kind) -> Lpips {
     let vs = VarStore::new(Device::Cpu);
-    let network = Lpips::new(&vs.root());
+    let mut network = Lpips::new(&vs.root());
     for (name, mut weight) in weights::tensors(&vs).into_iter().filter(|(name, _)| !name.starts_with("scaling_layer")) {
         let deviation = match weight.size()[..] {
             [channels_out, _, height, width] => (2.0 / (channels_out * height * width) as f64).sqrt(),
@@ -139,6 +144,7 @@ fn random_lpips() -> Lpips {
             let _ = weight.abs_();
         }
     }
+    network.prepare(kind);
     network
 }
 

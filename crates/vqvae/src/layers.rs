@@ -2,18 +2,43 @@
 
 use tch::Tensor;
 use tch::nn::{self, Init};
+use vqkit_kernels::{self as kernels, Activation, group_norm};
 
 /// Added to the variance in every group normalisation of these tokenizers.
 const EPS: f64 = 1e-6;
 
-/// Group normalisation in `groups` groups, which divide `channels`; with a weight and a bias for each channel.
-pub(crate) fn group_norm(vs: &nn::Path, groups: i64, channels: i64) -> nn::GroupNorm {
-    nn::group_norm(vs, groups, channels, nn::GroupNormConfig { eps: EPS, ..Default::default() })
+/// Group normalisation, with a weight and a bias for each channel.
+#[derive(Debug)]
+pub(crate) struct GroupNorm {
+    weight: Tensor,
+    bias: Tensor,
+    groups: i64,
+}
+
+impl GroupNorm {
+    /// In `groups` groups, which divide `channels`; variables `weight` and `bias`.
+    pub fn new(vs: &nn::Path, groups: i64, channels: i64) -> Self {
+        Self { weight: vs.ones("weight", &[channels]), bias: vs.zeros("bias", &[channels]), groups }
+    }
+
+    /// `[B, C, H, W]` to the same.
+    pub fn forward(&self, x: &Tensor) -> Tensor {
+        group_norm(x, self.form(Activation::None), Some(&self.weight), Some(&self.bias))
+    }
+
+    /// [`forward`](Self::forward), then swish.
+    pub fn swish(&self, x: &Tensor) -> Tensor {
+        group_norm(x, self.form(Activation::Silu), Some(&self.weight), Some(&self.bias))
+    }
+
+    fn form(&self, activation: Activation) -> kernels::GroupNorm {
+        kernels::GroupNorm { groups: self.groups, eps: EPS, activation }
+    }
 }
 
 /// Normalisation of `[B, C, H, W]` in `groups` groups, without weights.
 pub(crate) fn bare_group_norm(x: &Tensor, groups: i64) -> Tensor {
-    x.group_norm(groups, None::<&Tensor>, None::<&Tensor>, EPS, true)
+    group_norm(x, kernels::GroupNorm { groups, eps: EPS, activation: Activation::None }, None, None)
 }
 
 /// A convolution of `size` by `size` that keeps height and width; `size` is odd.
@@ -61,7 +86,7 @@ pub(crate) fn halved(x: &Tensor) -> Tensor {
     x.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None)
 }
 
-/// On the CPU with every channel by itself: of the other layout, libtorch's group normalisation goes back ten times slower.
+/// On the CPU with the channels of a position side by side: convolutions read and write this layout as it is, all others by a copy.
 pub(crate) fn laid_out(x: &Tensor) -> Tensor {
-    if x.device().is_cuda() { x.shallow_clone() } else { x.contiguous() }
+    if x.device().is_cuda() { x.shallow_clone() } else { x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]) }
 }

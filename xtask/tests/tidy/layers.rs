@@ -6,7 +6,8 @@ use crate::expect_none;
 use crate::manifests::{dependencies, folder_name, is_tool, manifest, members};
 
 /// The libraries that know neither recipes nor runs.
-const LOWER: &[&str] = &["config", "data", "losses", "metrics", "priors", "quantizer", "torch", "torch-file", "vqvae"];
+const LOWER: &[&str] =
+    &["config", "data", "kernels", "losses", "metrics", "priors", "quantizer", "torch", "torch-file", "vqvae"];
 
 /// The way from a recipe to trained networks.
 const NETWORKS: &[&str] = &["recipe", "run", "pretrained", "models"];
@@ -19,9 +20,9 @@ type Row = (&'static str, &'static [&'static [&'static str]]);
 const LAYERS: &[&[Row]] = &[
     &[("config", &[]), ("torch-file", &[])],
     &[("torch", &[&["config", "torch-file"]]), ("data", &[&["config"]])],
-    &[("quantizer", &[&["config", "torch"]]), ("losses", &[&["config", "torch"]])],
+    &[("kernels", &[&["torch"]]), ("quantizer", &[&["config", "torch"]]), ("losses", &[&["config", "torch"]])],
     &[("metrics", &[&["config", "torch", "losses"]])],
-    &[("vqvae", &[&["config", "torch", "quantizer"]]), ("priors", &[&["config", "torch"]])],
+    &[("vqvae", &[&["config", "torch", "kernels", "quantizer"]]), ("priors", &[&["config", "torch", "kernels"]])],
     &[("foreign", &[&["torch", "torch-file", "vqvae"]]), ("graph", &[&["config", "torch", "quantizer", "vqvae"]])],
     &[("recipe", &[&["config", "data", "losses", "priors", "quantizer", "torch", "vqvae"]])],
     &[("run", &[&["config", "data", "recipe", "torch"]])],

@@ -4,6 +4,7 @@ mod config;
 mod norm;
 
 use tch::{Tensor, nn};
+use vqkit_torch::leaky_relu;
 
 pub use config::{DiscriminatorNorm, PatchGanConfig};
 
@@ -117,10 +118,7 @@ impl PatchGan {
 
 impl Layer {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor, LossError> {
-        let x = self.norm.forward(x.apply(&self.conv), train)?;
-        // The binding of leaky ReLU has no slope, and the default is another.
-        let slope = Tensor::f_full([1], SLOPE, (x.kind(), x.device()))?;
-        Ok(x.f_prelu(&slope)?)
+        Ok(leaky_relu(&self.norm.forward(x.apply(&self.conv), train)?, SLOPE)?)
     }
 }
 

@@ -71,6 +71,10 @@ impl Perceptual for Lpips {
         self.net.features(&((images.to_kind(Kind::Float) - &self.shift) / &self.scale))
     }
 
+    fn prepare(&mut self, kind: Kind) {
+        self.net.prepare(kind);
+    }
+
     fn weights(&self) -> &[Tensor] {
         &self.heads
     }

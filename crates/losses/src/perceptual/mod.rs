@@ -39,6 +39,9 @@ pub trait Perceptual: fmt::Debug + Send {
     /// Weights of the channels of every map: `[1, C, 1, 1]` each, in fp32 and not negative.
     fn weights(&self) -> &[Tensor];
 
+    /// Makes passes under autocast of `kind` faster, once the weights are loaded; they are not to change afterwards. May do nothing.
+    fn prepare(&mut self, _kind: Kind) {}
+
     /// The distance of each image to that with features `reference`, map by map: `[B, maps]` in fp32.
     ///
     /// # Shapes

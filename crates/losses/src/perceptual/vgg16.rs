@@ -2,6 +2,7 @@
 
 use tch::nn::{self, Path};
 use tch::{Kind, Tensor};
+use vqkit_torch::autocast;
 
 use super::features::Features;
 use crate::LossError;
@@ -29,6 +30,8 @@ struct Convolution {
     weight: Tensor,
     /// `[out]`.
     bias: Tensor,
+    /// Weight and bias in the kind of autocast.
+    prepared: Option<[Tensor; 2]>,
 }
 
 impl Vgg16 {
@@ -45,6 +48,12 @@ impl Vgg16 {
             convolutions.collect()
         });
         Self { slices: slices.collect() }
+    }
+
+    /// Keeps a copy of the weights in `kind`, which passes under autocast of that kind use; else these cast the weights
+    /// every time.
+    pub fn prepare(&mut self, kind: Kind) {
+        self.slices.iter_mut().flatten().for_each(|convolution| convolution.prepare(kind));
     }
 
     /// relu1_2, relu2_2, relu3_3, relu4_3 and relu5_3.
@@ -78,11 +87,19 @@ impl Convolution {
         // The channels of a tap side by side: of images laid out so, convolutions would else copy the weights every time.
         let laid_out = Tensor::full([channels_out, 3, 3, channels_in], f64::NAN, (Kind::Float, vs.device()));
         let weight = vs.add("weight", laid_out.permute([0, 3, 1, 2]), false);
-        Self { weight, bias: unset(vs, "bias", &[channels_out]) }
+        Self { weight, bias: unset(vs, "bias", &[channels_out]), prepared: None }
+    }
+
+    fn prepare(&mut self, kind: Kind) {
+        let differs = kind != self.weight.kind();
+        self.prepared = differs.then(|| [&self.weight, &self.bias].map(|tensor| tensor.to_kind(kind)));
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor, tch::TchError> {
-        x.f_conv2d(&self.weight, Some(&self.bias), [1, 1], [1, 1], [1, 1], 1)
+        let autocast = autocast::current(x.device());
+        let prepared = self.prepared.as_ref().filter(|[weight, _]| Some(weight.kind()) == autocast);
+        let (weight, bias) = prepared.map_or((&self.weight, &self.bias), |[weight, bias]| (weight, bias));
+        x.f_conv2d(weight, Some(bias), [1, 1], [1, 1], [1, 1], 1)
     }
 }
 

@@ -1,6 +1,6 @@
 //! One query against the keys and values that are cached.
 
-use super::{threads, vector};
+use super::vector;
 
 /// What an attention is made of.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,7 @@ pub(crate) fn attend(heads: Heads, query: &[f32], past: &Past, scores: &mut [f32
     assert!(past.bias.is_none_or(|bias| bias.len() == rows * past.capacity));
     assert!(scores.len() >= rows * count * past.capacity);
     let (place, room) = (Place(output.as_mut_ptr()), Place(scores.as_mut_ptr()));
-    threads::share(rows * count, &|index| {
+    vqkit_kernels::share(rows * count, &|index| {
         let (row, head) = (index / count, index % count);
         let first = (row * kv + head * kv / count) * past.capacity * dim;
         let [keys, values] = [past.keys, past.values].map(|all| &all[first..][..past.length * dim]);

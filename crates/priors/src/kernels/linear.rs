@@ -3,7 +3,6 @@
 use tch::{Device, Kind, Tensor};
 
 use super::panel::{self, Bf16, ROWS, Sums, WIDTH, Weight};
-use super::threads;
 use crate::{PriorError, WeightDtype};
 
 /// Rows whose sums are held at once.
@@ -79,7 +78,7 @@ impl PackedLinear {
         output: &Place,
         output_row: OutputRow,
     ) {
-        threads::share_in_runs(self.outputs.div_ceil(WIDTH), &|index| {
+        vqkit_kernels::share_in_runs(self.outputs.div_ceil(WIDTH), &|index| {
             let panel = &values[index * WIDTH * self.depth..][..WIDTH * self.depth];
             let columns = index * WIDTH..self.outputs.min((index + 1) * WIDTH);
             for first in (0..rows).step_by(CHUNK) {

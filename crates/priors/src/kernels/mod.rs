@@ -8,7 +8,6 @@ mod cpu;
 mod linear;
 mod numbers;
 mod panel;
-mod threads;
 mod vector;
 
 pub(crate) use attention::{Heads, Past, attend};

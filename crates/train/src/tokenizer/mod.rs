@@ -167,10 +167,13 @@ fn network_state(
 
 fn objective(config: &vqkit_recipe::Tokenizer, kind: Kind, run: &Run, context: &Context) -> Result<GeneratorLoss> {
     let vqkit_recipe::Loss { pixels, perceptual, .. } = &config.loss;
-    let network = match perceptual {
+    let mut network = match perceptual {
         None => None,
         Some(perceptual) => perceptual::load(perceptual, run, context)?.map(|network| (perceptual.weight(), network)),
     };
+    if let Some((_, network)) = &mut network {
+        network.prepare(kind);
+    }
     Ok(GeneratorLoss {
         reconstruction: pixels.reconstruction,
         reconstruction_weight: pixels.reconstruction_weight,

@@ -2,7 +2,7 @@
 
 use tch::{Tensor, nn};
 
-use crate::layers::{conv_without_bias, group_norm};
+use crate::layers::{GroupNorm, conv_without_bias};
 
 /// Groups of every normalisation.
 pub(crate) const GROUPS: i64 = 32;
@@ -28,9 +28,9 @@ pub(crate) struct BlockForm {
 /// `h + shortcut`, where `h = conv2(dropout(swish(norm2(conv1(swish(norm1(x)))))))`.
 #[derive(Debug)]
 struct ResidualBlock {
-    norm1: nn::GroupNorm,
+    norm1: GroupNorm,
     conv1: nn::Conv2D,
-    norm2: nn::GroupNorm,
+    norm2: GroupNorm,
     conv2: nn::Conv2D,
     nin_shortcut: Option<nn::Conv2D>,
     form: BlockForm,
@@ -41,9 +41,9 @@ impl ResidualBlock {
         let shortcut_in = if form.shortcut == Shortcut::Input { channels_in } else { channels_out };
         let nin_shortcut = || conv_without_bias(vs / "nin_shortcut", shortcut_in, channels_out, 1);
         Self {
-            norm1: group_norm(&(vs / "norm1"), GROUPS, channels_in),
+            norm1: GroupNorm::new(&(vs / "norm1"), GROUPS, channels_in),
             conv1: conv_without_bias(vs / "conv1", channels_in, channels_out, 3),
-            norm2: group_norm(&(vs / "norm2"), GROUPS, channels_out),
+            norm2: GroupNorm::new(&(vs / "norm2"), GROUPS, channels_out),
             conv2: conv_without_bias(vs / "conv2", channels_out, channels_out, 3),
             nin_shortcut: (channels_in != channels_out).then(nin_shortcut),
             form,
@@ -51,8 +51,8 @@ impl ResidualBlock {
     }
 
     fn forward(&self, x: &Tensor, train: bool) -> Tensor {
-        let hidden = x.apply(&self.norm1).silu().apply(&self.conv1);
-        let hidden = hidden.apply(&self.norm2).silu().dropout(self.form.dropout, train).apply(&self.conv2);
+        let hidden = self.norm1.swish(x).apply(&self.conv1);
+        let hidden = self.norm2.swish(&hidden).dropout(self.form.dropout, train).apply(&self.conv2);
         match (&self.nin_shortcut, self.form.shortcut) {
             (None, _) => x + hidden,
             (Some(conv), Shortcut::Input) => x.apply(conv) + hidden,

@@ -3,7 +3,7 @@
 use tch::{Tensor, nn};
 
 use super::blocks::{BlockForm, Blocks, GROUPS};
-use crate::layers::{conv, conv_with, conv_without_bias, group_norm, halved};
+use crate::layers::{GroupNorm, conv, conv_with, conv_without_bias, halved};
 
 /// The form of an encoder.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct Encoder {
     conv_in: nn::Conv2D,
     down: Vec<(Blocks, Option<nn::Conv2D>)>,
     mid: Blocks,
-    norm_out: nn::GroupNorm,
+    norm_out: GroupNorm,
     conv_out: nn::Conv2D,
 }
 
@@ -50,7 +50,7 @@ impl Encoder {
             conv_in: conv_without_bias(vs / "conv_in", in_channels, base, 3),
             down: (0..=last).map(down).collect(),
             mid: Blocks::new(&(vs / mid), blocks, widths[last], widths[last], block),
-            norm_out: group_norm(&(vs / "norm_out"), GROUPS, widths[last]),
+            norm_out: GroupNorm::new(&(vs / "norm_out"), GROUPS, widths[last]),
             conv_out: conv(vs / "conv_out", widths[last], z_channels, 1),
         }
     }
@@ -66,6 +66,6 @@ impl Encoder {
                 None => x,
             };
         }
-        self.mid.forward(x, train).apply(&self.norm_out).silu().apply(&self.conv_out)
+        self.norm_out.swish(&self.mid.forward(x, train)).apply(&self.conv_out)
     }
 }

@@ -4,7 +4,7 @@ use tch::{Kind, Tensor, nn};
 
 use super::config::Magvit2Config;
 use crate::bias_free::{Blocks, GROUPS};
-use crate::layers::{bare_group_norm, conv, group_norm, linear};
+use crate::layers::{GroupNorm, bare_group_norm, conv, linear};
 
 /// Added to the variance of a code's channel.
 const EPS: f64 = 1e-6;
@@ -17,7 +17,7 @@ pub(super) struct Decoder {
     mid_block: Blocks,
     /// Fine first, as upstream counts them: run backwards.
     levels: Vec<Level>,
-    norm_out: nn::GroupNorm,
+    norm_out: GroupNorm,
     conv_out: nn::Conv2D,
 }
 
@@ -47,7 +47,7 @@ impl Decoder {
             conv_in: conv(vs / "conv_in", config.z_channels, widths[last], 3),
             mid_block: Blocks::new(&(vs / "mid_block"), blocks, widths[last], widths[last], form),
             levels: (0..=last).map(level).collect(),
-            norm_out: group_norm(&(vs / "norm_out"), GROUPS, widths[0]),
+            norm_out: GroupNorm::new(&(vs / "norm_out"), GROUPS, widths[0]),
             conv_out: conv(vs / "conv_out", widths[0], out_channels, 3),
         }
     }
@@ -62,7 +62,7 @@ impl Decoder {
                 x = upsample.forward(&x);
             }
         }
-        x.apply(&self.norm_out).silu().apply(&self.conv_out)
+        self.norm_out.swish(&x).apply(&self.conv_out)
     }
 
     /// The weight of the last convolution.

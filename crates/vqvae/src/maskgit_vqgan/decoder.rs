@@ -4,7 +4,7 @@ use tch::{Tensor, nn};
 
 use super::config::MaskgitVqganConfig;
 use crate::bias_free::{Blocks, GROUPS};
-use crate::layers::{conv, doubled, group_norm};
+use crate::layers::{GroupNorm, conv, doubled};
 
 /// A convolution, the middle, the levels coarse first, each but the finest followed by a repetition of every value and a
 /// convolution, normalisation, a convolution. Convolutions outside of blocks have a bias.
@@ -14,7 +14,7 @@ pub(super) struct Decoder {
     mid: Blocks,
     /// Fine first, as upstream counts them: run backwards.
     up: Vec<(Blocks, Option<nn::Conv2D>)>,
-    norm_out: nn::GroupNorm,
+    norm_out: GroupNorm,
     conv_out: nn::Conv2D,
 }
 
@@ -33,7 +33,7 @@ impl Decoder {
             conv_in: conv(vs / "conv_in", config.z_channels, widths[last], 3),
             mid: Blocks::new(&(vs / "mid"), blocks, widths[last], widths[last], form),
             up: (0..=last).map(up).collect(),
-            norm_out: group_norm(&(vs / "norm_out"), GROUPS, widths[0]),
+            norm_out: GroupNorm::new(&(vs / "norm_out"), GROUPS, widths[0]),
             conv_out: conv(vs / "conv_out", widths[0], out_channels, 3),
         }
     }
@@ -47,7 +47,7 @@ impl Decoder {
                 x = doubled(&x).apply(conv);
             }
         }
-        x.apply(&self.norm_out).silu().apply(&self.conv_out)
+        self.norm_out.swish(&x).apply(&self.conv_out)
     }
 
     /// The weight of the last convolution.

@@ -38,8 +38,8 @@ impl ResnetBlock {
 
     /// `[B, C, H, W]` to `[B, C', H, W]`.
     pub fn forward(&self, x: &Tensor, pass: Pass) -> Tensor {
-        let hidden = self.norm1.forward(x, pass).silu().apply(&self.conv1);
-        let hidden = self.norm2.forward(&hidden, pass).silu().dropout(self.dropout, pass.train);
+        let hidden = self.norm1.swish(x, pass).apply(&self.conv1);
+        let hidden = self.norm2.swish(&hidden, pass).dropout(self.dropout, pass.train);
         let branch = hidden.apply(&self.conv2);
         match &self.nin_shortcut {
             Some(shortcut) => x.apply(shortcut) + branch,

@@ -55,7 +55,7 @@ impl Decoder {
                 x = upsample.forward(&x);
             }
         }
-        self.norm_out.forward(&x, pass).silu().apply(&self.conv_out)
+        self.norm_out.swish(&x, pass).apply(&self.conv_out)
     }
 
     /// The weight of the last convolution.

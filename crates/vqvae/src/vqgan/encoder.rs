@@ -54,6 +54,6 @@ impl Encoder {
                 x = downsample.forward(&x);
             }
         }
-        self.norm_out.forward(&self.mid.forward(&x, pass), pass).silu().apply(&self.conv_out)
+        self.norm_out.swish(&self.mid.forward(&x, pass), pass).apply(&self.conv_out)
     }
 }

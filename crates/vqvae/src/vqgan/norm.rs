@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
-use crate::layers::{conv, group_norm};
+use crate::layers::{GroupNorm, conv};
 
 /// Groups of the normalisation that codes modulate, whatever `norm_groups` says.
 pub(super) const SPATIAL_GROUPS: i64 = 32;
@@ -42,7 +42,7 @@ pub(super) struct Pass<'a> {
 /// A normalisation.
 #[derive(Debug)]
 pub(super) struct Norm {
-    group: nn::GroupNorm,
+    group: GroupNorm,
     modulation: Option<Modulation>,
 }
 
@@ -50,9 +50,9 @@ impl Norm {
     /// Variables `weight` and `bias`; where codes modulate, these are in `norm_layer`, beside `conv_y` and `conv_b`.
     pub fn new(vs: &nn::Path, channels: i64, form: NormForm) -> Self {
         match form.codes {
-            None => Self { group: group_norm(vs, form.groups, channels), modulation: None },
+            None => Self { group: GroupNorm::new(vs, form.groups, channels), modulation: None },
             Some(codes) => Self {
-                group: group_norm(&(vs / "norm_layer"), SPATIAL_GROUPS, channels),
+                group: GroupNorm::new(&(vs / "norm_layer"), SPATIAL_GROUPS, channels),
                 modulation: Some(Modulation {
                     conv_y: conv(vs / "conv_y", codes, channels, 1),
                     conv_b: conv(vs / "conv_b", codes, channels, 1),
@@ -63,10 +63,17 @@ impl Norm {
 
     /// `[B, C, H, W]` to the same.
     pub fn forward(&self, x: &Tensor, pass: Pass) -> Tensor {
-        let normalized = x.apply(&self.group);
         match (&self.modulation, pass.codes) {
-            (Some(modulation), Some(codes)) => modulation.forward(&normalized, codes),
-            _ => normalized,
+            (Some(modulation), Some(codes)) => modulation.forward(&self.group.forward(x), codes),
+            _ => self.group.forward(x),
+        }
+    }
+
+    /// [`forward`](Self::forward), then swish.
+    pub fn swish(&self, x: &Tensor, pass: Pass) -> Tensor {
+        match &self.modulation {
+            Some(_) => self.forward(x, pass).silu(),
+            None => self.group.swish(x),
         }
     }
 }

@@ -12,7 +12,7 @@ type Fork = unsafe extern "C" fn(unsafe extern "C" fn(*mut c_void), *mut c_void,
 /// Calls `work` once for every index below `count`, in any order, on libtorch's threads.
 ///
 /// A panic of `work` on any of them stops the others and goes on from here, in the caller's thread.
-pub(super) fn share(count: usize, work: &(dyn Fn(usize) + Sync)) {
+pub fn share(count: usize, work: &(dyn Fn(usize) + Sync)) {
     let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1).clamp(1, count.max(1));
     let making = vqkit_torch::making();
     let crew = Crew { next: AtomicUsize::new(0), count, work, making, panic: Mutex::new(None) };
@@ -31,7 +31,7 @@ pub(super) fn share(count: usize, work: &(dyn Fn(usize) + Sync)) {
 }
 
 /// As [`share`], but each thread takes several neighbouring indices at a time, one after the other.
-pub(super) fn share_in_runs(count: usize, work: &(dyn Fn(usize) + Sync)) {
+pub fn share_in_runs(count: usize, work: &(dyn Fn(usize) + Sync)) {
     let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1);
     let length = (count / (4 * threads)).max(1);
     share(count.div_ceil(length), &|run| (run * length..count.min((run + 1) * length)).for_each(work));
