@@ -4,7 +4,6 @@ use std::marker::PhantomData;
 
 use tch::Tensor;
 
-use super::GroupNorm;
 use super::applied::Apply;
 use super::lines::{Affine, Line, Lines, Moments, of_parts};
 use super::sizes::{Part, Sizes};
@@ -17,7 +16,7 @@ pub(super) fn forward<T: Number, A: Apply>(
     rows: &Tensor,
     sizes: &Sizes,
     affine: &Affine,
-    form: GroupNorm,
+    eps: f64,
     result: &Tensor,
 ) -> Vec<Moments> {
     // SAFETY: the caller names the kind; nobody else has the new tensor.
@@ -26,7 +25,7 @@ pub(super) fn forward<T: Number, A: Apply>(
     let first = |at: usize| values[at / sizes.channels * sizes.positions * sizes.channels + at % sizes.channels].read();
     let origins = Line::of(sizes, first);
     launch(&Sums { values, sizes, origins: &origins, sums: Places::of_slice(&mut sums) }, sizes.parts());
-    let moments = moments(&origins, sizes, &sums, form.eps);
+    let moments = moments(&origins, sizes, &sums, eps);
     let lines = Lines::of(sizes, affine, &moments);
     launch(&Values::<T, A> { values, sizes, lines: &lines, places, applied: PhantomData }, sizes.parts());
     moments

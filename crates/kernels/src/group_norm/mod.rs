@@ -83,7 +83,7 @@ fn normalise<T: Number, A: Apply>(
     let sizes = Sizes::of(&rows, form.groups);
     let affine = Affine::of(&sizes, weight, bias);
     let result = rows.empty_like();
-    let moments = forward::<T, A>(&rows, &sizes, &affine, form, &result);
+    let moments = forward::<T, A>(&rows, &sizes, &affine, form.eps, &result);
     let (has_weight, has_bias) = (weight.is_some(), bias.is_some());
     let backward = move |gradients: &[Option<Tensor>]| {
         let Some(gradient) = &gradients[0] else {

@@ -1,3 +1,5 @@
+//! Against libtorch.
+
 use proptest::prelude::*;
 use tch::{Device, Kind, Tensor};
 
