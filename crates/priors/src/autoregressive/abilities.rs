@@ -20,8 +20,8 @@ impl Abilities {
         let Sampling::Autoregressive(sampling) = sampling;
         sampling.validate()?;
         if sampling.needs_null(spec.positions()) && !self.has_null {
-            let reason = "guidance and best_by condition need a prior that is trained without its condition now and then: class_dropout or \
-                          condition_dropout above 0";
+            let reason = "guidance needs a prior that is trained without its condition now and then: class_dropout or \
+                          condition_dropout above 0; so does best_by";
             return Err(PriorError::config("cfg_scale", reason));
         }
         dtype.check(self.dtypes)

@@ -65,7 +65,7 @@ impl Prior for Gpt {
 
     fn null(&self, condition: &Condition, batch: i64) -> Result<Condition, PriorError> {
         if !self.transformer.options.has_null() {
-            let reason = "guidance and best_by condition need a prior that was trained with condition_dropout > 0";
+            let reason = "guidance needs a prior that was trained with condition_dropout > 0; so does best_by";
             return Err(PriorError::config("cfg_scale", reason));
         }
         self.transformer.null(condition, batch)
