@@ -57,7 +57,8 @@ impl Classes {
                 Ok(condition.clone().with_class(class))
             }
             _ => {
-                let reason = "guidance needs a prior with classes that was trained with class_dropout > 0; so does best_by";
+                let reason =
+                    "guidance needs a prior with classes that was trained with class_dropout > 0; so does best_by";
                 Err(PriorError::config("cfg_scale", reason))
             }
         }
