@@ -281,8 +281,8 @@ pub struct How {
     /// Generate every image N times and keep the best.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub best_of: Option<i64>,
-    /// What is best with --best-of: the highest likelihood, or the condition that makes the image most likely beside
-    /// none: likelihood or condition [default: the recipe's].
+    /// What is best with --best-of: likelihood, the likeliest image; condition, the image that fits its condition best
+    /// [default: the recipe's].
     #[arg(long, value_name = "SCORE")]
     pub best_by: Option<BestBy>,
     /// Draw no token that would repeat a sequence of N tokens of the same image.
